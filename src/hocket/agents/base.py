@@ -1,0 +1,115 @@
+"""The port between the engine and whoever does the work.
+
+An agent knows nothing of runs, retries, limits or journals: it gets one request and gives one
+reply, or raises `AgentError` with a fault that says whether repeating could help.
+It never retries by itself, and it ends when it is cancelled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from hocket.core.events import Usage
+from hocket.core.specs import AgentSpec
+from hocket.core.values import Call, FileRef, Json
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One call.
+
+    Fields:
+        run: The run's id.
+        call: The call's name; with `run` it is an idempotency key.
+        agent: The agent's name.
+        input: What the step gives, rendered. A prompt's text, or a function's or command's
+            arguments.
+        output: JSON Schema that the output must fit, or None for anything.
+        options: The step's own settings; they win over the agent's.
+    """
+
+    run: str
+    call: Call
+    agent: str
+    input: Json
+    output: Json = None
+    options: dict[str, Json] = {}
+
+    @property
+    def key(self) -> str:
+        """The idempotency key, for peers that take one."""
+        return f"{self.run}/{self.call}"
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call gave.
+
+    Fields:
+        output: JSON; it fits the request's schema.
+        usage: What was spent, or None if nothing is counted.
+        notes: What a reader must know: "output cut at 1 MB", "demo model".
+    """
+
+    output: Json
+    usage: Usage | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Context(Protocol):
+    """What the engine lends to a call while it runs."""
+
+    @property
+    def hard(self) -> bool:
+        """While being cancelled: whether to end at once, without time to end by itself."""
+
+    def emit(self, text: str, stream: str = "out") -> None:
+        """Show text while it comes: tokens, a process's output. Never blocks, never raises."""
+
+    def spend(self, usage: Usage) -> None:
+        """Say what has been spent until now; it counts if the call is cancelled or fails."""
+
+    async def store(self, path: Path, name: str) -> FileRef:
+        """Store a file by content.
+
+        Raises:
+            AgentError: The file cannot be read or is too large.
+        """
+
+    async def fetch(self, ref: FileRef) -> Path:
+        """Give a read-only copy of a stored file on disk."""
+
+
+class Agent(Protocol):
+    """Whoever does work. Many calls may be in flight at once."""
+
+    async def call(self, request: Request, context: Context) -> Reply:
+        """Do one call.
+
+        Raises:
+            AgentError: The call failed; its fault says why.
+            asyncio.CancelledError: The call was cancelled and everything it had begun is stopped.
+        """
+
+    async def close(self) -> None:
+        """Give back what is held between calls: pools, child processes, connections."""
+
+
+class AgentFactory(Protocol):
+    """Makes an agent of one kind from its spec.
+
+    The instance serves all calls of that name in a run.
+    `state` is the state folder.
+    `live` holds what a Python program handed over and no file can say: the functions themselves,
+    by reference.
+    """
+
+    def __call__(
+        self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]
+    ) -> Agent:
+        """Make the agent.
+
+        Raises:
+            SpecError: The options don't make sense.
+        """

@@ -1,0 +1,192 @@
+"""What a run is asked to do, as plain data.
+
+A spec is made by `hocket.config` from a file or from Python, is checked once, and is pinned by its
+digest in the run's first event.
+Texts inside may hold templates, ``{{step.field}}``; `hocket.core.template` renders them.
+Defaults are left out of the encoding, so a plan of 100,000 steps stays small.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from hocket.core.errors import FaultKind
+from hocket.core.values import DAY, HOUR, MINUTE, SECOND, Json, canonical, digest
+
+OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
+OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
+StepKind: TypeAlias = Literal["call", "approve", "input", "plan"]
+AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted"]
+
+RETRIED: tuple[FaultKind, ...] = (
+    "failed",
+    "timeout",
+    "unavailable",
+    "rate_limited",
+    "invalid_output",
+)
+"""The faults that a retry policy covers unless it names its own; never ``permanent``."""
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a failed call is tried again.
+
+    Fields:
+        tries: How many tries an agent has in all; 1 means no retry.
+        on: The faults worth another try.
+        first: The first back-off in nanoseconds; each further one is `factor` times longer.
+        factor: Growth of the back-off.
+        longest: The longest back-off in nanoseconds.
+        jitter: The share of a back-off that is drawn at random, from the run's seed.
+    """
+
+    tries: int = 1
+    on: tuple[FaultKind, ...] = RETRIED
+    first: int = SECOND
+    factor: float = 2.0
+    longest: int = MINUTE
+    jitter: float = 0.5
+
+
+class Repeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Do a step again until an expression holds.
+
+    Fields:
+        until: The expression; it sees the step's own new output by the step's name.
+        max: The most rounds; a step that does not get there has failed.
+    """
+
+    until: str
+    max: int
+
+
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named input of a plan.
+
+    Fields:
+        required: Whether a run must give it.
+        default: Its value when it is not given.
+        about: What it means, for a person.
+    """
+
+    required: bool = True
+    default: Json = None
+    about: str = ""
+
+
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A node of a plan.
+
+    Fields:
+        name: Unique in its plan; letters, digits, ``_`` and ``-``, first a letter.
+        kind: ``call`` an agent, ask a person to ``approve``, wait for an ``input``, or a ``plan``.
+        agent: Who does a ``call``.
+        input: What the agent gets, what an approval shows, what an input asks, or a nested
+            plan's inputs: JSON whose texts are templates.
+        needs: Steps that must have succeeded.
+        wants: Steps waited for, whose failure or lateness does not block.
+        within: How long after the needs the wants are waited for, in nanoseconds.
+        quorum: How many wants are enough to start.
+        when: An expression; if it is false the step is skipped.
+        each: An expression that gives a list; the step is done for each item, in parallel.
+        output: JSON Schema that the output must fit.
+        retry: When a failed call is tried again.
+        timeout: The longest that one call, approval or input may take, in nanoseconds.
+        fallback: Agents to turn to, in order, when one has used up its tries.
+        on_failure: ``stop`` the run, ``skip`` what needs this step, or ``continue`` with null.
+        repeat: Do the step again until an expression holds.
+        on_timeout: What an unanswered approval or input does: ``pause`` the run, count as
+            rejected, or as approved.
+        effects: Whether repeating a call could do harm; None means what the agent says.
+        options: Settings for the agent that hold for this step alone.
+        plan: The nested plan of a ``plan`` step.
+    """
+
+    name: str
+    kind: StepKind = "call"
+    agent: str = ""
+    input: Json = None
+    needs: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    within: int | None = None
+    quorum: int | None = None
+    when: str | None = None
+    each: str | None = None
+    output: Json = None
+    retry: Retry = Retry()
+    timeout: int = HOUR
+    fallback: tuple[str, ...] = ()
+    on_failure: OnFailure = "stop"
+    repeat: Repeat | None = None
+    on_timeout: OnTimeout = "pause"
+    effects: bool | None = None
+    options: dict[str, Json] = {}
+    plan: PlanSpec | None = None
+
+
+class PlanSpec(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"
+):
+    """A workflow of steps, each started the moment its inputs are there.
+
+    Fields:
+        name: What people call it.
+        steps: The nodes; their order breaks ties and nothing else.
+        inputs: What a run may or must be given.
+        output: JSON whose texts are templates, or None for the outputs of the last steps.
+        timeout: The longest that the whole may take, in nanoseconds.
+    """
+
+    name: str
+    steps: tuple[StepSpec, ...]
+    inputs: dict[str, InputSpec] = {}
+    output: Json = None
+    timeout: int = 7 * DAY
+
+
+WorkflowSpec: TypeAlias = PlanSpec
+"""Any workflow's spec; each kind is a tagged struct."""
+
+
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who does work.
+
+    Fields:
+        kind: Which adapter runs it.
+        options: The adapter's settings; never a secret, only the name of its variable.
+        concurrency: The most calls of it at once over the run; None is the adapter's default.
+        effects: Whether repeating a call could do harm; such a call is never repeated unasked.
+    """
+
+    kind: AgentKind
+    options: dict[str, Json] = {}
+    concurrency: int | None = None
+    effects: bool = False
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a run needs besides its inputs.
+
+    Fields:
+        workflow: What to do.
+        agents: Who does it, by name.
+        max_parallel: The most calls of this run at once.
+        source: The file it came from as the user named it, or "" for Python.
+    """
+
+    workflow: WorkflowSpec
+    agents: dict[str, AgentSpec] = {}
+    max_parallel: int = 16
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.workflow.name
+
+
+def spec_digest(spec: RunSpec) -> str:
+    """Name a spec by content; where it was read from does not count."""
+    return digest(canonical(msgspec.structs.replace(spec, source="")))
