@@ -97,13 +97,9 @@ class SpecError(CallerError):
         lines: The problems as ``file:line:column: message`` lines, ready to print.
     """
 
-    def __init__(
-        self, problems: Sequence[Problem], lines: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, problems: Sequence[Problem], lines: Sequence[str] | None = None) -> None:
         self.problems = tuple(problems)
-        self.lines = (
-            tuple(lines) if lines is not None else tuple(map(problem_line, problems))
-        )
+        self.lines = tuple(lines) if lines is not None else tuple(map(problem_line, problems))
         super().__init__("\n".join(self.lines))
 
 

@@ -47,9 +47,7 @@ class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     until: int
 
 
-class Event(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"
-):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """The base of all events; never recorded itself."""
 
     at: int

@@ -13,9 +13,7 @@ import msgspec
 from hocket.core.values import Json
 
 
-class Request(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask"
-):
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask"):
     """The base of all requests. `by` says who asks: a user's name, ``ctrl-c``, an address."""
 
     by: str = ""

@@ -126,9 +126,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: PlanSpec | None = None
 
 
-class PlanSpec(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"
-):
+class PlanSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):
     """A workflow of steps, each started the moment its inputs are there.
 
     Fields:

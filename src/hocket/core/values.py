@@ -35,20 +35,14 @@ def parse_duration(text: str | int | float) -> int:
         ValueError: The text is not a duration, or it is negative.
     """
     if isinstance(text, bool):
-        raise ValueError(
-            "a duration is a number of seconds or a text like '90s' or '1h30m'"
-        )
+        raise ValueError("a duration is a number of seconds or a text like '90s' or '1h30m'")
     if isinstance(text, int | float):
         if not 0 <= text <= 3_153_600_000:
             raise ValueError("a duration lies between 0 and 100 years")
         return round(text * SECOND)
     if not _DURATION.match(text) or len(text) > 40:
-        raise ValueError(
-            f"{text[:40]!r} is not a duration; write it like '90s', '10m' or '1h30m'"
-        )
-    return sum(
-        round(float(number) * _UNITS[unit]) for number, unit in _PIECE.findall(text)
-    )
+        raise ValueError(f"{text[:40]!r} is not a duration; write it like '90s', '10m' or '1h30m'")
+    return sum(round(float(number) * _UNITS[unit]) for number, unit in _PIECE.findall(text))
 
 
 def format_duration(ns: int) -> str:
