@@ -1,0 +1,111 @@
+"""What an agent is given from outside: its options, checked, and an environment, allow-listed.
+
+A child process never inherits Hocket's environment: keys of model providers stand in it.
+No value is ever logged, shown or put into an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from hocket.core.errors import Problem, SpecError, suggest
+from hocket.core.values import Json
+
+ALLOWED = ("PATH", "HOME", "LANG", "TERM", "TMPDIR", "TZ", "USER", "SHELL")
+"""What every child gets, if Hocket has it; and all that begins with ``LC_``."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SECRET = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)\Z", re.I)
+
+
+def child_environment(
+    env: Mapping[str, str] | None = None,
+    env_pass: Iterable[str] = (),
+    *,
+    source: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Make the environment of a child process.
+
+    Args:
+        env: Names and values to set; they win.
+        env_pass: Names to hand on from Hocket's own environment; what is not set there is left out.
+        source: Hocket's own environment, if it is not the process's.
+    """
+    own = os.environ if source is None else source
+    names = {*ALLOWED, *env_pass}
+    made = {name: value for name, value in own.items() if name in names or name.startswith("LC_")}
+    made.update(env or {})
+    return made
+
+
+def environment_problems(
+    where: tuple[str | int, ...], env: Mapping[str, str], env_pass: Iterable[str]
+) -> list[Problem]:
+    """Find the names that no environment can have, and values that look like secrets."""
+    problems: list[Problem] = []
+    for name, value in env.items():
+        if not _NAME.match(name):
+            problems.append(_bad_name((*where, "env", name), name))
+        elif "\0" in value:
+            message = f"the value of {name} holds a NUL character"
+            problems.append(Problem(where=(*where, "env", name), message=message))
+        elif value and _SECRET.search(name):
+            problems.append(
+                Problem(
+                    where=(*where, "env", name),
+                    message=f"{name} looks like a secret, and the journal keeps what stands here",
+                    hint=f"set it in the environment and write env_pass: [{name}]",
+                )
+            )
+    for index, name in enumerate(env_pass):
+        if not _NAME.match(name):
+            problems.append(_bad_name((*where, "env_pass", index), name))
+    return problems
+
+
+def _bad_name(where: tuple[str | int, ...], name: str) -> Problem:
+    return Problem(
+        where=where,
+        message=f"{name[:60]!r} is no name of an environment variable",
+        hint="letters, digits and _, first no digit",
+    )
+
+
+def read_options(
+    where: tuple[str | int, ...], options: Mapping[str, Json], types: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check options by name and type, and give those that are set.
+
+    Args:
+        where: The path of keys to the options, for the problems.
+        options: What the operator wrote.
+        types: The type of each option that there is.
+
+    Raises:
+        SpecError: An option is unknown or of the wrong type; it carries every such problem.
+    """
+    problems: list[Problem] = []
+    read: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in types:
+            hint = suggest(name, types) or "the options are " + ", ".join(types)
+            problems.append(
+                Problem(where=(*where, name), message=f"unknown option {name!r}", hint=hint)
+            )
+            continue
+        try:
+            read[name] = msgspec.convert(value, types[name])
+        except msgspec.ValidationError as error:
+            problems.append(Problem(where=(*where, name), message=_lower(str(error))))
+    if problems:
+        raise SpecError(problems)
+    return read
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,60 @@
+"""A context for tests of agents: remembers what was shown and spent, stores files in a folder."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from hocket.agents.base import Request
+from hocket.core.events import Usage
+from hocket.core.values import Call, FileRef, Json
+
+
+class FakeContext:
+    """What the engine lends to a call, as plain lists."""
+
+    def __init__(self, store: Path | None = None, hard: bool = False) -> None:
+        self.hard = hard
+        self.shown: list[tuple[str, str]] = []
+        self.spent: list[Usage] = []
+        self.stored: list[tuple[Path, str]] = []
+        self._store = store
+
+    def emit(self, text: str, stream: str = "out") -> None:
+        self.shown.append((stream, text))
+
+    def spend(self, usage: Usage) -> None:
+        self.spent.append(usage)
+
+    async def store(self, path: Path, name: str) -> FileRef:
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        self.stored.append((path, name))
+        if self._store is not None:
+            shutil.copyfile(path, self._store / digest)
+        return FileRef(name=name, digest=digest, size=len(data))
+
+    async def fetch(self, ref: FileRef) -> Path:
+        assert self._store is not None, "this context stores nothing"
+        return self._store / ref.digest
+
+    def text(self, stream: str = "out") -> str:
+        """All that was shown on a stream."""
+        return "".join(text for name, text in self.shown if name == stream)
+
+
+def request(
+    input: Json = None,
+    *,
+    output: Json = None,
+    options: dict[str, Json] | None = None,
+    path: str = "step",
+    attempt: int = 1,
+) -> Request:
+    return Request(
+        run="run",
+        call=Call(path, attempt),
+        agent="agent",
+        input=input,
+        output=output,
+        options=options or {},
+    )
