@@ -1,0 +1,209 @@
+"""How far a plan is: which steps are done, which wait for which, and what may start now.
+
+This is the graph's bookkeeping alone; what a step does while it runs is `hocket.workflows.plan`'s.
+Everything here is iterative: a chain of 100,000 steps must not need a deep stack.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Self
+
+from hocket.core.errors import Fault
+from hocket.core.forkmap import ForkMap
+from hocket.core.machine import StepStatus
+from hocket.core.values import Json
+from hocket.workflows.shape import Node, Shape
+
+PENDING: Final = 0
+RUNNING: Final = 1
+WAITING: Final = 2
+SUCCEEDED: Final = 3
+FAILED: Final = 4
+SKIPPED: Final = 5
+STATUS: Final[tuple[StepStatus, ...]] = (
+    "pending",
+    "running",
+    "waiting",
+    "succeeded",
+    "failed",
+    "skipped",
+)
+
+
+class Progress:
+    """The state of each step of a plan, by its number."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        count = len(shape.nodes)
+        self.status = bytearray(count)
+        self.counts = [count, 0, 0, 0, 0, 0]
+        """How many steps are in each state."""
+        self.left = [len(node.needs) for node in shape.nodes]
+        """For each pending step, how many needs are open."""
+        self.outputs: ForkMap[int, Json] = ForkMap()
+        self.faults: dict[int, Fault] = {}
+        self.skipped_by: dict[int, int] = {}
+        """For each step skipped because of another, that one."""
+        self.ready: deque[int] = deque()
+        """Steps whose needs are there, in the order in which that came about."""
+
+    @property
+    def open(self) -> int:
+        """How many steps have not come to an end."""
+        return self.counts[PENDING] + self.counts[RUNNING] + self.counts[WAITING]
+
+    def begin(self) -> None:
+        """Find the steps that need nothing more."""
+        status, left = self.status, self.left
+        self.ready.extend(i for i in range(len(left)) if status[i] == PENDING and not left[i])
+
+    def done(self, index: int) -> bool:
+        """Tell whether a step has come to an end."""
+        return self.status[index] >= SUCCEEDED
+
+    def good(self, index: int) -> bool:
+        """Tell whether a step has come to an end that does not hold up those who need it."""
+        status = self.status[index]
+        return status == SUCCEEDED or (
+            status == FAILED and self.shape.nodes[index].spec.on_failure == "continue"
+        )
+
+    def move(self, index: int, status: int) -> None:
+        """Put a step into another state that is no end."""
+        self.counts[self.status[index]] -= 1
+        self.counts[status] += 1
+        self.status[index] = status
+
+    def succeed(self, index: int, output: Json) -> None:
+        """End a step with an output."""
+        self.outputs[index] = output
+        self.move(index, SUCCEEDED)
+        self._tell(self.shape.nodes[index])
+
+    def fail(self, index: int, fault: Fault) -> list[int]:
+        """End a step with a fault; gives the steps that are skipped for it."""
+        self.faults[index] = fault
+        self.move(index, FAILED)
+        if self.good(index):
+            self._tell(self.shape.nodes[index])
+            return []
+        return self._skip_below(index, index)
+
+    def skip(self, index: int) -> list[int]:
+        """End a step undone; gives the steps that are skipped for it."""
+        self.move(index, SKIPPED)
+        return self._skip_below(index, index)
+
+    def value(self, index: int) -> Json:
+        """Give a step's output, or None if it has none."""
+        return self.outputs[index] if self.status[index] == SUCCEEDED else None
+
+    def patient(self, node: Node) -> bool:
+        """Tell whether a step's wants are still worth waiting for, its own time limit aside."""
+        done = sum(self.done(i) for i in node.wants)
+        if done == len(node.wants):
+            return False
+        quorum = node.spec.quorum
+        return quorum is None or sum(self.status[i] == SUCCEEDED for i in node.wants) < quorum
+
+    def reopen(self, index: int) -> None:
+        """Undo a failed step's end, and that of the steps that were skipped for its sake alone."""
+        self.faults.pop(index, None)
+        self.move(index, PENDING)
+        below = [i for i, cause in self.skipped_by.items() if cause == index]
+        for i in below:
+            del self.skipped_by[i]
+            self.move(i, PENDING)
+        for i in [index, *below]:
+            needs = self.shape.nodes[i].needs
+            self.left[i] = sum(not self.good(need) for need in needs)
+        for i in below:
+            needs = self.shape.nodes[i].needs
+            lost = [need for need in needs if self.done(need) and not self.good(need)]
+            if lost and self.status[i] == PENDING:
+                cause = self.skipped_by.get(lost[0], lost[0])
+                self.move(i, SKIPPED)
+                self.skipped_by[i] = cause
+                self._skip_below(i, cause)
+
+    def adopt(self, kept: dict[int, Json]) -> None:
+        """Take these steps as done, with their outputs, before anything has begun."""
+        for index, output in kept.items():
+            self.outputs[index] = output
+            self.move(index, SUCCEEDED)
+        for node in self.shape.nodes:
+            if node.needs:
+                self.left[node.index] = sum(not self.good(need) for need in node.needs)
+
+    def fork(self) -> Self:
+        """Copy it; outputs are shared."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.status = self.status.copy()
+        other.counts = self.counts.copy()
+        other.left = self.left.copy()
+        other.outputs = self.outputs.fork()
+        other.faults = self.faults.copy()
+        other.skipped_by = self.skipped_by.copy()
+        other.ready = self.ready.copy()
+        return other
+
+    def broken(self) -> list[str]:
+        """Name every invariant that does not hold."""
+        nodes, status = self.shape.nodes, self.status
+        counts = [0] * len(STATUS)
+        for value in status:
+            counts[value] += 1
+        begun = (RUNNING, WAITING, SUCCEEDED)
+        rules = {
+            "counts count the steps": counts == self.counts,
+            "left counts the open needs": all(
+                self.left[n.index] == sum(not self.good(i) for i in n.needs)
+                for n in nodes
+                if status[n.index] == PENDING
+            ),
+            "nothing begins before its needs": all(
+                all(map(self.good, n.needs)) for n in nodes if status[n.index] in begun
+            ),
+            "what succeeded has an output": all(
+                n.index in self.outputs for n in nodes if status[n.index] == SUCCEEDED
+            ),
+            "what failed has a fault": all(
+                n.index in self.faults for n in nodes if status[n.index] == FAILED
+            ),
+            "no pending step needs what is lost": all(
+                not any(self.done(i) and not self.good(i) for i in n.needs)
+                for n in nodes
+                if status[n.index] == PENDING
+            ),
+        }
+        return [rule for rule, holds in rules.items() if not holds]
+
+    def _tell(self, node: Node) -> None:
+        status, left, ready = self.status, self.left, self.ready
+        for i in node.dependents:
+            left[i] -= 1
+            if not left[i] and status[i] == PENDING:
+                ready.append(i)
+        if node.wanters:
+            self._tell_wanters(node)
+
+    def _tell_wanters(self, node: Node) -> None:
+        for i in node.wanters:
+            if self.status[i] == PENDING and not self.left[i]:
+                self.ready.append(i)
+
+    def _skip_below(self, index: int, cause: int) -> list[int]:
+        nodes, skipped, stack = self.shape.nodes, list[int](), [index]
+        while stack:
+            node = nodes[stack.pop()]
+            for i in node.dependents:
+                if self.status[i] == PENDING:
+                    self.move(i, SKIPPED)
+                    self.skipped_by[i] = cause
+                    skipped.append(i)
+                    stack.append(i)
+            self._tell_wanters(node)
+        return skipped

@@ -1,0 +1,156 @@
+"""A plan made ready to run: names resolved to numbers, texts parsed, edges turned round.
+
+A shape never changes, so all machines and forks of a plan share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hocket.core.expr import Expr, Reference, parse_expr
+from hocket.core.machine import JobSpec
+from hocket.core.specs import AgentSpec, PlanSpec, StepSpec
+from hocket.core.template import Template, parse_template
+from hocket.core.values import Json
+
+RESERVED = frozenset({"inputs", "steps", "item", "index", "round", "previous", "run"})
+"""Root names with a meaning of their own; no step may be called so."""
+
+_NO_TEMPLATE = Template((), lambda lookup: None)
+
+
+class Node:
+    """A step in its place."""
+
+    __slots__ = (
+        "child",
+        "dependents",
+        "each",
+        "index",
+        "input",
+        "job",
+        "needs",
+        "spec",
+        "until",
+        "wanters",
+        "wants",
+        "when",
+    )
+
+    def __init__(self, index: int, spec: StepSpec) -> None:
+        self.index = index
+        self.spec = spec
+        self.needs: tuple[int, ...] = ()
+        self.wants: tuple[int, ...] = ()
+        self.dependents: list[int] = []
+        """Steps that need this one."""
+        self.wanters: list[int] = []
+        """Steps that want this one."""
+        self.job: JobSpec | None = None
+        self.child: Shape | None = None
+        self.input = _NO_TEMPLATE if spec.input is None else parse_template(spec.input)
+        self.when = None if spec.when is None else parse_expr(spec.when)
+        self.each = None if spec.each is None else parse_expr(spec.each)
+        self.until = None if spec.repeat is None else parse_expr(spec.repeat.until)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the step is one job and nothing else."""
+        return self.job is not None and self.each is None and self.until is None
+
+    def references(self) -> Iterator[Reference]:
+        """Give every name that the step's texts read, but what ``until`` says of the step."""
+        for _, reference in self.input.references:
+            yield reference
+        for expr in (self.when, self.each):
+            if expr is not None:
+                yield from expr.references
+        if self.until is not None:
+            yield from (r for r in self.until.references if r.root != self.spec.name)
+
+
+class Shape:
+    """A plan made ready to run. The spec must have passed `hocket.workflows.check`."""
+
+    __slots__ = ("index", "nodes", "output", "sinks", "spec")
+
+    def __init__(self, spec: PlanSpec, agents: Mapping[str, AgentSpec]) -> None:
+        self.spec = spec
+        self.index = {step.name: i for i, step in enumerate(spec.steps)}
+        self.nodes = [Node(i, step) for i, step in enumerate(spec.steps)]
+        self.output: Template | None = None if spec.output is None else parse_template(spec.output)
+        jobs: dict[tuple[object, ...], JobSpec] = {}
+        for node in self.nodes:
+            self._connect(node)
+            if node.spec.kind == "call":
+                node.job = _job(node.spec, agents, jobs)
+            elif node.spec.plan is not None:
+                node.child = Shape(node.spec.plan, agents)
+        self.sinks = [n.index for n in self.nodes if not n.dependents and not n.wanters]
+
+    def _connect(self, node: Node) -> None:
+        needs, wants = dependencies(node, self.index)
+        node.needs = tuple(self.index[name] for name in needs)
+        node.wants = tuple(self.index[name] for name in wants)
+        for i in node.needs:
+            self.nodes[i].dependents.append(node.index)
+        for i in node.wants:
+            self.nodes[i].wanters.append(node.index)
+
+
+def dependencies(node: Node, names: Mapping[str, object]) -> tuple[list[str], list[str]]:
+    """Give a step's needs and wants, with the steps that its texts name as needs.
+
+    A step that is needed and wanted is needed.
+    """
+    needs = dict.fromkeys(node.spec.needs)
+    wants = {name: None for name in node.spec.wants if name not in needs}
+    for reference in node.references():
+        name = step_named(reference)
+        if name in names and name not in wants and name != node.spec.name:
+            needs[name] = None
+    return list(needs), list(wants)
+
+
+def step_named(reference: Reference) -> str:
+    """Give the step that a reference may mean: ``spec.x`` and ``steps.spec.x`` mean ``spec``."""
+    if reference.root == "steps" and len(reference.names) > 1:
+        return str(reference.names[1])
+    return reference.root
+
+
+def _job(
+    spec: StepSpec, agents: Mapping[str, AgentSpec], known: dict[tuple[object, ...], JobSpec]
+) -> JobSpec:
+    names = (spec.agent, *spec.fallback)
+    # Steps of equal settings share one object; those with settings of their own cannot be hashed.
+    plain = spec.output is None and not spec.options
+    key = (names, spec.retry, spec.timeout, spec.effects)
+    if plain and key in known:
+        return known[key]
+    effects = tuple(
+        agents[name].effects if spec.effects is None else spec.effects for name in names
+    )
+    job = JobSpec(
+        agents=names,
+        effects=effects,
+        retry=spec.retry,
+        timeout=spec.timeout,
+        output=spec.output,
+        options=spec.options,
+    )
+    if plain:
+        known[key] = job
+    return job
+
+
+def evaluate_list(expr: Expr, value: Json) -> list[Json]:
+    """Give the list that an ``each`` expression has found.
+
+    Raises:
+        TypeError: It is not a list.
+    """
+    if not isinstance(value, list):
+        kind = "null" if value is None else type(value).__name__
+        raise TypeError(f"each: {expr.text} is {kind}, not a list")
+    return value
