@@ -213,7 +213,7 @@ class _Child:
     # ---- the end ----
 
     def _await_exit(self) -> None:
-        """Learn of the exit without reaping, so that the pid is the group's until that is killed."""
+        """Learn of the exit without reaping: the pid is the group's until that is killed."""
         try:
             self.pidfd = os.pidfd_open(self.pid)
         except (AttributeError, OSError):

@@ -1,0 +1,199 @@
+"""An agent that says what it was told to: for tests, for the documentation, and to show failures.
+
+It is no model and never looks like one: whatever it gives is written in its options.
+It keeps no memory, so that a resumed run gets the same replies, and it sleeps only by the loop's
+clock, so that virtual time passes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hocket.agents.base import Context, Reply, Request
+from hocket.agents.output import fault, fit
+from hocket.agents.settings import override, read
+from hocket.core.errors import FaultKind, Problem, SpecError
+from hocket.core.events import Usage
+from hocket.core.specs import AgentSpec
+from hocket.core.values import SECOND, Call, Json, parse_duration
+
+_ROUND = re.compile(r"~(\d+)\Z")
+
+Duration = str | int | float
+
+
+class ScriptedError(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A failure on demand.
+
+    Fields:
+        kind: One of `FaultKind`.
+        message: What it says.
+        retry_after: How long it asks to wait, as ``"30s"``.
+    """
+
+    kind: FaultKind = "failed"
+    message: str = "scripted failure"
+    retry_after: Duration | None = None
+
+
+class ScriptedReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One reply.
+
+    Fields:
+        output: What it gives; ``{prompt}`` in its texts becomes the prompt.
+        error: The failure that it gives instead.
+        after: How long it takes, as ``"2s"``.
+        tokens_in: Tokens that it says to have read.
+        tokens_out: Tokens that it says to have written.
+        stream: Show the output word by word while `after` passes.
+    """
+
+    output: Json = "{prompt}"
+    error: ScriptedError | None = None
+    after: Duration = 0
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    stream: bool = False
+
+
+class ScriptedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a scripted agent.
+
+    Fields:
+        replies: Used in turn at each path: the first attempt of the first round gets the first,
+            each further attempt and each further round the next; the last one stays.
+            A text alone is an output.
+        by: Replies by what is found in the prompt: regular expressions, the first that matches.
+    """
+
+    replies: list[ScriptedReply | str] = []
+    by: dict[str, list[ScriptedReply | str]] = {}
+
+
+class ScriptedAgent:
+    """Gives replies written in its options; without any it gives the prompt back.
+
+    Raises:
+        SpecError: An option is unknown, or wrong.
+    """
+
+    def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
+        self.concurrency = spec.concurrency
+        self._options = read(ScriptedOptions, name, spec.options)
+        problems = _problems(("agents", name), self._options)
+        if problems:
+            raise SpecError(problems)
+
+    async def call(self, request: Request, context: Context) -> Reply:
+        """Give the reply that is due.
+
+        Raises:
+            AgentError: The scripted failure; ``invalid_output`` where the output does not fit the
+                step's schema.
+        """
+        options = override(self._options, request.options, frozenset({"replies", "by"}))
+        if request.options:
+            problems = _problems(("options",), options)
+            if problems:
+                raise fault("permanent", f"the step's {SpecError(problems)}")
+        prompt = _prompt(request.input)
+        reply = _due(options, prompt, request.call)
+        usage = None
+        if reply.tokens_in is not None or reply.tokens_out is not None:
+            usage = Usage(tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, cost=0)
+        if reply.tokens_in is not None:
+            # A prompt is read, and paid, before anything is written.
+            context.spend(Usage(tokens_in=reply.tokens_in, cost=0))
+        output = _fill(reply.output, prompt)
+        await _pass_time(reply, output, context)
+        if reply.error is not None:
+            wait = reply.error.retry_after
+            error = fault(
+                reply.error.kind,
+                reply.error.message,
+                retry_after=None if wait is None else parse_duration(wait),
+            )
+            error.usage = usage
+            raise error
+        return Reply(output=fit(output, request.output), usage=usage)
+
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
+
+def _problems(where: tuple[str | int, ...], options: ScriptedOptions) -> list[Problem]:
+    problems: list[Problem] = []
+    for pattern in options.by:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            message = f"not a regular expression: {error}"
+            problems.append(Problem(where=(*where, "by", pattern), message=message))
+    lists: list[tuple[tuple[str, ...], list[ScriptedReply | str]]] = [
+        (("replies",), options.replies),
+        *((("by", pattern), replies) for pattern, replies in options.by.items()),
+    ]
+    for key, replies in lists:
+        for index, reply in enumerate(replies):
+            if isinstance(reply, str):
+                continue
+            waits = [reply.after]
+            if reply.error is not None and reply.error.retry_after is not None:
+                waits.append(reply.error.retry_after)
+            for wait in waits:
+                try:
+                    parse_duration(wait)
+                except ValueError as error:
+                    problems.append(Problem(where=(*where, *key, index), message=str(error)))
+    return problems
+
+
+def _prompt(given: Json) -> str:
+    if isinstance(given, dict) and isinstance(given.get("prompt"), str):
+        return str(given["prompt"])
+    if given is None:
+        return ""
+    return given if isinstance(given, str) else msgspec.json.encode(given).decode()
+
+
+def _due(options: ScriptedOptions, prompt: str, call: Call) -> ScriptedReply:
+    replies = options.replies
+    for pattern, own in options.by.items():
+        if re.search(pattern, prompt):
+            replies = own
+            break
+    if not replies:
+        return ScriptedReply()
+    # From the call's name alone: a count kept here would begin anew after a crash.
+    repeated = _ROUND.search(call.path)
+    turn = call.attempt - 1 + (int(repeated.group(1)) - 1 if repeated else 0)
+    reply = replies[min(turn, len(replies) - 1)]
+    return ScriptedReply(output=reply) if isinstance(reply, str) else reply
+
+
+def _fill(output: Json, prompt: str) -> Json:
+    if isinstance(output, str):
+        return output.replace("{prompt}", prompt)
+    if isinstance(output, list):
+        return [_fill(item, prompt) for item in output]
+    if isinstance(output, dict):
+        return {key: _fill(item, prompt) for key, item in output.items()}
+    return output
+
+
+async def _pass_time(reply: ScriptedReply, output: Json, context: Context) -> None:
+    seconds = parse_duration(reply.after) / SECOND
+    if not reply.stream:
+        if seconds:
+            await asyncio.sleep(seconds)
+        return
+    text = output if isinstance(output, str) else msgspec.json.encode(output).decode()
+    words = re.findall(r"\s*\S+\s*\Z|\s*\S+", text) or [text]
+    for word in words:
+        await asyncio.sleep(seconds / len(words))
+        context.emit(word)
