@@ -252,8 +252,9 @@ class _Reader:
             raise YamlError(f"aliases are not read: write out what '*{event.anchor}' means", mark)
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             raise YamlError(f"anchors are not read: remove '&{event.anchor}'", mark)
-        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        tag: str | None = getattr(event, "tag", None)
+        if tag:
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
             raise YamlError(f"tags are not read: remove {tag!r}", mark)
         if isinstance(event, yaml.MappingStartEvent):
             node = Node({}, mark)

@@ -43,8 +43,13 @@ _RUN_FIELDS = ("id", "name")
 _SUGGESTED_FROM = 2_000
 
 
-def problems(spec: RunSpec) -> list[Problem]:
-    """Find everything wrong with a spec, in the order of its steps."""
+def problems(spec: RunSpec, *, nested: bool = True) -> list[Problem]:
+    """Find everything wrong with a spec, in the order of its steps.
+
+    Args:
+        spec: What to check.
+        nested: Whether to look into nested plans too; a caller that checks each by itself need not.
+    """
     found: list[Problem] = []
     if not 1 <= spec.max_parallel <= MAX_PARALLEL:
         found.append(
@@ -60,7 +65,7 @@ def problems(spec: RunSpec) -> list[Problem]:
             found.append(
                 Problem(where=("agents", name, "concurrency"), message="concurrency is at least 1")
             )
-    _Checker(spec.workflow, spec, (), found, [0], 0).check()
+    _Checker(spec.workflow, spec, (), found, [0], 0 if nested else None).check()
     return found
 
 
@@ -161,7 +166,10 @@ def _read(text: str, is_template: bool) -> Iterable[Reference]:
 
 
 class _Checker:
-    """Checks one plan; nested ones get a checker each and share `found` and `count`."""
+    """Checks one plan; nested ones get a checker each and share `found` and `count`.
+
+    A `depth` of None means that nested ones are left out.
+    """
 
     def __init__(
         self,
@@ -170,7 +178,7 @@ class _Checker:
         where: Place,
         found: list[Problem],
         count: list[int],
-        depth: int,
+        depth: int | None,
     ) -> None:
         self.plan = plan
         self.agents = spec.agents
@@ -374,7 +382,7 @@ class _Checker:
         if step.plan is None:
             self.say(place, f"step {step.name!r} has no plan to run")
             return
-        if self.depth >= MAX_DEPTH:
+        if self.depth is not None and self.depth >= MAX_DEPTH:
             self.say((*place, "plan"), f"plans may be nested {MAX_DEPTH} deep at most")
             return
         given = step.input if step.input is not None else {}
@@ -390,6 +398,8 @@ class _Checker:
                     self.say((*place, "input"), message)
         elif not isinstance(given, str) or "{{" not in given:
             self.say((*place, "input"), "a nested plan's inputs are an object of names and values")
+        if self.depth is None:
+            return
         nested = (*self.where, *place, "plan")
         _Checker(step.plan, self.spec, nested, self.found, self.count, self.depth + 1).check()
 

@@ -1,0 +1,242 @@
+"""Loads a file of plans, and reports all that is wrong with it at once, each with its place.
+
+A part whose shape is wrong is replaced by a harmless one and the rest is still checked, so that
+mending one mistake does not reveal the next.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path as FilePath
+from typing import Final, NamedTuple
+
+from pydantic import ValidationError
+
+from hocket.config.messages import plain_path, to_problem
+from hocket.config.models import FilePart, NestedStep
+from hocket.config.translate import Path, Translator
+from hocket.config.yaml import MAX_BYTES, Document, YamlError, parse
+from hocket.core.errors import NotFound, Problem, SpecError, suggest
+from hocket.core.specs import RunSpec
+from hocket.core.values import Json
+from hocket.workflows.check import complete, name_problems, problems
+
+SHOWN: Final = 200
+"""The most problems that are written out as lines."""
+
+
+class Loaded(NamedTuple):
+    """A file that was read and found right.
+
+    Fields:
+        file: Its parts.
+        source: Its name.
+    """
+
+    file: FilePart
+    source: str
+
+    def plans(self) -> list[str]:
+        """Name the plans, in the order of the file."""
+        return list(self.file.plans)
+
+    def spec(self, plan: str | None = None) -> RunSpec:
+        """Give the spec of a plan; without a name, of the only one that no other plan runs.
+
+        Raises:
+            NotFound: There is no such plan, or several could be meant.
+        """
+        name = self._choose(plan)
+        made = Translator(self.file).run(name, self.source)
+        if made is None:
+            raise NotFound(f"{self.source}: plan {name!r} cannot be run")
+        return complete(made)
+
+    def _choose(self, plan: str | None) -> str:
+        known = self.plans()
+        if plan is not None:
+            if plan in known:
+                return plan
+            hint = suggest(plan, known) or f"there are {', '.join(known[:10])}"
+            raise NotFound(f"{self.source}: there is no plan {plan!r}; {hint}")
+        nested = {
+            step.run
+            for about in self.file.plans.values()
+            for step in about.steps.values()
+            if isinstance(step, NestedStep)
+        }
+        roots = [name for name in known if name not in nested] or known
+        if len(roots) > 1:
+            raise NotFound(f"{self.source}: which plan? There are {', '.join(roots[:10])}")
+        return roots[0]
+
+
+def load(path: str | FilePath, plan: str | None = None) -> RunSpec:
+    """Read a file and give the spec of one of its plans.
+
+    Raises:
+        SpecError: The file cannot be read or has mistakes; its lines say where.
+        NotFound: There is no such plan, or several could be meant.
+    """
+    return read(path).spec(plan)
+
+
+def load_text(text: str, plan: str | None = None, source: str = "<text>") -> RunSpec:
+    """Do as `load` does, with a file's content.
+
+    Raises:
+        SpecError: The text has mistakes; its lines say where.
+        NotFound: There is no such plan, or several could be meant.
+    """
+    return read_text(text, source).spec(plan)
+
+
+def read(path: str | FilePath) -> Loaded:
+    """Read a file and check all plans in it.
+
+    Raises:
+        SpecError: The file cannot be read or has mistakes; its lines say where.
+    """
+    source = str(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise _unread(source, "this is a folder, not a file") from None
+    except FileNotFoundError:
+        raise _unread(source, "there is no such file") from None
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _unread(source, f"cannot be read: {said}") from None
+    return _read(data, source)
+
+
+def read_text(text: str, source: str = "<text>") -> Loaded:
+    """Do as `read` does, with a file's content.
+
+    Raises:
+        SpecError: The text has mistakes; its lines say where.
+    """
+    return _read(text.encode("utf-8", "surrogatepass"), source)
+
+
+def _unread(source: str, message: str) -> SpecError:
+    return SpecError([Problem(where=(), message=message)], [f"{source}: {message}"])
+
+
+def _read(data: bytes, source: str) -> Loaded:
+    try:
+        document = parse(data)
+    except YamlError as error:
+        problem = Problem(where=(), message=error.message, hint=error.hint)
+        raise SpecError([problem], [_line(source, error.mark, problem)]) from None
+    found: list[tuple[Problem, bool]] = []
+    file, broken = _shape(document.tree, found)
+    if file is not None:
+        found.extend((problem, False) for problem in _check(file, broken))
+    if found:
+        raise _spec_error(document, source, found)
+    assert file is not None
+    return Loaded(file, source)
+
+
+def _shape(tree: Json, found: list[tuple[Problem, bool]]) -> tuple[FilePart | None, list[Path]]:
+    """Validate the shape; what is wrong is replaced, and its path given."""
+    if not isinstance(tree, dict):
+        found.append((Problem(where=(), message="a file is an object of keys and values"), False))
+        return None, []
+    try:
+        return FilePart.model_validate(tree), []
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    found.extend(to_problem(detail, tree) for detail in details)
+    broken = [plain_path(detail["loc"]) for detail in details]
+    mended = copy.deepcopy(tree)
+    for path in broken:
+        _mend(mended, path)
+    try:
+        return FilePart.model_validate(mended), broken
+    except ValidationError:
+        return None, broken
+
+
+def _mend(tree: Json, path: Path) -> None:
+    """Put something harmless in place of a part whose shape is wrong."""
+    match path:
+        case ("plans", str(plan), "steps", str(step), *_):
+            tree["plans"][plan]["steps"][step] = {"approve": "-"}
+        case ("plans", str(plan), "steps"):
+            tree["plans"][plan]["steps"] = {"x": {"approve": "-"}}
+        case ("plans", str(plan), "inputs", str(name), *_):
+            tree["plans"][plan]["inputs"][name] = {}
+        case ("plans", str(plan), str(key), *_):
+            tree["plans"][plan].pop(key, None)
+        case ("plans", str(plan)):
+            tree["plans"][plan] = {"steps": {"x": {"approve": "-"}}}
+        case ("agents", str(name), *_):
+            tree["agents"][name] = {"command": ["-"]}
+        case ("models", str(name), *_):
+            tree["models"][name] = {"id": "-:-"}
+        case ("version",):
+            tree["version"] = 1
+        case (str(key), *_):
+            tree.pop(key, None)
+        case _:
+            pass
+
+
+def _check(file: FilePart, broken: list[Path]) -> list[Problem]:
+    """Check what the models cannot: names, references, and whether plans make sense."""
+    agents = frozenset(str(path[1]) for path in broken if path[:1] == ("agents",) and path[1:])
+    translator = Translator(file, agents)
+    translator.declare_all()
+    specs = {name: translator.run(name, "") for name in file.plans}
+    found = translator.problems
+    for where, what in (("agents", "an agent's name"), ("plans", "a plan's name")):
+        names = file.agents if where == "agents" else file.plans
+        for name in names:
+            found.extend(name_problems(name, what, (where, name)))
+    for name, spec in specs.items():
+        if spec is not None:
+            for problem in problems(spec, nested=False):
+                if problem.where[:1] != ("agents",):
+                    found.append(_placed(problem, translator.locate(name, problem.where)))
+    return [problem for problem in found if not _follows(problem, broken)]
+
+
+def _placed(problem: Problem, where: Path) -> Problem:
+    return Problem(where=where, message=problem.message, hint=problem.hint, offset=problem.offset)
+
+
+def _follows(problem: Problem, broken: list[Path]) -> bool:
+    """Tell whether a problem may only follow from another one that is reported already."""
+    for path in broken:
+        length = 4 if path[:1] == ("plans",) and path[2:3] == ("steps",) else 2
+        if problem.where[: len(path[:length])] == path[:length] and length == 4:
+            return True
+        if path[2:3] == ("inputs",) and problem.message.startswith("unknown input"):
+            return True
+        if path == ("agents",) and problem.message.startswith("unknown agent"):
+            return True
+        if path == ("models",) and problem.message.startswith("unknown model"):
+            return True
+    return False
+
+
+def _spec_error(document: Document, source: str, found: list[tuple[Problem, bool]]) -> SpecError:
+    placed = sorted(
+        (
+            (document.find(problem.where, key=key, offset=problem.offset), problem)
+            for problem, key in found
+        ),
+        key=lambda pair: (pair[0], pair[1].message),
+    )
+    lines = list(dict.fromkeys(_line(source, mark, problem) for mark, problem in placed))
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"{source}: and {len(lines) - SHOWN:,} more"]
+    return SpecError([problem for _, problem in placed], lines)
+
+
+def _line(source: str, mark: tuple[int, int], problem: Problem) -> str:
+    hint = f"; {problem.hint}" if problem.hint else ""
+    return f"{source}:{mark[0] + 1}:{mark[1] + 1}: {problem.message}{hint}"

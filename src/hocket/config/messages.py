@@ -1,0 +1,160 @@
+"""Says in Hocket's words what pydantic found, with suggestions for unknown keys."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Tag
+from pydantic_core import ErrorDetails
+
+from hocket.config.models import AGENT_KINDS, STEP_KINDS, TAG, FilePart
+from hocket.core.errors import Problem, suggest
+from hocket.core.values import Json
+
+Path = tuple[str | int, ...]
+
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object of keys and values",
+    "model_type": "an object of keys and values",
+    "model_attributes_type": "an object of keys and values",
+}
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+_SHORT = {"string_too_short": "cannot be empty", "too_short": "cannot be empty"}
+
+
+def to_problem(error: ErrorDetails, tree: Json) -> tuple[Problem, bool]:
+    """Give a problem with its path in the file, and whether its key is meant, not its value."""
+    raw = error["loc"]
+    path = plain_path(raw)
+    kind, value = error["type"], error["input"]
+    context = error.get("ctx", {})
+    name = str(path[-1]) if path else "the file"
+    if kind == "extra_forbidden":
+        message, hint = _unknown_key(raw, name, tree)
+        return Problem(where=path, message=message, hint=hint), True
+    if kind == "missing":
+        # There is no such place: its parent's key is what can be pointed at.
+        return Problem(where=path[:-1], message=f"{name!r} is missing"), True
+    if kind == "shape":
+        hint = ""
+        if isinstance(value, dict):
+            kinds = AGENT_KINDS if "an agent" in error["msg"] else STEP_KINDS
+            hint = next(filter(None, (suggest(str(key), kinds) for key in value)), "")
+        return Problem(where=path, message=error["msg"], hint=hint), not isinstance(value, dict)
+    message = _message(kind, value, context, error["msg"])
+    return Problem(where=path, message=f"{name}: {message}"), False
+
+
+def plain_path(raw: Sequence[str | int]) -> Path:
+    """Drop what pydantic puts into a path to tell the parts of a union apart."""
+    return tuple(
+        part
+        for part in raw
+        if not (isinstance(part, str) and (part.startswith(TAG) or part == "[key]"))
+    )
+
+
+def _message(kind: str, value: object, context: Mapping[str, Any], said: str) -> str:
+    if kind in _KINDS:
+        return f"must be {_KINDS[kind]}, not {describe(value)}"
+    if kind in _BOUNDS:
+        words, key = _BOUNDS[kind]
+        return f"must be {words} {context[key]:g}, not {value}"
+    if kind in _SHORT:
+        return _SHORT[kind]
+    if kind == "literal_error":
+        hint = suggest(value, _literals(context)) if isinstance(value, str) else ""
+        return f"must be {context['expected']}, not {describe(value)}" + (hint and f"; {hint}")
+    if kind == "value_error":
+        return str(context["error"])
+    return said[:1].lower() + said[1:]
+
+
+def _literals(context: Mapping[str, Any]) -> list[str]:
+    return [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+
+
+def describe(value: object) -> str:
+    """Name a value of the file for a message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        shown = value if len(value) <= 40 else value[:40] + "…"
+        return f"the text {shown!r}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _unknown_key(raw: Sequence[str | int], name: str, tree: Json) -> tuple[str, str]:
+    fields = known_fields(raw[:-1])
+    for kinds, what in ((STEP_KINDS, "a step"), (AGENT_KINDS, "an agent")):
+        # Only in a step and in an agent does a tag stand before the key.
+        tag = str(raw[-2])[1:] if len(raw) > 1 and str(raw[-2]).startswith(TAG) else ""
+        if tag in kinds and name in kinds and name not in fields:
+            return f"{what} has either {tag!r} or {name!r}, not both", ""
+    hint = suggest(name, fields)
+    if not hint and len(fields) <= 12:
+        hint = f"known: {', '.join(fields)}"
+    return f"unknown key {name!r}", hint
+
+
+def known_fields(raw: Sequence[str | int]) -> list[str]:
+    """Give the keys that the file may have at a path of pydantic's."""
+    node: Any = FilePart
+    for part in raw:
+        node = _descend(_bare(node), part)
+        if node is None:
+            return []
+    node = _bare(node)
+    if isinstance(node, type) and issubclass(node, BaseModel):
+        return [field.alias or name for name, field in node.model_fields.items()]
+    return []
+
+
+def _descend(node: Any, part: str | int) -> Any:
+    if isinstance(part, str) and part.startswith(TAG):
+        return _tagged(node, part)
+    if isinstance(node, type) and issubclass(node, BaseModel):
+        for name, field in node.model_fields.items():
+            if part in (field.alias, name):
+                return field.annotation
+        return None
+    arguments = typing.get_args(node)
+    if typing.get_origin(node) is dict:
+        return arguments[1]
+    return arguments[0] if typing.get_origin(node) is list else None
+
+
+def _tagged(node: Any, tag: str) -> Any:
+    for member in typing.get_args(node):
+        inner, *extra = typing.get_args(member)
+        if any(isinstance(item, Tag) and item.tag == tag for item in extra):
+            return inner
+    return None
+
+
+def _bare(node: Any) -> Any:
+    """Take off what is around a type: its annotations, and that it may be missing."""
+    while True:
+        arguments = typing.get_args(node)
+        if typing.get_origin(node) is typing.Annotated:
+            node = arguments[0]
+        elif type(None) in arguments and len(arguments) == 2:
+            node = next(item for item in arguments if item is not type(None))
+        else:
+            return node

@@ -1,0 +1,89 @@
+"""Reads the short ways of saying what a step's output looks like, as JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hocket.core.errors import suggest
+from hocket.core.values import Json
+
+_WHOLE: Final[dict[str, Json]] = {
+    "text": {"type": "string"},
+    "json": {},
+    "lines": {"type": "array", "items": {"type": "string"}},
+}
+_TYPES: Final[dict[str, Json]] = {
+    "str": {"type": "string"},
+    "text": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "number": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "json": {},
+}
+_JSON_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "null"})
+_SCHEMA_KEYS = frozenset(
+    {"$ref", "$schema", "$defs", "properties", "anyOf", "oneOf", "allOf", "enum", "const"}
+)
+_LOCAL = "a $ref stays within its schema: begin it with '#'"
+
+
+def output_schema(value: object) -> Json:
+    """Give the JSON Schema that is meant by ``text``, by ``{title: str}``, or by a schema.
+
+    Raises:
+        ValueError: Nothing is meant by it.
+    """
+    if isinstance(value, str):
+        if value in _WHOLE:
+            return _WHOLE[value]
+        hint = suggest(value, _WHOLE) or "write text, json, lines, or {field: type}"
+        raise ValueError(f"unknown output {value!r}; {hint}")
+    if not isinstance(value, dict):
+        raise ValueError("output is text, json, lines, fields with types, or a JSON Schema")
+    if _is_schema(value):
+        _refuse_remote(value)
+        return value
+    return _fields(value)
+
+
+def _is_schema(value: dict[str, Json]) -> bool:
+    kind = value.get("type")
+    if isinstance(kind, str) and kind in _JSON_TYPES:
+        return True
+    if isinstance(kind, list) and all(isinstance(k, str) and k in _JSON_TYPES for k in kind):
+        return True
+    return not value or any(key in _SCHEMA_KEYS for key in value)
+
+
+def _refuse_remote(value: Json) -> None:
+    if isinstance(value, dict):
+        target = value.get("$ref", "#")
+        if isinstance(target, str) and not target.startswith("#"):
+            raise ValueError(_LOCAL)
+        for item in value.values():
+            _refuse_remote(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_remote(item)
+
+
+def _fields(fields: dict[str, Json]) -> Json:
+    """Give a closed object: a field ending in ``?`` may be left out."""
+    return {
+        "type": "object",
+        "properties": {name.removesuffix("?"): _type(name, t) for name, t in fields.items()},
+        "required": [name for name in fields if not name.endswith("?")],
+        "additionalProperties": False,
+    }
+
+
+def _type(name: str, value: Json) -> Json:
+    if isinstance(value, str) and value in _TYPES:
+        return _TYPES[value]
+    if isinstance(value, list) and len(value) == 1:
+        return {"type": "array", "items": _type(name, value[0])}
+    if isinstance(value, dict):
+        return value if _is_schema(value) else _fields(value)
+    hint = suggest(str(value), _TYPES) or f"write {', '.join(_TYPES)}, [type] or {{field: type}}"
+    raise ValueError(f"field {name!r} has the unknown type {value!r}; {hint}")

@@ -1,0 +1,381 @@
+"""Turns the parts of a file into specs, and remembers which part each piece came from.
+
+Each plan of a file is translated once, however often others run it: a few lines of plans that run
+each other many times must not fill the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from hocket.config import models as part
+from hocket.config.settings import SETTINGS, command_options, given, model_options, step_options
+from hocket.core.errors import Problem, suggest
+from hocket.core.specs import (
+    AgentKind,
+    AgentSpec,
+    InputSpec,
+    OnFailure,
+    OnTimeout,
+    PlanSpec,
+    Repeat,
+    Retry,
+    RunSpec,
+    StepSpec,
+)
+from hocket.core.values import HOUR, Json
+from hocket.workflows.check import MAX_DEPTH
+
+Path: TypeAlias = tuple[str | int, ...]
+
+MAX_STEPS: Final = 200_000
+"""The most steps of a plan in a file, those of nested plans counted each time they are used."""
+
+_RETRIES: Final = 2
+"""Retries where a step says nothing: for models, which fail by themselves now and then."""
+
+
+class Translator:
+    """Translates the plans of one file.
+
+    Attributes:
+        agents: The agents met so far, those that steps bring along included.
+        problems: What is wrong, with paths of the file.
+        broken: Agents whose settings could not be read, and about which nothing is said.
+    """
+
+    def __init__(self, file: part.FilePart, broken: frozenset[str] = frozenset()) -> None:
+        self.file = file
+        self.broken = broken
+        self.agents: dict[str, AgentSpec] = {}
+        self.problems: list[Problem] = []
+        self._plans: dict[str, PlanSpec | None] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._open: list[str] = []
+        self._agent_paths: dict[str, Path] = {}
+        self._inputs: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
+
+    def run(self, name: str, source: str) -> RunSpec | None:
+        """Translate a plan and what it uses; None if that cannot be done."""
+        plan = self.plan(name)
+        if plan is None:
+            return None
+        return RunSpec(
+            workflow=plan,
+            agents=dict(sorted(self.agents.items())),
+            max_parallel=self.file.plans[name].max_parallel,
+            source=source,
+        )
+
+    def plan(self, name: str) -> PlanSpec | None:
+        """Translate a plan once; None if it runs itself, or is too large or too deep."""
+        if name in self._plans:
+            return self._plans[name]
+        self._open.append(name)
+        given = self.file.plans[name]
+        steps = [
+            self._step(name, step, about, given.defaults) for step, about in given.steps.items()
+        ]
+        self._open.pop()
+        plan: PlanSpec | None = None
+        if self._fits(name):
+            plan = PlanSpec(
+                name=name,
+                steps=tuple(steps),
+                inputs={key: _input(value) for key, value in given.inputs.items()},
+                output=given.output,
+                **({} if given.timeout is None else {"timeout": given.timeout}),
+            )
+        self._plans[name] = plan
+        return plan
+
+    def locate(self, plan: str, where: Path) -> Path:
+        """Turn the path of a problem in a plan's spec into a path of the file."""
+        if where[:1] == ("agents",) and len(where) > 1:
+            rest = where[3:] if where[2:3] == ("options",) else where[2:]
+            return (*self._agent_paths.get(str(where[1]), where[:2]), *rest)
+        if where[:1] == ("steps",) and len(where) > 1:
+            step, rest = str(where[1]), where[2:]
+            about = self.file.plans[plan].steps.get(step)
+            if isinstance(about, part.NestedStep) and rest[:1] == ("plan",) and len(rest) > 1:
+                return self.locate(about.run, rest[1:])
+            for spec, file in self._inputs.get((plan, step), ()):
+                if rest[: len(spec)] == spec:
+                    rest = (*file, *rest[len(spec) :])
+                    break
+            return ("plans", plan, "steps", step, *(rest[1:] if rest[:1] == ("options",) else rest))
+        return ("plans", plan, *where)
+
+    def _say(self, where: Path, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(where=where, message=message, hint=hint))
+
+    def _fits(self, name: str) -> bool:
+        """Count steps and depth, those of nested plans each time they are used."""
+        size, depth = 0, 0
+        for about in self.file.plans[name].steps.values():
+            inner = (0, 0)
+            if isinstance(about, part.NestedStep):
+                inner = self._sizes.get(about.run, (0, 0))
+            size, depth = size + 1 + inner[0], max(depth, inner[1] + 1)
+        self._sizes[name] = (min(size, MAX_STEPS + 1), depth)
+        where = ("plans", name, "steps")
+        if size > MAX_STEPS:
+            self._say(where, f"more than {MAX_STEPS:,} steps, those of nested plans counted")
+            return False
+        if depth > MAX_DEPTH + 1:
+            self._say(where, f"plans may be nested {MAX_DEPTH} deep at most")
+            return False
+        return True
+
+    # -- steps ------------------------------------------------------------------------------
+
+    def _step(
+        self, plan: str, name: str, about: part.StepUnion, defaults: part.DefaultsPart
+    ) -> StepSpec:
+        waits = about.timeout
+        if waits is None and not isinstance(about, part.ApproveStep | part.InputStep):
+            waits = defaults.timeout
+        common: dict[str, Json] = {
+            "name": name,
+            "needs": tuple(about.needs),
+            "wants": tuple(about.wants),
+            "within": about.within,
+            "quorum": about.quorum,
+            "when": about.when,
+            "timeout": HOUR if waits is None else waits,
+            "on_failure": _on_failure(about, defaults),
+        }
+        if isinstance(about, part.WorkPart):
+            common["each"] = about.each
+            if about.repeat is not None:
+                common["repeat"] = Repeat(until=about.repeat.until, max=about.repeat.max)
+        match about:
+            case part.ApproveStep():
+                return StepSpec(
+                    **common,
+                    kind="approve",
+                    input=self._payload(plan, name, (), "approve", about.approve),
+                    on_timeout=_on_timeout(about.on_timeout),
+                )
+            case part.InputStep():
+                return StepSpec(
+                    **common,
+                    kind="input",
+                    input=self._payload(plan, name, (), "input", about.input),
+                    output=about.output,
+                    on_timeout=_on_timeout(about.on_timeout),
+                )
+            case part.NestedStep():
+                return self._nested(plan, name, about, common)
+            case _:
+                return self._call(plan, name, about, defaults, common)
+
+    def _payload(self, plan: str, step: str, spec: Path, key: str, value: Json) -> Json:
+        """Note that a piece of the spec's input stands under a key of the file's step."""
+        self._inputs.setdefault((plan, step), []).append((("input", *spec), (key,)))
+        return value
+
+    def _nested(
+        self, plan: str, name: str, about: part.NestedStep, common: dict[str, Json]
+    ) -> StepSpec:
+        where = ("plans", plan, "steps", name, "run")
+        nested: PlanSpec | None = None
+        if about.run not in self.file.plans:
+            hint = suggest(about.run, self.file.plans)
+            self._say(where, f"unknown plan {about.run!r}", hint)
+        elif about.run in self._open:
+            loop = " → ".join((*self._open[self._open.index(about.run) :], about.run))
+            self._say(where, f"plans run each other: {loop}")
+        else:
+            nested = self.plan(about.run)
+        given = self._payload(plan, name, (), "with", about.with_)
+        if nested is None:
+            # What it would run cannot be known, so nothing is said about what it gives.
+            return StepSpec(**common, kind="approve", input=given)
+        return StepSpec(**common, kind="plan", input=given, plan=nested)
+
+    def _call(
+        self,
+        plan: str,
+        name: str,
+        about: part.AgentStep | part.CommandStep | part.ShellStep | part.FunctionStep,
+        defaults: part.DefaultsPart,
+        common: dict[str, Json],
+    ) -> StepSpec:
+        where: Path = ("plans", plan, "steps", name)
+        options: dict[str, Json] = {}
+        match about:
+            case part.AgentStep():
+                agent = about.agent
+                self._declared(agent)
+                kind = self.agents[agent].kind if agent in self.agents else None
+                if agent not in self.broken and kind is not None:
+                    options, wrong = step_options(about, kind)
+                    self.problems.extend(_below(where, wrong))
+                payload = self._given(plan, name, about, kind)
+            case part.CommandStep():
+                fixed = _literal(about.command)
+                agent = self._bring(plan, name, "command", command_options(about, fixed), about)
+                self._inputs[plan, name] = [
+                    (("input", "args", i), ("command", i + len(fixed)))
+                    for i in range(len(about.command) - len(fixed))
+                ]
+                self._payload(plan, name, ("stdin",), "stdin", None)
+                payload = {"args": about.command[len(fixed) :], "stdin": about.stdin}
+            case part.ShellStep():
+                options_ = command_options(about, [about.shell]) | {"shell": True}
+                agent = self._bring(plan, name, "command", options_, about)
+                self._payload(plan, name, ("args",), "args", None)
+                self._payload(plan, name, ("stdin",), "stdin", None)
+                payload = {"args": about.args, "stdin": about.stdin}
+            case part.FunctionStep():
+                made: dict[str, Json] = {"ref": about.call}
+                if about.mode is not None:
+                    made["mode"] = about.mode
+                agent = self._bring(plan, name, "function", made, about)
+                payload = self._arguments(plan, name, about.with_, where)
+        for other in about.fallback:
+            self._declared(other)
+        return StepSpec(
+            **common,
+            agent=agent,
+            input=payload,
+            output=about.output,
+            retry=self._retry(about.retry or defaults.retry, agent),
+            fallback=tuple(about.fallback),
+            effects=about.effects,
+            options=options,
+        )
+
+    def _given(self, plan: str, name: str, about: part.AgentStep, kind: str | None) -> Json:
+        """Say what an agent gets, which depends on what it is."""
+        where: Path = ("plans", plan, "steps", name)
+        if kind == "command":
+            if about.with_ is not None and not _texts(about.with_):
+                self._say((*where, "with"), "a command's arguments are a list of texts")
+            self._payload(plan, name, ("args",), "with", None)
+            self._payload(plan, name, ("stdin",), "prompt", None)
+            return {"args": about.with_ or [], "stdin": about.prompt}
+        if kind == "function":
+            if about.prompt is not None:
+                self._say((*where, "prompt"), "a function has no prompt: give arguments by 'with'")
+            return self._arguments(plan, name, about.with_, where)
+        if about.prompt is not None and about.with_ is not None:
+            self._say((*where, "with"), "a model gets a prompt or a 'with', not both")
+        if about.prompt is None and about.with_ is None and kind is not None:
+            self._say((*where, "agent"), f"step {name!r} has no prompt")
+        if about.prompt is None:
+            return self._payload(plan, name, (), "with", about.with_)
+        return self._payload(plan, name, (), "prompt", about.prompt)
+
+    def _arguments(self, plan: str, name: str, given: Json, where: Path) -> Json:
+        if isinstance(given, list):
+            return self._payload(plan, name, (), "with", given)
+        if given is not None and not isinstance(given, dict):
+            self._say((*where, "with"), "arguments are an object of names, or a list")
+        return self._payload(plan, name, (), "with", given)
+
+    def _retry(self, about: part.RetryPart | None, agent: str) -> Retry:
+        if about is None:
+            kind = self.agents[agent].kind if agent in self.agents else None
+            return Retry(tries=1 + _RETRIES) if kind in ("model", "local") else Retry()
+        changes: dict[str, Json] = {
+            key: value
+            for key in ("first", "factor", "longest", "jitter")
+            if (value := getattr(about, key)) is not None
+        }
+        if about.on is not None:
+            changes["on"] = tuple(about.on)
+        if about.first is not None and about.longest is None:
+            changes["longest"] = max(about.first, Retry().longest)
+        return Retry(tries=about.tries, **changes)
+
+    # -- agents -----------------------------------------------------------------------------
+
+    def _declared(self, name: str) -> None:
+        """Translate an agent of the file, at its first use."""
+        about = self.file.agents.get(name)
+        if about is None or name in self.agents:
+            return
+        where: Path = ("agents", name)
+        self._agent_paths[name] = where
+        self.agents[name] = _agent(about, self.file.models)
+        if isinstance(about, part.ModelAgent):
+            model = about.model
+            if ":" not in model and model not in self.file.models:
+                hint = suggest(model, self.file.models) or "name one, or write provider:model"
+                self._say((*where, "model"), f"unknown model {model!r}", hint)
+
+    def declare_all(self) -> None:
+        """Translate also the agents that no step uses, so that their mistakes are found."""
+        for name in self.file.agents:
+            self._declared(name)
+
+    def _bring(
+        self,
+        plan: str,
+        step: str,
+        kind: AgentKind,
+        options: dict[str, Json],
+        about: part.CommandStep | part.ShellStep | part.FunctionStep,
+    ) -> str:
+        """Make an agent of a step's own; it is called like the step if nobody else is."""
+        name, number = step, 1
+        while name in self.agents or name in self.file.agents:
+            name = f"{step}-agent" if number == 1 else f"{step}-agent-{number}"
+            number += 1
+        self.agents[name] = AgentSpec(
+            kind=kind, options=options, concurrency=about.concurrency, effects=kind == "command"
+        )
+        self._agent_paths[name] = ("plans", plan, "steps", step)
+        return name
+
+
+def _agent(about: part.AgentUnion, entries: Mapping[str, part.ModelPart]) -> AgentSpec:
+    kind: AgentKind
+    options: dict[str, Json]
+    match about:
+        case part.ModelAgent():
+            kind, options = "model", model_options(about, entries.get(about.model))
+        case part.CommandAgent():
+            kind, options = "command", command_options(about, about.command)
+        case part.FunctionAgent():
+            kind, options = "function", {"ref": about.function}
+            if about.mode is not None:
+                options["mode"] = about.mode
+        case part.LocalAgent():
+            kind, options = "local", {"model": about.local, **given(about, SETTINGS["local"])}
+        case part.ScriptedAgent():
+            kind, options = "scripted", about.scripted
+    effects = kind == "command" if about.effects is None else about.effects
+    return AgentSpec(kind=kind, options=options, concurrency=about.concurrency, effects=effects)
+
+
+def _literal(items: list[str]) -> list[str]:
+    """Give the items before the first template: those are the operator's own words."""
+    first = next((i for i, item in enumerate(items) if "{{" in item), len(items))
+    return items[:first]
+
+
+def _texts(value: Json) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _input(about: part.InputPart) -> InputSpec:
+    required = about.required
+    if required is None:
+        required = "default" not in about.model_fields_set
+    return InputSpec(required=required, default=about.default, about=about.about)
+
+
+def _on_failure(about: part.StepPart, defaults: part.DefaultsPart) -> OnFailure:
+    return about.on_failure or defaults.on_failure or "stop"
+
+
+def _on_timeout(given: OnTimeout | None) -> OnTimeout:
+    return given or "pause"
+
+
+def _below(where: Path, problems: list[Problem]) -> list[Problem]:
+    return [Problem(where=(*where, *p.where), message=p.message, hint=p.hint) for p in problems]
