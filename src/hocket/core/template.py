@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from hocket.core.expr import Expr, Lookup, Reference, parse_embedded
 from hocket.core.errors import ExprError
+from hocket.core.expr import Expr, Lookup, Reference, parse_embedded
 from hocket.core.values import Json
 
 Place: TypeAlias = tuple[str | int, ...]

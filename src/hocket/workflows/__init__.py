@@ -1,5 +1,1 @@
-"""Plan, panel, consensus, review and ballot: what follows from what happened.
-
-Pure: each workflow is a machine that takes events and hands out commands.
-It never learns who carries them out.
-"""
+"""Pure: the workflows, each a machine that says what follows from what happened."""

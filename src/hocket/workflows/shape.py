@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hocket.core.expr import Expr, Reference, parse_expr
+from hocket.core.expr import Reference, parse_expr
 from hocket.core.machine import JobSpec
 from hocket.core.specs import AgentSpec, PlanSpec, StepSpec
 from hocket.core.template import Template, parse_template
-from hocket.core.values import Json
 
 RESERVED = frozenset({"inputs", "steps", "item", "index", "round", "previous", "run"})
 """Root names with a meaning of their own; no step may be called so."""
@@ -72,7 +71,7 @@ class Node:
 class Shape:
     """A plan made ready to run. The spec must have passed `hocket.workflows.check`."""
 
-    __slots__ = ("index", "nodes", "output", "sinks", "spec")
+    __slots__ = ("index", "nodes", "output", "sinks", "spec", "uses")
 
     def __init__(self, spec: PlanSpec, agents: Mapping[str, AgentSpec]) -> None:
         self.spec = spec
@@ -86,6 +85,8 @@ class Shape:
                 node.job = _job(node.spec, agents, jobs)
             elif node.spec.plan is not None:
                 node.child = Shape(node.spec.plan, agents)
+        self.uses: tuple[int, ...] = tuple(_output_uses(self))
+        """The steps that the plan's output reads."""
         self.sinks = [n.index for n in self.nodes if not n.dependents and not n.wanters]
 
     def _connect(self, node: Node) -> None:
@@ -144,13 +145,7 @@ def _job(
     return job
 
 
-def evaluate_list(expr: Expr, value: Json) -> list[Json]:
-    """Give the list that an ``each`` expression has found.
-
-    Raises:
-        TypeError: It is not a list.
-    """
-    if not isinstance(value, list):
-        kind = "null" if value is None else type(value).__name__
-        raise TypeError(f"each: {expr.text} is {kind}, not a list")
-    return value
+def _output_uses(shape: Shape) -> dict[int, None]:
+    references = () if shape.output is None else shape.output.references
+    names = [step_named(reference) for _, reference in references]
+    return dict.fromkeys(shape.index[name] for name in names if name in shape.index)

@@ -1,0 +1,59 @@
+"""The instants at which a machine wants to be woken, soonest first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Generic, Self, TypeVar
+
+K = TypeVar("K")
+
+
+class Deadlines(Generic[K]):
+    """A heap of (instant, key) whose stale entries are dropped when they surface.
+
+    An entry is stale once `holds(key)` is false for it; nobody has to remove it.
+    """
+
+    __slots__ = ("_added", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, K]] = []
+        self._added = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, at: int, key: K) -> None:
+        """Remember to wake for `key` at `at`."""
+        # The number breaks ties in the order of adding, so keys are never compared.
+        self._added += 1
+        heapq.heappush(self._heap, (at, self._added, key))
+
+    def next(self, holds: Callable[[K], bool]) -> int | None:
+        """Give the soonest instant whose key still holds."""
+        heap = self._heap
+        while heap and not holds(heap[0][2]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, at: int, holds: Callable[[K], bool]) -> list[K]:
+        """Take out the keys that still hold and whose instant has come, soonest first."""
+        heap, found = self._heap, []
+        while heap and (heap[0][0] <= at or not holds(heap[0][2])):
+            key = heapq.heappop(heap)[2]
+            if holds(key):
+                found.append(key)
+        return found
+
+    def tidy(self, holds: Callable[[K], bool]) -> None:
+        """Drop all stale entries; worth it once they are most of the heap."""
+        self._heap = [entry for entry in self._heap if holds(entry[2])]
+        heapq.heapify(self._heap)
+
+    def fork(self) -> Self:
+        """Copy it."""
+        other = type(self)()
+        other._heap = self._heap.copy()
+        other._added = self._added
+        return other

@@ -1,0 +1,187 @@
+"""What every workflow is to the run that drives it, and what the two say to each other.
+
+A workflow decides which jobs there are; the run machine (`hocket.core.run`) turns a job into calls,
+with their retries, back-offs, time-outs and fallbacks, and tells the workflow how the job ended.
+Both are pure: time arrives as an argument, and what follows is drained as moves or commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, Self, TypeAlias
+
+import msgspec
+
+from hocket.core.errors import Fault
+from hocket.core.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    InputAsked,
+    InputGiven,
+    Status,
+    StepFailed,
+    StepSkipped,
+)
+from hocket.core.specs import AgentSpec, Retry, StepKind, WorkflowSpec
+from hocket.core.values import Json
+
+StepStatus: TypeAlias = Literal["pending", "running", "waiting", "succeeded", "failed", "skipped"]
+"""``waiting``: for a person's approval or input."""
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How the jobs of one step are done; shared by all of them.
+
+    Fields:
+        agents: The agent, then its fallbacks.
+        effects: For each agent, whether repeating a call could do harm.
+        retry: When a failed call is tried again.
+        timeout: The longest that one call may take.
+        output: JSON Schema that the output must fit.
+        options: The step's own settings for the agent.
+    """
+
+    agents: tuple[str, ...]
+    effects: tuple[bool, ...]
+    retry: Retry
+    timeout: int
+    output: Json
+    options: dict[str, Json]
+
+
+class Do(msgspec.Struct, frozen=True, gc=False):
+    """There is a job at this path."""
+
+    path: str
+    spec: JobSpec
+
+
+class Drop(msgspec.Struct, frozen=True, gc=False):
+    """All jobs at this path and below are pointless now; "" means all that there are."""
+
+    path: str
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Record a fact for those who read the journal."""
+
+    event: ApprovalAsked | InputAsked | StepSkipped | StepFailed
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Pause the run: a wait has expired and nobody has decided."""
+
+    reason: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """The workflow is over."""
+
+    status: Status
+    reason: str = ""
+    output: Json = None
+
+
+Move: TypeAlias = Do | Drop | Say | Halt | End
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step as people see it.
+
+    Fields:
+        path: Where it is, nested ones with their outer's path before theirs.
+        kind: What kind of step it is.
+        status: How far it is.
+        agent: Who does it, for a call.
+        detail: Why it failed or was skipped, or what it waits for.
+        done: How many items of its ``each`` are done.
+        total: How many there are; None without ``each``.
+    """
+
+    path: str
+    kind: StepKind
+    status: StepStatus
+    agent: str = ""
+    detail: str = ""
+    done: int = 0
+    total: int | None = None
+
+
+class Workflow(Protocol):
+    """A pure machine that decides what is to be done.
+
+    Paths that reach it are its own, without the prefix of an outer workflow.
+    """
+
+    moves: list[Move]
+    """What follows from the last calls; whoever drives it takes them and clears the list."""
+
+    def start(self, at: int) -> None:
+        """Begin."""
+
+    def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
+        """A job has given an output, or has failed for good."""
+
+    def answered(self, event: ApprovalGiven | InputGiven) -> None:
+        """A person or an outside event has answered.
+
+        Raises:
+            Refused: Nothing waits for that, or other bytes were shown.
+        """
+
+    def retry(self, path: str, at: int) -> None:
+        """Do a failed step again, and what was skipped for its sake.
+
+        "" means all failed ones, and what was cut short; no job may be under way then.
+
+        Raises:
+            Refused: The step has not failed.
+        """
+
+    def wake(self, at: int) -> None:
+        """The deadline has come."""
+
+    def resumed(self, at: int) -> None:
+        """The run goes on after a pause: questions that had expired are asked anew."""
+
+    def deadline(self) -> int | None:
+        """When to `wake` it at the latest, if ever."""
+
+    def request(self, path: str) -> Json:
+        """Render what the agent gets for the job at `path`.
+
+        Raises:
+            ExprError: A template asks for what is not there.
+        """
+
+    def adopt(self, old: Self, agents: frozenset[str], at: int) -> None:
+        """Begin with what `old` has finished, where definition and inputs are equal.
+
+        `agents` names the agents whose specs are equal.
+        """
+
+    def view(self) -> list[StepView]:
+        """Give every step's state, nested ones after theirs."""
+
+    def result(self, path: str) -> Json:
+        """Give a step's output; None if it has none yet.
+
+        Raises:
+            Refused: There is no such step.
+        """
+
+    def fork(self) -> Self:
+        """Copy it, sharing what is finished."""
+
+    def check(self) -> None:
+        """Assert every invariant.
+
+        Raises:
+            EngineBug: One does not hold.
+        """
+
+
+WorkflowFactory: TypeAlias = Callable[
+    [WorkflowSpec, Mapping[str, AgentSpec], Mapping[str, Json], Mapping[str, Json]], Workflow
+]
+"""Makes a workflow of a spec, the agents, the inputs, and what ``run.NAME`` means."""

@@ -1,0 +1,360 @@
+"""The machine of a run: what is to be done next, computed from what has happened.
+
+`RunMachine.apply` takes one event in; `drain` gives the commands that follow.
+It knows no clock, no loop and no agent, only facts, and holds the workflow that decides which jobs
+there are.
+
+    new ──run_started──> running ──pause──> pausing, which is paused once nothing is in flight
+                         │   ^ ^────────────continue──────────┘
+                         │   └───────retry of a failed step────────┐
+                         └──the workflow's end, cancel──> ending ──run_ended──> ended
+
+An event that no longer matches is ignored and counted: a late reply must never break a run.
+A person's request that makes no sense is refused before anything changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from hocket.core.calls import Calls, Ended
+from hocket.core.commands import Command, Record
+from hocket.core.errors import EngineBug, Refused
+from hocket.core.events import (
+    AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallLost,
+    CallStarted,
+    CancelRequested,
+    ContinueRequested,
+    InputAsked,
+    InputGiven,
+    PauseRequested,
+    RetryRequested,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    SpecReplaced,
+    StepFailed,
+    StepSkipped,
+    TimePassed,
+)
+from hocket.core.machine import Do, Drop, End, Halt, JobSpec, Say, Workflow, WorkflowFactory
+from hocket.core.specs import RunSpec
+from hocket.core.values import Call, Json
+
+Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
+_OPEN: Final = frozenset({"running", "pausing"})
+
+
+class RunMachine:
+    """The state of one run, folded from its events.
+
+    Args:
+        workflows: How to make the workflow of each kind of spec, by its tag.
+    """
+
+    workflow: Workflow
+    spec: RunSpec
+
+    def __init__(self, workflows: Mapping[str, WorkflowFactory]) -> None:
+        self._workflows = workflows
+        self.phase: Phase = "new"
+        self.calls = Calls()
+        self.run = ""
+        self.digest = ""
+        self.inputs: dict[str, Json] = {}
+        self.epoch = 1
+        self.at = 0
+        """The instant of the last event."""
+        self.started_at = 0
+        self.pause_reason = ""
+        self.end: RunEnded | None = None
+        """How the run ended, or is about to."""
+        self._records: dict[tuple[str, str], Record] = {}
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event in.
+
+        Raises:
+            Refused: A person's request does not fit the present state; nothing has changed.
+            EngineBug: The event cannot follow what came before.
+        """
+        if event.at < self.at:
+            raise EngineBug(f"time went back from {self.at}", (event,))
+        if (self.phase == "new") != (type(event) is RunStarted):
+            raise EngineBug("a run begins with run_started, once", (event,))
+        _APPLY[type(event)](self, event)
+        self.at = event.at
+        if self.workflow.moves:
+            self._take_moves(event.at)
+        if self.phase == "ending" and not self.calls.jobs and self.end is not None:
+            self._note("RunEnded", "", self.end)
+
+    def drain(self) -> list[Command]:
+        """Give the commands that have come up since the last call: facts, stops, starts.
+
+        After a fold these are all that is still to be done.
+        """
+        cancels, starts = self.calls.drain()
+        if not self._records:
+            return [*cancels, *starts] if cancels else list[Command](starts)
+        records = list(self._records.values())
+        self._records.clear()
+        return [*records, *cancels, *starts]
+
+    def deadline(self) -> int | None:
+        """Give the instant at which `TimePassed` is due, if ever."""
+        if self.phase not in _OPEN:
+            return None
+        ours, theirs = self.calls.deadline(), self.workflow.deadline()
+        if ours is None or theirs is None:
+            return theirs if ours is None else ours
+        return min(ours, theirs)
+
+    def request(self, call: Call) -> tuple[JobSpec, Json]:
+        """Render what the agent gets for a call.
+
+        Raises:
+            ExprError: A template asks for what is not there.
+        """
+        return self.calls.jobs[call.path].spec, self.workflow.request(call.path)
+
+    @property
+    def admits(self) -> bool:
+        """Whether calls may start now."""
+        return self.phase == "running"
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run is paused and nothing is in flight any more."""
+        return self.phase == "pausing" and not self.calls.running
+
+    @property
+    def said(self) -> str:
+        """The phase as people call it: ``running``, ``paused``, ``succeeded`` and so on."""
+        if self.phase == "ended" and self.end is not None:
+            return self.end.status
+        return {"pausing": "paused" if self.paused else "pausing"}.get(self.phase, self.phase)
+
+    def fork(self) -> Self:
+        """Copy the machine; what has finished is shared, so it costs what is live."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.calls = self.calls.fork()
+        other.workflow = self.workflow.fork()
+        other._records = self._records.copy()
+        return other
+
+    def check(self) -> None:
+        """Assert every invariant.
+
+        Raises:
+            EngineBug: One does not hold.
+        """
+        broken = self.calls.broken()
+        if self.phase == "ended" and self.calls.jobs:
+            broken.append("an ended run has no job")
+        if self.phase in {"ending", "ended"} and self.end is None:
+            broken.append("a run that ends has a reason")
+        if self.phase == "ending" and self.calls.running != len(self.calls.jobs):
+            broken.append("an ending run only waits for calls in flight")
+        if broken:
+            raise EngineBug("; ".join(broken))
+        if self.phase != "new":
+            self.workflow.check()
+
+    # -- within -----------------------------------------------------------------------------
+
+    def _adopt_spec(self, spec: RunSpec, digest: str) -> None:
+        self.spec = spec
+        self.digest = digest
+        factory = self._workflows[str(spec.workflow.__struct_config__.tag)]
+        facts = {"id": self.run, "name": spec.name}
+        self.workflow = factory(spec.workflow, spec.agents, self.inputs, facts)
+
+    def _ended(self, ended: Ended | None, at: int) -> None:
+        if ended is not None:
+            self.workflow.ended(ended.path, ended.output, ended.fault, at)
+
+    def _take_moves(self, at: int) -> None:
+        workflow, calls = self.workflow, self.calls
+        moves, workflow.moves = workflow.moves, []
+        for move in moves:
+            if type(move) is Do:
+                if self.phase in _OPEN:
+                    calls.do(move.path, move.spec, at)
+            elif isinstance(move, Drop):
+                calls.drop(move.path, "stop")
+            elif isinstance(move, Say):
+                self._note(type(move.event).__name__, move.event.path, move.event)
+            elif isinstance(move, Halt):
+                if self.phase == "running":
+                    self.phase = "pausing"
+                    self.pause_reason = move.reason
+            elif isinstance(move, End) and self.phase in _OPEN:
+                self._begin_end(move, at, "stop", hard=False)
+
+    def _begin_end(self, move: End, at: int, reason: str, *, hard: bool) -> None:
+        self.phase = "ending"
+        self.end = RunEnded(at=at, status=move.status, reason=move.reason, output=move.output)
+        self.calls.drop("", reason, hard=hard)
+
+    def _note(self, kind: str, path: str, event: Any) -> None:
+        self._records.setdefault((kind, path), Record(event))
+
+
+# -- one function for each kind of event ----------------------------------------------------
+
+
+def _run_started(run: RunMachine, event: RunStarted) -> None:
+    run.run = event.run
+    run.inputs = event.inputs
+    run.started_at = event.at
+    run.calls.seed = event.seed
+    run._adopt_spec(event.spec, event.digest)
+    run.phase = "running"
+    run.workflow.start(event.at)
+
+
+def _run_resumed(run: RunMachine, event: RunResumed) -> None:
+    run.epoch = event.epoch
+    if run.phase == "pausing":
+        run.phase = "running"
+        run.workflow.resumed(event.at)
+
+
+def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
+    if run.calls.running or run.calls.held():
+        raise Refused("calls are in flight or held; let them end or decide about them first")
+    if run.phase == "ending" or (run.end is not None and run.end.status != "failed"):
+        raise Refused(f"the run is {run.said}; its spec cannot change any more")
+    old, old_agents = run.workflow, run.spec.agents
+    run.calls.drop("", "stop")
+    run.calls.restart_names()
+    run._records.clear()
+    run._adopt_spec(event.spec, event.digest)
+    same = [name for name, spec in event.spec.agents.items() if old_agents.get(name) == spec]
+    run.phase = "running"
+    run.end = None
+    run.workflow.adopt(old, frozenset(same), event.at)
+
+
+def _pause(run: RunMachine, event: PauseRequested) -> None:
+    if run.phase not in _OPEN:
+        raise Refused(f"the run is {run.said}; only a running one can be paused")
+    run.phase = "pausing"
+    run.pause_reason = f"asked by {event.by}" if event.by else "asked"
+
+
+def _continue(run: RunMachine, event: ContinueRequested) -> None:
+    if run.phase != "pausing":
+        raise Refused(f"the run is {run.said}; only a paused one can go on")
+    run.phase = "running"
+    run.workflow.resumed(event.at)
+
+
+def _cancel(run: RunMachine, event: CancelRequested) -> None:
+    if run.phase == "ended":
+        raise Refused(f"the run has ended already: {run.said}")
+    if run.phase != "ending":
+        reason = f"cancelled by {event.by}" if event.by else "cancelled"
+        run._begin_end(End("cancelled", reason), event.at, "cancel", hard=event.hard)
+    elif event.hard:
+        run.calls.drop("", "cancel", hard=True)
+
+
+def _retry(run: RunMachine, event: RetryRequested) -> None:
+    if run.calls.again(event.path, event.at):
+        return
+    if run.phase == "ending" or (run.end is not None and run.end.status != "failed"):
+        raise Refused(f"the run is {run.said}; a retry is for a failed step")
+    if not event.path and run.phase != "ended":
+        raise Refused("the run is under way; say which failed step to do again")
+    if event.path in run.calls.jobs:
+        raise Refused(f"{event.path!r} is still under way")
+    run.workflow.retry(event.path, event.at)
+    if run.phase == "ended":
+        run.phase = "running"
+    run.end = None
+
+
+def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
+    if isinstance(event, InputGiven):
+        settled = run.calls.settle(event.path, event.value)
+        if settled is not None:
+            run._ended(settled, event.at)
+            return
+    if run.phase not in _OPEN:
+        raise Refused(f"the run is {run.said}; nothing waits for an answer")
+    run.workflow.answered(event)
+
+
+def _call_started(run: RunMachine, event: CallStarted) -> None:
+    run.calls.started(event)
+
+
+def _call_finished(run: RunMachine, event: CallFinished) -> None:
+    run._ended(run.calls.finished(event), event.at)
+
+
+def _call_failed(run: RunMachine, event: CallFailed) -> None:
+    run._ended(run.calls.failed(event), event.at)
+
+
+def _call_cancelled(run: RunMachine, event: CallCancelled) -> None:
+    run._ended(run.calls.cancelled(event), event.at)
+
+
+def _call_lost(run: RunMachine, event: CallLost) -> None:
+    run.calls.lost(event)
+
+
+def _noted(run: RunMachine, event: ApprovalAsked | InputAsked | StepSkipped | StepFailed) -> None:
+    run._records.pop((type(event).__name__, event.path), None)
+
+
+def _time_passed(run: RunMachine, event: TimePassed) -> None:
+    if run.phase not in _OPEN:
+        return
+    run.calls.wake(event.at)
+    due = run.workflow.deadline()
+    if due is not None and due <= event.at:
+        run.workflow.wake(event.at)
+
+
+def _run_ended(run: RunMachine, event: RunEnded) -> None:
+    if run.phase != "ending" or run.calls.jobs:
+        raise EngineBug("a run ends once, with no call in flight", (event,))
+    run._records.pop(("RunEnded", ""), None)
+    run.phase = "ended"
+    run.end = event
+
+
+_APPLY: Final[dict[type, Callable[[RunMachine, Any], None]]] = {
+    RunStarted: _run_started,
+    RunResumed: _run_resumed,
+    SpecReplaced: _spec_replaced,
+    PauseRequested: _pause,
+    ContinueRequested: _continue,
+    CancelRequested: _cancel,
+    RetryRequested: _retry,
+    CallStarted: _call_started,
+    CallFinished: _call_finished,
+    CallFailed: _call_failed,
+    CallCancelled: _call_cancelled,
+    CallLost: _call_lost,
+    ApprovalAsked: _noted,
+    InputAsked: _noted,
+    StepSkipped: _noted,
+    StepFailed: _noted,
+    ApprovalGiven: _answered,
+    InputGiven: _answered,
+    TimePassed: _time_passed,
+    RunEnded: _run_ended,
+}
