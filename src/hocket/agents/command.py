@@ -68,7 +68,7 @@ class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep: int = KEEP
     quota: int = QUOTA
     files: list[str] = []
-    ok: list[int] = [0]
+    ok: tuple[int, ...] = (0,)
     grace: str | int | float = "5s"
     allow_dashes: bool = False
 
