@@ -65,6 +65,10 @@ class Log(Protocol):
     def seq(self) -> int:
         """The sequence number of the last event appended, durable or not."""
 
+    @property
+    def epoch(self) -> int:
+        """Which owner of the run this is, counted from 1; `RunResumed` records it."""
+
     def append(self, events: Sequence[AnyEvent], taken: Sequence[Taken] = ()) -> int:
         """Queue events, and answers to requests, for the next commit; all of it or none.
 
@@ -72,7 +76,8 @@ class Log(Protocol):
         A failure to write shows in `durable`, and from then on nothing is written any more.
 
         Raises:
-            JournalError, OwnershipLost: An earlier write failed; nothing is queued.
+            JournalError: An earlier write failed, or an event cannot be written; nothing is queued.
+            OwnershipLost: An earlier write found another owner; nothing is queued.
         """
 
     async def durable(self, seq: int) -> None:
@@ -90,7 +95,11 @@ class Log(Protocol):
         """
 
     async def close(self) -> None:
-        """Write what is queued and give the run up."""
+        """Write what is queued and give the run up.
+
+        Raises:
+            JournalError, OwnershipLost: It could not be written, and nobody was told so far.
+        """
 
 
 class Journal(Protocol):

@@ -1,0 +1,143 @@
+"""Bytes by content in the journal's file, in parts of 1 MiB, and who refers to them.
+
+A blob's row has no digest while its bytes are coming in, so half a blob can never be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Final, cast
+
+from hocket.core.errors import NotFound
+from hocket.journal.schema import Database, integer, one
+
+PART: Final = 1024 * 1024
+
+KEPT: Final = 3_600_000_000_000
+"""How long a stored file that no event names yet is kept: one hour, in nanoseconds."""
+
+FIND_BLOB: Final = "SELECT key, size FROM blobs WHERE digest = ?"
+BEGIN_BLOB: Final = "INSERT INTO blobs (digest, size, kept_until) VALUES (NULL, 0, ?) RETURNING key"
+WRITE_PART: Final = "INSERT INTO parts (blob, part, data) VALUES (?, ?, ?)"
+END_BLOB: Final = "UPDATE blobs SET digest = ?, size = ? WHERE key = ?"
+KEEP_BLOB: Final = "UPDATE blobs SET kept_until = ? WHERE digest = ?"
+READ_PART: Final = "SELECT data FROM parts WHERE blob = ? AND part = ?"
+DELETE_PARTS: Final = "DELETE FROM parts WHERE blob = ?"
+DELETE_BLOB: Final = "DELETE FROM blobs WHERE key = ?"
+REFER: Final = "INSERT OR IGNORE INTO refs (run, digest) VALUES (?, ?)"
+REFERRED: Final = "UPDATE blobs SET kept_until = 0 WHERE digest = ? AND kept_until > 0"
+DELETE_REFS: Final = "DELETE FROM refs WHERE run = ?"
+# A run's blobs come first: what is only waiting to be named has `kept_until` in the future.
+UNUSED: Final = """
+SELECT key, size FROM blobs
+WHERE kept_until < ? AND (digest IS NULL OR digest NOT IN (SELECT digest FROM refs))"""
+
+
+def find_blob(db: Database, digest: str) -> tuple[int, int] | None:
+    """Give a blob's key and size, or None if it is not stored."""
+    row = one(db.execute(FIND_BLOB, (digest,)))
+    return None if row is None else (integer(row[0]), integer(row[1]))
+
+
+def write_blob(db: Database, digest: str, data: bytes) -> None:
+    """Store bytes that are at hand, unless they are stored already."""
+    if find_blob(db, digest) is not None:
+        return
+    key = begin_blob(db, 0)
+    for part, start in enumerate(range(0, len(data), PART)):
+        write_part(db, key, part, data[start : start + PART])
+    db.execute(END_BLOB, (digest, len(data), key))
+
+
+def begin_blob(db: Database, kept_until: int) -> int:
+    """Begin a blob whose bytes come later; gives its key."""
+    return integer(db.execute(BEGIN_BLOB, (kept_until,)).fetchall()[0][0])
+
+
+def write_part(db: Database, key: int, part: int, data: bytes) -> None:
+    """Store the next part of a blob that has begun; all parts but the last are whole."""
+    db.execute(WRITE_PART, (key, part, data))
+
+
+def end_blob(db: Database, key: int, digest: str, size: int, kept_until: int) -> None:
+    """Name a blob whose bytes are all there; another of the same bytes makes it superfluous."""
+    if keep_blob(db, digest, kept_until):
+        drop_blob(db, key)
+    else:
+        db.execute(END_BLOB, (digest, size, key))
+
+
+def keep_blob(db: Database, digest: str, kept_until: int) -> bool:
+    """Keep a stored blob until it is referred to; gives whether there is one."""
+    return db.execute(KEEP_BLOB, (kept_until, digest)).rowcount == 1
+
+
+def drop_blob(db: Database, key: int) -> None:
+    """Delete a blob and its bytes."""
+    db.execute(DELETE_PARTS, (key,))
+    db.execute(DELETE_BLOB, (key,))
+
+
+def write_refs(db: Database, run: int, digests: Iterable[str]) -> None:
+    """Record that a run refers to blobs, so that they live as long as it does."""
+    for digest in digests:
+        db.execute(REFER, (run, digest))
+        db.execute(REFERRED, (digest,))
+
+
+def free_blobs(db: Database, run: int, now: int) -> int:
+    """Drop a run's references and all that nothing refers to; gives the bytes that it held."""
+    db.execute(DELETE_REFS, (run,))
+    freed = 0
+    for key, size in db.execute(UNUSED, (now,)).fetchall():
+        drop_blob(db, integer(key))
+        freed += integer(size)
+    return freed
+
+
+def read_blob(db: Database, digest: str, start: int, size: int | None) -> bytes:
+    """Give a stretch of a blob's bytes.
+
+    Raises:
+        NotFound: It is not stored.
+        ValueError: The stretch begins before the beginning, or its size is negative.
+    """
+    found = find_blob(db, digest)
+    if found is None:
+        raise not_stored(digest)
+    key, whole = found
+    return b"".join(_stretch(db, key, start, byte_range(whole, start, size)))
+
+
+def not_stored(digest: str) -> NotFound:
+    """Say that nothing is stored under that digest."""
+    return NotFound(f"nothing is stored under {digest}")
+
+
+def byte_range(whole: int, start: int, size: int | None) -> int:
+    """Give where a stretch ends.
+
+    Raises:
+        ValueError: The stretch begins before the beginning, or its size is negative.
+    """
+    if start < 0 or (size is not None and size < 0):
+        raise ValueError("start and size of a stretch are not negative")
+    return whole if size is None else min(whole, start + size)
+
+
+def _stretch(db: Database, key: int, start: int, end: int) -> Iterator[bytes]:
+    while start < end:
+        part, offset = divmod(start, PART)
+        row = one(db.execute(READ_PART, (key, part)))
+        data = cast(bytes, row[0]) if row is not None else b""
+        piece = data[offset : offset + end - start]
+        if not piece:
+            return
+        yield piece
+        start += len(piece)
+
+
+def sha256() -> hashlib._Hash:
+    """Begin a digest of bytes that come in pieces."""
+    return hashlib.sha256()

@@ -1,0 +1,400 @@
+"""The journal in memory: for runs that need not outlive their process, and for tests.
+
+It keeps to the loop that uses it: no thread, no clock, no file.
+A commit is confirmed in the loop's next turn, or after a latency in the loop's own time, and what
+queues meanwhile is the next commit, as on a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from hocket.core.errors import JournalError, NotFound, Refused
+from hocket.core.events import AnyEvent, Recorded, RunStarted
+from hocket.core.requests import AnyRequest
+from hocket.core.values import FileRef, digest
+from hocket.journal.base import OnPosted, Posted, RunRow, Taken
+from hocket.journal.blobs import byte_range, not_stored
+from hocket.journal.codec import Encoded, encode
+from hocket.journal.progress import Progress, status_after
+
+OWNER: Final = "memory:0"
+
+
+class _Run:
+    """What is durable of one run, and the log that owns it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.events: list[AnyEvent] = []
+        self.files: set[str] = set()
+        self.size = 0
+        self.epoch = 0
+        self.log: MemoryLog | None = None
+
+    def copy(self) -> _Run:
+        twin = _Run(self.name)
+        twin.events = list(self.events)
+        twin.files = set(self.files)
+        twin.size = self.size
+        twin.epoch = self.epoch
+        return twin
+
+
+class MemoryLog:
+    """The writing end of a run in a memory journal."""
+
+    def __init__(self, journal: MemoryJournal, id: str, run: _Run) -> None:
+        self._journal = journal
+        self._id = id
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._told: set[int] = set()
+        self._epoch = run.epoch
+        self.progress: Final = Progress(len(run.events))
+
+    @property
+    def seq(self) -> int:
+        """The sequence number of the last event appended, durable or not."""
+        return self.progress.appended
+
+    @property
+    def epoch(self) -> int:
+        """Which owner of the run this is, counted from 1."""
+        return self._epoch
+
+    def append(self, events: Sequence[AnyEvent], taken: Sequence[Taken] = ()) -> int:
+        """Queue events, and answers to requests, for the next commit; all of it or none.
+
+        Raises:
+            JournalError: An earlier write failed, or an event cannot be written as JSON.
+        """
+        self.progress.check()
+        if events or taken:
+            self._journal.queue(self, [(event, encode(event)) for event in events], taken)
+            self.progress.appended += len(events)
+        return self.progress.appended
+
+    async def durable(self, seq: int) -> None:
+        """Wait until the event of that number counts as being on disk.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        await self.progress.wait(seq)
+
+    def watch(self, on_durable: Callable[[int], None], on_posted: OnPosted) -> None:
+        """Have the loop told of each commit's last number, and of requests."""
+        self.progress.watch(on_durable, on_posted)
+        self.look()
+
+    def look(self) -> None:
+        """Tell the watcher of the requests that it was not told of, in the loop's next turn."""
+        self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        if self._run.log is not self or self.progress.on_posted is None:
+            return
+        posts = [post for post in self._journal.open_posts(self._id) if post.id not in self._told]
+        self._told.update(post.id for post in posts)
+        if posts:
+            self.progress.posted(posts)
+
+    def store(self, entries: Sequence[tuple[AnyEvent, Encoded]]) -> None:
+        """Take a commit's events as durable."""
+        for event, encoded in entries:
+            self._run.events.append(event)
+            self._run.files.update(encoded.files)
+            self._run.size += len(encoded.row) + (len(encoded.blob[1]) if encoded.blob else 0)
+
+    async def close(self) -> None:
+        """Write what is queued and give the run up.
+
+        Raises:
+            JournalError: What was queued could not be written.
+        """
+        if self.progress.failure is None:
+            await self._journal.flush(self)
+            self.progress.fail(JournalError(f"run {self._id} was given up by this process"))
+        if self._run.log is self:
+            self._run.log = None
+
+
+class MemoryBlobs:
+    """Bytes by content in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def put(self, path: Path, name: str) -> FileRef:
+        """Store a file.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise JournalError(f"{path} cannot be stored: {error}") from error
+        found = digest(data)
+        self.stored[found] = data
+        return FileRef(name=name, digest=found, size=len(data))
+
+    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
+        """Give a stretch of the stored bytes.
+
+        Raises:
+            NotFound: Nothing of that digest is stored.
+        """
+        data = self.stored.get(digest)
+        if data is None:
+            raise not_stored(digest)
+        return data[start : byte_range(len(data), start, size)]
+
+
+_Queued = tuple[MemoryLog, list[tuple[AnyEvent, Encoded]], tuple[Taken, ...]]
+
+
+class MemoryJournal:
+    """All runs of one process, and their inbox; `blobs` holds their files.
+
+    Args:
+        latency: Seconds of the loop's time that a commit takes; None for the next turn.
+        fail_after: The number of appends after which every write fails; None for never.
+    """
+
+    def __init__(self, *, latency: float | None = None, fail_after: int | None = None) -> None:
+        self.blobs: Final = MemoryBlobs()
+        self._latency = latency
+        self._fail_after = fail_after
+        self._appends = 0
+        self._runs: dict[str, _Run] = {}
+        self._posts: dict[int, tuple[str, AnyRequest]] = {}
+        self._answers: dict[int, Taken] = {}
+        self._queue: list[_Queued] = []
+        self._in_flight: list[_Queued] = []
+        self._flushing: list[asyncio.Future[None]] = []
+        self._failure: JournalError | None = None
+
+    async def start(self, first: RunStarted) -> MemoryLog:
+        """Create a run and own it; its first event is durable when this returns.
+
+        Raises:
+            JournalError: It could not be written, or the id is taken.
+        """
+        if first.run in self._runs:
+            raise JournalError(f"there is a run {first.run} already; choose another id")
+        self._check()
+        run = self._runs[first.run] = _Run(first.spec.name)
+        try:
+            log = self._own(first.run, run)
+            await log.durable(log.append([first]))
+        except BaseException:
+            # A disk would hold nothing of it either, or hold a run that nobody owns.
+            run.log = None
+            if not run.events:
+                self._runs.pop(first.run, None)
+            raise
+        return log
+
+    async def resume(self, run: str) -> MemoryLog:
+        """Own a run whose owner is gone; it gets a new epoch.
+
+        Raises:
+            NotFound: No such run.
+            Refused: Its owner is alive.
+        """
+        self._check()
+        found = self._find(run)
+        if found.log is not None:
+            raise Refused(
+                f"run {run} is owned by {OWNER}, which is alive: pause or cancel it, or let it end"
+            )
+        return self._own(run, found)
+
+    def _own(self, id: str, run: _Run) -> MemoryLog:
+        run.epoch += 1
+        run.log = MemoryLog(self, id, run)
+        return run.log
+
+    def read(self, run: str, after: int = 0) -> Iterator[Recorded]:
+        """Give a run's durable events after a sequence number, oldest first.
+
+        Raises:
+            NotFound: No such run.
+        """
+        events = self._find(run).events
+        return (Recorded(seq, events[seq - 1]) for seq in range(after + 1, len(events) + 1))
+
+    def runs(self) -> list[RunRow]:
+        """List all runs, newest first."""
+        return [
+            RunRow(
+                id=id,
+                name=run.name,
+                status=status_after(run.events) or "running",
+                created=run.events[0].at,
+                updated=run.events[-1].at,
+                events=len(run.events),
+                owner=OWNER if run.log is not None else "",
+                alive=run.log is not None,
+            )
+            for id, run in reversed(self._runs.items())
+            if run.events
+        ]
+
+    def remove(self, runs: Sequence[str]) -> int:
+        """Delete runs, and the files that only they used; gives the bytes that came free.
+
+        Raises:
+            Refused: One of them is owned; nothing is deleted.
+        """
+        known = [id for id in dict.fromkeys(runs) if id in self._runs]
+        for id in known:
+            if self._runs[id].log is not None:
+                raise Refused(f"run {id} is owned by {OWNER}, which is alive: cancel it first")
+        freed = 0
+        files: set[str] = set()
+        for id in known:
+            run = self._runs.pop(id)
+            freed += run.size
+            files |= run.files
+        for run in self._runs.values():
+            files -= run.files
+        for name in sorted(files):
+            freed += len(self.blobs.stored.pop(name, b""))
+        self._posts = {id: post for id, post in self._posts.items() if post[0] in self._runs}
+        return freed
+
+    def post(self, run: str, request: AnyRequest) -> int:
+        """Leave a request, and give its id.
+
+        Raises:
+            NotFound: No such run.
+        """
+        found = self._find(run)
+        id = len(self._posts) + 1 if not self._posts else max(self._posts) + 1
+        self._posts[id] = (run, request)
+        if found.log is not None:
+            found.log.look()
+        return id
+
+    def answer(self, id: int) -> Taken | None:
+        """Give the owner's answer, or None as long as there is none."""
+        return self._answers.get(id)
+
+    def close(self) -> None:
+        """Nothing to do: there is no thread and no file."""
+
+    def crash(self, *, keep_in_flight: bool = False) -> MemoryJournal:
+        """Die: give a journal with what was durable; this one and its logs are dead from now on.
+
+        `keep_in_flight` has the commit that was on its way reach the disk unconfirmed, as half of
+        all real crashes do.
+        """
+        if keep_in_flight and self._failure is None:
+            self._store(self._in_flight)
+        twin = MemoryJournal(latency=self._latency)
+        twin.blobs.stored.update(self.blobs.stored)
+        twin._runs = {id: run.copy() for id, run in self._runs.items() if run.events}
+        twin._posts = {id: post for id, post in self._posts.items() if post[0] in twin._runs}
+        twin._answers = dict(self._answers)
+        self._fail(JournalError("the process that held this journal has crashed"))
+        return twin
+
+    # ---- for the logs ----
+
+    def queue(
+        self,
+        log: MemoryLog,
+        entries: list[tuple[AnyEvent, Encoded]],
+        taken: Sequence[Taken],
+    ) -> None:
+        """Put an append into the next commit.
+
+        Raises:
+            JournalError: Nothing is written any more.
+        """
+        self._check()
+        self._queue.append((log, entries, tuple(taken)))
+        if not self._in_flight:
+            self._begin()
+
+    async def flush(self, log: MemoryLog) -> None:
+        """Wait until nothing that this log appended is on its way.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        while any(item[0] is log for item in (*self._in_flight, *self._queue)):
+            future = asyncio.get_running_loop().create_future()
+            self._flushing.append(future)
+            await future
+        await log.progress.wait(log.progress.appended)
+
+    def open_posts(self, run: str) -> list[Posted]:
+        """Give the requests to a run that have no answer, oldest first."""
+        return [
+            Posted(id, request)
+            for id, (to, request) in self._posts.items()
+            if to == run and id not in self._answers
+        ]
+
+    def _begin(self) -> None:
+        self._in_flight, self._queue = self._queue, []
+        loop = asyncio.get_running_loop()
+        if self._latency is None:
+            loop.call_soon(self._commit)
+        else:
+            loop.call_later(self._latency, self._commit)
+
+    def _commit(self) -> None:
+        if self._failure is not None:
+            return
+        self._appends += len(self._in_flight)
+        if self._fail_after is not None and self._appends > self._fail_after:
+            self._fail(JournalError("the disk is full, as this test asked"))
+            return
+        done, self._in_flight = self._in_flight, []
+        last = self._store(done)
+        if self._queue:
+            self._begin()
+        for log, seq in last.items():
+            log.progress.confirm(seq)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._flushing = self._flushing, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _store(self, done: Sequence[_Queued]) -> dict[MemoryLog, int]:
+        last: dict[MemoryLog, int] = {}
+        for log, entries, taken in done:
+            log.store(entries)
+            last[log] = last.get(log, log.progress.durable) + len(entries)
+            for answer in taken:
+                self._answers.setdefault(answer.id, answer)
+        return last
+
+    def _fail(self, failure: JournalError) -> None:
+        self._failure = failure
+        self._queue, self._in_flight = [], []
+        for run in self._runs.values():
+            if run.log is not None:
+                run.log.progress.fail(failure)
+        self._wake()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise JournalError(*self._failure.args)
+
+    def _find(self, run: str) -> _Run:
+        found = self._runs.get(run)
+        if found is None or not found.events:
+            raise NotFound(f"there is no run {run}")
+        return found

@@ -1,0 +1,380 @@
+"""The SQLite file: its tables, its format version, and how a connection to it is set up.
+
+Every numbered migration brings a file from one format to the next and is never edited again.
+A file of a newer format is refused, so that an old program cannot harm it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias, cast
+from urllib.parse import quote
+
+from hocket._version import __version__
+from hocket.core.errors import JournalError
+
+FILE: Final = "journal.sqlite"
+RESERVE: Final = "journal.reserve"
+RESERVE_BYTES: Final = 1024 * 1024
+
+APPLICATION_ID: Final = 0x484F434B  # "HOCK"
+
+BUSY_SECONDS: Final = 30.0
+"""How long a write waits for another process of the state folder to finish its own."""
+
+# auto_vacuum comes first: it is fixed once a table exists, and lets `remove` shrink the file.
+PRAGMAS: Final = (
+    "PRAGMA auto_vacuum = INCREMENTAL",
+    "PRAGMA journal_mode = WAL",
+    # In WAL mode only FULL syncs each commit; NORMAL loses acknowledged events with the power.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA temp_store = MEMORY",
+)
+
+M001: Final = (
+    """CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    # One row for each process that owns runs, so that one UPDATE renews the lease of all of them.
+    """CREATE TABLE owners (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        host TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        start TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        bell TEXT NOT NULL,
+        lease_until INTEGER NOT NULL
+    )""",
+    # AUTOINCREMENT: a removed run's key is never used again, or a stale owner could match it.
+    # owner is 0 for nobody; epoch counts the owners that the run has had.
+    """CREATE TABLE runs (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        status TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        owner INTEGER NOT NULL
+    )""",
+    # seq orders the events of all runs, n those of one run.
+    """CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        data TEXT NOT NULL,
+        UNIQUE (run, n)
+    )""",
+    # refusal is NULL until the owner has answered, then "" for done.
+    """CREATE TABLE inbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL,
+        request TEXT NOT NULL,
+        refusal TEXT
+    )""",
+    "CREATE INDEX inbox_open ON inbox (id) WHERE refusal IS NULL",
+    "CREATE INDEX inbox_run ON inbox (run)",
+    # digest is NULL while the bytes are coming in; kept_until guards what no event names yet.
+    """CREATE TABLE blobs (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest TEXT UNIQUE,
+        size INTEGER NOT NULL,
+        kept_until INTEGER NOT NULL
+    )""",
+    """CREATE TABLE parts (
+        blob INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (blob, part)
+    )""",
+    """CREATE TABLE refs (
+        run INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (run, digest)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX refs_digest ON refs (digest)",
+)
+
+GET_APPLICATION: Final = "PRAGMA application_id"
+SET_APPLICATION: Final = f"PRAGMA application_id = {APPLICATION_ID}"
+COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
+GET_FORMAT: Final = "SELECT value FROM meta WHERE key = 'format'"
+SET_META: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+
+Parameter: TypeAlias = "str | bytes | int | None"
+Row: TypeAlias = "tuple[object, ...]"
+
+
+class Cursor(Protocol):
+    """What a statement gave."""
+
+    def fetchone(self) -> object:
+        """Give the next row as a tuple, or None."""
+
+    def fetchall(self) -> list[Row]:
+        """Give all rows."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows an INSERT, UPDATE or DELETE changed."""
+
+
+class Database(Protocol):
+    """The little of a connection that the journal's statements need.
+
+    The power-loss tests run the same statements on a disk of their own through it.
+    """
+
+    def execute(self, sql: str, parameters: tuple[Parameter, ...] = ..., /) -> Cursor:
+        """Run one statement."""
+
+
+Migration: TypeAlias = Callable[[Database], None]
+
+
+def m001_initial(db: Database) -> None:
+    """Create the tables of the first format."""
+    for statement in M001:
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial,)
+"""The format of a file is the number of migrations that it has been through."""
+
+
+def text(value: object) -> str:
+    """Take a column that the schema declares as text."""
+    return cast(str, value)
+
+
+def integer(value: object) -> int:
+    """Take a column that the schema declares as integer."""
+    return cast(int, value)
+
+
+def one(cursor: Cursor) -> Row | None:
+    """Take the next row, or None."""
+    return cast("Row | None", cursor.fetchone())
+
+
+def format_of(db: Database, path: Path) -> int:
+    """Give the format of an opened file, 0 for an empty one.
+
+    Raises:
+        JournalError: It is no journal, or a newer Hocket made it.
+    """
+    application = integer((one(db.execute(GET_APPLICATION)) or (0,))[0])
+    if application != APPLICATION_ID:
+        tables = integer((one(db.execute(COUNT_TABLES)) or (0,))[0])
+        if application == 0 and tables == 0:
+            return 0
+        raise JournalError(f"{path} is a database of another program, not a Hocket journal")
+    row = one(db.execute(GET_FORMAT))
+    found = int(text(row[0])) if row else 0
+    if found > len(MIGRATIONS):
+        raise JournalError(
+            f"{path} was made by a newer Hocket (format {found}; this one, {__version__}, reads "
+            f"up to {len(MIGRATIONS)}): update Hocket, or set HOCKET_HOME to another folder"
+        )
+    return found
+
+
+def migrate(db: Database, path: Path) -> None:
+    """Bring a file to the present format, all of it or nothing.
+
+    Raises:
+        JournalError: It is no journal, or a newer Hocket made it.
+    """
+    if format_of(db, path) == len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have done it while this one waited for its turn.
+        found = format_of(db, path)
+        for migration in MIGRATIONS[found:]:
+            migration(db)
+        db.execute(SET_APPLICATION)
+        db.execute(SET_META, ("format", str(len(MIGRATIONS))))
+        db.execute(SET_META, ("program", f"hocket {__version__}"))
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def journal_error(error: sqlite3.Error | OSError, path: Path) -> JournalError:
+    """Say in one sentence what is wrong with the file, and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    folder = path.parent
+    if is_full(error, path):
+        return JournalError(
+            f"the disk of {folder} is full; nothing acknowledged was lost, but nothing more can "
+            "be recorded: make room, then resume the run"
+        )
+    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return JournalError(
+            f"{path} is damaged or not a database ({error}): restore it from a copy, or move it "
+            "away to begin a new one"
+        )
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return JournalError(
+            f"another process has kept {path} locked for {BUSY_SECONDS:.0f} s; find and end it, "
+            "or continue it if it is stopped"
+        )
+    if isinstance(error, OSError) or code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+        return JournalError(
+            f"the state folder {folder} cannot be written ({error}): set HOCKET_HOME to a folder "
+            "that can"
+        )
+    return JournalError(f"{path} could not be written: {error}")
+
+
+def is_full(error: sqlite3.Error | OSError, path: Path) -> bool:
+    """Tell whether an error means that the disk is full.
+
+    SQLite reports a shared-memory file that cannot grow as an I/O error, so the disk is asked.
+    """
+    if isinstance(error, OSError):
+        return error.errno in {28, 122}  # ENOSPC, EDQUOT
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return True
+    if code & 0xFF != sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_IOERR_FSYNC:
+        return False
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < 64 * 1024
+
+
+def open_for_writing(state: Path) -> sqlite3.Connection:
+    """Open the journal of a state folder, making whatever is missing.
+
+    Raises:
+        JournalError: The folder cannot be written, or the file is not a journal of ours.
+    """
+    path = state / FILE
+    try:
+        _make_folder(state)
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            db = _connect(path, "rwc")
+            try:
+                for pragma in PRAGMAS:
+                    db.execute(pragma)
+                migrate(db, path)
+                return db
+            except BaseException as error:
+                db.close()
+                # Turning WAL on needs the file alone and does not wait for it by itself.
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
+    except (sqlite3.Error, OSError) as error:
+        raise journal_error(error, path) from error
+
+
+def open_for_reading(state: Path) -> sqlite3.Connection | None:
+    """Open the journal of a state folder without changing it; None if there is none.
+
+    Raises:
+        JournalError: The file is not a journal of ours, or cannot be read.
+    """
+    path = state / FILE
+    try:
+        if not path.exists():
+            return None
+        db = _open_existing(path)
+        try:
+            found = format_of(db, path)
+        except BaseException:
+            db.close()
+            raise
+        if found == len(MIGRATIONS):
+            return db
+        db.close()
+        if found == 0:
+            return None
+        open_for_writing(state).close()
+        return _open_existing(path)
+    except (sqlite3.Error, OSError) as error:
+        raise journal_error(error, path) from error
+
+
+def _is_busy(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode={options}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _open_existing(path: Path) -> sqlite3.Connection:
+    """Open a file for queries; on a read-only disk without the files that WAL needs, too.
+
+    A reader with write access is preferred: when it is the last to close, the log is merged.
+    """
+    error: sqlite3.Error | None = None
+    for options in ("rw", "ro", "ro&immutable=1"):
+        db = None
+        try:
+            db = _connect(path, options)
+            db.execute("PRAGMA query_only = ON")
+            db.execute(COUNT_TABLES).fetchone()
+            return db
+        except sqlite3.OperationalError as failure:
+            if db is not None:
+                db.close()
+            error = failure
+            # Ignoring a log that holds commits would show an older state as the present one.
+            if options == "ro" and path.with_name(f"{FILE}-wal").exists():
+                break
+    assert error is not None
+    raise error
+
+
+def _make_folder(state: Path) -> None:
+    """Create the state folder so that it survives a loss of power; others may not look in."""
+    missing = [folder for folder in (state, *state.parents) if not folder.exists()]
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_reserve(state: Path) -> None:
+    """Set room aside that can be freed when the disk is full.
+
+    Raises:
+        OSError: There is no room for it now.
+    """
+    path = state / RESERVE
+    if path.exists() and path.stat().st_size >= RESERVE_BYTES:
+        return
+    # Zeros that are written, not a hole: a hole sets nothing aside.
+    path.write_bytes(bytes(RESERVE_BYTES))
+
+
+def free_reserve(state: Path) -> None:
+    """Give the room back."""
+    (state / RESERVE).unlink(missing_ok=True)

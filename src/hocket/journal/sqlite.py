@@ -1,0 +1,360 @@
+"""The journal in one SQLite file, shared by all processes of a state folder.
+
+Nothing is opened or created before it is needed: a journal that is only read starts no thread and
+leaves no file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from hocket.core.errors import JournalError
+from hocket.core.events import AnyEvent, Recorded, RunStarted
+from hocket.core.requests import AnyRequest
+from hocket.core.values import FileRef
+from hocket.journal import blobs, schema, store
+from hocket.journal.base import OnPosted, RunRow, Taken
+from hocket.journal.bell import ring
+from hocket.journal.codec import decode, encode, encode_request
+from hocket.journal.owner import myself
+from hocket.journal.progress import status_after
+from hocket.journal.schema import Database
+from hocket.journal.store import Append, Claim
+from hocket.journal.writer import Port, Writer, in_transaction
+
+T = TypeVar("T")
+
+LEASE: Final = 15.0
+"""Seconds after which an owner that gives no sign of life may be replaced."""
+
+_PAGE: Final = 256
+
+
+class SqliteLog:
+    """The writing end of a run in a SQLite journal; it belongs to the loop that opened it."""
+
+    def __init__(self, writer: Writer, port: Port) -> None:
+        self._writer = writer
+        self._port = port
+        self._progress = port.progress
+
+    @property
+    def seq(self) -> int:
+        """The sequence number of the last event appended, durable or not."""
+        return self._progress.appended
+
+    @property
+    def epoch(self) -> int:
+        """Which owner of the run this is: 1 for the one that started it."""
+        return self._port.epoch
+
+    def append(self, events: Sequence[AnyEvent], taken: Sequence[Taken] = ()) -> int:
+        """Queue events, and answers to requests, for the next commit; all of it or none.
+
+        Raises:
+            JournalError: An earlier write failed, or an event cannot be written as JSON.
+            OwnershipLost: Another process owns the run now.
+        """
+        progress = self._progress
+        progress.check()
+        encoded = [encode(event) for event in events]
+        if encoded or taken:
+            first = progress.appended + 1
+            status = status_after(events)
+            key, epoch = self._port.key, self._port.epoch
+            append = Append(key, epoch, first, encoded, tuple(taken), status)
+            self._writer.append(self._port, append)
+            progress.appended += len(encoded)
+        return progress.appended
+
+    async def durable(self, seq: int) -> None:
+        """Wait until the event of that number is on disk.
+
+        Raises:
+            JournalError: It could not be written.
+            OwnershipLost: Another process owns the run now.
+        """
+        await self._progress.wait(seq)
+
+    def watch(self, on_durable: Callable[[int], None], on_posted: OnPosted) -> None:
+        """Have the loop told of each commit's last number, and of requests within a second."""
+        self._progress.watch(on_durable, on_posted)
+        self._writer.look()
+
+    async def close(self) -> None:
+        """Write what is queued and give the run up.
+
+        Raises:
+            JournalError: What was queued could not be written, and nobody was told so far.
+            OwnershipLost: Another process took the run over before all of it was written.
+        """
+        if self._progress.failure is not None:
+            return
+        await asyncio.wrap_future(self._writer.submit(self._writer.release(self._port)))
+        # The confirmation of the last commit was sent before the release's and has arrived.
+        await self._progress.wait(self._progress.appended)
+        self._progress.fail(JournalError(f"run {self._port.run} was given up by this process"))
+
+
+class SqliteBlobs:
+    """Bytes by content in the journal's file."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self._journal = journal
+
+    def put(self, path: Path, name: str) -> FileRef:
+        """Store a file durably, a part at a time.
+
+        Raises:
+            JournalError: It could not be read or written, or it changed meanwhile.
+        """
+        try:
+            digest, size = _digest_of(path)
+            kept = time.time_ns() + blobs.KEPT
+            if not self._journal.write(lambda db: blobs.keep_blob(db, digest, kept)):
+                self._copy(path, digest, kept)
+        except OSError as error:
+            raise JournalError(f"{path} cannot be stored: {error}") from error
+        return FileRef(name=name, digest=digest, size=size)
+
+    def _copy(self, path: Path, digest: str, kept: int) -> None:
+        """Each part is a transaction of its own, so that a large file does not hold up events."""
+        key = self._journal.write(lambda db: blobs.begin_blob(db, kept))
+        found = blobs.sha256()
+        size = 0
+        try:
+            with path.open("rb") as file:
+                for part, data in enumerate(iter(lambda: file.read(blobs.PART), b"")):
+                    found.update(data)
+                    size += len(data)
+                    self._write_part(key, part, data)
+            if found.hexdigest() != digest:
+                raise JournalError(f"{path} changed while it was being stored: store it again")
+            self._journal.write(lambda db: blobs.end_blob(db, key, digest, size, kept))
+        except BaseException:
+            self._journal.write(lambda db: blobs.drop_blob(db, key))
+            raise
+
+    def _write_part(self, key: int, part: int, data: bytes) -> None:
+        self._journal.write(lambda db: blobs.write_part(db, key, part, data))
+
+    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
+        """Give a stretch of the stored bytes.
+
+        Raises:
+            NotFound: Nothing of that digest is stored.
+            JournalError: The file cannot be read.
+        """
+        found = self._journal.query(lambda db: blobs.read_blob(db, digest, start, size))
+        if found is None:
+            raise blobs.not_stored(digest)
+        return found
+
+
+class SqliteJournal:
+    """The store of all runs of a state folder, and its inbox; `blobs` holds their files."""
+
+    def __init__(self, state: Path, *, lease: float = LEASE) -> None:
+        self.blobs: Final = SqliteBlobs(self)
+        self._state = state.absolute()
+        self._path = self._state / schema.FILE
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._reader: sqlite3.Connection | None = None
+        self._writer: Writer | None = None
+
+    def __enter__(self) -> SqliteJournal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def start(self, first: RunStarted) -> SqliteLog:
+        """Create a run and own it; its first event is durable when this returns.
+
+        Raises:
+            JournalError: It could not be written, or the id is taken.
+        """
+        row = encode(first)
+        writer = self._open_writer()
+        return await self._own(first.run, writer.create(row, first.run, first.spec.name, first.at))
+
+    async def resume(self, run: str) -> SqliteLog:
+        """Own a run whose owner is gone; it gets a new epoch.
+
+        Raises:
+            NotFound: No such run.
+            Refused: Its owner is alive.
+            JournalError: The file cannot be written.
+        """
+        if not self._path.exists():
+            raise store.no_such_run(run)
+        return await self._own(run, self._open_writer().claim(run))
+
+    async def _own(self, run: str, claim: Callable[[Database], Claim]) -> SqliteLog:
+        writer = self._open_writer()
+        loop = asyncio.get_running_loop()
+
+        def work(db: Database) -> Port:
+            port = Port(run, claim(db), loop)
+            writer.adopt(port)
+            return port
+
+        future = writer.submit(work)
+        try:
+            port = await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError:
+            # The run may be ours by the time that nobody wants it any more.
+            future.add_done_callback(lambda done: _abandon(writer, done))
+            raise
+        return SqliteLog(writer, port)
+
+    def read(self, run: str, after: int = 0) -> Iterator[Recorded]:
+        """Give a run's events after a sequence number, outputs whole, oldest first.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: An event cannot be read, with its number.
+        """
+        key = self.query(lambda db: store.find_run(db, run))
+        if key is None:
+            raise store.no_such_run(run)
+        return self._pages(key, after)
+
+    def _pages(self, key: int, after: int) -> Iterator[Recorded]:
+        """A page is one query: a slow reader never keeps the log from being merged."""
+        while True:
+            page = self._page(key, after)
+            for number, row in page:
+                if number != after + 1:
+                    raise JournalError(f"event {after + 1} is missing from {self._path}")
+                yield Recorded(number, decode(row, self.blobs.read, number))
+                after = number
+            if len(page) < _PAGE:
+                return
+
+    def _page(self, key: int, after: int) -> list[tuple[int, str]]:
+        return self.query(lambda db: store.events_after(db, key, after, _PAGE)) or []
+
+    def runs(self) -> list[RunRow]:
+        """List all runs, newest first.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        me = myself()
+        return self.query(lambda db: store.all_runs(db, me, time.time_ns())) or []
+
+    def remove(self, runs: Sequence[str]) -> int:
+        """Delete runs, and the blobs that only they used; gives the bytes that came free.
+
+        Raises:
+            Refused: One of them is owned and alive; nothing is deleted.
+            JournalError: The file cannot be written.
+        """
+        if not self._path.exists():
+            return 0
+        me = myself()
+        freed = self.write(lambda db: store.remove_runs(db, runs, me, time.time_ns()))
+        self.write(store.shrink)
+        return freed
+
+    def post(self, run: str, request: AnyRequest) -> int:
+        """Leave a request, ring the owner's bell, and give the request's id.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: The file cannot be written.
+        """
+        row = encode_request(request)
+        if not self._path.exists():
+            raise store.no_such_run(run)
+        id, bell = self.write(lambda db: store.post(db, run, row))
+        ring(self._state, bell)
+        return id
+
+    def answer(self, id: int) -> Taken | None:
+        """Give the owner's answer, or None as long as there is none.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        return self.query(lambda db: store.answer_of(db, id))
+
+    def close(self) -> None:
+        """Write what is queued, give all runs up, and end the writer's thread."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+            reader, self._reader = self._reader, None
+        # The writer goes last, so that it merges the log when no reader is in its way.
+        if reader is not None:
+            reader.close()
+        if writer is not None:
+            writer.close()
+
+    def query(self, ask: Callable[[Database], T]) -> T | None:
+        """Ask the file something; None if there is no file.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with self._lock:
+            if self._reader is None:
+                self._reader = schema.open_for_reading(self._state)
+            if self._reader is None:
+                return None
+            try:
+                return ask(self._reader)
+            except sqlite3.Error as error:
+                raise schema.journal_error(error, self._path) from error
+
+    def write(self, work: Callable[[Database], T]) -> T:
+        """Do some work in a transaction: by the writer if there is one, else right here.
+
+        Raises:
+            JournalError: The file cannot be written.
+        """
+        writer = self._writer
+        if writer is not None:
+            return writer.submit(work).result()
+        db = schema.open_for_writing(self._state)
+        try:
+            return in_transaction(db, work)
+        except sqlite3.Error as error:
+            raise schema.journal_error(error, self._path) from error
+        finally:
+            db.close()
+
+    def _open_writer(self) -> Writer:
+        with self._lock:
+            if self._writer is None:
+                self._writer = Writer(self._state, self._lease)
+            return self._writer
+
+
+def _abandon(writer: Writer, done: Future[Port]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        writer.submit(writer.release(done.result()))
+
+
+def _digest_of(path: Path) -> tuple[str, int]:
+    found = blobs.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while data := file.read(blobs.PART):
+            found.update(data)
+            size += len(data)
+    return found.hexdigest(), size

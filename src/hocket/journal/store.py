@@ -1,0 +1,354 @@
+"""What the journal does to its file: each operation with its SQL, on a connection given to it.
+
+Nothing here knows a thread or an event loop.
+Who calls an operation that is not said to be a transaction of its own is already in one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from hocket.core.errors import JournalError, NotFound, Refused
+from hocket.journal.base import RunRow, Taken
+from hocket.journal.blobs import free_blobs, write_blob, write_refs
+from hocket.journal.codec import Encoded, row_time
+from hocket.journal.owner import NOBODY, Owner, is_gone
+from hocket.journal.schema import Database, Parameter, integer, one, text
+
+MOST_ROWS: Final = 4096
+"""Rows of one INSERT: four parameters each stay below SQLite's 32,766."""
+
+# The join is the fence: rows of an owner whose epoch has passed are not inserted.
+# CROSS keeps the rows in their order.
+APPEND: Final = """
+INSERT INTO events (run, n, data)
+SELECT r.key, v.column3, v.column4
+FROM (VALUES {rows}) AS v CROSS JOIN runs AS r
+WHERE r.key = v.column1 AND r.epoch = v.column2"""
+
+OWNED: Final = "SELECT 1 FROM runs WHERE key = ? AND epoch = ?"
+SET_STATUS: Final = "UPDATE runs SET status = ? WHERE key = ? AND epoch = ?"
+ANSWER: Final = "UPDATE inbox SET refusal = ? WHERE id = ? AND run = ? AND refusal IS NULL"
+FIND_RUN: Final = "SELECT key FROM runs WHERE id = ?"
+CREATE_RUN: Final = """
+INSERT INTO runs (id, name, status, created, epoch, owner) VALUES (?, ?, 'running', ?, 1, ?)"""
+OWNER_OF: Final = """
+SELECT r.key, r.epoch, o.host, o.pid, o.start, o.boot, o.lease_until
+FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
+CLAIM: Final = "UPDATE runs SET epoch = epoch + 1, owner = ? WHERE key = ?"
+RELEASE: Final = "UPDATE runs SET owner = 0 WHERE key = ? AND epoch = ?"
+OWNED_BY: Final = "SELECT key, epoch FROM runs WHERE owner = ?"
+RENEW: Final = "UPDATE owners SET lease_until = ? WHERE key = ?"
+ENROL: Final = """
+INSERT INTO owners (host, pid, start, boot, bell, lease_until) VALUES (?, ?, ?, ?, ?, ?)
+RETURNING key"""
+FORGET_OWNERS: Final = """
+DELETE FROM owners WHERE lease_until < ? AND key NOT IN (SELECT owner FROM runs)"""
+LAST_EVENT: Final = "SELECT coalesce(max(n), 0) FROM events WHERE run = ?"
+POST: Final = "INSERT INTO inbox (run, request) VALUES (?, ?) RETURNING id"
+UNANSWERED: Final = """
+SELECT id, run, request FROM inbox WHERE refusal IS NULL AND id > ? ORDER BY id"""
+ANSWER_OF: Final = "SELECT refusal FROM inbox WHERE id = ? AND refusal IS NOT NULL"
+BELL_OF: Final = """
+SELECT o.bell FROM runs AS r JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
+EVENTS: Final = """
+SELECT n, data FROM events WHERE run = ? AND n > ? ORDER BY n LIMIT ?"""
+# The instant of the last event stands at the beginning of its row.
+RUNS: Final = """
+SELECT r.id, r.name, r.status, r.created, o.host, o.pid, o.start, o.boot, o.lease_until,
+    coalesce((SELECT max(n) FROM events WHERE run = r.key), 0),
+    coalesce((SELECT substr(data, 1, 80) FROM events WHERE run = r.key ORDER BY n DESC LIMIT 1),
+             '')
+FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner ORDER BY r.key DESC"""
+SIZE_OF_EVENTS: Final = """
+SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = ?"""
+DELETE_EVENTS: Final = "DELETE FROM events WHERE run = ?"
+DELETE_INBOX: Final = "DELETE FROM inbox WHERE run = ?"
+DELETE_RUN: Final = "DELETE FROM runs WHERE key = ?"
+
+
+class Append(NamedTuple):
+    """Some events of one run, to be written all or not at all.
+
+    Fields:
+        run: The run's key.
+        epoch: The epoch in which the writer owns it.
+        first: The number of the first event.
+        events: The events, encoded.
+        taken: Answers to requests.
+        status: The run's status afterwards, or None if it stays.
+    """
+
+    run: int
+    epoch: int
+    first: int
+    events: Sequence[Encoded]
+    taken: Sequence[Taken]
+    status: str | None
+
+
+class Claim(NamedTuple):
+    """A run that is now owned: its key, its epoch, the number of its last event."""
+
+    run: int
+    epoch: int
+    seq: int
+
+
+@functools.cache
+def append_sql(size: int) -> str:
+    """Give the INSERT for so many rows."""
+    return APPEND.format(rows=",".join(["(?,?,?,?)"] * size))
+
+
+def padded(count: int) -> int:
+    """Round up to two significant bits, so that few different statements are prepared."""
+    step = 1 << max(count.bit_length() - 2, 0)
+    return -(-count // step) * step
+
+
+def commit(db: Database, appends: Sequence[Append]) -> set[int]:
+    """Write appends in one transaction of its own; give the keys of runs that others now own.
+
+    A batch of plain rows is a single statement, which is a transaction by itself.
+    That matters when the loop's thread is busy: each statement gives up the interpreter's lock,
+    and getting it back takes up to 5 ms.
+    """
+    if _is_plain(appends):
+        expected = sum(len(item.events) for item in appends)
+        if _insert(db, appends) == expected:
+            return set()
+        # An epoch that has passed never comes back, so asking afterwards is early enough.
+        return _lost(db, appends)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        lost = _lost(db, appends)
+        _write(db, [item for item in appends if item.run not in lost])
+        db.execute("COMMIT")
+    except BaseException:
+        roll_back(db)
+        raise
+    return lost
+
+
+def roll_back(db: Database) -> None:
+    """End a failed transaction; SQLite may have done so itself when the disk failed."""
+    if getattr(db, "in_transaction", True):
+        db.execute("ROLLBACK")
+
+
+def _is_plain(appends: Sequence[Append]) -> bool:
+    rows = 0
+    for item in appends:
+        if item.taken or item.status is not None:
+            return False
+        for event in item.events:
+            if event.blob is not None or event.files:
+                return False
+        rows += len(item.events)
+    return 0 < rows <= MOST_ROWS
+
+
+def _lost(db: Database, appends: Iterable[Append]) -> set[int]:
+    owners = {item.run: item.epoch for item in appends}
+    return {run for run, epoch in owners.items() if one(db.execute(OWNED, (run, epoch))) is None}
+
+
+def _insert(db: Database, appends: Iterable[Append]) -> int:
+    """Insert the rows of all appends, in order; gives how many were."""
+    values: list[Parameter] = []
+    inserted = 0
+    for run, epoch, first, events, _, _ in appends:
+        for number, event in enumerate(events, first):
+            values += (run, epoch, number, event.row)
+            if len(values) == 4 * MOST_ROWS:
+                inserted += db.execute(append_sql(MOST_ROWS), tuple(values)).rowcount
+                values.clear()
+    if values:
+        size = padded(len(values) // 4)
+        # A row of NULLs joins nothing.
+        values += [None] * (4 * size - len(values))
+        inserted += db.execute(append_sql(size), tuple(values)).rowcount
+    return inserted
+
+
+def _write(db: Database, appends: Sequence[Append]) -> None:
+    """Write rows, and whatever comes with them, for runs that are owned."""
+    for item in appends:
+        for event in item.events:
+            if event.blob is not None:
+                write_blob(db, *event.blob)
+                write_refs(db, item.run, (event.blob[0],))
+            if event.files:
+                write_refs(db, item.run, event.files)
+    _insert(db, appends)
+    for item in appends:
+        for taken in item.taken:
+            db.execute(ANSWER, (taken.refusal, taken.id, item.run))
+        if item.status is not None:
+            db.execute(SET_STATUS, (item.status, item.run, item.epoch))
+
+
+def create_run(db: Database, first: Encoded, id: str, name: str, at: int, owner: int) -> Claim:
+    """Create a run with its first event, owned by the owner of that key.
+
+    Raises:
+        JournalError: The id is taken.
+    """
+    if one(db.execute(FIND_RUN, (id,))) is not None:
+        raise JournalError(f"there is a run {id} already; choose another id")
+    db.execute(CREATE_RUN, (id, name, at, owner))
+    key = find_run(db, id)
+    _write(db, [Append(key, 1, 1, (first,), (), None)])
+    return Claim(key, 1, 1)
+
+
+def find_run(db: Database, id: str) -> int:
+    """Give a run's key.
+
+    Raises:
+        NotFound: There is no such run.
+    """
+    row = one(db.execute(FIND_RUN, (id,)))
+    if row is None:
+        raise no_such_run(id)
+    return integer(row[0])
+
+
+def no_such_run(id: str) -> NotFound:
+    """Say that there is no run of that id."""
+    return NotFound(f"there is no run {id}; `hocket runs` lists those there are")
+
+
+def owner_in(columns: Sequence[object]) -> tuple[Owner, int]:
+    """Read the columns host, pid, start, boot and lease_until; all are NULL for nobody."""
+    if columns[0] is None:
+        return NOBODY, 0
+    owner = Owner(text(columns[0]), integer(columns[1]), text(columns[2]), text(columns[3]))
+    return owner, integer(columns[4])
+
+
+def enrol(db: Database, key: int, me: Owner, bell: str, now: int, lease: int) -> int:
+    """Renew this process's lease; gives its key, a new one if it was forgotten meanwhile."""
+    if key and db.execute(RENEW, (now + lease, key)).rowcount == 1:
+        return key
+    db.execute(FORGET_OWNERS, (now,))
+    row: tuple[Parameter, ...] = (me.host, me.pid, me.start, me.boot, bell, now + lease)
+    return integer(db.execute(ENROL, row).fetchall()[0][0])
+
+
+def claim_run(db: Database, id: str, owner: int, me: Owner, now: int) -> Claim:
+    """Own a run whose owner is gone, by the key that `enrol` gave.
+
+    Raises:
+        NotFound: There is no such run.
+        Refused: Its owner is alive.
+    """
+    row = one(db.execute(OWNER_OF, (id,)))
+    if row is None:
+        raise no_such_run(id)
+    holder, lease_until = owner_in(row[2:])
+    if not is_gone(holder, lease_until, now, me):
+        raise Refused(
+            f"run {id} is owned by {holder}, which is alive: pause or cancel it from here, or end "
+            "that process and resume again"
+        )
+    key, epoch = integer(row[0]), integer(row[1])
+    db.execute(CLAIM, (owner, key))
+    return Claim(key, epoch + 1, integer((one(db.execute(LAST_EVENT, (key,))) or (0,))[0]))
+
+
+def release_run(db: Database, run: int, epoch: int) -> None:
+    """Give a run up; nothing happens if another owns it by now."""
+    db.execute(RELEASE, (run, epoch))
+
+
+def owned_by(db: Database, owner: int) -> dict[int, int]:
+    """Give the runs of an owner, as epoch by key."""
+    rows = db.execute(OWNED_BY, (owner,)).fetchall()
+    return {integer(run): integer(epoch) for run, epoch in rows}
+
+
+def post(db: Database, id: str, request: str) -> tuple[int, str]:
+    """Leave a request; gives its id and the name of the owner's bell.
+
+    Raises:
+        NotFound: There is no such run.
+    """
+    row = db.execute(POST, (find_run(db, id), request)).fetchall()[0]
+    bell = one(db.execute(BELL_OF, (id,))) or ("",)
+    return integer(row[0]), text(bell[0])
+
+
+def unanswered(db: Database, after: int) -> list[tuple[int, int, str]]:
+    """Give the open requests of all runs as (id, run's key, request), oldest first."""
+    return [
+        (integer(id), integer(run), text(request))
+        for id, run, request in db.execute(UNANSWERED, (after,)).fetchall()
+    ]
+
+
+def answer_of(db: Database, id: int) -> Taken | None:
+    """Give the answer to a request, or None if there is none."""
+    row = one(db.execute(ANSWER_OF, (id,)))
+    return None if row is None else Taken(id, text(row[0]))
+
+
+def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
+    """Delete runs and the blobs that only they used; gives how many bytes these held.
+
+    Raises:
+        Refused: One of them is owned and alive; nothing is deleted.
+    """
+    keys: list[int] = []
+    for id in dict.fromkeys(ids):
+        row = one(db.execute(OWNER_OF, (id,)))
+        if row is None:
+            continue
+        holder, lease_until = owner_in(row[2:])
+        if not is_gone(holder, lease_until, now, me):
+            raise Refused(
+                f"run {id} is owned by {holder}, which is alive: cancel it, then remove it"
+            )
+        keys.append(integer(row[0]))
+    freed = 0
+    for key in keys:
+        freed += integer((one(db.execute(SIZE_OF_EVENTS, (key,))) or (0,))[0])
+        freed += free_blobs(db, key, now)
+        for sql in (DELETE_EVENTS, DELETE_INBOX, DELETE_RUN):
+            db.execute(sql, (key,))
+    return freed
+
+
+def all_runs(db: Database, me: Owner, now: int) -> list[RunRow]:
+    """List the runs, newest first."""
+    rows: list[RunRow] = []
+    for id, name, status, created, *owner, count, last in db.execute(RUNS).fetchall():
+        holder, lease_until = owner_in(owner)
+        rows.append(
+            RunRow(
+                id=text(id),
+                name=text(name),
+                status=text(status),
+                created=integer(created),
+                updated=row_time(text(last)),
+                events=integer(count),
+                owner=str(holder),
+                alive=not is_gone(holder, lease_until, now, me),
+            )
+        )
+    return rows
+
+
+def events_after(db: Database, run: int, after: int, limit: int) -> list[tuple[int, str]]:
+    """Give the numbers and rows of some events after a number, in order."""
+    rows = db.execute(EVENTS, (run, after, limit)).fetchall()
+    return [(integer(n), text(data)) for n, data in rows]
+
+
+def shrink(db: Database) -> None:
+    """Give free pages back to the disk."""
+    # Each row of the pragma's result frees one page.
+    db.execute("PRAGMA incremental_vacuum").fetchall()
