@@ -98,7 +98,9 @@ class MemoryLog:
     def _deliver(self) -> None:
         if self._run.log is not self or self.progress.on_posted is None:
             return
-        posts = [post for post in self._journal.open_posts(self._id) if post.id not in self._told]
+        posts = [
+            post for post in self._journal.inbox.open_posts(self._id) if post.id not in self._told
+        ]
         self._told.update(post.id for post in posts)
         if posts:
             self.progress.posted(posts)
@@ -155,6 +157,41 @@ class MemoryBlobs:
         return data[start : byte_range(len(data), start, size)]
 
 
+class MemoryInbox:
+    """Requests and answers in memory."""
+
+    def __init__(self) -> None:
+        self.posts: dict[int, tuple[str, AnyRequest]] = {}
+        self.answers: dict[int, Taken] = {}
+        self._last = 0
+
+    def post(self, run: str, request: AnyRequest) -> int:
+        """Leave a request, and give its id."""
+        self._last += 1
+        self.posts[self._last] = (run, request)
+        return self._last
+
+    def forget(self, runs: Sequence[str]) -> None:
+        """Delete the requests to runs that are no more; their ids are never given again."""
+        self.posts = {id: post for id, post in self.posts.items() if post[0] not in runs}
+
+    def open_posts(self, run: str) -> list[Posted]:
+        """Give the requests to a run that have no answer, oldest first."""
+        return [
+            Posted(id, request)
+            for id, (to, request) in self.posts.items()
+            if to == run and id not in self.answers
+        ]
+
+    def copy(self) -> MemoryInbox:
+        """Give an inbox of the same requests and answers."""
+        twin = MemoryInbox()
+        twin.posts = dict(self.posts)
+        twin.answers = dict(self.answers)
+        twin._last = self._last
+        return twin
+
+
 _Queued = tuple[MemoryLog, list[tuple[AnyEvent, Encoded]], tuple[Taken, ...]]
 
 
@@ -172,8 +209,7 @@ class MemoryJournal:
         self._fail_after = fail_after
         self._appends = 0
         self._runs: dict[str, _Run] = {}
-        self._posts: dict[int, tuple[str, AnyRequest]] = {}
-        self._answers: dict[int, Taken] = {}
+        self.inbox = MemoryInbox()
         self._queue: list[_Queued] = []
         self._in_flight: list[_Queued] = []
         self._flushing: list[asyncio.Future[None]] = []
@@ -266,7 +302,7 @@ class MemoryJournal:
             files -= run.files
         for name in sorted(files):
             freed += len(self.blobs.stored.pop(name, b""))
-        self._posts = {id: post for id, post in self._posts.items() if post[0] in self._runs}
+        self.inbox.forget(known)
         return freed
 
     def post(self, run: str, request: AnyRequest) -> int:
@@ -276,15 +312,14 @@ class MemoryJournal:
             NotFound: No such run.
         """
         found = self._find(run)
-        id = len(self._posts) + 1 if not self._posts else max(self._posts) + 1
-        self._posts[id] = (run, request)
+        id = self.inbox.post(run, request)
         if found.log is not None:
             found.log.look()
         return id
 
     def answer(self, id: int) -> Taken | None:
         """Give the owner's answer, or None as long as there is none."""
-        return self._answers.get(id)
+        return self.inbox.answers.get(id)
 
     def close(self) -> None:
         """Nothing to do: there is no thread and no file."""
@@ -300,8 +335,7 @@ class MemoryJournal:
         twin = MemoryJournal(latency=self._latency)
         twin.blobs.stored.update(self.blobs.stored)
         twin._runs = {id: run.copy() for id, run in self._runs.items() if run.events}
-        twin._posts = {id: post for id, post in self._posts.items() if post[0] in twin._runs}
-        twin._answers = dict(self._answers)
+        twin.inbox = self.inbox.copy()
         self._fail(JournalError("the process that held this journal has crashed"))
         return twin
 
@@ -334,14 +368,6 @@ class MemoryJournal:
             self._flushing.append(future)
             await future
         await log.progress.wait(log.progress.appended)
-
-    def open_posts(self, run: str) -> list[Posted]:
-        """Give the requests to a run that have no answer, oldest first."""
-        return [
-            Posted(id, request)
-            for id, (to, request) in self._posts.items()
-            if to == run and id not in self._answers
-        ]
 
     def _begin(self) -> None:
         self._in_flight, self._queue = self._queue, []
@@ -378,7 +404,7 @@ class MemoryJournal:
             log.store(entries)
             last[log] = last.get(log, log.progress.durable) + len(entries)
             for answer in taken:
-                self._answers.setdefault(answer.id, answer)
+                self.inbox.answers.setdefault(answer.id, answer)
         return last
 
     def _fail(self, failure: JournalError) -> None:

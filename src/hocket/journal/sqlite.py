@@ -24,11 +24,12 @@ from hocket.journal import blobs, schema, store
 from hocket.journal.base import OnPosted, RunRow, Taken
 from hocket.journal.bell import ring
 from hocket.journal.codec import decode, encode, encode_request
+from hocket.journal.keeper import Port
 from hocket.journal.owner import myself
 from hocket.journal.progress import status_after
 from hocket.journal.schema import Database
-from hocket.journal.store import Append, Claim
-from hocket.journal.writer import Port, Writer, in_transaction
+from hocket.journal.store import Append, Claim, in_transaction
+from hocket.journal.writer import Writer
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class SqliteLog:
         """
         if self._progress.failure is not None:
             return
-        await asyncio.wrap_future(self._writer.submit(self._writer.release(self._port)))
+        await asyncio.wrap_future(self._writer.submit(self._writer.keeper.release(self._port)))
         # The confirmation of the last commit was sent before the release's and has arrived.
         await self._progress.wait(self._progress.appended)
         self._progress.fail(JournalError(f"run {self._port.run} was given up by this process"))
@@ -190,7 +191,9 @@ class SqliteJournal:
         """
         row = encode(first)
         writer = self._open_writer()
-        return await self._own(first.run, writer.create(row, first.run, first.spec.name, first.at))
+        return await self._own(
+            first.run, writer.keeper.create(row, first.run, first.spec.name, first.at)
+        )
 
     async def resume(self, run: str) -> SqliteLog:
         """Own a run whose owner is gone; it gets a new epoch.
@@ -202,7 +205,7 @@ class SqliteJournal:
         """
         if not self._path.exists():
             raise store.no_such_run(run)
-        return await self._own(run, self._open_writer().claim(run))
+        return await self._own(run, self._open_writer().keeper.claim(run))
 
     async def _own(self, run: str, claim: Callable[[Database], Claim]) -> SqliteLog:
         writer = self._open_writer()
@@ -210,7 +213,7 @@ class SqliteJournal:
 
         def work(db: Database) -> Port:
             port = Port(run, claim(db), loop)
-            writer.adopt(port)
+            writer.keeper.adopt(port)
             return port
 
         future = writer.submit(work)
@@ -347,7 +350,7 @@ class SqliteJournal:
 
 def _abandon(writer: Writer, done: Future[Port]) -> None:
     if not done.cancelled() and done.exception() is None:
-        writer.submit(writer.release(done.result()))
+        writer.submit(writer.keeper.release(done.result()))
 
 
 def _digest_of(path: Path) -> tuple[str, int]:

@@ -7,8 +7,8 @@ Who calls an operation that is not said to be a transaction of its own is alread
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.journal.base import RunRow, Taken
@@ -16,6 +16,8 @@ from hocket.journal.blobs import free_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
 from hocket.journal.owner import NOBODY, Owner, is_gone
 from hocket.journal.schema import Database, Parameter, integer, one, text
+
+T = TypeVar("T")
 
 MOST_ROWS: Final = 4096
 """Rows of one INSERT: four parameters each stay below SQLite's 32,766."""
@@ -40,7 +42,9 @@ FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
 CLAIM: Final = "UPDATE runs SET epoch = epoch + 1, owner = ? WHERE key = ?"
 RELEASE: Final = "UPDATE runs SET owner = 0 WHERE key = ? AND epoch = ?"
 OWNED_BY: Final = "SELECT key, epoch FROM runs WHERE owner = ?"
-RENEW: Final = "UPDATE owners SET lease_until = ? WHERE key = ?"
+# The key alone would not do: it may have come from a transaction that was undone.
+RENEW: Final = """
+UPDATE owners SET lease_until = ? WHERE key = ? AND host = ? AND pid = ? AND start = ?"""
 ENROL: Final = """
 INSERT INTO owners (host, pid, start, boot, bell, lease_until) VALUES (?, ?, ?, ?, ?, ?)
 RETURNING key"""
@@ -122,21 +126,29 @@ def commit(db: Database, appends: Sequence[Append]) -> set[int]:
             return set()
         # An epoch that has passed never comes back, so asking afterwards is early enough.
         return _lost(db, appends)
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        lost = _lost(db, appends)
-        _write(db, [item for item in appends if item.run not in lost])
-        db.execute("COMMIT")
-    except BaseException:
-        roll_back(db)
-        raise
-    return lost
+    return in_transaction(db, lambda db: _write_owned(db, appends))
 
 
 def roll_back(db: Database) -> None:
     """End a failed transaction; SQLite may have done so itself when the disk failed."""
     if getattr(db, "in_transaction", True):
         db.execute("ROLLBACK")
+
+
+def in_transaction(db: Database, work: Callable[[Database], T]) -> T:
+    """Do some work all or not at all.
+
+    Raises:
+        sqlite3.Error: The database failed; nothing was changed.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        roll_back(db)
+        raise
+    return result
 
 
 def _is_plain(appends: Sequence[Append]) -> bool:
@@ -172,6 +184,12 @@ def _insert(db: Database, appends: Iterable[Append]) -> int:
         values += [None] * (4 * size - len(values))
         inserted += db.execute(append_sql(size), tuple(values)).rowcount
     return inserted
+
+
+def _write_owned(db: Database, appends: Sequence[Append]) -> set[int]:
+    lost = _lost(db, appends)
+    _write(db, [item for item in appends if item.run not in lost])
+    return lost
 
 
 def _write(db: Database, appends: Sequence[Append]) -> None:
@@ -232,7 +250,8 @@ def owner_in(columns: Sequence[object]) -> tuple[Owner, int]:
 
 def enrol(db: Database, key: int, me: Owner, bell: str, now: int, lease: int) -> int:
     """Renew this process's lease; gives its key, a new one if it was forgotten meanwhile."""
-    if key and db.execute(RENEW, (now + lease, key)).rowcount == 1:
+    mine = (now + lease, key, me.host, me.pid, me.start)
+    if key and db.execute(RENEW, mine).rowcount == 1:
         return key
     db.execute(FORGET_OWNERS, (now,))
     row: tuple[Parameter, ...] = (me.host, me.pid, me.start, me.boot, bell, now + lease)

@@ -7,65 +7,22 @@ A failed write is never tried again: after a failed sync nobody knows what is on
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from hocket.core.errors import HocketError, JournalError, OwnershipLost
+from hocket.core.errors import HocketError, JournalError
 from hocket.journal import schema, store
-from hocket.journal.base import Posted
 from hocket.journal.bell import Bell
-from hocket.journal.codec import Encoded, decode_request
-from hocket.journal.owner import myself
-from hocket.journal.progress import Progress
+from hocket.journal.keeper import Keeper, Port
 from hocket.journal.schema import Database
-from hocket.journal.store import Append, Claim
+from hocket.journal.store import Append, in_transaction
 
 T = TypeVar("T")
-
-POLL_SECONDS: Final = 0.5
-"""How often the inbox is looked at when no bell rings."""
-
-HEARTBEATS: Final = 5
-"""How often a lease is renewed before it would lapse."""
-
-
-class Port:
-    """An owned run as the writer sees it; what it tells goes to the run's loop.
-
-    Attributes:
-        told: The last request that the owner was told of; only the writer thread uses it.
-        dead: Whether its writing has ended; what is still queued for it is dropped.
-    """
-
-    def __init__(self, run: str, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
-        self.run = run
-        self.key = claim.run
-        self.epoch = claim.epoch
-        self.progress = Progress(claim.seq)
-        self.told = 0
-        self.dead = False
-        self._loop = loop
-
-    def tell(self, callback: Callable[..., None], *arguments: object) -> None:
-        """Have the run's loop call this."""
-        try:
-            self._loop.call_soon_threadsafe(callback, *arguments)
-        except RuntimeError:
-            # The loop was closed under its run: nobody is left who could be told.
-            self.dead = True
-
-    def fail(self, failure: JournalError | OwnershipLost) -> None:
-        """Tell that nothing more will be written."""
-        if not self.dead:
-            self.dead = True
-            self.tell(self.progress.fail, failure)
 
 
 class _Queued(NamedTuple):
@@ -86,28 +43,25 @@ class _Stop:
     """Asks for the end, after all that was queued before."""
 
 
+_Item: TypeAlias = _Queued | _Job | _Look | _Stop
+
+
 class Writer:
     """One thread with the one connection that writes.
 
     Attributes:
-        me: This process, as an owner.
+        keeper: The runs that this process owns; only for use within submitted work.
     """
 
     def __init__(self, state: Path, lease: float) -> None:
-        self.me = myself()
+        self.keeper: Final = Keeper(lease)
         self._state = state
-        self._lease = round(lease * 1e9)
-        self._pause = min(POLL_SECONDS, lease / HEARTBEATS)
-        self._queue: SimpleQueue[_Queued | _Job | _Look | _Stop] = SimpleQueue()
-        self._ports: dict[int, Port] = {}
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._failure: JournalError | None = None
         self._door = threading.Lock()
         self._closed = False
         self._stopping = False
-        self._owner = 0
         self._bell: Bell | None = None
-        self._next_look = 0.0
-        self._next_heartbeat = 0.0
         self._thread = threading.Thread(target=self._main, name="hocket-writer", daemon=True)
         self._thread.start()
 
@@ -139,37 +93,6 @@ class Writer:
     def look(self) -> None:
         """Ask for a look at the inbox."""
         self._queue.put(_Look())
-
-    def create(self, first: Encoded, id: str, name: str, at: int) -> Callable[[Database], Claim]:
-        """Give the work that creates a run owned by this process."""
-
-        def work(db: Database) -> Claim:
-            return store.create_run(db, first, id, name, at, self._enrol(db))
-
-        return work
-
-    def claim(self, id: str) -> Callable[[Database], Claim]:
-        """Give the work that takes a run over."""
-
-        def work(db: Database) -> Claim:
-            return store.claim_run(db, id, self._enrol(db), self.me, time.time_ns())
-
-        return work
-
-    def adopt(self, port: Port) -> None:
-        """Keep a claimed run's lease and inbox from now on; called by a job, in the thread."""
-        self._ports[port.key] = port
-        self._next_look = 0.0
-
-    def release(self, port: Port) -> Callable[[Database], None]:
-        """Give the work that gives a run up."""
-
-        def work(db: Database) -> None:
-            port.dead = True
-            self._ports.pop(port.key, None)
-            store.release_run(db, port.key, port.epoch)
-
-        return work
 
     def close(self) -> None:
         """Write what is queued, give all runs up, merge the log into the file, end the thread."""
@@ -205,24 +128,22 @@ class Writer:
 
     def _prepare(self) -> None:
         self._bell = Bell(self._state, self.look)
+        self.keeper.bell = self._bell.name
         try:
             schema.make_reserve(self._state)
         except OSError:
             # Almost full already: runs go on as long as they can, only without a reserve.
             schema.free_reserve(self._state)
 
-    def _take(self) -> list[_Queued | _Job | _Look | _Stop]:
-        timeout = max(0.0, self._next_look - time.monotonic()) if self._ports else None
+    def _take(self) -> list[_Item]:
         try:
-            items = [self._queue.get(timeout=timeout)]
+            items = [self._queue.get(timeout=self.keeper.until_look())]
         except Empty:
             return []
         items += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         return items
 
-    def _turn(
-        self, db: sqlite3.Connection, items: Sequence[_Queued | _Job | _Look | _Stop]
-    ) -> None:
+    def _turn(self, db: sqlite3.Connection, items: Sequence[_Item]) -> None:
         batch: list[_Queued] = []
         try:
             for item in items:
@@ -234,7 +155,7 @@ class Writer:
                 if isinstance(item, _Job):
                     self._work(db, item)
                 elif isinstance(item, _Look):
-                    self._next_look = 0.0
+                    self.keeper.look_soon()
                 else:
                     self._stopping = True
             ready, batch = batch, []
@@ -243,12 +164,9 @@ class Writer:
             for item in items:
                 self._requeue(item)
             raise
-        if self._ports and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + self._pause
-            self._renew(db)
-            self._deliver(db)
+        self.keeper.look(db)
 
-    def _requeue(self, item: _Queued | _Job | _Look | _Stop) -> None:
+    def _requeue(self, item: _Item) -> None:
         """Whoever still waits for an answer gets a refusal from `_refuse_the_rest`."""
         if isinstance(item, _Stop) or (isinstance(item, _Job) and not item.future.done()):
             self._queue.put(item)
@@ -261,18 +179,9 @@ class Writer:
         last = {item.port: item.append.first + len(item.append.events) - 1 for item in batch}
         for port, seq in last.items():
             if port.key in lost:
-                self._lose(port)
+                self.keeper.lose(port)
             else:
                 port.tell(port.progress.confirm, seq)
-
-    def _lose(self, port: Port) -> None:
-        self._ports.pop(port.key, None)
-        port.fail(
-            OwnershipLost(
-                f"run {port.run} was taken over by another process while this one did not answer; "
-                "this one has stopped working on it"
-            )
-        )
 
     def _work(self, db: sqlite3.Connection, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
@@ -290,63 +199,25 @@ class Writer:
         else:
             job.future.set_result(result)
 
-    def _enrol(self, db: Database) -> int:
-        bell = self._bell.name if self._bell is not None else ""
-        self._owner = store.enrol(db, self._owner, self.me, bell, time.time_ns(), self._lease)
-        self._next_heartbeat = time.monotonic() + self._lease / 1e9 / HEARTBEATS
-        return self._owner
-
-    def _renew(self, db: sqlite3.Connection) -> None:
-        if time.monotonic() < self._next_heartbeat:
-            return
-        in_transaction(db, self._enrol)
-        owned = store.owned_by(db, self._owner)
-        for port in list(self._ports.values()):
-            if owned.get(port.key) != port.epoch:
-                self._lose(port)
-
-    def _deliver(self, db: Database) -> None:
-        """Tell each owner of the requests that it has not been told of."""
-        listening = [port for port in self._ports.values() if port.progress.on_posted is not None]
-        if not listening:
-            return
-        fresh: dict[int, list[Posted]] = {}
-        for id, run, request in store.unanswered(db, min(port.told for port in listening)):
-            port = self._ports.get(run)
-            if port is None or id <= port.told or port.progress.on_posted is None:
-                continue
-            port.told = id
-            try:
-                fresh.setdefault(run, []).append(Posted(id, decode_request(request, id)))
-            except JournalError as error:
-                db.execute(store.ANSWER, (str(error), id, run))
-        for run, posts in fresh.items():
-            port = self._ports[run]
-            port.tell(port.progress.posted, tuple(posts))
-
     def _finish(self, db: sqlite3.Connection) -> None:
-        owned = list(self._ports.values())
-        in_transaction(db, lambda db: _release(db, owned))
+        in_transaction(db, self.keeper.release_all)
         self._end(JournalError("the journal is closed"))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _break(self, db: sqlite3.Connection, error: sqlite3.Error | OSError, path: Path) -> None:
         """Nothing is written any more; on a full disk the reserve makes room to give runs up."""
-        owned = list(self._ports.values())
-        self._end(schema.journal_error(error, path))
         if schema.is_full(error, path):
             schema.free_reserve(self._state)
             try:
-                in_transaction(db, lambda db: _release(db, owned))
+                in_transaction(db, self.keeper.release_all)
             except sqlite3.Error as second:
-                # Then the lease gives them up: 15 seconds later, or at once when this process ends.
-                self._failure = schema.journal_error(second, path)
+                # Then the lease gives them up, or this process does by ending.
+                error.add_note(f"the runs could not be given up: {second}")
+        self._end(schema.journal_error(error, path))
 
     def _end(self, failure: JournalError) -> None:
         self._failure = failure
-        for port in self._ports.values():
-            port.fail(failure)
-        self._ports.clear()
+        self.keeper.end(failure)
 
     def _refuse_the_rest(self) -> None:
         """Answer everybody who comes after a failure, until the journal is closed."""
@@ -361,24 +232,3 @@ class Writer:
                 item.port.fail(failure)
             elif isinstance(item, _Job) and item.future.set_running_or_notify_cancel():
                 item.future.set_exception(JournalError(*failure.args))
-
-
-def _release(db: Database, ports: Sequence[Port]) -> None:
-    for port in ports:
-        store.release_run(db, port.key, port.epoch)
-
-
-def in_transaction(db: sqlite3.Connection, work: Callable[[Database], T]) -> T:
-    """Do some work all or not at all.
-
-    Raises:
-        sqlite3.Error: The database failed; nothing was changed.
-    """
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(db)
-        db.execute("COMMIT")
-    except BaseException:
-        store.roll_back(db)
-        raise
-    return result

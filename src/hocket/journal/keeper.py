@@ -1,0 +1,180 @@
+"""The runs that this process owns: their claims, their lease, their requests.
+
+All of it happens in the writer's thread, within work that the writer does or when it looks around.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hocket.core.errors import JournalError, OwnershipLost
+from hocket.journal import store
+from hocket.journal.base import Posted
+from hocket.journal.codec import Encoded, decode_request
+from hocket.journal.owner import myself
+from hocket.journal.progress import Progress
+from hocket.journal.schema import Database
+from hocket.journal.store import Claim, in_transaction
+
+POLL_SECONDS: Final = 0.5
+"""How often the inbox is looked at when no bell rings."""
+
+HEARTBEATS: Final = 5
+"""How often a lease is renewed before it would lapse."""
+
+
+class Port:
+    """An owned run as the writer sees it; what it tells goes to the run's loop.
+
+    Attributes:
+        told: The last request that the owner was told of; only the writer thread uses it.
+        dead: Whether its writing has ended; what is still queued for it is dropped.
+    """
+
+    def __init__(self, run: str, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
+        self.run = run
+        self.key = claim.run
+        self.epoch = claim.epoch
+        self.progress = Progress(claim.seq)
+        self.told = 0
+        self.dead = False
+        self._loop = loop
+
+    def tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        """Have the run's loop call this."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            # The loop was closed under its run: nobody is left who could be told.
+            self.dead = True
+
+    def fail(self, failure: JournalError | OwnershipLost) -> None:
+        """Tell that nothing more will be written."""
+        if not self.dead:
+            self.dead = True
+            self.tell(self.progress.fail, failure)
+
+
+class Keeper:
+    """The owned runs of one writer.
+
+    Attributes:
+        ports: The runs by key.
+        bell: The name of this process's bell, or "".
+        pause: Seconds between two looks at the inbox when no bell rings.
+    """
+
+    def __init__(self, lease: float) -> None:
+        self.ports: Final[dict[int, Port]] = {}
+        self.bell = ""
+        self.pause = min(POLL_SECONDS, lease / HEARTBEATS)
+        self._me = myself()
+        self._lease = round(lease * 1e9)
+        self._owner = 0
+        self._next_look = 0.0
+        self._next_heartbeat = 0.0
+
+    def create(self, first: Encoded, id: str, name: str, at: int) -> Callable[[Database], Claim]:
+        """Give the work that creates a run owned by this process."""
+
+        def work(db: Database) -> Claim:
+            return store.create_run(db, first, id, name, at, self._enrol(db))
+
+        return work
+
+    def claim(self, id: str) -> Callable[[Database], Claim]:
+        """Give the work that takes a run over."""
+
+        def work(db: Database) -> Claim:
+            return store.claim_run(db, id, self._enrol(db), self._me, time.time_ns())
+
+        return work
+
+    def adopt(self, port: Port) -> None:
+        """Keep a claimed run's lease and inbox from now on; called by a job, in the thread."""
+        self.ports[port.key] = port
+        self._next_look = 0.0
+
+    def release(self, port: Port) -> Callable[[Database], None]:
+        """Give the work that gives a run up."""
+
+        def work(db: Database) -> None:
+            port.dead = True
+            self.ports.pop(port.key, None)
+            store.release_run(db, port.key, port.epoch)
+
+        return work
+
+    def release_all(self, db: Database) -> None:
+        """Give all runs up."""
+        for port in self.ports.values():
+            store.release_run(db, port.key, port.epoch)
+
+    def lose(self, port: Port) -> None:
+        """Take note that another process owns a run now."""
+        self.ports.pop(port.key, None)
+        port.fail(
+            OwnershipLost(
+                f"run {port.run} was taken over by another process while this one did not answer; "
+                "this one has stopped working on it"
+            )
+        )
+
+    def end(self, failure: JournalError) -> None:
+        """Tell all owned runs that nothing more is written."""
+        for port in self.ports.values():
+            port.fail(failure)
+        self.ports.clear()
+
+    def look_soon(self) -> None:
+        """Have the next `look` look at once."""
+        self._next_look = 0.0
+
+    def until_look(self) -> float | None:
+        """Give the seconds until the next look is due, or None for never."""
+        return max(0.0, self._next_look - time.monotonic()) if self.ports else None
+
+    def look(self, db: sqlite3.Connection) -> None:
+        """Renew the lease and hand out requests, if it is time to."""
+        if self.ports and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + self.pause
+            self._renew(db)
+            self._deliver(db)
+
+    def _enrol(self, db: Database) -> int:
+        now = time.time_ns()
+        self._owner = store.enrol(db, self._owner, self._me, self.bell, now, self._lease)
+        self._next_heartbeat = time.monotonic() + self._lease / 1e9 / HEARTBEATS
+        return self._owner
+
+    def _renew(self, db: sqlite3.Connection) -> None:
+        if time.monotonic() < self._next_heartbeat:
+            return
+        in_transaction(db, self._enrol)
+        owned = store.owned_by(db, self._owner)
+        for port in list(self.ports.values()):
+            if owned.get(port.key) != port.epoch:
+                self.lose(port)
+
+    def _deliver(self, db: Database) -> None:
+        """Tell each owner of the requests that it has not been told of."""
+        listening = [port for port in self.ports.values() if port.progress.on_posted is not None]
+        if not listening:
+            return
+        fresh: dict[int, list[Posted]] = {}
+        for id, run, request in store.unanswered(db, min(port.told for port in listening)):
+            port = self.ports.get(run)
+            if port is None or id <= port.told or port.progress.on_posted is None:
+                continue
+            port.told = id
+            try:
+                fresh.setdefault(run, []).append(Posted(id, decode_request(request, id)))
+            except JournalError as error:
+                db.execute(store.ANSWER, (str(error), id, run))
+        for run, posts in fresh.items():
+            port = self.ports[run]
+            port.tell(port.progress.posted, tuple(posts))
