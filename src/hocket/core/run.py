@@ -136,6 +136,12 @@ class RunMachine:
         return self.phase == "pausing" and not self.calls.running
 
     @property
+    def waits_for_people(self) -> bool:
+        """Whether nothing can happen until a person or an outside event answers."""
+        jobs = self.calls.jobs.values()
+        return self.phase == "running" and all(job.state == "held" for job in jobs)
+
+    @property
     def said(self) -> str:
         """The phase as people call it: ``running``, ``paused``, ``succeeded`` and so on."""
         if self.phase == "ended" and self.end is not None:

@@ -1,4 +1,1 @@
-"""The asyncio shell around the machines: the loop, dispatch, timers, recovery, shutdown.
-
-It carries out commands and records facts, and never decides what should happen next.
-"""
+"""The asyncio shell: it feeds events to the pure machines and carries out their commands."""

@@ -1,4 +1,1 @@
-"""Request and token windows, concurrency, budgets, and the queue that admits calls.
-
-Pure: it answers whether and when, and never waits itself.
-"""
+"""Pure: the limits that calls share, and the queue in which they wait for them."""

@@ -1,0 +1,47 @@
+"""The agents of one run, each made when it is first called and closed with the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from hocket.agents.base import Agent
+from hocket.core.specs import AgentSpec
+
+Hire: TypeAlias = Callable[[str, AgentSpec], Agent]
+"""Makes an agent of its name and spec."""
+
+
+class Crew:
+    """The agents of one run.
+
+    Args:
+        specs: Their specs by name.
+        hire: Makes one.
+    """
+
+    def __init__(self, specs: Mapping[str, AgentSpec], hire: Hire) -> None:
+        self._specs = specs
+        self._hire = hire
+        self._agents: dict[str, Agent] = {}
+
+    def __getitem__(self, name: str) -> Agent:
+        """Give an agent.
+
+        Raises:
+            SpecError: Its options don't make sense.
+        """
+        agent = self._agents.get(name)
+        if agent is None:
+            agent = self._agents[name] = self._hire(name, self._specs[name])
+        return agent
+
+    async def close(self) -> None:
+        """Close all agents; the first error is raised once all are closed."""
+        agents = list(self._agents.values())
+        self._agents.clear()
+        results = await asyncio.gather(*(a.close() for a in agents), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result

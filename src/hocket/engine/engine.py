@@ -1,0 +1,298 @@
+"""Starts and resumes runs on one journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from hocket._version import __version__
+from hocket.core.errors import NotFound, Refused, suggest
+from hocket.core.events import (
+    AnyEvent,
+    CallLost,
+    Recorded,
+    RunResumed,
+    RunStarted,
+    SpecReplaced,
+)
+from hocket.core.machine import WorkflowFactory
+from hocket.core.requests import AnyRequest
+from hocket.core.run import RunMachine
+from hocket.core.specs import AgentSpec, RunSpec, spec_digest
+from hocket.core.values import Json
+from hocket.engine.clock import Clock
+from hocket.engine.crew import Crew, Hire
+from hocket.engine.flight import Files
+from hocket.engine.inbox import event_of
+from hocket.engine.runner import Observer, Runner
+from hocket.journal.base import Journal, Log
+
+PROGRAM = f"hocket {__version__}"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of workflow: the version of its rules, and how its machine is made."""
+
+    version: int
+    make: WorkflowFactory
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What an engine is put together from.
+
+    Fields:
+        journal: Where runs are recorded.
+        files: Where calls keep files.
+        hire: Makes an agent of its name and spec.
+        capacity: Gives how many calls of an agent may be in flight, or None for any number.
+        kinds: The kinds of workflow, by the tag of their specs.
+        wall: Gives the wall's time in nanoseconds since the epoch.
+    """
+
+    journal: Journal
+    files: Files
+    hire: Hire
+    capacity: Callable[[str, AgentSpec], int | None]
+    kinds: Mapping[str, Kind]
+    wall: Callable[[], int]
+
+
+class Run:
+    """A run under way in this process.
+
+    Leaving ``async with`` before its end stops it: calls in flight are cancelled, and the run can
+    be resumed.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._task = asyncio.get_running_loop().create_task(runner.drive())
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._runner.machine.run
+
+    @property
+    def machine(self) -> RunMachine:
+        """The run's state; only to be read."""
+        return self._runner.machine
+
+    @property
+    def queued(self) -> dict[str, int]:
+        """How many calls wait, by what for."""
+        return self._runner.admission.blocked()
+
+    def ask(self, request: AnyRequest) -> None:
+        """Grant a request as if it had come through the inbox.
+
+        Raises:
+            Refused: It does not fit the run's present state.
+        """
+        self._runner.record(event_of(request, self._runner.now()))
+
+    async def settled(self) -> RunMachine:
+        """Wait until the run has ended, or is paused and not waited for, and that is on disk.
+
+        Raises:
+            JournalError, OwnershipLost: Nothing more could be recorded.
+        """
+        await asyncio.shield(self._task)
+        return self._runner.machine
+
+    async def stop(self) -> None:
+        """Stop driving the run; what was in flight counts as lost and is taken up by a resume."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        """Give the run itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the run if it has not ended."""
+        if not self._task.done():
+            await self.stop()
+
+
+class Engine:
+    """Starts and resumes runs.
+
+    Args:
+        parts: What it is put together from.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    async def start(
+        self,
+        spec: RunSpec,
+        inputs: dict[str, Json],
+        *,
+        run: str,
+        seed: int,
+        observers: Sequence[Observer] = (),
+        stay: bool = True,
+        wait: bool = True,
+    ) -> Run:
+        """Start a run; its first event is on disk when this returns.
+
+        Args:
+            spec: What to do; it has been checked.
+            inputs: The workflow's inputs.
+            run: The run's id.
+            seed: Where jitter comes from.
+            observers: Who watches.
+            stay: Keep a paused run in this process, so that it can go on here.
+            wait: Wait for people; else pause the run when only they are waited for.
+
+        Raises:
+            JournalError: It could not be recorded.
+            Refused: An input is missing or unknown.
+        """
+        check_inputs(spec, inputs)
+        clock = self._clock()
+        first = RunStarted(
+            at=clock.now(),
+            run=run,
+            spec=spec,
+            digest=spec_digest(spec),
+            inputs=inputs,
+            seed=seed,
+            versions={_tag(spec): self.parts.kinds[_tag(spec)].version},
+            program=PROGRAM,
+        )
+        machine = self._machine()
+        machine.apply(first)
+        log = await self.parts.journal.start(first)
+        runner = self._runner(machine, log, clock, [Recorded(1, first)])
+        runner.stay, runner.wait = stay, wait
+        runner.observers.extend(observers)
+        return Run(runner)
+
+    def fold(self, run: str) -> RunMachine:
+        """Rebuild a run's machine from its journal.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: An event cannot be read.
+        """
+        machine = self._machine()
+        for recorded in self.parts.journal.read(run):
+            machine.apply(recorded.event)
+        if machine.phase == "new":
+            raise NotFound(f"run {run!r} has no events")
+        return machine
+
+    async def resume(
+        self,
+        run: str,
+        *,
+        spec: RunSpec | None = None,
+        requests: Sequence[AnyRequest] = (),
+        observers: Sequence[Observer] = (),
+        stay: bool = True,
+        wait: bool = True,
+    ) -> Run:
+        """Take up a run whose owner is gone.
+
+        Args:
+            run: The run's id.
+            spec: A changed spec to go on with; steps that are equal in both keep their results.
+            requests: What to ask of it at once, as a retry.
+            observers: Who watches.
+            stay: Keep a paused run in this process, so that it can go on here.
+            wait: Wait for people; else pause the run when only they are waited for.
+
+        Raises:
+            NotFound: No such run.
+            Refused: Its owner is alive, it has ended, or a request makes no sense.
+            JournalError: It could not be read or recorded.
+        """
+        log = await self.parts.journal.resume(run)
+        try:
+            machine = self.fold(run)
+            if machine.phase == "ended" and spec is None and not requests:
+                raise Refused(f"run {run} has ended: {machine.said}")
+            clock = self._clock()
+            opening = self._take_over(machine, log, clock, spec, requests)
+            runner = self._runner(machine, log, clock, opening)
+        except BaseException:
+            await log.close()
+            raise
+        runner.stay, runner.wait = stay, wait
+        runner.observers.extend(observers)
+        return Run(runner)
+
+    def _take_over(
+        self,
+        machine: RunMachine,
+        log: Log,
+        clock: Clock,
+        spec: RunSpec | None,
+        requests: Sequence[AnyRequest],
+    ) -> list[Recorded]:
+        """Record that the run goes on here, and what became of the calls of its former owner."""
+        at = max(clock.now(), machine.at)
+        events: list[AnyEvent] = [RunResumed(at=at, epoch=machine.epoch + 1)]
+        events.extend(CallLost(at=at, call=call) for call in machine.calls.in_flight())
+        if spec is not None:
+            events.append(SpecReplaced(at=at, spec=spec, digest=spec_digest(spec)))
+        events.extend(event_of(request, at) for request in requests)
+        opening = []
+        for event in events:
+            machine.apply(event)
+            opening.append(Recorded(log.append((event,)), event))
+        return opening
+
+    def _machine(self) -> RunMachine:
+        return RunMachine({tag: kind.make for tag, kind in self.parts.kinds.items()})
+
+    def _clock(self) -> Clock:
+        return Clock(asyncio.get_running_loop(), self.parts.wall())
+
+    def _runner(
+        self, machine: RunMachine, log: Log, clock: Clock, opening: Sequence[Recorded]
+    ) -> Runner:
+        agents = machine.spec.agents
+        capacities = {"run": machine.spec.max_parallel}
+        limits: dict[str, tuple[str, ...]] = {}
+        for name, agent in agents.items():
+            capacity = self.parts.capacity(name, agent)
+            limits[name] = ("run",) if capacity is None else (f"agent:{name}", "run")
+            if capacity is not None:
+                capacities[f"agent:{name}"] = capacity
+        crew = Crew(agents, self.parts.hire)
+        runner = Runner(machine, log, clock, crew, self.parts.files, limits, capacities)
+        runner.unshown.extend(opening)
+        return runner
+
+
+def check_inputs(spec: RunSpec, inputs: Mapping[str, Json]) -> None:
+    """Check that a run is given the inputs that its workflow asks for.
+
+    Raises:
+        Refused: One is missing or unknown.
+    """
+    known = spec.workflow.inputs
+    for name in inputs:
+        if name not in known:
+            hint = suggest(name, known) or "it takes " + (", ".join(known) or "none")
+            raise Refused(f"plan {spec.name!r} has no input {name!r}; {hint}")
+    missing = [name for name, value in known.items() if value.required and name not in inputs]
+    if missing:
+        raise Refused(f"plan {spec.name!r} needs the input {', '.join(map(repr, missing))}")
+
+
+def _tag(spec: RunSpec) -> str:
+    return str(spec.workflow.__struct_config__.tag)

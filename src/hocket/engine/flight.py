@@ -1,0 +1,128 @@
+"""One call in flight: what the engine lends to it, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from hocket.agents.base import Agent, Reply, Request
+from hocket.core.errors import AgentError, Fault, HocketError, JournalError, NotFound
+from hocket.core.events import CallCancelled, CallFailed, CallFinished, Usage
+from hocket.core.values import Call, FileRef
+
+T = TypeVar("T")
+Outcome = CallFinished | CallFailed | CallCancelled
+_DETAIL = 4_000
+
+
+class Files(Protocol):
+    """Where a call's files are kept."""
+
+    async def store(self, path: Path, name: str) -> FileRef:
+        """Store a file by content.
+
+        Raises:
+            JournalError: It cannot be read or written.
+        """
+
+    async def fetch(self, ref: FileRef) -> Path:
+        """Give a read-only copy of a stored file on disk.
+
+        Raises:
+            NotFound: It is not stored.
+        """
+
+
+class Flight:
+    """A call in flight; it is the `Context` that its agent sees.
+
+    Attributes:
+        reason: Why it is being stopped, or "".
+        hard: Whether it must end at once.
+        task: What runs it.
+    """
+
+    __slots__ = ("_emit", "_files", "hard", "reason", "request", "spent", "task")
+
+    def __init__(
+        self, request: Request, emit: Callable[[Call, str, str], None], files: Files
+    ) -> None:
+        self.request = request
+        self._emit = emit
+        self._files = files
+        self.reason = ""
+        self.hard = False
+        self.spent: Usage | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def emit(self, text: str, stream: str = "out") -> None:
+        """Show text while it comes."""
+        self._emit(self.request.call, stream, text)
+
+    def spend(self, usage: Usage) -> None:
+        """Note what has been spent until now."""
+        self.spent = usage
+
+    async def store(self, path: Path, name: str) -> FileRef:
+        """Store a file by content.
+
+        Raises:
+            AgentError: The file cannot be read or stored.
+        """
+        return await self._file(self._files.store(path, name))
+
+    async def fetch(self, ref: FileRef) -> Path:
+        """Give a read-only copy of a stored file.
+
+        Raises:
+            AgentError: It is not stored.
+        """
+        return await self._file(self._files.fetch(ref))
+
+    async def _file(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except (JournalError, NotFound) as error:
+            raise AgentError(Fault(kind="permanent", message=str(error))) from error
+
+    def stop(self, reason: str, *, hard: bool) -> None:
+        """Cancel the call; a second time only to make it `hard`."""
+        if self.reason and not (hard and not self.hard):
+            return
+        self.reason = reason
+        self.hard = hard
+        if self.task is not None:
+            self.task.cancel()
+
+    async def fly(self, agent: Agent, now: Callable[[], int]) -> Outcome:
+        """Do the call and say what became of it.
+
+        Raises:
+            asyncio.CancelledError: The engine itself is being stopped.
+        """
+        call = self.request.call
+        try:
+            reply: Reply = await agent.call(self.request, self)
+        except AgentError as error:
+            usage = error.usage if isinstance(error.usage, Usage) else self.spent
+            return CallFailed(at=now(), call=call, fault=error.fault, usage=usage)
+        except asyncio.CancelledError:
+            if not self.reason:
+                raise
+            return CallCancelled(at=now(), call=call, reason=self.reason, usage=self.spent)
+        except Exception as error:
+            return CallFailed(at=now(), call=call, fault=_unforeseen(error), usage=self.spent)
+        return CallFinished(
+            at=now(), call=call, output=reply.output, usage=reply.usage, notes=reply.notes
+        )
+
+
+def _unforeseen(error: Exception) -> Fault:
+    """Make a fault of an error that an agent should have mapped itself."""
+    told = "".join(traceback.format_exception(error))
+    kind = "agent" if not isinstance(error, HocketError) else "call"
+    message = f"the {kind} raised {type(error).__name__}: {error}"
+    return Fault(kind="failed", message=message[:500], detail=told[-_DETAIL:])
