@@ -1,0 +1,328 @@
+"""The `model` agent: one request to a model's API, by any provider of pydantic-ai.
+
+It never retries: the client packages' own retries are off, and the engine decides.
+A reply that broke off is never taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hocket.agents.base import Context, Reply, Request
+from hocket.agents.faults import fault_of, redact
+from hocket.agents.model_client import Client, ask, connect
+from hocket.agents.output import fault, fit, read_json
+from hocket.agents.prices import Price, usage_of
+from hocket.agents.settings import override, prompt_of, read
+from hocket.core.errors import AgentError, Problem, SpecError
+from hocket.core.events import Usage
+from hocket.core.specs import AgentSpec
+from hocket.core.values import Json
+
+LONGEST = 16 << 20
+"""The most characters of an answer; what is longer is no answer."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
+_WRAPPED = "value"
+_REST = {"$defs", "definitions"}
+
+
+class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a `model` agent.
+
+    Fields:
+        model: ``provider:model``, as in ``openai:gpt-5.2``; with a `base_url` a bare name will do.
+        base_url: The address of an endpoint that speaks OpenAI's chat API, or the named provider's.
+        key_env: The name of the environment variable that holds the key; never the key.
+            By default what the provider's client looks for; nothing is sent to a `base_url`.
+        system: What the model is told before the prompt.
+        temperature: As the provider understands it.
+        max_tokens: The most tokens of an answer.
+        settings: More of pydantic-ai's model settings, such as ``{seed: 7, top_p: 0.9}``.
+        price: ``{in: …, out: …}`` in dollars per million tokens, where the list has no price.
+        stream: Whether the text is shown while it comes.
+        structured: How an output schema is held: by the provider (``native``), as the arguments
+            of a tool (``tool``), or the better of those it has (``auto``).
+    """
+
+    model: str
+    base_url: str | None = None
+    key_env: str | None = None
+    system: str = ""
+    temperature: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    settings: dict[str, Any] = {}
+    price: Price | None = None
+    stream: bool = True
+    structured: Literal["auto", "native", "tool"] = "auto"
+
+
+_OF_A_STEP = frozenset({"system", "temperature", "max_tokens", "settings", "stream", "structured"})
+
+
+class ModelAgent:
+    """Asks a model's API.
+
+    Args:
+        name: The agent's name.
+        spec: Its spec; the options are those of `ModelOptions`.
+        state: Not used.
+        live: Not used.
+
+    Raises:
+        SpecError: An option is unknown, missing, of a wrong type, or would give a key away.
+    """
+
+    def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
+        self._options = read(ModelOptions, name, spec.options)
+        if problems := _problems(("agents", name), self._options):
+            raise SpecError(problems)
+        self._connecting: asyncio.Task[Client] | None = None
+
+    async def call(self, request: Request, context: Context) -> Reply:
+        """Send one request.
+
+        Raises:
+            AgentError: ``rate_limited`` or ``unavailable``, with the wait that the provider asks
+                for; ``invalid_output``: the answer does not fit the schema or was cut;
+                ``permanent``: the key, the model or the request is refused, a package is missing.
+            asyncio.CancelledError: The call was cancelled and its connection closed.
+        """
+        options = override(self._options, request.options, _OF_A_STEP)
+        if problems := _problems(("options",), options):
+            raise fault("permanent", f"the step's {SpecError(problems)}")
+        client = await self._client()
+        return await _Call(client, options, request, context).run()
+
+    async def close(self) -> None:
+        """Close the HTTP client."""
+        connecting, self._connecting = self._connecting, None
+        if connecting is None:
+            return
+        # What runs in a thread cannot be stopped: wait, so that nothing stays open behind us.
+        await asyncio.wait([connecting])
+        if not connecting.cancelled() and connecting.exception() is None:
+            await connecting.result().provider.__aexit__(None, None, None)
+
+    async def _client(self) -> Client:
+        """Give the client; the first calls share the wait for the imports."""
+        connecting = self._connecting
+        if connecting is None or (connecting.done() and not _good(connecting)):
+            connecting = self._connecting = asyncio.create_task(self._connect())
+        return await asyncio.shield(connecting)
+
+    async def _connect(self) -> Client:
+        options = self._options
+        client = await asyncio.to_thread(connect, options.model, options.base_url, options.key_env)
+        await client.provider.__aenter__()
+        return client
+
+
+class _Call:
+    """One request under way."""
+
+    def __init__(
+        self, client: Client, options: ModelOptions, request: Request, context: Context
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._context = context
+        self._schema = request.output
+        self._prompt, self._system = prompt_of(request.input, options.system)
+        self._by_tool = options.structured == "tool" or (
+            options.structured == "auto" and not client.enforces_schemas
+        )
+        self._usage: Usage | None = None
+
+    async def run(self) -> Reply:
+        failed: Exception
+        try:
+            return self._read(await self._send())
+        except asyncio.CancelledError:
+            # What was read until now is not known before the end: unpriced, not free.
+            self._context.spend(self._usage or Usage())
+            raise
+        except Exception as error:
+            failed = error
+        # Raised outside, so that the client's error, which holds headers, is not tied to ours.
+        made = fault_of(failed, self._options.model, self._client.secrets)
+        made.usage = self._usage
+        raise made
+
+    async def _send(self) -> Any:
+        options = self._options
+        settings = dict(options.settings)
+        if options.temperature is not None:
+            settings["temperature"] = options.temperature
+        if options.max_tokens is not None:
+            settings["max_tokens"] = options.max_tokens
+        sent = ask(
+            self._client,
+            self._prompt,
+            self._system,
+            None if self._schema is None else wrapped(self._schema),
+            self._by_tool,
+            settings | self._client.settings,
+            options.stream,
+        )
+        if not options.stream:
+            response = await sent
+            self._count(response)
+            return response
+        async with sent as stream:
+            try:
+                await self._show(stream)
+            finally:
+                self._count(stream)
+        return stream.get()
+
+    async def _show(self, stream: Any) -> None:
+        size = 0
+        async for event in stream:
+            text = _text_of(event)
+            if text:
+                size += len(text)
+                if size > LONGEST:
+                    raise fault("invalid_output", f"the answer is longer than {LONGEST >> 20} MB")
+                self._context.emit(text)
+
+    def _count(self, answer: Any) -> None:
+        """Price what was used; a stream tells its usage as far as it has come."""
+        url = self._options.base_url or str(getattr(self._client.provider, "base_url", ""))
+        self._usage = usage_of(
+            answer.usage,
+            model=answer.model_name or self._client.name,
+            provider=answer.provider_name or "",
+            url=url,
+            own_url=self._options.base_url is not None,
+            price=self._options.price,
+        )
+
+    def _read(self, response: Any) -> Reply:
+        finish = response.finish_reason
+        if finish == "error" or (self._options.stream and self._broken(response)):
+            raise self._fault(
+                "unavailable",
+                "the answer broke off before its end; set 'stream: false' if it is always so",
+            )
+        if finish == "content_filter":
+            raise self._fault("permanent", "the provider's content filter withheld the answer")
+        text = "".join(part.content for part in response.parts if part.part_kind == "text")
+        if self._schema is None:
+            if not text.strip():
+                raise self._fault("invalid_output", f"the answer is empty (finish: {finish})")
+            cut = ("answer cut at the token limit",) if finish == "length" else ()
+            return Reply(output=text, usage=self._usage, notes=cut)
+        if finish == "length":
+            raise self._fault("invalid_output", "the answer was cut at the token limit", text)
+        value = self._structured(response, text)
+        return Reply(output=fit(value, self._schema), usage=self._usage)
+
+    def _broken(self, response: Any) -> bool:
+        """Tell whether a stream ended without saying why: not every transport shows a cut."""
+        stated = (response.provider_details or {}).get("finish_reason")
+        if response.finish_reason is None or response.state != "complete":
+            return not stated
+        return response.finish_reason == "stop" and not stated and self._client.invents_an_end
+
+    def _structured(self, response: Any, text: str) -> Json:
+        for part in response.parts:
+            if part.part_kind == "tool-call":
+                given = part.args
+                return unwrapped(
+                    read_json(given) if isinstance(given, str) else given, self._schema
+                )
+        return unwrapped(read_json(text), self._schema)
+
+    def _fault(self, kind: Any, what: str, detail: str = "") -> AgentError:
+        secrets = self._client.secrets
+        return fault(kind, f"{self._options.model}: {what}", detail=redact(detail, secrets))
+
+
+def _text_of(event: Any) -> str:
+    """Give the text of a stream's event: of an answer, or of a tool's arguments."""
+    piece = getattr(event, "part", None) if event.event_kind == "part_start" else None
+    piece = getattr(event, "delta", None) if event.event_kind == "part_delta" else piece
+    match getattr(piece, "part_kind", None) or getattr(piece, "part_delta_kind", None):
+        case "text":
+            text = getattr(piece, "content_delta", None) or getattr(piece, "content", None)
+        case "tool-call":
+            text = getattr(piece, "args", None)
+        case "tool_call":
+            text = getattr(piece, "args_delta", None)
+        case _:
+            text = None
+    return text if isinstance(text, str) else ""
+
+
+def wrapped(schema: Json) -> Json:
+    """Give an object's schema: providers want an object at the root of an answer."""
+    if _is_object(schema):
+        return schema
+    inner = {key: value for key, value in schema.items() if key not in _REST}
+    return {
+        "type": "object",
+        "properties": {_WRAPPED: inner},
+        "required": [_WRAPPED],
+        "additionalProperties": False,
+        # References are written from the root, so what they mean must stay there.
+        **{key: schema[key] for key in _REST if key in schema},
+    }
+
+
+def unwrapped(value: Json, schema: Json) -> Json:
+    """Undo `wrapped`; an answer without the wrapping is taken as it is."""
+    if not _is_object(schema) and isinstance(value, dict) and value.keys() == {_WRAPPED}:
+        return value[_WRAPPED]
+    return value
+
+
+def _is_object(schema: Json) -> bool:
+    return not isinstance(schema, dict) or schema.get("type") == "object"
+
+
+def _good(connecting: asyncio.Task[Client]) -> bool:
+    return not connecting.cancelled() and connecting.exception() is None
+
+
+def _wrong_address(address: str) -> str:
+    """Say what is wrong with an address, or ""."""
+    try:
+        url = urlsplit(address)
+        if url.scheme in {"http", "https"} and url.hostname and url.port != 0:
+            return "an address must not hold a key; use key_env" if "@" in url.netloc else ""
+    except ValueError as error:
+        return f"this is no address: {error}"
+    return "this is no http or https address"
+
+
+def _problems(where: tuple[str | int, ...], options: ModelOptions) -> list[Problem]:
+    """Find what the types cannot say; no value is shown, since it may be a key."""
+    problems: list[Problem] = []
+
+    def problem(key: str, message: str, hint: str = "") -> None:
+        problems.append(Problem(where=(*where, key), message=message, hint=hint))
+
+    if ":" not in options.model and options.base_url is None:
+        problem("model", f"{options.model!r} names no provider", "write it like 'openai:gpt-5.2'")
+    if options.key_env is not None and not _VARIABLE.match(options.key_env):
+        problem(
+            "key_env",
+            "this is no name of an environment variable",
+            "write the variable's name, as in OPENAI_API_KEY, never the key itself",
+        )
+    if options.base_url is not None and (wrong := _wrong_address(options.base_url)):
+        problem("base_url", wrong, "write it like 'https://example.com/v1'")
+    if "max_retries" in options.settings:
+        problem("settings", "max_retries cannot be set here", "a step's retry says when to repeat")
+    headers = options.settings.get("extra_headers")
+    if isinstance(headers, dict) and any(map(_SECRET_HEADER.search, headers)):
+        problem("settings", "extra_headers must not hold a secret", "use key_env")
+    return problems

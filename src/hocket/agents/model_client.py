@@ -1,0 +1,195 @@
+"""Connects a `model` agent to its provider: the one place that imports the client packages.
+
+They take seconds of processor time to import, so it happens at the first call, in a thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import msgspec
+
+from hocket.agents.faults import fault_of, secrets_of
+from hocket.agents.output import fault
+from hocket.core.errors import AgentError
+from hocket.core.values import Json
+
+_OPENAI = {"openai", "openai-chat"}
+# The client wants some key, and would otherwise take OPENAI_API_KEY and hand it to a stranger.
+_NO_KEY = "none-needed"
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """A connected model.
+
+    Fields:
+        model: pydantic-ai's model.
+        provider: pydantic-ai's provider, which owns the HTTP client.
+        name: The model's name at the provider.
+        secrets: What no fault may show.
+        settings: What every request carries.
+    """
+
+    model: Any
+    provider: Any
+    name: str
+    secrets: tuple[str, ...]
+    settings: dict[str, Json]
+
+    @property
+    def enforces_schemas(self) -> bool:
+        """Whether the provider itself holds an answer to a JSON Schema."""
+        return bool(self.model.profile.get("supports_json_schema_output"))
+
+    @property
+    def invents_an_end(self) -> bool:
+        """Whether a stream that ends without its last words is passed off as a whole one.
+
+        pydantic-ai does so for OpenAI's chat API, because some servers never say why they stop.
+        """
+        return any(kind.__name__ == "OpenAIChatModel" for kind in type(self.model).__mro__)
+
+
+def connect(model: str, base_url: str | None, key_env: str | None) -> Client:
+    """Make the client of a model; nothing is sent yet.
+
+    Args:
+        model: ``provider:model``, or a bare name if there is a `base_url`.
+        base_url: An endpoint that speaks as the provider does; OpenAI's way unless one is named.
+        key_env: The environment variable that holds the key.
+
+    Raises:
+        AgentError: ``permanent``: a package, a key or a provider is missing.
+    """
+    key = _key(key_env)
+    try:
+        import pydantic_ai  # noqa: F401
+    except ImportError:
+        raise fault("permanent", "model agents need an extra: pip install 'hocket[models]'") from (
+            None
+        )
+    try:
+        made, provider, name = (
+            _at_own_url(model, base_url, key) if base_url else _at_home(model, key)
+        )
+    except ImportError as error:
+        # pydantic-ai says itself which package the provider wants.
+        raise fault("permanent", f"{model}: {error}") from None
+    except AgentError:
+        raise
+    except Exception as error:
+        failed = fault_of(error, model, secrets_of(key))
+        # Nothing was sent, so there is nothing that could be otherwise the next time.
+        raise fault("permanent", failed.fault.message, failed.fault.detail) from None
+    # Retries belong to the engine; a client that has none cannot be told so.
+    unsupported = getattr(made, "unsupported_settings", ())
+    settings = {} if "max_retries" in unsupported else {"max_retries": 0}
+    own = getattr(getattr(provider, "client", None), "api_key", None)
+    secrets = secrets_of(key, own if isinstance(own, str) and own != _NO_KEY else None)
+    return Client(model=made, provider=provider, name=name, secrets=secrets, settings=settings)
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise fault(
+            "permanent", f"the environment variable {variable} is not set; it is to hold the key"
+        )
+    return key
+
+
+def _at_home(model: str, key: str | None) -> tuple[Any, Any, str]:
+    """Make a model at its provider's own address."""
+    from pydantic_ai.models import infer_model
+    from pydantic_ai.providers import infer_provider, infer_provider_class
+
+    made: list[Any] = []
+
+    def factory(name: str) -> Any:
+        provider = infer_provider(name) if key is None else infer_provider_class(name)(api_key=key)  # type: ignore[call-arg]
+        made.append(provider)
+        return provider
+
+    return infer_model(model, provider_factory=factory), made[-1], model.partition(":")[2]
+
+
+def _at_own_url(model: str, base_url: str, key: str | None) -> tuple[Any, Any, str]:
+    """Make a model at an address of the user's."""
+    from pydantic_ai.models import infer_model
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers import infer_provider_class
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    kind, _, name = model.partition(":")
+    try:
+        provider_class: Any = infer_provider_class(kind) if name else OpenAIProvider
+    except ValueError:
+        # A colon inside a bare name, as in qwen3:0.6b.
+        kind, name, provider_class = "openai", model, OpenAIProvider
+    takes = inspect.signature(provider_class.__init__).parameters
+    if "base_url" not in takes:
+        raise fault("permanent", f"the provider {kind!r} has one address; leave base_url out")
+    given: dict[str, Any] = {"base_url": base_url}
+    if "api_key" in takes:
+        given["api_key"] = key or _NO_KEY
+    provider = provider_class(**given)
+    if not name or kind in _OPENAI:
+        name = name or model
+        return OpenAIChatModel(name, provider=provider), provider, name
+    return infer_model(model, provider_factory=lambda _: provider), provider, name
+
+
+def ask(
+    client: Client,
+    prompt: str,
+    system: str,
+    schema: Json,
+    by_tool: bool,
+    settings: dict[str, Json],
+    stream: bool,
+) -> Any:
+    """Make the request: an awaitable reply, or a context manager of a stream of it.
+
+    Args:
+        client: Whom to ask.
+        prompt: What the user says.
+        system: What the model is told before.
+        schema: An object's JSON Schema, or None for text.
+        by_tool: Whether the answer is to come as the arguments of a tool.
+        settings: More of pydantic-ai's model settings.
+        stream: Which of the two.
+    """
+    from pydantic_ai import direct
+    from pydantic_ai.messages import ModelRequest, UserPromptPart
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    if schema is None:
+        parameters = ModelRequestParameters()
+    elif by_tool:
+        tool = ToolDefinition(
+            name="answer",
+            description="Give the answer.",
+            parameters_json_schema=schema,
+            kind="output",
+        )
+        parameters = ModelRequestParameters(
+            output_mode="tool", output_tools=[tool], allow_text_output=False
+        )
+    else:
+        held = OutputObjectDefinition(json_schema=schema, name="answer")
+        parameters = ModelRequestParameters(output_mode="native", output_object=held)
+    messages = [ModelRequest(parts=[UserPromptPart(prompt)], instructions=system or None)]
+    send: Any = direct.model_request_stream if stream else direct.model_request
+    return send(
+        client.model,
+        messages,
+        model_settings=settings,
+        model_request_parameters=parameters,
+        instrument=False,
+    )
