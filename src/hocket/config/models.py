@@ -15,13 +15,14 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     WithJsonSchema,
 )
 
-from hocket.config.shorthand import output_schema
+from hocket.config.shorthand import Wanted, read_output
 from hocket.core.specs import OnFailure, OnTimeout
-from hocket.core.values import Json, parse_duration
+from hocket.core.values import parse_duration
 
 TAG = "\x00"
 """Begins the tags of unions: no key of a file can, so that they can be told from keys in a path."""
@@ -45,10 +46,6 @@ def _retry(value: object) -> object:
     return value
 
 
-def _schema(value: object) -> Json:
-    return output_schema(value)
-
-
 _DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"},
@@ -68,7 +65,9 @@ Duration: TypeAlias = Annotated[int, BeforeValidator(_duration), WithJsonSchema(
 Names: TypeAlias = Annotated[
     list[str], BeforeValidator(_one_or_more), WithJsonSchema(_NAMES_SCHEMA)
 ]
-Output: TypeAlias = Annotated[Any, BeforeValidator(_schema), WithJsonSchema(_OUTPUT_SCHEMA)]
+Output: TypeAlias = Annotated[
+    Wanted | None, PlainValidator(read_output), WithJsonSchema(_OUTPUT_SCHEMA)
+]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
@@ -148,7 +147,11 @@ class CommandSettings(Strict):
     env: Annotated[dict[str, str] | None, Field(description="Variables to set.")] = None
     env_pass: Annotated[Names | None, Field(description="Variables to hand on.")] = None
     files: Annotated[Names | None, Field(description="Files to keep, by pattern.")] = None
-    keep: Annotated[str | int | None, Field(description="The most output that is kept.")] = None
+    keep: Annotated[int | None, Field(ge=0, description="The most bytes of output kept.")] = None
+    quota: Annotated[int | None, Field(ge=0, description="The most bytes before the kill.")] = None
+    allow_dashes: Annotated[
+        bool | None, Field(description="Let values from templates begin with '-'.")
+    ] = None
     grace: Annotated[Duration | None, Field(description="From the request to end to the kill.")] = (
         None
     )

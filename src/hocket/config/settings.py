@@ -6,11 +6,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from hocket.config import models as part
-from hocket.core.errors import Problem
+from hocket.config.shorthand import Wanted
+from hocket.core.errors import ExprError, Problem
 from hocket.core.specs import AgentKind
+from hocket.core.template import parse_template
 from hocket.core.values import SECOND, Json
 
-_PROCESS: Final = ("cwd", "env", "env_pass", "files", "keep", "grace", "ok")
+_PROCESS: Final = (
+    *("cwd", "env", "env_pass", "files", "ok"),
+    *("keep", "quota", "grace", "allow_dashes"),
+)
 _ASKING: Final = ("system", "temperature", "max_tokens")
 
 SETTINGS: Final[dict[AgentKind, tuple[str, ...]]] = {
@@ -40,9 +45,51 @@ def given(about: part.Strict, names: Iterable[str]) -> dict[str, Json]:
     return found
 
 
-def command_options(about: part.CommandSettings, command: list[str]) -> dict[str, Json]:
+def command_options(about: part.CommandSettings, command: list[str] | str) -> dict[str, Json]:
     """Give the options of a command agent."""
-    return {"command": list(command), **given(about, _PROCESS)}
+    return {"command": command, **given(about, _PROCESS)}
+
+
+def guard_dashes(args: list[str], options: dict[str, Json]) -> str:
+    """Allow options among a command's arguments where no value from outside can become one.
+
+    Gives what is wrong, or "".
+    """
+    own = next((arg for arg in args if arg.startswith("-")), None)
+    if own is None or "allow_dashes" in options or "--" in options.get("command", ()):
+        return ""
+    if any(arg.startswith("{{") for arg in args):
+        return (
+            f"{own!r} stands beside a value that could become an option too: put options before "
+            "all values, or set allow_dashes: true"
+        )
+    options["allow_dashes"] = True
+    return ""
+
+
+def wanted(
+    about: Wanted | None, kind: AgentKind | None, files: object, options: dict[str, Json]
+) -> Json:
+    """Give the schema of a step's output, and set how its agent reads what it gets."""
+    if kind == "command":
+        if about is not None:
+            options["output"] = about.mode
+        if not files:
+            return None if about is None or about.schema == {} else about.schema
+        # A command with files gives its text beside them.
+        inner = dict(about.schema) if about is not None else {}
+        lifted = {"$defs": inner.pop("$defs")} if "$defs" in inner else {}
+        return {
+            "type": "object",
+            "properties": {"text": inner, "files": {"type": "object"}},
+            "required": ["text", "files"],
+            "additionalProperties": False,
+            **lifted,
+        }
+    if about is None or (about.named and about.mode == "text" and kind != "function"):
+        # Whoever answers in words gives text anyway, and a schema would ask it for JSON.
+        return None
+    return about.schema
 
 
 def model_options(about: part.ModelAgent, entry: part.ModelPart | None) -> dict[str, Json]:
@@ -67,3 +114,27 @@ def step_options(about: part.AgentStep, kind: AgentKind) -> tuple[dict[str, Json
         if name not in _OF_A_STEP[kind] and getattr(about, name, None) is not None
     ]
     return options, problems
+
+
+def static_problems(about: part.CommandSettings) -> list[Problem]:
+    """Refuse templates where nobody fills them in, or where a shell would run what they give."""
+    found: list[Problem] = []
+    if isinstance(about, part.ShellStep) and _has_template(about.shell):
+        message = "a template in a shell text would let its value run commands"
+        hint = 'give it by args: ["{{…}}"] and write "$1"'
+        found.append(Problem(where=("shell",), message=message, hint=hint))
+    places: list[tuple[tuple[str, ...], str]] = [(("cwd",), about.cwd or "")]
+    places += [(("env", name), value) for name, value in (about.env or {}).items()]
+    for where, text in places:
+        if _has_template(text):
+            message = "settings have no templates: give values by arguments or stdin"
+            found.append(Problem(where=where, message=message))
+    return found
+
+
+def _has_template(text: str) -> bool:
+    """Tell a template of ours from braces of others, as in ``--format '{{.Names}}'``."""
+    try:
+        return "{{" in text and bool(parse_template(text).references)
+    except ExprError:
+        return False

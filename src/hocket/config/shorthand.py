@@ -1,13 +1,16 @@
-"""Reads the short ways of saying what a step's output looks like, as JSON Schema."""
+"""Reads the short ways of saying what a step's output looks like, and makes JSON Schema of them."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from hocket.core.errors import suggest
 from hocket.core.values import Json
 
-_WHOLE: Final[dict[str, Json]] = {
+Mode: TypeAlias = Literal["text", "json", "lines"]
+
+_MODES: Final[tuple[Mode, ...]] = ("text", "json", "lines")
+_WHOLE: Final[dict[Mode, Json]] = {
     "text": {"type": "string"},
     "json": {},
     "lines": {"type": "array", "items": {"type": "string"}},
@@ -28,23 +31,38 @@ _SCHEMA_KEYS = frozenset(
 _LOCAL = "a $ref stays within its schema: begin it with '#'"
 
 
-def output_schema(value: object) -> Json:
-    """Give the JSON Schema that is meant by ``text``, by ``{title: str}``, or by a schema.
+class Wanted(NamedTuple):
+    """What a step's output looks like.
+
+    Fields:
+        mode: How to read what a program writes.
+        schema: The JSON Schema that it must fit.
+        named: Whether only a mode was written, as ``text``.
+    """
+
+    mode: Mode
+    schema: Json
+    named: bool = False
+
+
+def read_output(value: object) -> Wanted:
+    """Say what is meant by ``text``, by ``{title: str}``, or by a JSON Schema.
 
     Raises:
         ValueError: Nothing is meant by it.
     """
     if isinstance(value, str):
-        if value in _WHOLE:
-            return _WHOLE[value]
+        for mode in _MODES:
+            if value == mode:
+                return Wanted(mode, _WHOLE[mode], named=True)
         hint = suggest(value, _WHOLE) or "write text, json, lines, or {field: type}"
         raise ValueError(f"unknown output {value!r}; {hint}")
     if not isinstance(value, dict):
         raise ValueError("output is text, json, lines, fields with types, or a JSON Schema")
     if _is_schema(value):
         _refuse_remote(value)
-        return value
-    return _fields(value)
+        return Wanted("json", value)
+    return Wanted("json", _fields(value))
 
 
 def _is_schema(value: dict[str, Json]) -> bool:

@@ -7,10 +7,21 @@ each other many times must not fill the memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from hocket.config import models as part
-from hocket.config.settings import SETTINGS, command_options, given, model_options, step_options
+from hocket.config.settings import (
+    SETTINGS,
+    command_options,
+    given,
+    guard_dashes,
+    model_options,
+    static_problems,
+    step_options,
+    wanted,
+)
 from hocket.core.errors import Problem, suggest
 from hocket.core.specs import (
     AgentKind,
@@ -34,6 +45,15 @@ MAX_STEPS: Final = 200_000
 
 _RETRIES: Final = 2
 """Retries where a step says nothing: for models, which fail by themselves now and then."""
+
+
+class _Called(NamedTuple):
+    """Who does a step, with what, and what comes of it."""
+
+    agent: str
+    input: Json
+    output: Json
+    options: dict[str, Json]
 
 
 class Translator:
@@ -110,6 +130,11 @@ class Translator:
     def _say(self, where: Path, message: str, hint: str = "") -> None:
         self.problems.append(Problem(where=where, message=message, hint=hint))
 
+    def _below(self, where: Path, found: list[Problem]) -> None:
+        self.problems.extend(
+            msgspec.structs.replace(problem, where=(*where, *problem.where)) for problem in found
+        )
+
     def _fits(self, name: str) -> bool:
         """Count steps and depth, those of nested plans each time they are used."""
         size, depth = 0, 0
@@ -163,7 +188,7 @@ class Translator:
                     **common,
                     kind="input",
                     input=self._payload(plan, name, (), "input", about.input),
-                    output=about.output,
+                    output=None if about.output is None else about.output.schema,
                     on_timeout=_on_timeout(about.on_timeout),
                 )
             case part.NestedStep():
@@ -203,50 +228,85 @@ class Translator:
         defaults: part.DefaultsPart,
         common: dict[str, Json],
     ) -> StepSpec:
-        where: Path = ("plans", plan, "steps", name)
-        options: dict[str, Json] = {}
         match about:
             case part.AgentStep():
-                agent = about.agent
-                self._declared(agent)
-                kind = self.agents[agent].kind if agent in self.agents else None
-                if agent not in self.broken and kind is not None:
-                    options, wrong = step_options(about, kind)
-                    self.problems.extend(_below(where, wrong))
-                payload = self._given(plan, name, about, kind)
+                called = self._agent_step(plan, name, about)
             case part.CommandStep():
-                fixed = _literal(about.command)
-                agent = self._bring(plan, name, "command", command_options(about, fixed), about)
-                self._inputs[plan, name] = [
-                    (("input", "args", i), ("command", i + len(fixed)))
-                    for i in range(len(about.command) - len(fixed))
-                ]
-                self._payload(plan, name, ("stdin",), "stdin", None)
-                payload = {"args": about.command[len(fixed) :], "stdin": about.stdin}
+                called = self._command_step(plan, name, about)
             case part.ShellStep():
-                options_ = command_options(about, [about.shell]) | {"shell": True}
-                agent = self._bring(plan, name, "command", options_, about)
-                self._payload(plan, name, ("args",), "args", None)
-                self._payload(plan, name, ("stdin",), "stdin", None)
-                payload = {"args": about.args, "stdin": about.stdin}
+                called = self._shell_step(plan, name, about)
             case part.FunctionStep():
-                made: dict[str, Json] = {"ref": about.call}
-                if about.mode is not None:
-                    made["mode"] = about.mode
-                agent = self._bring(plan, name, "function", made, about)
-                payload = self._arguments(plan, name, about.with_, where)
+                called = self._function_step(plan, name, about)
         for other in about.fallback:
             self._declared(other)
         return StepSpec(
             **common,
-            agent=agent,
-            input=payload,
-            output=about.output,
-            retry=self._retry(about.retry or defaults.retry, agent),
+            agent=called.agent,
+            input=called.input,
+            output=called.output,
+            retry=self._retry(about.retry or defaults.retry, called.agent),
             fallback=tuple(about.fallback),
             effects=about.effects,
-            options=options,
+            options=called.options,
         )
+
+    def _agent_step(self, plan: str, name: str, about: part.AgentStep) -> _Called:
+        where: Path = ("plans", plan, "steps", name)
+        agent = about.agent
+        self._declared(agent)
+        kind = self.agents[agent].kind if agent in self.agents else None
+        options: dict[str, Json] = {}
+        if agent not in self.broken and kind is not None:
+            options, wrong = step_options(about, kind)
+            self._below(where, [*wrong, *static_problems(about)])
+        payload = self._given(plan, name, about, kind)
+        files = options.get("files")
+        if kind == "command" and agent in self.agents:
+            files = files or self.agents[agent].options.get("files")
+            fixed = {**self.agents[agent].options, **options}
+            args = about.with_ if _texts(about.with_) else []
+            if said := guard_dashes(args, fixed):
+                self._say((*where, "with"), said)
+            elif "allow_dashes" in fixed:
+                options["allow_dashes"] = fixed["allow_dashes"]
+        output = wanted(about.output, kind, files, options)
+        return _Called(agent, payload, output, options)
+
+    def _command_step(self, plan: str, name: str, about: part.CommandStep) -> _Called:
+        where: Path = ("plans", plan, "steps", name)
+        fixed = _literal(about.command)
+        args = about.command[len(fixed) :]
+        options = command_options(about, fixed)
+        if not fixed:
+            self._say((*where, "command", 0), "a command begins with a program, not a template")
+        elif said := guard_dashes(args, options):
+            first = next(i for i, arg in enumerate(args) if arg.startswith("-"))
+            self._say((*where, "command", first + len(fixed)), said)
+        self._below(where, static_problems(about))
+        output = wanted(about.output, "command", about.files, options)
+        agent = self._bring(plan, name, "command", options, about)
+        self._inputs[plan, name] = [
+            (("input", "args", i), ("command", i + len(fixed))) for i in range(len(args))
+        ]
+        self._payload(plan, name, ("stdin",), "stdin", None)
+        return _Called(agent, {"args": args, "stdin": about.stdin}, output, {})
+
+    def _shell_step(self, plan: str, name: str, about: part.ShellStep) -> _Called:
+        options = command_options(about, about.shell) | {"shell": True}
+        self._below(("plans", plan, "steps", name), static_problems(about))
+        output = wanted(about.output, "command", about.files, options)
+        agent = self._bring(plan, name, "command", options, about)
+        self._payload(plan, name, ("args",), "args", None)
+        self._payload(plan, name, ("stdin",), "stdin", None)
+        return _Called(agent, {"args": about.args, "stdin": about.stdin}, output, {})
+
+    def _function_step(self, plan: str, name: str, about: part.FunctionStep) -> _Called:
+        options: dict[str, Json] = {"ref": about.call}
+        if about.mode is not None:
+            options["mode"] = about.mode
+        agent = self._bring(plan, name, "function", options, about)
+        payload = self._arguments(plan, name, about.with_, ("plans", plan, "steps", name))
+        return _Called(agent, payload, wanted(about.output, "function", None, {}), {})
 
     def _given(self, plan: str, name: str, about: part.AgentStep, kind: str | None) -> Json:
         """Say what an agent gets, which depends on what it is."""
@@ -375,7 +435,3 @@ def _on_failure(about: part.StepPart, defaults: part.DefaultsPart) -> OnFailure:
 
 def _on_timeout(given: OnTimeout | None) -> OnTimeout:
     return given or "pause"
-
-
-def _below(where: Path, problems: list[Problem]) -> list[Problem]:
-    return [Problem(where=(*where, *p.where), message=p.message, hint=p.hint) for p in problems]

@@ -265,7 +265,7 @@ class _Reader:
             node.children = []
             return node
         assert isinstance(event, yaml.ScalarEvent)
-        value = event.value
+        value: Json = event.value
         # A text without quotes has the style None in one parser and '' in the other.
         if not event.style:
             value = _plain(value, mark)

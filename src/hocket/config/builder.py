@@ -1,0 +1,230 @@
+"""Builds plans in Python: each method adds a step and hands out its typed handle.
+
+The plan is data: it can be checked, drawn and compared before anything of it runs.
+Neither pydantic nor YAML is imported here; the first type that needs pydantic imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, Unpack, final, overload
+
+from hocket.config.calls import Calls
+from hocket.config.draft import Draft, duration, output_schema
+from hocket.config.functions import result_type
+from hocket.config.handles import Handle, Ref, Step
+from hocket.config.told import Duration, Waits, Work
+from hocket.core.specs import AgentSpec, InputSpec, OnTimeout, PlanSpec, RunSpec
+from hocket.core.values import Json
+from hocket.workflows.check import complete_plan
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+
+@final
+class Plan(Calls):
+    """A workflow of steps, each started the moment its inputs are there.
+
+    Args:
+        name: What people call it.
+        max_parallel: The most calls at once.
+        timeout: The longest that a run may take.
+        inputs: What a run must be given, by name; or by name what it may be given, and its default.
+        closures: Whether functions are allowed that only this program can find: lambdas and those
+            defined inside others. Such a run is resumed by this program alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_parallel: int = 16,
+        timeout: Duration | None = None,
+        inputs: Iterable[str] | Mapping[str, InputSpec] = (),
+        closures: bool = False,
+    ) -> None:
+        self.name = name
+        self.max_parallel = max_parallel
+        self._timeout = None if timeout is None else duration("", "timeout", timeout)
+        self._inputs: dict[str, InputSpec] = (
+            dict(inputs) if isinstance(inputs, Mapping) else {name: InputSpec() for name in inputs}
+        )
+        self._draft = Draft(self, closures)
+        self._output: Json = None
+
+    # -- what it is made of -----------------------------------------------------------------
+
+    def input(
+        self,
+        name: str,
+        kind: type[T] | None = None,
+        *,
+        about: str = "",
+        **default: Json,
+    ) -> Ref[T]:
+        """Declare an input of the run; with ``default=`` a run need not give it."""
+        if default.keys() - {"default"}:
+            raise TypeError(f"input() takes about and default, not {', '.join(default)}")
+        required = "default" not in default
+        value = default.get("default")
+        self._inputs[name] = InputSpec(required=required, default=value, about=about)
+        return Ref(self, f"inputs.{name}")
+
+    @overload
+    def command(
+        self,
+        name: str,
+        command: Sequence[str | Handle],
+        *,
+        output: None = None,
+        lines: Literal[False] = False,
+        stdin: Any = None,
+        settings: Mapping[str, Json] | None = None,
+        **told: Unpack[Work],
+    ) -> Step[str]: ...
+    @overload
+    def command(
+        self,
+        name: str,
+        command: Sequence[str | Handle],
+        *,
+        lines: Literal[True],
+        stdin: Any = None,
+        settings: Mapping[str, Json] | None = None,
+        **told: Unpack[Work],
+    ) -> Step[list[str]]: ...
+    @overload
+    def command(
+        self,
+        name: str,
+        command: Sequence[str | Handle],
+        *,
+        output: type[P],
+        stdin: Any = None,
+        settings: Mapping[str, Json] | None = None,
+        **told: Unpack[Work],
+    ) -> Step[P]: ...
+    def command(
+        self,
+        name: str,
+        command: Sequence[str | Handle],
+        *,
+        output: Any = None,
+        lines: bool = False,
+        stdin: Any = None,
+        settings: Mapping[str, Json] | None = None,
+        **told: Any,
+    ) -> Step[Any]:
+        """Run a program with arguments; no shell reads them.
+
+        Args:
+            name: What the step is called.
+            command: The program and its arguments; those from the first value on are data.
+            output: The type of the JSON that it writes; otherwise its text is the output.
+            lines: Give a list of lines.
+            stdin: What the program reads.
+            settings: What a command agent can be told: ``cwd``, ``env``, ``files`` and others.
+            told: See `Work`.
+        """
+        items = [str(item) for item in command]
+        fixed = next((i for i, item in enumerate(items) if "{{" in item), len(items))
+        mode = "lines" if lines else "text" if output is None or output is str else "json"
+        agent = AgentSpec(
+            kind="command",
+            options={"command": items[:fixed], "output": mode, **(settings or {})},
+            effects=True,
+        )
+        return self._draft.add(
+            name,
+            list[str] if lines else output or str,
+            told,
+            {"args": list(command[fixed:]), "stdin": stdin},
+            agent=self._draft.bring(name, agent),
+            output=output_schema(output),
+        )
+
+    def approval(
+        self,
+        name: str,
+        shown: Any = "",
+        *after: Handle,
+        on_timeout: OnTimeout = "pause",
+        **told: Unpack[Waits],
+    ) -> Step[bool]:
+        """Wait until a person approves of exactly what is shown."""
+        if isinstance(shown, Step | Ref) and not after:
+            after = (shown,)
+        return self._draft.add(
+            name, bool, {**told}, shown, after, kind="approve", on_timeout=on_timeout
+        )
+
+    def ask(
+        self,
+        name: str,
+        prompt: Any = "",
+        *after: Handle,
+        on_timeout: OnTimeout = "pause",
+        **told: Unpack[Waits],
+    ) -> Step[str]:
+        """Wait for a person's text."""
+        return self._draft.add(
+            name, str, {**told}, prompt, after, kind="input", on_timeout=on_timeout
+        )
+
+    def nest(
+        self,
+        name: str,
+        plan: Plan,
+        inputs: Mapping[str, Any] | None = None,
+        *after: Handle,
+        **told: Unpack[Work],
+    ) -> Step[Any]:
+        """Run another plan as a step; its output is that plan's."""
+        nested = plan.spec()
+        self._draft.functions.join(name, plan._draft.functions)
+        for known, spec in nested.agents.items():
+            self._draft.join(name, known, spec)
+        given = dict(inputs or {})
+        work = {**told}
+        return self._draft.add(name, Any, work, given, after, kind="plan", plan=nested.workflow)
+
+    def returns(self, value: Any) -> None:
+        """Say what the plan's output is: a handle, or JSON with handles and templates in it."""
+        self._output = self._draft.json("", value, {})
+
+    # -- what it becomes --------------------------------------------------------------------
+
+    def spec(self) -> RunSpec:
+        """Give the plan as data."""
+        plan = PlanSpec(
+            name=self.name,
+            steps=tuple(self._draft.steps.values()),
+            inputs=dict(self._inputs),
+            output=self._output,
+            **({} if self._timeout is None else {"timeout": self._timeout}),
+        )
+        if self._draft.templates:
+            plan = complete_plan(plan)
+        return RunSpec(
+            workflow=plan, agents=dict(self._draft.agents), max_parallel=self.max_parallel
+        )
+
+    @property
+    def live(self) -> dict[str, Any]:
+        """The functions themselves, by reference."""
+        return dict(self._draft.functions.live)
+
+    def type_of(self, step: Step[T] | str) -> Any:
+        """Give the type of a step's output; `Any` if nobody said."""
+        name = step if isinstance(step, str) else step.name
+        kind = self._draft.types.get(name, Any)
+        if isinstance(kind, tuple):
+            inner: Any = self._resolved(kind[0])
+            return list[inner]
+        return self._resolved(kind)
+
+    @staticmethod
+    def _resolved(kind: Any) -> Any:
+        is_function = callable(kind) and not isinstance(kind, type) and hasattr(kind, "__code__")
+        return result_type(kind) if is_function else kind
