@@ -44,9 +44,9 @@ _FIELDS: Final[dict[type, str]] = {
     SpecReplaced: "spec",
 }
 
-# A FileRef's tag comes first and its digest soon after; the encoder writes no blanks.
+# Where an event names a file, every digest in it counts: one too many only keeps a file longer.
 _FILE_MARK: Final = b'"$":"file"'
-_FILE: Final = re.compile(rb'"\$":"file"[^{}]*?"digest":"([0-9a-f]{64})"')
+_DIGEST: Final = re.compile(rb'"digest":"([0-9a-f]{64})"')
 
 # `at` is the first field after the tag, in an event and in a Large alike.
 _AT: Final = re.compile(r'\{"type":"[a-z_]+","at":(-?\d+)')
@@ -103,7 +103,7 @@ def encode(event: AnyEvent) -> Encoded:
     data = _to_json(event)
     if len(data) <= LARGE and _FILE_MARK not in data:
         return Encoded(data.decode())
-    files = tuple(dict.fromkeys(match.decode() for match in _FILE.findall(data)))
+    files = tuple(dict.fromkeys(match.decode() for match in _DIGEST.findall(data)))
     if len(data) > LARGE and (field := _FIELDS.get(type(event))) is not None:
         rest = _fields.decode(data)
         taken = bytes(rest.pop(field, b""))

@@ -26,9 +26,10 @@ APPLICATION_ID: Final = 0x484F434B  # "HOCK"
 BUSY_SECONDS: Final = 30.0
 """How long a write waits for another process of the state folder to finish its own."""
 
-# auto_vacuum comes first: it is fixed once a table exists, and lets `remove` shrink the file.
+# Fixed once a table exists; it lets `remove` shrink the file.
+SET_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
+
 PRAGMAS: Final = (
-    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     # In WAL mode only FULL syncs each commit; NORMAL loses acknowledged events with the power.
     "PRAGMA synchronous = FULL",
@@ -183,6 +184,19 @@ def format_of(db: Database, path: Path) -> int:
     return found
 
 
+def prepare(db: Database, path: Path) -> None:
+    """Set a connection up for writing, and the file, if it is new or old.
+
+    Raises:
+        JournalError: It is no journal, or a newer Hocket made it; it is left as it is.
+    """
+    if format_of(db, path) == 0:
+        db.execute(SET_VACUUM)
+    for pragma in PRAGMAS:
+        db.execute(pragma)
+    migrate(db, path)
+
+
 def migrate(db: Database, path: Path) -> None:
     """Bring a file to the present format, all of it or nothing.
 
@@ -265,9 +279,7 @@ def open_for_writing(state: Path) -> sqlite3.Connection:
         while True:
             db = _connect(path, "rwc")
             try:
-                for pragma in PRAGMAS:
-                    db.execute(pragma)
-                migrate(db, path)
+                prepare(db, path)
                 return db
             except BaseException as error:
                 db.close()

@@ -7,6 +7,7 @@ leaves no file.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -37,6 +38,7 @@ LEASE: Final = 15.0
 """Seconds after which an owner that gives no sign of life may be replaced."""
 
 _PAGE: Final = 256
+_LOG_BYTES: Final = 8 * 1024 * 1024
 
 
 class SqliteLog:
@@ -121,6 +123,7 @@ class SqliteBlobs:
             digest, size = _digest_of(path)
             kept = time.time_ns() + blobs.KEPT
             if not self._journal.write(lambda db: blobs.keep_blob(db, digest, kept)):
+                self._journal.check_room(size)
                 self._copy(path, digest, kept)
         except OSError as error:
             raise JournalError(f"{path} cannot be stored: {error}") from error
@@ -272,7 +275,9 @@ class SqliteJournal:
             return 0
         me = myself()
         freed = self.write(lambda db: store.remove_runs(db, runs, me, time.time_ns()))
-        self.write(store.shrink)
+        while self.write(store.shrink):
+            # In pieces, so that no other process waits long for its turn.
+            continue
         return freed
 
     def post(self, run: str, request: AnyRequest) -> int:
@@ -340,6 +345,19 @@ class SqliteJournal:
             raise schema.journal_error(error, self._path) from error
         finally:
             db.close()
+
+    def check_room(self, size: int) -> None:
+        """See that so many bytes fit, before a large file takes the room that events need.
+
+        Raises:
+            JournalError: They do not.
+        """
+        # Bytes pass through SQLite's log, which is merged into the file every few MiB.
+        disk = os.statvfs(self._state)
+        if disk.f_bavail * disk.f_frsize < size + min(size, _LOG_BYTES) + schema.RESERVE_BYTES:
+            raise JournalError(
+                f"the disk of {self._state} is full: a file of {size:,} bytes cannot be stored"
+            )
 
     def _open_writer(self) -> Writer:
         with self._lock:
