@@ -124,6 +124,78 @@ def error(
     return Answer(body=json.dumps(body).encode(), status=status, headers=headers or {})
 
 
+def anthropic_stream(text: str = "Hello", **how: Any) -> Answer:
+    """A streamed answer as Anthropic's API writes it."""
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "tiny-1",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 11, "output_tokens": 1},
+    }
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 7},
+        },
+        {"type": "message_stop"},
+    ]
+    return sse(b"".join(map(named, events)), **how)
+
+
+def responses_stream(text: str = "Hello", **how: Any) -> Answer:
+    """A streamed answer as OpenAI's Responses API writes it."""
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": "m1", "type": "message", "role": "assistant", "status": "completed"}
+    place = {"item_id": "m1", "output_index": 0, "content_index": 0}
+    response: dict[str, Any] = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": "tiny-1",
+        "output": [],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "status": "in_progress",
+    }
+    used = {
+        "input_tokens": 11,
+        "output_tokens": 7,
+        "total_tokens": 18,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
+    end = {"status": "completed", "output": [item | {"content": [part]}], "usage": used}
+    events = [
+        {"type": "response.created", "response": response},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": item | {"status": "in_progress", "content": []},
+        },
+        {"type": "response.content_part.added", **place, "part": part | {"text": ""}},
+        {"type": "response.output_text.delta", **place, "delta": text, "logprobs": []},
+        {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
+        {"type": "response.completed", "response": response | end},
+    ]
+    body = b"".join(named(each | {"sequence_number": n}) for n, each in enumerate(events))
+    return sse(body, **how)
+
+
+def named(event: dict[str, Any]) -> bytes:
+    """One server-sent event with its type as its name."""
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
+
 class ProviderServer:
     """Use it as a context manager; set `answers` before each test's calls."""
 

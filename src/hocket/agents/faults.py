@@ -67,9 +67,11 @@ def fault_of(error: Exception, model: str, secrets: Iterable[str] = ()) -> Agent
         model: Whom we asked, for the message.
         secrets: What must not be shown.
     """
-    if isinstance(error, AgentError):
-        return error
     secrets = tuple(secrets)
+    if isinstance(error, AgentError):
+        ours = error.fault
+        message, detail = redact(ours.message, secrets), redact(ours.detail, secrets)
+        return fault(ours.kind, message, detail, ours.retry_after)
     kind, what = _meaning(error)
     wait = retry_after(error) if kind in {"rate_limited", "unavailable"} else None
     said = redact(_said(error), secrets)
@@ -187,4 +189,4 @@ def _date(text: str) -> float | None:
 def _bounded(seconds: Any) -> int | None:
     if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
         return None
-    return min(round(seconds * SECOND), LONGEST_WAIT)
+    return round(min(seconds, LONGEST_WAIT // SECOND) * SECOND)

@@ -140,7 +140,6 @@ class LocalAgent:
             raise fault("permanent", "the local model needs an extra: pip install 'hocket[local]'")
         starting = self._starting
         if starting is None or (starting.done() and not _usable(starting)):
-            self._stop.clear()
             starting = self._starting = asyncio.create_task(self._start(context))
         # Shielded: a call that is cancelled while it waits must not take the others along.
         return await asyncio.shield(starting)

@@ -223,7 +223,8 @@ class Child:
 
 def _environment() -> dict[str, str]:
     # The child is to find the very packages that the parent has, and no key.
-    return child_environment({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    folders = [folder or os.getcwd() for folder in sys.path]
+    return child_environment({"PYTHONPATH": os.pathsep.join(folders)})
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, bool]:

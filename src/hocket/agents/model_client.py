@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from typing import Any
 
 import msgspec
@@ -83,6 +84,8 @@ def connect(model: str, base_url: str | None, key_env: str | None) -> Client:
         failed = fault_of(error, model, secrets_of(key))
         # Nothing was sent, so there is nothing that could be otherwise the next time.
         raise fault("permanent", failed.fault.message, failed.fault.detail) from None
+    # A usage that cannot be read is unknown here; that is no reason to write over the terminal.
+    warnings.filterwarnings("ignore", message="Failed to extract usage")
     # Retries belong to the engine; a client that has none cannot be told so.
     unsupported = getattr(made, "unsupported_settings", ())
     settings = {} if "max_retries" in unsupported else {"max_retries": 0}
