@@ -37,9 +37,11 @@ RESERVED: Final = (
 """Names that mean something else in templates and expressions."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}\Z")
-_BARE = re.compile(r"\{\{ *([A-Za-z][A-Za-z0-9_-]*) *\}\}\Z")
+_BARE = re.compile(r"\{\{ *([A-Za-z][A-Za-z0-9_-]*) *\}\}")
 _STEP_FIELDS = ("status", "output", "error")
 _RUN_FIELDS = ("id", "name")
+_CONSTANTS = ("true", "false", "null")
+_OPERATORS = ("and", "or", "not", "in")
 _SUGGESTED_FROM = 2_000
 
 
@@ -157,11 +159,10 @@ def _templates(tree: Json, where: Place) -> Iterator[tuple[str, bool, Place]]:
 def _read(text: str, is_template: bool) -> Iterable[Reference]:
     if not is_template:
         return parse_expr(text).references
-    # Nearly all templates of a large plan are one bare name, which needs no parser.
-    if bare := _BARE.match(text):
-        if bare[1] not in ("true", "false", "null"):
-            return (Reference((bare[1],), bare.start(1)),)
-        return ()
+    # Nearly all templates of a large plan are bare names, which need no parser.
+    bare = list(_BARE.finditer(text))
+    if len(bare) == text.count("{{") and not any(m[1] in _OPERATORS for m in bare):
+        return [Reference((m[1],), m.start(1)) for m in bare if m[1] not in _CONSTANTS]
     return [reference for _, reference in parse_template(text).references]
 
 
