@@ -1,4 +1,1 @@
-"""Builds an engine from a spec and a state folder.
-
-The only room that picks adapters; nothing below it knows which journal or which agents it got.
-"""
+"""Puts an engine together from a spec and a state folder; the only room that picks adapters."""

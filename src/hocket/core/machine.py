@@ -163,6 +163,12 @@ class Workflow(Protocol):
     def view(self) -> list[StepView]:
         """Give every step's state, nested ones after theirs."""
 
+    def counts(self) -> dict[StepStatus, int]:
+        """Count the steps by their state, nested ones within theirs; costs O(1)."""
+
+    def shown(self, path: str) -> str | None:
+        """Give the digest of what is shown for approval at a path, or None if nothing is."""
+
     def result(self, path: str) -> Json:
         """Give a step's output; None if it has none yet.
 

@@ -95,6 +95,14 @@ class Run:
         """
         self._runner.record(event_of(request, self._runner.now()))
 
+    def observe(self, observer: Observer) -> None:
+        """Let somebody watch from now on."""
+        self._runner.observers.append(observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Let somebody watch no more."""
+        self._runner.observers.remove(observer)
+
     async def settled(self) -> RunMachine:
         """Wait until the run has ended, or is paused and not waited for, and that is on disk.
 

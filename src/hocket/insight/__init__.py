@@ -1,4 +1,1 @@
-"""Views folded from events: timeline, waits, critical path, coordination, cost, explain.
-
-Pure: it reads what was recorded and never guesses at what was not.
-"""
+"""Pure: views folded from a run's events."""

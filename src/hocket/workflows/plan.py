@@ -17,7 +17,7 @@ import msgspec
 
 from hocket.core.errors import EngineBug, ExprError, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
-from hocket.core.machine import End, Move, StepView, Workflow
+from hocket.core.machine import End, Move, StepStatus, StepView, Workflow
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
 from hocket.workflows.live import ALONE, UNDONE, read_place
@@ -202,6 +202,20 @@ class PlanMachine:
                     for view in child.view()
                 )
         return views
+
+    def counts(self) -> dict[StepStatus, int]:
+        """Count the steps by their state, nested ones within theirs."""
+        return dict(zip(STATUS, self._steps.progress.counts, strict=True))
+
+    def shown(self, path: str) -> str | None:
+        """Give the digest of what is shown for approval at a path, or None if nothing is."""
+        steps = self._steps
+        place, node = steps.find(path)
+        if place.rest:
+            return steps.child(node, place).shown(place.rest)
+        live = steps.live.get(node.index)
+        asked = live.asked.get(path) if live is not None else None
+        return asked.digest if asked is not None and asked.digest else None
 
     def result(self, path: str) -> Json:
         """Give a step's output; None if it has none yet.

@@ -1,0 +1,50 @@
+"""Which adapter runs which kind of agent, and how many of its calls at once by default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from hocket.agents.base import Agent, AgentFactory
+from hocket.agents.command import CommandAgent
+from hocket.agents.function import FunctionAgent
+from hocket.agents.local import LocalAgent
+from hocket.agents.model import ModelAgent
+from hocket.agents.scripted import ScriptedAgent
+from hocket.core.specs import AgentKind, AgentSpec
+from hocket.engine.engine import Kind
+from hocket.workflows.plan import VERSION, make_plan
+
+ADAPTERS: Final[dict[AgentKind, AgentFactory]] = {
+    "function": FunctionAgent,
+    "command": CommandAgent,
+    "model": ModelAgent,
+    "local": LocalAgent,
+    "scripted": ScriptedAgent,
+}
+KINDS: Final = {"plan": Kind(VERSION, make_plan)}
+_LOCAL_SLOTS: Final = 4
+
+
+def capacity(name: str, spec: AgentSpec) -> int | None:
+    """Give how many calls of an agent may be in flight; None for as many as the run allows.
+
+    What needs a processor of its own gets as many as there are processors.
+    """
+    if spec.concurrency is not None:
+        return spec.concurrency
+    if spec.kind == "command" or (
+        spec.kind == "function" and spec.options.get("mode") == "process"
+    ):
+        return os.cpu_count() or 1
+    return _LOCAL_SLOTS if spec.kind == "local" else None
+
+
+def hire(state: Path, live: dict[str, Any], name: str, spec: AgentSpec) -> Agent:
+    """Make an agent.
+
+    Raises:
+        SpecError: Its options don't make sense.
+    """
+    return ADAPTERS[spec.kind](name, spec, state=state, live=live)

@@ -1,0 +1,292 @@
+"""The engine as a Python program uses it: plans in, results out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+from hocket.app.adapters import KINDS, capacity, hire
+from hocket.app.files import StoredFiles
+from hocket.app.livelog import LiveLog
+from hocket.app.result import Result
+from hocket.app.run import Run
+from hocket.app.state import new_run_id, new_seed, state_folder
+from hocket.config.builder import Plan
+from hocket.core.errors import Refused, RunFailed, SpecError
+from hocket.core.events import Recorded
+from hocket.core.requests import AnyRequest
+from hocket.core.run import RunMachine
+from hocket.core.specs import RunSpec, spec_digest
+from hocket.core.values import Call, Json
+from hocket.engine.engine import Engine as Shell
+from hocket.engine.engine import Parts
+from hocket.engine.runner import Observer
+from hocket.insight.tally import Tally
+from hocket.journal.memory import MemoryJournal
+from hocket.journal.sqlite import SqliteJournal
+from hocket.workflows.check import problems
+
+What: TypeAlias = Plan | RunSpec
+
+
+class Engine:
+    """Runs plans, with their journal in a state folder.
+
+    One engine may run many plans at once.
+    Use it as ``async with Engine() as engine:``, or call `close` at the end.
+
+    Args:
+        state: The state folder; by default ``HOCKET_HOME`` or the user's own.
+        memory: Keep the journal in memory: nothing can be resumed after the process.
+    """
+
+    def __init__(self, state: str | Path | None = None, *, memory: bool = False) -> None:
+        self.state: Final = state_folder() if state is None else Path(state).absolute()
+        self.journal: Final = MemoryJournal() if memory else SqliteJournal(self.state)
+        self.files: Final = StoredFiles(self.journal.blobs, self.state)
+
+    async def run(self, what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
+        """Run a plan to its end.
+
+        With the `run_id` of a run that this state folder knows, that run is resumed, and what it
+        has finished is not done again.
+
+        Args:
+            what: The plan.
+            run_id: The run's id; by default a new one.
+            **inputs: The plan's inputs.
+
+        Raises:
+            SpecError: The plan has mistakes.
+            Refused: An input is missing, or the run is of another plan or has ended.
+            RunFailed: It did not succeed; the error holds the result so far.
+            JournalError: It could not be recorded.
+        """
+        async with self.start(what, run_id=run_id, **inputs) as run:
+            result = await run.result()
+        if result.status != "succeeded":
+            raise RunFailed(f"run {result.id} {result.status}: {result.reason}", result)
+        return result
+
+    def run_sync(self, what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
+        """Do as `run` does, from code that is not asynchronous.
+
+        Raises:
+            Refused: An event loop is running in this thread: use ``await engine.run(...)``.
+        """
+        refuse_in_loop("run")
+
+        async def whole() -> Result:
+            async with self:
+                return await self.run(what, run_id=run_id, **inputs)
+
+        return asyncio.run(whole())
+
+    @asynccontextmanager
+    async def start(
+        self, what: What, /, *, run_id: str | None = None, **inputs: Json
+    ) -> AsyncIterator[Run]:
+        """Start a plan and give its run; leaving the block early stops it, resumably.
+
+        Raises:
+            SpecError: The plan has mistakes.
+            Refused: An input is missing, or the run is of another plan or has ended.
+            JournalError: It could not be recorded.
+        """
+        known = {row.id for row in self.journal.runs()} if run_id else set()
+        if run_id in known and run_id is not None:
+            run = await self.resume(run_id, what)
+        else:
+            run = await self.begin(what, inputs, run_id=run_id)
+        async with run:
+            yield run
+
+    async def begin(
+        self,
+        what: What,
+        inputs: Mapping[str, Json],
+        *,
+        run_id: str | None = None,
+        seed: int | None = None,
+        observers: Sequence[Observer] = (),
+        stay: bool = True,
+        wait: bool = True,
+    ) -> Run:
+        """Start a plan and give its run.
+
+        Args:
+            what: The plan.
+            inputs: Its inputs.
+            run_id: The run's id; by default a new one.
+            seed: Where jitter comes from; by default drawn.
+            observers: Who watches.
+            stay: Keep a paused run here, so that it can go on.
+            wait: Wait for people; else pause the run when only they are waited for.
+
+        Raises:
+            SpecError: The plan has mistakes.
+            Refused: An input is missing or unknown.
+            JournalError: It could not be recorded.
+        """
+        plan, spec, live = _parts_of(what)
+        found = problems(spec)
+        if found:
+            raise SpecError(found)
+        run_id = run_id or new_run_id(spec.name)
+        watch = _Watch(Tally(), LiveLog(self.state, run_id), observers)
+        run = await self._shell(live).start(
+            spec,
+            dict(inputs),
+            run=run_id,
+            seed=new_seed() if seed is None else seed,
+            observers=watch.observers,
+            stay=stay,
+            wait=wait,
+        )
+        return Run(run, watch.tally, watch.log, plan)
+
+    async def resume(
+        self,
+        run_id: str,
+        what: What | None = None,
+        *,
+        new_spec: bool = False,
+        requests: Sequence[AnyRequest] = (),
+        observers: Sequence[Observer] = (),
+        stay: bool = True,
+        wait: bool = True,
+    ) -> Run:
+        """Take up a run whose owner is gone.
+
+        Args:
+            run_id: The run's id.
+            what: The plan, if it may have changed, or if its functions cannot be imported.
+            new_spec: Go on with a changed plan; steps that are equal in both keep their results.
+            requests: What to ask of it at once, as a retry.
+            observers: Who watches.
+            stay: Keep a paused run here, so that it can go on.
+            wait: Wait for people; else pause the run when only they are waited for.
+
+        Raises:
+            NotFound: No such run.
+            Refused: Its owner is alive, it has ended, or the plan has changed.
+            SpecError: The changed plan has mistakes.
+            JournalError: It could not be read or recorded.
+        """
+        plan, spec, live = _parts_of(what) if what is not None else (None, None, {})
+        machine = self.fold(run_id)
+        if spec is not None and spec_digest(spec) == machine.digest:
+            spec = None
+        if spec is not None:
+            if not new_spec:
+                raise Refused(f"the plan of run {run_id} has changed; see `changes`")
+            found = problems(spec)
+            if found:
+                raise SpecError(found)
+        tally = Tally(recorded.event for recorded in self.journal.read(run_id))
+        watch = _Watch(tally, LiveLog(self.state, run_id), observers)
+        run = await self._shell(live).resume(
+            run_id, spec=spec, requests=requests, observers=watch.observers, stay=stay, wait=wait
+        )
+        return Run(run, watch.tally, watch.log, plan)
+
+    def fold(self, run_id: str) -> RunMachine:
+        """Rebuild a run's state from its journal, to be looked at.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: An event cannot be read.
+        """
+        return self._shell({}).fold(run_id)
+
+    def result(self, run_id: str, plan: Plan | None = None) -> Result:
+        """Give what a run has so far.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: An event cannot be read.
+        """
+        tally = Tally(recorded.event for recorded in self.journal.read(run_id))
+        return Result(self.fold(run_id), tally, plan)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+    async def __aenter__(self) -> Self:
+        """Give the engine itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the journal."""
+        self.close()
+
+    def _shell(self, live: Mapping[str, Any]) -> Shell:
+        return Shell(
+            Parts(
+                journal=self.journal,
+                files=self.files,
+                hire=partial(hire, self.state, dict(live)),
+                capacity=capacity,
+                kinds=KINDS,
+                wall=time.time_ns,
+            )
+        )
+
+
+class _Watch:
+    """What the app itself watches of a run, beside the caller's observers."""
+
+    def __init__(self, tally: Tally, log: LiveLog, observers: Sequence[Observer]) -> None:
+        self.tally = tally
+        self.log = log
+        self.observers: list[Observer] = [self, log, *observers]
+
+    def recorded(self, events: Sequence[Recorded]) -> None:
+        """Count what is on disk."""
+        for recorded in events:
+            self.tally.add(recorded.event)
+
+    def emitted(self, call: Call, stream: str, text: str) -> None:
+        """Nothing of it counts before it is on disk."""
+
+
+async def run(what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
+    """Run a plan to its end, on the user's state folder; see `Engine.run`."""
+    async with Engine() as engine:
+        return await engine.run(what, run_id=run_id, **inputs)
+
+
+def run_sync(what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
+    """Run a plan to its end from code that is not asynchronous; see `Engine.run`."""
+    return Engine().run_sync(what, run_id=run_id, **inputs)
+
+
+def refuse_in_loop(name: str) -> None:
+    """Refuse to block a running event loop.
+
+    Raises:
+        Refused: An event loop is running in this thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise Refused(f"{name}_sync() would block the running event loop; use `await {name}(...)`")
+
+
+def _parts_of(what: What) -> tuple[Plan | None, RunSpec, Mapping[str, Any]]:
+    if isinstance(what, Plan):
+        return what, what.spec(), what.live
+    return None, what, {}

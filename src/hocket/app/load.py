@@ -1,0 +1,64 @@
+"""Plans from files, with everything in them that depends on the file's own place settled."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from hocket.config.file import load
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
+from hocket.core.values import Json
+
+
+def load_plan(path: str | Path, plan: str | None = None) -> RunSpec:
+    """Read a plan from a file.
+
+    Commands run in the file's own folder unless their ``cwd`` says otherwise, and functions are
+    found beside the file, so that it does not matter from where a run is started or resumed.
+
+    Raises:
+        SpecError: The file has mistakes; its lines say where.
+        NotFound: There is no such plan in it.
+    """
+    spec = load(path, plan)
+    folder = Path(path).resolve().parent
+    agents = {name: _placed_agent(agent, folder) for name, agent in spec.agents.items()}
+    return msgspec.structs.replace(
+        spec,
+        agents=agents,
+        workflow=_placed_plan(spec.workflow, folder),
+        source=str(Path(path).resolve()),
+    )
+
+
+def find_functions_beside(source: str) -> None:
+    """Let functions be imported from the folder of a plan's file, as they are for a script."""
+    folder = str(Path(source).parent)
+    if source and folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _placed_agent(agent: AgentSpec, folder: Path) -> AgentSpec:
+    if agent.kind != "command":
+        return agent
+    options: dict[str, Json] = {**agent.options, "cwd": _below(folder, agent.options.get("cwd"))}
+    return msgspec.structs.replace(agent, options=options)
+
+
+def _placed_plan(plan: PlanSpec, folder: Path) -> PlanSpec:
+    return msgspec.structs.replace(plan, steps=tuple(_placed_step(s, folder) for s in plan.steps))
+
+
+def _placed_step(step: StepSpec, folder: Path) -> StepSpec:
+    if step.plan is not None:
+        return msgspec.structs.replace(step, plan=_placed_plan(step.plan, folder))
+    if "cwd" not in step.options:
+        return step
+    options = {**step.options, "cwd": _below(folder, step.options["cwd"])}
+    return msgspec.structs.replace(step, options=options)
+
+
+def _below(folder: Path, cwd: str | None) -> str:
+    return str(folder if cwd is None else folder / Path(cwd).expanduser())

@@ -1,0 +1,197 @@
+"""A run under way in this process, as its program sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from hocket.app.livelog import LiveLog
+from hocket.app.result import Result
+from hocket.config.builder import Plan
+from hocket.config.handles import Step
+from hocket.core.errors import Refused
+from hocket.core.events import AnyEvent, Recorded
+from hocket.core.requests import Approve, Cancel, Continue, Pause, Retry, Send
+from hocket.core.run import RunMachine
+from hocket.core.values import Call, Json
+from hocket.engine.engine import Run as Driven
+from hocket.insight.tally import Tally
+
+_BY = "program"
+
+
+class Token(NamedTuple):
+    """A piece of what a call says while it runs.
+
+    Fields:
+        path: The call's path.
+        stream: ``out`` or ``err``.
+        text: The piece.
+    """
+
+    path: str
+    stream: str
+    text: str
+
+
+class Run:
+    """A run under way: watch it, answer it, pause or cancel it, await its result."""
+
+    def __init__(
+        self, driven: Driven, tally: Tally, log: LiveLog, plan: Plan | None = None
+    ) -> None:
+        self._driven = driven
+        self._tally = tally
+        self._log = log
+        self._plan = plan
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._driven.id
+
+    @property
+    def machine(self) -> RunMachine:
+        """The run's state; only to be read."""
+        return self._driven.machine
+
+    @property
+    def queued(self) -> dict[str, int]:
+        """How many calls wait, by what for."""
+        return self._driven.queued
+
+    @property
+    def tally(self) -> Tally:
+        """Calls, tokens and cost so far."""
+        return self._tally
+
+    async def result(self) -> Result:
+        """Wait for the end and give the result, whatever it is.
+
+        Raises:
+            JournalError: Nothing more could be recorded; the run can be resumed.
+            OwnershipLost: Another process has taken the run over.
+        """
+        try:
+            machine = await self._driven.settled()
+        finally:
+            self._log.close()
+        return Result(machine, self._tally, self._plan)
+
+    def pause(self, by: str = _BY) -> None:
+        """Start nothing new; what is in flight may finish.
+
+        Raises:
+            Refused: The run is not running.
+        """
+        self._driven.ask(Pause(by=by))
+
+    def resume(self, by: str = _BY) -> None:
+        """Go on after a pause.
+
+        Raises:
+            Refused: The run is not paused.
+        """
+        self._driven.ask(Continue(by=by))
+
+    def cancel(self, by: str = _BY, *, hard: bool = False) -> None:
+        """End the run; `hard` leaves calls in flight no time to end by themselves.
+
+        Raises:
+            Refused: The run has ended.
+        """
+        self._driven.ask(Cancel(by=by, hard=hard))
+
+    def approve(
+        self, step: Step[bool] | str, approved: bool = True, *, note: str = "", by: str = _BY
+    ) -> None:
+        """Decide about what the step shows now.
+
+        Raises:
+            Refused: The step does not wait for an approval.
+        """
+        path = step if isinstance(step, str) else step.name
+        self._driven.ask(
+            Approve(by=by, path=path, approved=approved, note=note, digest=self._shown_digest(path))
+        )
+
+    def send(self, step: Step[str] | str, value: Json, *, by: str = _BY) -> None:
+        """Give a waiting step its input.
+
+        Raises:
+            Refused: The step does not wait for one.
+        """
+        path = step if isinstance(step, str) else step.name
+        self._driven.ask(Send(by=by, path=path, value=value))
+
+    def retry(self, step: Step[object] | str, *, by: str = _BY) -> None:
+        """Do a failed step again.
+
+        Raises:
+            Refused: The step has not failed.
+        """
+        path = step if isinstance(step, str) else step.name
+        self._driven.ask(Retry(by=by, path=path))
+
+    async def events(self) -> AsyncIterator[AnyEvent]:
+        """Give the events from now on, each once it is on disk, until the run settles."""
+        async for item in self._watch():
+            if not isinstance(item, Token):
+                yield item
+
+    async def tokens(self) -> AsyncIterator[Token]:
+        """Give what calls say while they run, from now on, until the run settles."""
+        async for item in self._watch():
+            if isinstance(item, Token):
+                yield item
+
+    async def _watch(self) -> AsyncIterator[AnyEvent | Token]:
+        feed = _Feed()
+        self._driven.observe(feed)
+        end = asyncio.ensure_future(self._driven.settled())
+        end.add_done_callback(lambda done: feed.queue.put_nowait(None))
+        try:
+            while (item := await feed.queue.get()) is not None:
+                yield item
+        finally:
+            self._driven.unobserve(feed)
+            end.cancel()
+            await asyncio.gather(end, return_exceptions=True)
+
+    def _shown_digest(self, path: str) -> str:
+        shown = self.machine.workflow.shown(path)
+        if shown is None:
+            raise Refused(f"{path!r} does not wait for an approval")
+        return shown
+
+    async def __aenter__(self) -> Self:
+        """Give the run itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the run if it has not ended; it can be resumed."""
+        await self._driven.__aexit__(kind, error, trace)
+        self._log.close()
+
+
+class _Feed:
+    """Hands what happens to an iterator."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[AnyEvent | Token | None] = asyncio.Queue()
+
+    def recorded(self, events: Sequence[Recorded]) -> None:
+        """These events are on disk."""
+        for recorded in events:
+            self.queue.put_nowait(recorded.event)
+
+    def emitted(self, call: Call, stream: str, text: str) -> None:
+        """A call has said something."""
+        self.queue.put_nowait(Token(call.path, stream, text))

@@ -1,0 +1,52 @@
+"""Where Hocket keeps what it knows: one state folder, shared by all processes of a user."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from hocket.core.errors import NotFound
+from hocket.journal.base import RunRow
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def state_folder() -> Path:
+    """Give the state folder: ``HOCKET_HOME``, else the user's folder for program state."""
+    home = os.environ.get("HOCKET_HOME")
+    if home:
+        return Path(home).expanduser().absolute()
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "hocket"
+
+
+def new_run_id(name: str) -> str:
+    """Make an id that a person can type: the plan's name and six random letters."""
+    short = name[:24].strip("-_") or "run"
+    return f"{short}-{''.join(secrets.choice(_LETTERS) for _ in range(6))}"
+
+
+def new_seed() -> int:
+    """Draw a seed for a run's jitter."""
+    return secrets.randbits(32)
+
+
+def find_run(rows: list[RunRow], given: str) -> str:
+    """Give the id that is meant: the id itself, an unambiguous beginning, or ``last``.
+
+    Raises:
+        NotFound: No run is meant, or several could be.
+    """
+    if any(row.id == given for row in rows):
+        return given
+    if given == "last" and rows:
+        return max(rows, key=lambda row: row.created).id
+    meant = [row.id for row in rows if row.id.startswith(given)]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise NotFound(f"{given!r} could be {', '.join(meant[:5])}; write more of it")
+    known = ", ".join(row.id for row in rows[:3])
+    hint = f"; the newest are {known}" if known else "; there are none yet"
+    raise NotFound(f"there is no run {given!r}{hint}")
