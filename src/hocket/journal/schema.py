@@ -100,7 +100,9 @@ M001: Final = (
     "CREATE INDEX refs_digest ON refs (digest)",
 )
 
-GET_APPLICATION: Final = "PRAGMA application_id"
+# One statement, so that both are of one moment: another process may be making the tables.
+WHOSE: Final = """
+SELECT p.application_id, (SELECT count(*) FROM sqlite_master) FROM pragma_application_id AS p"""
 SET_APPLICATION: Final = f"PRAGMA application_id = {APPLICATION_ID}"
 COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
 GET_FORMAT: Final = "SELECT value FROM meta WHERE key = 'format'"
@@ -168,9 +170,8 @@ def format_of(db: Database, path: Path) -> int:
     Raises:
         JournalError: It is no journal, or a newer Hocket made it.
     """
-    application = integer((one(db.execute(GET_APPLICATION)) or (0,))[0])
+    application, tables = one(db.execute(WHOSE)) or (0, 0)
     if application != APPLICATION_ID:
-        tables = integer((one(db.execute(COUNT_TABLES)) or (0,))[0])
         if application == 0 and tables == 0:
             return 0
         raise JournalError(f"{path} is a database of another program, not a Hocket journal")

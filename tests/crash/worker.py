@@ -1,0 +1,112 @@
+"""A process that writes a run into a journal and is killed in the middle of it.
+
+It reads jobs from stdin, ``WHAT AT HOW STATE`` a line, and forks a child for each, so that a job
+costs no start of an interpreter; then it says how the child ended and how many boundaries it met.
+What the child was promised to be durable it notes in the file ``acks``, only afterwards.
+"""
+
+import asyncio
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+from hocket.core import events as ev
+from hocket.core.requests import Pause
+from hocket.core.specs import PlanSpec, RunSpec, StepSpec
+from hocket.core.values import Call
+from hocket.journal import schema
+from hocket.journal.base import Taken
+from hocket.journal.sqlite import SqliteJournal
+
+MODES = {"before": 0, "after": 1, "torn": 2}
+BATCHES = 16
+EACH = 3
+
+# A small log is merged often, so that the boundaries of merging are met as well.
+schema.PRAGMAS = (*schema.PRAGMAS, "PRAGMA wal_autocheckpoint = 8")
+
+
+def started() -> ev.RunStarted:
+    spec = RunSpec(workflow=PlanSpec(name="crash", steps=(StepSpec(name="s", agent="a"),)))
+    return ev.RunStarted(
+        at=1, run="r", spec=spec, digest="", inputs={}, seed=1, versions={"plan": 1}, program="t"
+    )
+
+
+def batch(number: int) -> list[ev.CallFinished]:
+    """Each event says its batch, its place in it, and the size; some are large."""
+    output = {"batch": number, "of": EACH, "text": "x" * (40_000 if number % 5 == 4 else 200)}
+    return [
+        ev.CallFinished(at=number, call=Call(f"b{number}", k), output=output)
+        for k in range(1, EACH + 1)
+    ]
+
+
+async def write(state: Path, acks: int) -> None:
+    def ack(*words: object) -> None:
+        os.write(acks, (" ".join(map(str, words)) + "\n").encode())
+
+    journal = SqliteJournal(state)
+    log = await journal.start(started())
+    ack("event", 1)
+    (state / "file").write_bytes(bytes(5000))
+    for number in range(BATCHES):
+        if number % 4 == 3:
+            id = journal.post("r", Pause(by=str(number)))
+            ack("posted", id)
+            seq = log.append(batch(number), [Taken(id)])
+            await log.durable(seq)
+            ack("answered", id, seq)
+        else:
+            seq = log.append(batch(number))
+            await log.durable(seq)
+        ack("event", seq)
+    ref = journal.blobs.put(state / "file", "file")
+    ack("file", ref.digest)
+    seq = log.append([ev.RunEnded(at=99, status="succeeded")])
+    await log.close()
+    ack("event", seq)
+    journal.close()
+    ack("closed")
+
+
+async def recover(state: Path, acks: int) -> None:
+    journal = SqliteJournal(state)
+    log = await journal.resume("r")
+    for number in range(3):
+        seq = log.append([ev.RunResumed(at=100 + number, epoch=log.epoch)])
+        await log.durable(seq)
+        os.write(acks, f"event {seq}\n".encode())
+    journal.close()
+
+
+def child(what: str, at: int, how: str, state: Path, library: ctypes.CDLL) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    acks = os.open(state / "acks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    library.crash_arm(schema.FILE.encode(), at, MODES[how])
+    asyncio.run((write if what == "write" else recover)(state, acks))
+    (state / "count").write_text(str(library.crash_count()))
+
+
+def main() -> None:
+    library = ctypes.CDLL(None)
+    library.crash_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_int]
+    library.crash_count.restype = ctypes.c_long
+    print("ready", flush=True)
+    for line in sys.stdin:
+        what, at, how, state = line.split(maxsplit=3)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child(what, int(at), how, Path(state.strip()), library)
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()
