@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,7 +53,7 @@ def to_problem(error: ErrorDetails, tree: Json) -> tuple[Problem, bool]:
         if isinstance(value, dict):
             kinds = AGENT_KINDS if "an agent" in error["msg"] else STEP_KINDS
             hint = next(filter(None, (suggest(str(key), kinds) for key in value)), "")
-        return Problem(where=path, message=error["msg"], hint=hint), not isinstance(value, dict)
+        return Problem(where=path, message=error["msg"], hint=hint), False
     message = _message(kind, value, context, error["msg"])
     return Problem(where=path, message=f"{name}: {message}"), False
 
@@ -83,7 +84,7 @@ def _message(kind: str, value: object, context: Mapping[str, Any], said: str) ->
 
 
 def _literals(context: Mapping[str, Any]) -> list[str]:
-    return [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+    return re.findall(r"'([^']*)'", str(context["expected"]))
 
 
 def describe(value: object) -> str:

@@ -137,14 +137,17 @@ class Translator:
 
     def _fits(self, name: str) -> bool:
         """Count steps and depth, those of nested plans each time they are used."""
-        size, depth = 0, 0
+        size, depth, told = 0, 0, False
         for about in self.file.plans[name].steps.values():
             inner = (0, 0)
             if isinstance(about, part.NestedStep):
                 inner = self._sizes.get(about.run, (0, 0))
+            told = told or inner[0] > MAX_STEPS
             size, depth = size + 1 + inner[0], max(depth, inner[1] + 1)
         self._sizes[name] = (min(size, MAX_STEPS + 1), depth)
         where = ("plans", name, "steps")
+        if size > MAX_STEPS and told:
+            return False
         if size > MAX_STEPS:
             self._say(where, f"more than {MAX_STEPS:,} steps, those of nested plans counted")
             return False

@@ -93,15 +93,17 @@ class Document:
     def find(self, path: Path, *, key: bool = False, offset: int | None = None) -> Mark:
         """Give the place of a value, of its key, or of a character within a text.
 
-        Where the path leads out of the file, the last key that is still in it is meant.
+        An object is shown by its key, which is what a reader looks for.
+        Where the path leads out of the file, the last key or text that is still in it is meant.
         """
         node = self._root
-        for i, name in enumerate(path):
+        for name in path:
             child = node.child(name)
             if child is None:
-                return node.key or node.mark if i else node.mark
+                key = key or node.value is None or node.children is not None
+                return node.key if key and node.key is not None else node.mark
             node = child
-        if key and node.key is not None:
+        if node.key is not None and (key or isinstance(node.children, dict)):
             return node.key
         if offset is not None and isinstance(node.value, str):
             return self._within(node, offset)
@@ -124,7 +126,7 @@ class Document:
         column = node.mark.column + offset + (1 if node.style in ("'", '"') else 0)
         source = self._lines[node.mark.line]
         start = column - offset
-        if source[start : start + offset + 1] == before + wanted and "\n" not in before:
+        if source[start:].startswith(before + wanted) and "\n" not in before:
             return Mark(node.mark.line, column)
         return node.mark
 
