@@ -17,8 +17,8 @@ from hocket.journal.base import Posted
 from hocket.journal.codec import Encoded, decode_request
 from hocket.journal.owner import myself
 from hocket.journal.progress import Progress
-from hocket.journal.schema import Database
-from hocket.journal.store import Claim, in_transaction
+from hocket.journal.schema import Database, in_transaction
+from hocket.journal.store import Claim
 
 POLL_SECONDS: Final = 0.5
 """How often the inbox is looked at when no bell rings."""

@@ -11,11 +11,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 from hocket._version import __version__
 from hocket.core.errors import JournalError
+
+T = TypeVar("T")
 
 FILE: Final = "journal.sqlite"
 RESERVE: Final = "journal.reserve"
@@ -206,19 +208,38 @@ def migrate(db: Database, path: Path) -> None:
     """
     if format_of(db, path) == len(MIGRATIONS):
         return
+    in_transaction(db, lambda db: _migrate(db, path))
+
+
+def _migrate(db: Database, path: Path) -> None:
+    # Another process may have done it while this one waited for its turn.
+    for migration in MIGRATIONS[format_of(db, path) :]:
+        migration(db)
+    db.execute(SET_APPLICATION)
+    db.execute(SET_META, ("format", str(len(MIGRATIONS))))
+    db.execute(SET_META, ("program", f"hocket {__version__}"))
+
+
+def in_transaction(db: Database, work: Callable[[Database], T]) -> T:
+    """Do some work all or not at all.
+
+    Raises:
+        sqlite3.Error: The database failed; nothing was changed.
+    """
     db.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have done it while this one waited for its turn.
-        found = format_of(db, path)
-        for migration in MIGRATIONS[found:]:
-            migration(db)
-        db.execute(SET_APPLICATION)
-        db.execute(SET_META, ("format", str(len(MIGRATIONS))))
-        db.execute(SET_META, ("program", f"hocket {__version__}"))
+        result = work(db)
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        roll_back(db)
         raise
+    return result
+
+
+def roll_back(db: Database) -> None:
+    """End a failed transaction; SQLite may have done so itself when the disk failed."""
+    if getattr(db, "in_transaction", True):
+        db.execute("ROLLBACK")
 
 
 def journal_error(error: sqlite3.Error | OSError, path: Path) -> JournalError:

@@ -28,8 +28,8 @@ from hocket.journal.codec import decode, encode, encode_request
 from hocket.journal.keeper import Port
 from hocket.journal.owner import myself
 from hocket.journal.progress import status_after
-from hocket.journal.schema import Database
-from hocket.journal.store import Append, Claim, in_transaction
+from hocket.journal.schema import Database, in_transaction
+from hocket.journal.store import Append, Claim
 from hocket.journal.writer import Writer
 
 T = TypeVar("T")

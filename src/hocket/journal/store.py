@@ -7,17 +7,15 @@ Who calls an operation that is not said to be a transaction of its own is alread
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.journal.base import RunRow, Taken
 from hocket.journal.blobs import free_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
 from hocket.journal.owner import NOBODY, Owner, is_gone
-from hocket.journal.schema import Database, Parameter, integer, one, text
-
-T = TypeVar("T")
+from hocket.journal.schema import Database, Parameter, in_transaction, integer, one, text
 
 MOST_ROWS: Final = 4096
 """Rows of one INSERT: four parameters each stay below SQLite's 32,766."""
@@ -127,28 +125,6 @@ def commit(db: Database, appends: Sequence[Append]) -> set[int]:
         # An epoch that has passed never comes back, so asking afterwards is early enough.
         return _lost(db, appends)
     return in_transaction(db, lambda db: _write_owned(db, appends))
-
-
-def roll_back(db: Database) -> None:
-    """End a failed transaction; SQLite may have done so itself when the disk failed."""
-    if getattr(db, "in_transaction", True):
-        db.execute("ROLLBACK")
-
-
-def in_transaction(db: Database, work: Callable[[Database], T]) -> T:
-    """Do some work all or not at all.
-
-    Raises:
-        sqlite3.Error: The database failed; nothing was changed.
-    """
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(db)
-        db.execute("COMMIT")
-    except BaseException:
-        roll_back(db)
-        raise
-    return result
 
 
 def _is_plain(appends: Sequence[Append]) -> bool:

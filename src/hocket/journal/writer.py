@@ -19,8 +19,8 @@ from hocket.core.errors import HocketError, JournalError
 from hocket.journal import schema, store
 from hocket.journal.bell import Bell
 from hocket.journal.keeper import Keeper, Port
-from hocket.journal.schema import Database
-from hocket.journal.store import Append, in_transaction
+from hocket.journal.schema import Database, in_transaction
+from hocket.journal.store import Append
 
 T = TypeVar("T")
 
