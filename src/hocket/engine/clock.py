@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 _NS: Final = 1_000_000_000
+EARLY: Final = 1_000
+"""A loop counts in floating point and may call a fraction of a microsecond early."""
 
 
 class Clock:
@@ -31,3 +34,40 @@ class Clock:
     def loop_time(self, at: int) -> float:
         """Give the loop's time of an instant."""
         return self._start + (at - self._wall) / _NS
+
+
+class Alarm:
+    """Rings once at an instant, or at an earlier one that it was set to before.
+
+    Args:
+        loop: Whose timer it is.
+        clock: What time it is.
+        ring: Called then.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, ring: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0
+
+    def set(self, at: int | None) -> None:
+        """See to it that it rings at that instant at the latest; None asks for nothing."""
+        if at is None or (self._timer is not None and self._at <= at):
+            return
+        self.stop()
+        self._at = at
+        self._timer = self._loop.call_at(self._clock.loop_time(at), self._rings)
+
+    def stop(self) -> None:
+        """Don't ring."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rings(self) -> None:
+        self._timer = None
+        self._ring()

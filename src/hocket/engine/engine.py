@@ -24,11 +24,12 @@ from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, RunSpec, spec_digest
 from hocket.core.values import Json
+from hocket.engine.audience import Observer
 from hocket.engine.clock import Clock
 from hocket.engine.crew import Crew, Hire
 from hocket.engine.flight import Files
 from hocket.engine.inbox import event_of
-from hocket.engine.runner import Observer, Runner
+from hocket.engine.runner import Runner
 from hocket.journal.base import Journal, Log
 
 PROGRAM = f"hocket {__version__}"
@@ -92,19 +93,22 @@ class Run:
 
         Raises:
             Refused: It does not fit the run's present state.
+            JournalError, OwnershipLost: Nothing more can be recorded.
         """
-        self._runner.record(event_of(request, self._runner.now()))
+        self._runner.ask(request)
 
     def observe(self, observer: Observer) -> None:
         """Let somebody watch from now on."""
-        self._runner.observers.append(observer)
+        self._runner.audience.admit([observer])
 
     def unobserve(self, observer: Observer) -> None:
         """Let somebody watch no more."""
-        self._runner.observers.remove(observer)
+        self._runner.audience.dismiss(observer)
 
     async def settled(self) -> RunMachine:
-        """Wait until the run has ended, or is paused and not waited for, and that is on disk.
+        """Wait until the run has ended, is paused and not waited for, or was stopped.
+
+        What it has recorded until then is on disk.
 
         Raises:
             JournalError, OwnershipLost: Nothing more could be recorded.
@@ -114,7 +118,7 @@ class Run:
 
     async def stop(self) -> None:
         """Stop driving the run; what was in flight counts as lost and is taken up by a resume."""
-        self._task.cancel()
+        self._runner.halt()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
@@ -182,10 +186,12 @@ class Engine:
         )
         machine = self._machine()
         machine.apply(first)
+        limits, capacities = self._limits(spec)
         log = await self.parts.journal.start(first)
-        runner = self._runner(machine, log, clock, [Recorded(1, first)])
+        crew = Crew(spec.agents, self.parts.hire)
+        runner = Runner(machine, log, clock, crew, self.parts.files, limits, capacities)
+        runner.audience.admit(observers, [Recorded(1, first)])
         runner.stay, runner.wait = stay, wait
-        runner.observers.extend(observers)
         return Run(runner)
 
     def fold(self, run: str) -> RunMachine:
@@ -232,58 +238,55 @@ class Engine:
             machine = self.fold(run)
             if machine.phase == "ended" and spec is None and not requests:
                 raise Refused(f"run {run} has ended: {machine.said}")
-            clock = self._clock()
-            opening = self._take_over(machine, log, clock, spec, requests)
-            runner = self._runner(machine, log, clock, opening)
+            # The wall's clock may have been put back since.
+            clock = self._clock(machine.at)
+            opening = self._take_over(machine, log, clock.now(), spec, requests)
+            limits, capacities = self._limits(machine.spec)
         except BaseException:
             await log.close()
             raise
+        crew = Crew(machine.spec.agents, self.parts.hire)
+        runner = Runner(machine, log, clock, crew, self.parts.files, limits, capacities)
+        runner.audience.admit(observers, opening)
         runner.stay, runner.wait = stay, wait
-        runner.observers.extend(observers)
         return Run(runner)
 
     def _take_over(
         self,
         machine: RunMachine,
         log: Log,
-        clock: Clock,
+        at: int,
         spec: RunSpec | None,
         requests: Sequence[AnyRequest],
     ) -> list[Recorded]:
         """Record that the run goes on here, and what became of the calls of its former owner."""
-        at = max(clock.now(), machine.at)
-        events: list[AnyEvent] = [RunResumed(at=at, epoch=machine.epoch + 1)]
+        events: list[AnyEvent] = [RunResumed(at=at, epoch=log.epoch)]
         events.extend(CallLost(at=at, call=call) for call in machine.calls.in_flight())
         if spec is not None:
             events.append(SpecReplaced(at=at, spec=spec, digest=spec_digest(spec)))
         events.extend(event_of(request, at) for request in requests)
-        opening = []
+        # All of it fits, or nothing is recorded.
         for event in events:
             machine.apply(event)
-            opening.append(Recorded(log.append((event,)), event))
-        return opening
+        first = log.append(events) - len(events) + 1
+        return [Recorded(first + i, event) for i, event in enumerate(events)]
 
     def _machine(self) -> RunMachine:
         return RunMachine({tag: kind.make for tag, kind in self.parts.kinds.items()})
 
-    def _clock(self) -> Clock:
-        return Clock(asyncio.get_running_loop(), self.parts.wall())
+    def _clock(self, at: int = 0) -> Clock:
+        return Clock(asyncio.get_running_loop(), max(self.parts.wall(), at))
 
-    def _runner(
-        self, machine: RunMachine, log: Log, clock: Clock, opening: Sequence[Recorded]
-    ) -> Runner:
-        agents = machine.spec.agents
-        capacities = {"run": machine.spec.max_parallel}
+    def _limits(self, spec: RunSpec) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
+        """Give the limits that each agent's calls claim, and how much each lets through."""
+        capacities = {"run": spec.max_parallel}
         limits: dict[str, tuple[str, ...]] = {}
-        for name, agent in agents.items():
+        for name, agent in spec.agents.items():
             capacity = self.parts.capacity(name, agent)
             limits[name] = ("run",) if capacity is None else (f"agent:{name}", "run")
             if capacity is not None:
                 capacities[f"agent:{name}"] = capacity
-        crew = Crew(agents, self.parts.hire)
-        runner = Runner(machine, log, clock, crew, self.parts.files, limits, capacities)
-        runner.unshown.extend(opening)
-        return runner
+        return limits, capacities
 
 
 def check_inputs(spec: RunSpec, inputs: Mapping[str, Json]) -> None:

@@ -42,10 +42,11 @@ class Flight:
     Attributes:
         reason: Why it is being stopped, or "".
         hard: Whether it must end at once.
+        begun: Whether its task has made its first step.
         task: What runs it.
     """
 
-    __slots__ = ("_emit", "_files", "hard", "reason", "request", "spent", "task")
+    __slots__ = ("_emit", "_files", "begun", "hard", "reason", "request", "spent", "task")
 
     def __init__(
         self, request: Request, emit: Callable[[Call, str, str], None], files: Files
@@ -56,6 +57,7 @@ class Flight:
         self.reason = ""
         self.hard = False
         self.spent: Usage | None = None
+        self.begun = False
         self.task: asyncio.Task[None] | None = None
 
     def emit(self, text: str, stream: str = "out") -> None:
@@ -94,7 +96,8 @@ class Flight:
             return
         self.reason = reason
         self.hard = hard
-        if self.task is not None:
+        # A task that is cancelled before its first step makes none, and could record nothing.
+        if self.task is not None and self.begun:
             self.task.cancel()
 
     async def fly(self, agent: Agent, now: Callable[[], int]) -> Outcome:
@@ -105,24 +108,37 @@ class Flight:
         """
         call = self.request.call
         try:
-            reply: Reply = await agent.call(self.request, self)
+            reply = await agent.call(self.request, self)
+            if type(reply) is not Reply or not isinstance(reply.usage, Usage | None):
+                raise TypeError(f"{reply!r:.100} is no reply with its usage")
         except AgentError as error:
             usage = error.usage if isinstance(error.usage, Usage) else self.spent
             return CallFailed(at=now(), call=call, fault=error.fault, usage=usage)
-        except asyncio.CancelledError:
-            if not self.reason:
+        except asyncio.CancelledError as error:
+            if self.reason:
+                return CallCancelled(at=now(), call=call, reason=self.reason, usage=self.spent)
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
                 raise
-            return CallCancelled(at=now(), call=call, reason=self.reason, usage=self.spent)
-        except Exception as error:
+            # Nobody cancelled this call: its agent awaited something that was.
+            return CallFailed(at=now(), call=call, fault=_unforeseen(error), usage=self.spent)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             return CallFailed(at=now(), call=call, fault=_unforeseen(error), usage=self.spent)
         return CallFinished(
             at=now(), call=call, output=reply.output, usage=reply.usage, notes=reply.notes
         )
 
 
-def _unforeseen(error: Exception) -> Fault:
+def _unforeseen(error: BaseException) -> Fault:
     """Make a fault of an error that an agent should have mapped itself."""
     told = "".join(traceback.format_exception(error))
     kind = "agent" if not isinstance(error, HocketError) else "call"
     message = f"the {kind} raised {type(error).__name__}: {error}"
-    return Fault(kind="failed", message=message[:500], detail=told[-_DETAIL:])
+    return Fault(kind="failed", message=_clean(message[:500]), detail=_clean(told[-_DETAIL:]))
+
+
+def _clean(text: str) -> str:
+    """Replace what UTF-8 cannot hold: half characters of a file's name, for one."""
+    return text.encode("utf-8", "replace").decode()

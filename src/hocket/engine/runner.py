@@ -8,23 +8,14 @@ The machine may be ahead of the disk; what people are shown, and what has effect
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from hocket.agents.base import Agent, Request
 from hocket.core.commands import CancelCall, Record, StartCall
-from hocket.core.errors import (
-    ExprError,
-    Fault,
-    HocketError,
-    JournalError,
-    OwnershipLost,
-    Refused,
-    SpecError,
-)
+from hocket.core.errors import CallerError, Fault, JournalError, OwnershipLost, Refused
 from hocket.core.events import (
     AnyEvent,
     CallCancelled,
@@ -35,26 +26,21 @@ from hocket.core.events import (
     TimePassed,
     Wait,
 )
+from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
-from hocket.engine.clock import Clock
+from hocket.engine.audience import Audience, Observer
+from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.crew import Crew
-from hocket.engine.flight import Files, Flight
+from hocket.engine.flight import Files, Flight, Outcome
 from hocket.engine.inbox import event_of
 from hocket.journal.base import Log, Posted, Taken
+from hocket.journal.codec import encode
 from hocket.limits.admission import Admission
 
-_EARLY: Final = 1_000
+__all__ = ["Observer", "Runner"]
 
-
-class Observer(Protocol):
-    """Whoever watches a run. It is called in the loop and must return at once."""
-
-    def recorded(self, events: Sequence[Recorded]) -> None:
-        """These events are on disk."""
-
-    def emitted(self, call: Call, stream: str, text: str) -> None:
-        """A call in flight has said something."""
+_MESSAGE: Final = 500
 
 
 class Runner:
@@ -81,8 +67,10 @@ class Runner:
         capacities: dict[str, int],
     ) -> None:
         self.machine = machine
-        self.observers: list[Observer] = []
-        self.failure: HocketError | None = None
+        self.failure: Exception | None = None
+        """Why nothing more can be recorded."""
+        self.halted = False
+        """Whether the run is driven here no more."""
         self.flights: dict[Call, Flight] = {}
         self.admission = Admission(capacities)
         self._log = log
@@ -91,11 +79,11 @@ class Runner:
         self._files = files
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._backoffs: dict[Call, StartCall] = {}
-        self.unshown: deque[Recorded] = deque()
+        self.audience = Audience(self._loop)
+        self._starts: dict[Call, StartCall] = {}
+        """The calls that wait for their limits."""
         self._following = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0
+        self._alarm = Alarm(self._loop, clock, self._woken)
         self._moved = asyncio.Event()
         self.stay = False
         """Whether a paused run is waited for, to go on in this process."""
@@ -107,39 +95,71 @@ class Runner:
     # -- for the outside --------------------------------------------------------------------
 
     async def drive(self) -> None:
-        """Carry the run on until it has ended or is paused, and that is on disk.
+        """Carry the run on until it has ended or is paused, and that is on disk, or is halted.
 
         Raises:
             JournalError, OwnershipLost: Nothing more can be recorded; calls were stopped.
+            EngineBug: The machine cannot go on; what is on disk can be resumed.
         """
-        self._log.watch(lambda seq: None, self._posted)
+        self._log.watch(self.audience.show, self._posted)
+        # What opened the run may be on disk since before anybody watched.
+        self._moved.set()
         keeper = self._loop.create_task(self._keep())
         try:
             self._follow()
-            while True:
+            while not self.halted and self.failure is None:
                 await self._settled.wait()
                 self._settled.clear()
-                if self.failure is not None:
-                    raise self.failure
                 if self._at_rest():
                     seq = self._log.seq
                     await self._log.durable(seq)
-                    self._show(seq)
                     if self._at_rest() and seq == self._log.seq:
                         break
+            if self.failure is not None:
+                raise self.failure
         finally:
+            self.halted = True
             await self._stop(keeper)
 
+    def halt(self) -> None:
+        """Have `drive` stop what is in flight and return; what was queued is still written."""
+        self.halted = True
+        self._settled.set()
+
+    def ask(self, request: AnyRequest) -> None:
+        """Take a request in that did not come through the inbox.
+
+        Raises:
+            Refused: It does not fit the run's present state; nothing has changed.
+            JournalError, OwnershipLost: Nothing more can be recorded.
+        """
+        if self.failure is None:
+            if self.halted:
+                run = self.machine
+                raise Refused(f"run {run.run} is {run.said} and is driven here no more; resume it")
+            event = event_of(request, self.now())
+            try:
+                encode(event)
+            except JournalError as error:
+                raise Refused(str(error)) from error
+            self.record(event)
+        if self.failure is not None:
+            raise self.failure
+
     def record(self, event: AnyEvent, taken: Sequence[Taken] = ()) -> None:
-        """Take an event in and carry out what follows.
+        """Take an event in and carry out what follows; whatever else goes wrong stops the run.
 
         Raises:
             Refused: It does not fit the run's present state; nothing has changed.
         """
-        self.machine.apply(event)
-        self._append(event, taken)
-        if not self._following:
+        try:
+            self.machine.apply(event)
+            self._write(event, taken)
             self._follow()
+        except Refused:
+            raise
+        except Exception as error:
+            self._fail(error)
 
     def now(self) -> int:
         """Give the instant for the next event."""
@@ -147,18 +167,14 @@ class Runner:
 
     # -- what follows from events -----------------------------------------------------------
 
-    def _append(self, event: AnyEvent, taken: Sequence[Taken] = ()) -> None:
-        try:
-            seq = self._log.append((event,), taken)
-        except (JournalError, OwnershipLost) as error:
-            self._fail(error)
-            return
-        if self.observers:
-            self.unshown.append(Recorded(seq, event))
+    def _write(self, event: AnyEvent, taken: Sequence[Taken] = ()) -> None:
+        self.audience.note(Recorded(self._log.append((event,), taken), event))
         self._moved.set()
 
     def _follow(self) -> None:
         """Carry out commands until the machine has none, then see who may start."""
+        if self._following or self.halted:
+            return
         self._following = True
         try:
             while self.failure is None:
@@ -168,17 +184,17 @@ class Runner:
                 for command in commands:
                     if type(command) is StartCall:
                         limits = self._limits[command.agent]
-                        self._backoffs[command.call] = command
+                        self._starts[command.call] = command
                         self.admission.offer(command.call, limits, command.ready)
                     elif type(command) is CancelCall:
                         self._cancel(command)
                     elif type(command) is Record:
                         event = msgspec.structs.replace(command.event, at=self.now())
                         self.machine.apply(event)
-                        self._append(event)
+                        self._write(event)
         finally:
             self._following = False
-        self._arm()
+        self._alarm.set(self.machine.deadline())
         if self._at_rest():
             self._settled.set()
         elif not self.wait and self.machine.waits_for_people:
@@ -190,7 +206,7 @@ class Runner:
 
     def _cancel(self, command: CancelCall) -> None:
         if self.admission.withdraw(command.call):
-            del self._backoffs[command.call]
+            del self._starts[command.call]
         elif command.call in self.flights:
             self.flights[command.call].stop(command.reason, hard=command.hard)
 
@@ -200,7 +216,13 @@ class Runner:
         now = self.now()
         admitted = self.admission.admit(now, paused=not self.machine.admits)
         for item in admitted:
-            self._start(self._backoffs.pop(item.call), item.waits, now)
+            start = self._starts.pop(item.call)
+            job = self.machine.calls.jobs.get(item.call.path)
+            if job is not None and job.call == item.call:
+                self._start(start, item.waits, now)
+            else:
+                # One admitted before it could not be made, and took the others along.
+                self.admission.release(item.call)
         return bool(admitted)
 
     def _start(self, start: StartCall, waits: tuple[Wait, ...], now: int) -> None:
@@ -210,12 +232,14 @@ class Runner:
         try:
             job, given = self.machine.request(call)
             agent = self._crew[start.agent]
-        except (ExprError, SpecError) as error:
+        except Exception as error:
             self.admission.release(call)
-            fault = Fault(kind="permanent", message=str(error))
+            known = isinstance(error, CallerError)
+            what = "" if known else f"agent {start.agent!r} raised {type(error).__name__}: "
+            fault = Fault(kind="permanent", message=f"{what}{error}"[:_MESSAGE])
             event = CallFailed(at=now, call=call, fault=fault)
             self.machine.apply(event)
-            self._append(event)
+            self._write(event)
             return
         request = Request(
             run=self.machine.run,
@@ -227,8 +251,8 @@ class Runner:
         )
         started = CallStarted(at=now, call=call, agent=start.agent, waits=waits)
         self.machine.apply(started)
-        self._append(started)
-        flight = Flight(request, self._emit, self._files)
+        self._write(started)
+        flight = Flight(request, self.audience.emit, self._files)
         self.flights[call] = flight
         need = self._log.seq if start.effects else 0
         flight.task = self._loop.create_task(self._fly(flight, agent, need))
@@ -236,8 +260,11 @@ class Runner:
     async def _fly(self, flight: Flight, agent: Agent, need: int) -> None:
         """Do a call; one with effects not before its start is on disk."""
         call = flight.request.call
-        outcome: AnyEvent
+        outcome: Outcome
+        flight.begun = True
         try:
+            if flight.reason:
+                raise asyncio.CancelledError
             if need:
                 await self._log.durable(need)
             outcome = await flight.fly(agent, self.now)
@@ -253,65 +280,64 @@ class Runner:
             del self.flights[call]
             self.admission.release(call)
         if self.failure is None:
-            self.record(outcome)
+            self._land(outcome)
+
+    def _land(self, outcome: Outcome) -> None:
+        """Record how a call ended: that has happened, whatever follows from it."""
+        try:
+            try:
+                self._write(outcome)
+            except JournalError as error:
+                # What the agent gave cannot be written; if nothing can, this cannot either.
+                message = f"what the agent gave cannot be recorded: {error}"[:_MESSAGE]
+                fault = Fault(kind="permanent", message=message)
+                outcome = CallFailed(at=outcome.at, call=outcome.call, fault=fault)
+                self._write(outcome)
+            self.machine.apply(outcome)
+            self._follow()
+        except Exception as error:
+            self._fail(error)
 
     # -- time, people, the disk -------------------------------------------------------------
 
-    def _arm(self) -> None:
-        """See to it that the machine is woken at its deadline; an earlier waking does no harm."""
-        due = self.machine.deadline()
-        if due is None or (self._timer is not None and self._timer_at <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = self._loop.call_at(self._clock.loop_time(due), self._woken)
-
     def _woken(self) -> None:
-        self._timer = None
-        if self.failure is not None:
+        if self.failure is not None or self.halted:
             return
         due = self.machine.deadline()
-        # A loop counts in floating point and may call a fraction of a microsecond early.
-        if due is not None and due <= self.now() + _EARLY:
+        if due is not None and due <= self.now() + EARLY:
             self.record(TimePassed(at=max(due, self.now())))
         else:
-            self._arm()
+            self._alarm.set(due)
 
     def _posted(self, posts: Sequence[Posted]) -> None:
         for post in posts:
-            if self.failure is not None:
+            if self.failure is not None or self.halted:
+                # Without an answer it is told again to the next owner.
                 return
             try:
                 self.record(event_of(post.request, self.now()), (Taken(post.id),))
             except Refused as error:
-                self._log.append((), (Taken(post.id, str(error)),))
-
-    def _emit(self, call: Call, stream: str, text: str) -> None:
-        for observer in self.observers:
-            observer.emitted(call, stream, text)
+                refusal = Taken(post.id, str(error))
+                try:
+                    self._log.append((), (refusal,))
+                except (JournalError, OwnershipLost) as failure:
+                    self._fail(failure)
+            except Exception as error:
+                self._fail(error)
 
     async def _keep(self) -> None:
-        """Show what is on disk, as it gets there, and notice when the journal fails."""
+        """Notice when the journal fails, also while nothing waits for it."""
         try:
             while True:
                 await self._moved.wait()
                 self._moved.clear()
                 seq = self._log.seq
                 await self._log.durable(seq)
-                self._show(seq)
+                self.audience.show(seq)
         except (JournalError, OwnershipLost) as error:
             self._fail(error)
 
-    def _show(self, seq: int) -> None:
-        shown: list[Recorded] = []
-        while self.unshown and self.unshown[0].seq <= seq:
-            shown.append(self.unshown.popleft())
-        if shown:
-            for observer in self.observers:
-                observer.recorded(shown)
-
-    def _fail(self, error: HocketError) -> None:
+    def _fail(self, error: Exception) -> None:
         """Stop everything: what cannot be recorded must not go on."""
         if self.failure is None:
             self.failure = error
@@ -320,17 +346,30 @@ class Runner:
         self._settled.set()
 
     async def _stop(self, keeper: asyncio.Task[None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.stop()
         keeper.cancel()
         tasks = [flight.task for flight in self.flights.values() if flight.task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(keeper, *tasks, return_exceptions=True)
-        await self._crew.close()
+        try:
+            await asyncio.gather(keeper, *tasks, return_exceptions=True)
+        finally:
+            try:
+                await self._crew.close()
+            except Exception as error:
+                # What the run gave stands all the same.
+                message = f"run {self.machine.run}: an agent could not be closed"
+                self._loop.call_exception_handler({"message": message, "exception": error})
+            finally:
+                await self._close()
+
+    async def _close(self) -> None:
         try:
             await self._log.close()
         except (JournalError, OwnershipLost) as error:
             if self.failure is None:
                 self.failure = error
                 raise
+        else:
+            if self.failure is None:
+                self.audience.show(self._log.seq)

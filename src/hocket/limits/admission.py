@@ -2,7 +2,8 @@
 
 Calls that claim the same limits form a class and go through in the order in which they came.
 No limit idles while the head of some class fits, and among heads that fit the oldest goes first.
-An admission costs O(classes), however many calls wait.
+An admission costs O(classes), however many calls wait, and tells of a bounded number of waits,
+however often their cause has changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from hocket.core.events import Wait
 from hocket.core.values import Call
 
 PAUSE: Final = "pause"
+MAX_WAITS: Final = 8
+"""A call that was held up by more changing causes than this has the shortest of them counted to
+the one before."""
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
@@ -29,14 +33,31 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 class _Class:
     """The waiting calls that claim the same limits."""
 
-    __slots__ = ("blocked", "limits", "waiting")
+    __slots__ = ("blocked", "count", "limits", "waiting")
 
     def __init__(self, limits: tuple[str, ...]) -> None:
         self.limits = limits
         self.waiting: deque[tuple[int, int, Call]] = deque()
         """(number, since, call), oldest first; withdrawn calls stay until they surface."""
-        self.blocked: deque[tuple[int, str]] = deque()
+        self.count = 0
+        """How many of them were not withdrawn."""
+        self.blocked: list[tuple[int, str]] = []
         """(since, cause): what has held the head up, each cause from when it began."""
+
+    def note(self, cause: str, at: int) -> None:
+        """Note what holds the head up from now on."""
+        blocked = self.blocked
+        if blocked and blocked[-1][0] == at:
+            blocked.pop()
+        if not blocked or blocked[-1][1] != cause:
+            blocked.append((at, cause))
+        if len(blocked) > MAX_WAITS:
+            # The last one goes on, so nobody knows its length.
+            closed = range(1, len(blocked) - 1)
+            shortest = min(closed, key=lambda i: blocked[i + 1][0] - blocked[i][0])
+            del blocked[shortest]
+            if blocked[shortest - 1][1] == blocked[shortest][1]:
+                del blocked[shortest]
 
 
 class Admission:
@@ -50,7 +71,7 @@ class Admission:
         self._capacity = dict(capacities)
         self._used = dict.fromkeys(capacities, 0)
         self._classes: dict[tuple[str, ...], _Class] = {}
-        self._queued: dict[Call, int] = {}
+        self._queued: dict[Call, tuple[int, _Class]] = {}
         self._admitted: dict[Call, tuple[str, ...]] = {}
         self._offered = 0
 
@@ -69,12 +90,20 @@ class Admission:
         if group is None:
             group = self._classes[limits] = _Class(limits)
         self._offered += 1
-        self._queued[call] = self._offered
+        self._queued[call] = self._offered, group
+        if not group.count:
+            # Nobody was held up until now.
+            group.blocked.clear()
+        group.count += 1
         group.waiting.append((self._offered, at, call))
 
     def withdraw(self, call: Call) -> bool:
         """Take a call out of the queue; tells whether it was there."""
-        return self._queued.pop(call, None) is not None
+        entry = self._queued.pop(call, None)
+        if entry is None:
+            return False
+        entry[1].count -= 1
+        return True
 
     def release(self, call: Call) -> None:
         """Give back what an admitted call holds."""
@@ -91,7 +120,7 @@ class Admission:
                     continue
                 blocking = PAUSE if paused else self._blocking(group)
                 if blocking:
-                    self._note(group, blocking, at)
+                    group.note(blocking, at)
                 elif best is None or group.waiting[0][0] < best.waiting[0][0]:
                     best = group
             if best is None:
@@ -103,18 +132,20 @@ class Admission:
         """Count the waiting calls by what holds up their class."""
         counts: dict[str, int] = {}
         for group in self._classes.values():
-            if self._tidy(group) and group.blocked:
+            if group.count and group.blocked:
                 cause = group.blocked[-1][1]
-                waiting = sum(1 for n, _, call in group.waiting if self._queued.get(call) == n)
-                counts[cause] = counts.get(cause, 0) + waiting
+                counts[cause] = counts.get(cause, 0) + group.count
         return counts
 
     def _tidy(self, group: _Class) -> bool:
         """Drop withdrawn heads; tells whether anybody waits."""
         waiting = group.waiting
-        while waiting and self._queued.get(waiting[0][2]) != waiting[0][0]:
+        while waiting:
+            entry = self._queued.get(waiting[0][2])
+            if entry is not None and entry[0] == waiting[0][0]:
+                return True
             waiting.popleft()
-        return bool(waiting)
+        return False
 
     def _blocking(self, group: _Class) -> str:
         for limit in group.limits:
@@ -122,13 +153,10 @@ class Admission:
                 return f"slot:{limit}"
         return ""
 
-    def _note(self, group: _Class, cause: str, at: int) -> None:
-        if not group.blocked or group.blocked[-1][1] != cause:
-            group.blocked.append((at, cause))
-
     def _take(self, group: _Class, at: int) -> Admitted:
         _, since, call = group.waiting.popleft()
         del self._queued[call]
+        group.count -= 1
         self._admitted[call] = group.limits
         for limit in group.limits:
             self._used[limit] += 1
@@ -139,8 +167,10 @@ class Admission:
         """Cut the class's causes to the stretch that one call waited."""
         blocked = group.blocked
         # Those behind came later, so what ended before this call's wait is of no more use.
-        while len(blocked) > 1 and blocked[1][0] <= since:
-            blocked.popleft()
+        over = 0
+        while over + 1 < len(blocked) and blocked[over + 1][0] <= since:
+            over += 1
+        del blocked[:over]
         waits: list[Wait] = []
         for i, (begun, cause) in enumerate(blocked):
             until = blocked[i + 1][0] if i + 1 < len(blocked) else at
