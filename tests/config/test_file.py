@@ -179,7 +179,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
         "f.yaml:8:21: unknown model 'onw'; did you mean 'own'?",
         "f.yaml:18:5: unknown key 'max_paralel'; did you mean 'max_parallel'?",
         "f.yaml:29:41: unknown step 'okk'; did you mean 'ok'?",
-        "f.yaml:31:55: 'sub' has no field 'y'; it has z",
+        "f.yaml:31:57: 'sub' has no field 'y'; it has z",
     )
     assert [p.where[:2] for p in caught.value.problems] == [
         ("agents", "other"),

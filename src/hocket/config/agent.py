@@ -115,8 +115,6 @@ class Agent(Generic[O_co]):
                 options["model"] = who
             case _:
                 options[kind] = _plain(who)
-        if kind == "command" and self.output is str:
-            options.setdefault("output", "text")
         return AgentSpec(
             kind=kind,
             options=options,

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Unpack, final, overload
 
+from hocket.config.argv import guard_dashes, split
 from hocket.config.calls import Calls
 from hocket.config.draft import Draft, duration, output_schema
-from hocket.config.functions import result_type
+from hocket.config.functions import mistake, result_type
 from hocket.config.handles import Handle, Ref, Step
+from hocket.config.shorthand import beside_files
 from hocket.config.told import Duration, Waits, Work
+from hocket.config.types import schema_of
 from hocket.core.specs import AgentSpec, InputSpec, OnTimeout, PlanSpec, RunSpec
 from hocket.core.values import Json
 from hocket.workflows.check import complete_plan
@@ -89,6 +92,17 @@ class Plan(Calls):
         name: str,
         command: Sequence[str | Handle],
         *,
+        files: Sequence[str],
+        stdin: Any = None,
+        settings: Mapping[str, Json] | None = None,
+        **told: Unpack[Work],
+    ) -> Step[dict[str, Any]]: ...
+    @overload
+    def command(
+        self,
+        name: str,
+        command: Sequence[str | Handle],
+        *,
         lines: Literal[True],
         stdin: Any = None,
         settings: Mapping[str, Json] | None = None,
@@ -112,6 +126,7 @@ class Plan(Calls):
         *,
         output: Any = None,
         lines: bool = False,
+        files: Sequence[str] = (),
         stdin: Any = None,
         settings: Mapping[str, Json] | None = None,
         **told: Any,
@@ -123,25 +138,35 @@ class Plan(Calls):
             command: The program and its arguments; those from the first value on are data.
             output: The type of the JSON that it writes; otherwise its text is the output.
             lines: Give a list of lines.
+            files: Patterns of files to keep; the output has its ``text`` and its ``files`` by name.
             stdin: What the program reads.
-            settings: What a command agent can be told: ``cwd``, ``env``, ``files`` and others.
+            settings: What a command agent can be told: ``cwd``, ``env``, ``ok`` and others.
             told: See `Work`.
+
+        Raises:
+            SpecError: There is such a step, or something does not fit.
         """
-        items = [str(item) for item in command]
-        fixed = next((i for i, item in enumerate(items) if "{{" in item), len(items))
-        mode = "lines" if lines else "text" if output is None or output is str else "json"
-        agent = AgentSpec(
-            kind="command",
-            options={"command": items[:fixed], "output": mode, **(settings or {})},
-            effects=True,
-        )
+        fixed, args = split([str(item) for item in command])
+        kind = list[str] if lines else str if output is None else output
+        schema = schema_of(list[str]) if lines else output_schema(output)
+        options: dict[str, Json] = {"command": fixed, **(settings or {})}
+        if lines or output is not None:
+            options["output"] = "lines" if lines else "text" if output is str else "json"
+        if files:
+            options["files"] = list(files)
+            kind, schema = dict[str, Any], beside_files(schema)
+        if not fixed:
+            raise mistake(name, "a command begins with a program, not with a value")
+        if said := guard_dashes(args, options):
+            raise mistake(name, said)
+        agent = AgentSpec(kind="command", options=options, effects=True)
         return self._draft.add(
             name,
-            list[str] if lines else output or str,
+            kind,
             told,
-            {"args": list(command[fixed:]), "stdin": stdin},
+            {"args": list(command[len(fixed) :]), "stdin": stdin},
             agent=self._draft.bring(name, agent),
-            output=output_schema(output),
+            output=schema,
         )
 
     def approval(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hocket.config import models as part
-from hocket.config.shorthand import Wanted
+from hocket.config.shorthand import Wanted, beside_files
 from hocket.core.errors import ExprError, Problem
 from hocket.core.specs import AgentKind
 from hocket.core.template import parse_template
@@ -50,23 +50,6 @@ def command_options(about: part.CommandSettings, command: list[str] | str) -> di
     return {"command": command, **given(about, _PROCESS)}
 
 
-def guard_dashes(args: list[str], options: dict[str, Json]) -> str:
-    """Allow options among a command's arguments where no value from outside can become one.
-
-    Gives what is wrong, or "".
-    """
-    own = next((arg for arg in args if arg.startswith("-")), None)
-    if own is None or "allow_dashes" in options or "--" in options.get("command", ()):
-        return ""
-    if any(arg.startswith("{{") for arg in args):
-        return (
-            f"{own!r} stands beside a value that could become an option too: put options before "
-            "all values, or set allow_dashes: true"
-        )
-    options["allow_dashes"] = True
-    return ""
-
-
 def wanted(
     about: Wanted | None, kind: AgentKind | None, files: object, options: dict[str, Json]
 ) -> Json:
@@ -76,16 +59,7 @@ def wanted(
             options["output"] = about.mode
         if not files:
             return None if about is None or about.schema == {} else about.schema
-        # A command with files gives its text beside them.
-        inner = dict(about.schema) if about is not None else {}
-        lifted = {"$defs": inner.pop("$defs")} if "$defs" in inner else {}
-        return {
-            "type": "object",
-            "properties": {"text": inner, "files": {"type": "object"}},
-            "required": ["text", "files"],
-            "additionalProperties": False,
-            **lifted,
-        }
+        return beside_files(None if about is None else about.schema)
     if about is None or (about.named and about.mode == "text" and kind != "function"):
         # Whoever answers in words gives text anyway, and a schema would ask it for JSON.
         return None

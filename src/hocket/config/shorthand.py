@@ -105,3 +105,16 @@ def _type(name: str, value: Json) -> Json:
         return value if _is_schema(value) else _fields(value)
     hint = suggest(str(value), _TYPES) or f"write {', '.join(_TYPES)}, [type] or {{field: type}}"
     raise ValueError(f"field {name!r} has the unknown type {value!r}; {hint}")
+
+
+def beside_files(schema: Json) -> Json:
+    """Give the schema of a command with files, whose text stands beside them."""
+    inner = dict(schema) if isinstance(schema, dict) else {}
+    lifted = {"$defs": inner.pop("$defs")} if "$defs" in inner else {}
+    return {
+        "type": "object",
+        "properties": {"text": inner, "files": {"type": "object"}},
+        "required": ["text", "files"],
+        "additionalProperties": False,
+        **lifted,
+    }

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from hocket.config import models as part
+from hocket.config.argv import guard_dashes, split
 from hocket.config.settings import (
     SETTINGS,
     command_options,
     given,
-    guard_dashes,
     model_options,
     static_problems,
     step_options,
@@ -277,8 +277,7 @@ class Translator:
 
     def _command_step(self, plan: str, name: str, about: part.CommandStep) -> _Called:
         where: Path = ("plans", plan, "steps", name)
-        fixed = _literal(about.command)
-        args = about.command[len(fixed) :]
+        fixed, args = split(about.command)
         options = command_options(about, fixed)
         if not fixed:
             self._say((*where, "command", 0), "a command begins with a program, not a template")
@@ -413,12 +412,6 @@ def _agent(about: part.AgentUnion, entries: Mapping[str, part.ModelPart]) -> Age
             kind, options = "scripted", about.scripted
     effects = kind == "command" if about.effects is None else about.effects
     return AgentSpec(kind=kind, options=options, concurrency=about.concurrency, effects=effects)
-
-
-def _literal(items: list[str]) -> list[str]:
-    """Give the items before the first template: those are the operator's own words."""
-    first = next((i for i, item in enumerate(items) if "{{" in item), len(items))
-    return items[:first]
 
 
 def _texts(value: Json) -> bool:

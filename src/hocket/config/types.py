@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -29,16 +30,62 @@ def schema_of(kind: Any) -> Json:
     Raises:
         TypeError: The type has no JSON.
     """
+    try:
+        return _schema(kind)
+    except RecursionError:
+        raise TypeError(f"{kind!r} contains itself; use a pydantic model for it") from None
+
+
+def _schema(kind: Any) -> Json:
     if kind is Any or kind is object:
         return None
+    if kind is None:
+        kind = type(None)
     if kind in _ATOMS:
         return _ATOMS[kind]
+    if kind in (list, dict):
+        return {"type": "array" if kind is list else "object"}
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if (kind is list or origin is list) and all(item in _ATOMS for item in arguments):
-        return {"type": "array", **({"items": _ATOMS[arguments[0]]} if arguments else {})}
-    if kind is dict or (origin is dict and arguments[1] is Any):
-        return {"type": "object"}
+    if origin is list:
+        return _around(lambda items: {"type": "array", "items": items[0]}, arguments)
+    if origin is dict and arguments[0] is str:
+        if arguments[1] is Any:
+            return {"type": "object"}
+        return _around(
+            lambda values: {"type": "object", "additionalProperties": values[0]}, arguments[1:]
+        )
+    if origin in (typing.Union, types.UnionType):
+        return _around(lambda options: {"anyOf": list(options)}, arguments)
+    if typing.is_typeddict(kind):
+        return _typed_dict(kind)
     return _close(_by_pydantic(kind))
+
+
+def _around(make: Callable[[Sequence[Json]], dict[str, Json]], kinds: Sequence[Any]) -> Json:
+    """Make a schema of the schemas of its parts; what they refer to is lifted to its root."""
+    parts: list[Json] = []
+    lifted: dict[str, Json] = {}
+    for kind in kinds:
+        part = dict(_schema(kind) or {})
+        lifted.update(part.pop("$defs", {}))
+        parts.append(part)
+    made = make(parts)
+    return {**made, "$defs": lifted} if lifted else made
+
+
+def _typed_dict(kind: Any) -> Json:
+    # Until Python 3.12 pydantic takes only those of typing_extensions.
+    hints = typing.get_type_hints(kind)
+    required = [name for name in hints if name in kind.__required_keys__]
+    return _around(
+        lambda parts: {
+            "type": "object",
+            "properties": dict(zip(hints, parts, strict=True)),
+            "required": required,
+            "additionalProperties": False,
+        },
+        list(hints.values()),
+    )
 
 
 def is_plain(kind: Any) -> bool:
@@ -48,7 +95,9 @@ def is_plain(kind: Any) -> bool:
     origin = typing.get_origin(kind)
     if origin in (list, dict, typing.Union, types.UnionType):
         return all(map(is_plain, typing.get_args(kind)))
-    return origin is typing.Literal or typing.is_typeddict(kind)
+    if typing.is_typeddict(kind):
+        return all(map(is_plain, typing.get_type_hints(kind).values()))
+    return origin is typing.Literal
 
 
 def convert(kind: Any, value: Json) -> Any:
