@@ -1,5 +1,6 @@
 """A context for tests of agents: remembers what was shown and spent, stores files in a folder."""
 
+import asyncio
 import hashlib
 import shutil
 from pathlib import Path
@@ -61,3 +62,12 @@ def request(
         output=output,
         options=options or {},
     )
+
+
+async def started(context: FakeContext, word: str) -> None:
+    """Wait until a word was shown."""
+    for _ in range(2_000):
+        if word in context.text():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"it never printed {word!r}: {context.shown}")

@@ -181,7 +181,7 @@ async def _arguments(
         if isinstance(options.command, str)
         else list(options.command)
     )
-    free = options.allow_dashes or options.shell
+    free = options.allow_dashes
     texts = [await _argument(index, item, context) for index, item in enumerate(args)]
     if not (free or "--" in fixed):
         for index, text in enumerate(texts):

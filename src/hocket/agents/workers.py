@@ -25,7 +25,7 @@ from hocket.agents.output import DETAIL, fault
 from hocket.agents.process import describe_exit
 from hocket.core.errors import AgentError
 
-_JOIN = 5.0
+_MOMENT, _JOIN = 1.0, 5.0
 
 Outcome = tuple[bool, Any]
 """Whether a function returned, and its value or else an `AgentError`."""
@@ -111,20 +111,25 @@ class Threads:
         if not self._idle.acquire(blocking=False):
             self._count += 1
             name = f"hocket-{self._name}-{self._count}"
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
+            serve = (self._jobs, self._idle)
+            threading.Thread(target=_serve_jobs, args=serve, name=name, daemon=True).start()
         return await future
 
-    def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-            del job
-            self._idle.release()
-
     def close(self) -> None:
-        """Let the threads end when they have nothing left to do."""
+        """Let the threads end when they have nothing left to do; a later call gets new ones."""
         for _ in range(self._count):
             self._jobs.put(None)
-        self._count = 0
+        self._jobs, self._idle, self._count = queue.SimpleQueue(), threading.Semaphore(0), 0
+
+
+def _serve_jobs(
+    jobs: queue.SimpleQueue[Callable[[], None] | None], idle: threading.Semaphore
+) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+        # What the job holds is not to live until the next one.
+        del job
+        idle.release()
 
 
 # ---- processes ----
@@ -238,14 +243,19 @@ class Worker:
         """Wait until the killed or ended process is gone, and give its exit status."""
         with self._lock:
             process, self._process = self._process, None
-            if process is None:
-                return -signal.SIGKILL
+        # Not under the lock: the loop takes it to kill, and must not wait here.
+        if process is None:
+            return -signal.SIGKILL
+        process.join(_MOMENT)
+        if process.exitcode is None:
+            # It lost its pipe, not its life: a job that closes all descriptors does that.
+            process.kill()
             process.join(_JOIN)
-            code = process.exitcode
-            guard.remove(process.pid)
-            if self._pipe is not None:
-                self._pipe.close()
-            return -signal.SIGKILL if code is None else code
+        code: int | None = process.exitcode
+        guard.remove(process.pid)
+        if self._pipe is not None:
+            self._pipe.close()
+        return -signal.SIGKILL if code is None else code
 
 
 def _serve(pipe: Connection[bytes, bytes]) -> None:
