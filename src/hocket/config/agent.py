@@ -35,6 +35,8 @@ class AgentSettings(TypedDict, total=False):
     base_url: str
     key_env: str
     price: Mapping[str, float]
+    stream: bool
+    structured: str
     settings: Mapping[str, Json]
     mode: str
     shell: bool

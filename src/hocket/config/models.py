@@ -69,6 +69,7 @@ Output: TypeAlias = Annotated[
     Wanted | None, PlainValidator(read_output), WithJsonSchema(_OUTPUT_SCHEMA)
 ]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
+Structured: TypeAlias = Literal["auto", "native", "tool"]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -135,8 +136,10 @@ class ModelAgent(AgentPart):
 
     model: Annotated[Text, Field(description="A name under models, or provider:model.")]
     system: str | None = None
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    temperature: Annotated[float | None, Field(ge=0)] = None
     max_tokens: Count | None = None
+    stream: bool | None = None
+    structured: Structured | None = None
     settings: dict[str, Any] = {}
 
 
@@ -281,6 +284,8 @@ class AgentStep(CallPart, CommandSettings):
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     max_tokens: Count | None = None
     seed: Annotated[int | None, Field(ge=0)] = None
+    stream: bool | None = None
+    structured: Structured | None = None
     settings: dict[str, Any] | None = None
 
 

@@ -17,9 +17,10 @@ _PROCESS: Final = (
     *("keep", "quota", "grace", "allow_dashes"),
 )
 _ASKING: Final = ("system", "temperature", "max_tokens")
+_MODEL: Final = (*_ASKING, "stream", "structured")
 
 SETTINGS: Final[dict[AgentKind, tuple[str, ...]]] = {
-    "model": (*_ASKING, "settings"),
+    "model": (*_MODEL, "settings"),
     "command": _PROCESS,
     "function": (),
     "local": (*_ASKING, "seed", "threads"),
@@ -31,7 +32,7 @@ _OF_A_STEP: Final[dict[AgentKind, tuple[str, ...]]] = {
     **SETTINGS,
     "local": (*_ASKING, "seed"),
 }
-_ALL: Final = (*_PROCESS, *_ASKING, "seed", "settings")
+_ALL: Final = (*_PROCESS, *_MODEL, "seed", "settings")
 
 
 def given(about: part.Strict, names: Iterable[str]) -> dict[str, Json]:
@@ -73,7 +74,7 @@ def model_options(about: part.ModelAgent, entry: part.ModelPart | None) -> dict[
     options: dict[str, Json] = {"model": entry.id, **given(entry, ("base_url", "key_env"))}
     if entry.price is not None:
         options["price"] = {"in": entry.price.in_, "out": entry.price.out}
-    options.update(given(about, _ASKING))
+    options.update(given(about, _MODEL))
     if settings := entry.settings | about.settings:
         options["settings"] = settings
     return options
