@@ -12,7 +12,7 @@ from hocket.app.result import Result
 from hocket.config.builder import Plan
 from hocket.config.handles import Step
 from hocket.core.errors import Refused
-from hocket.core.events import AnyEvent, Recorded
+from hocket.core.events import AnyEvent, ApprovalAsked, Recorded
 from hocket.core.requests import Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
@@ -161,10 +161,10 @@ class Run:
             await asyncio.gather(end, return_exceptions=True)
 
     def _shown_digest(self, path: str) -> str:
-        shown = self.machine.workflow.shown(path)
-        if shown is None:
+        asked = self.machine.questions.get(path)
+        if not isinstance(asked, ApprovalAsked):
             raise Refused(f"{path!r} does not wait for an approval")
-        return shown
+        return asked.digest
 
     async def __aenter__(self) -> Self:
         """Give the run itself."""

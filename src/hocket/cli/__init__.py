@@ -1,5 +1,1 @@
-"""The `hocket` command.
-
-It parses arguments and prints results.
-Heavy modules are never imported before the command that needs them is known.
-"""
+"""The commands of ``hocket``: what a person types, and what they see."""

@@ -17,7 +17,7 @@ from typing import Literal, Self, TypeAlias
 from hocket.core.errors import Fault
 from hocket.core.machine import JobSpec
 from hocket.core.retry import Again, decide
-from hocket.core.values import Call
+from hocket.core.values import Call, format_duration
 
 JobState: TypeAlias = Literal["asked", "running", "stopping", "backing_off", "held"]
 
@@ -99,6 +99,18 @@ class Job:
             self._next(at, 0)
             return True
         return False
+
+    def stop(self, reason: str) -> None:
+        """The call in flight is told to stop; the first reason is the one that counts."""
+        self.state = "stopping"
+        self.reason = self.reason or reason
+
+    def stopped(self, reason: str) -> Fault:
+        """Say what it means for the job that its call was stopped."""
+        if reason != "timeout":
+            return Fault(kind="lost", message=f"stopped: {reason}")
+        limit = format_duration(self.spec.timeout)
+        return Fault(kind="timeout", message=f"took longer than its timeout of {limit}")
 
     def again(self, at: int) -> None:
         """Set up another call that costs no try: after a crash, or because a person says so."""

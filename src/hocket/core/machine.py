@@ -57,7 +57,7 @@ class Do(msgspec.Struct, frozen=True, gc=False):
 
 
 class Drop(msgspec.Struct, frozen=True, gc=False):
-    """All jobs at this path and below are pointless now; "" means all that there are."""
+    """The job at this path is pointless now, if there still is one."""
 
     path: str
 
@@ -122,6 +122,12 @@ class Workflow(Protocol):
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
 
+    def keep(self, path: str, output: Json) -> None:
+        """A job that was dropped has given an output all the same.
+
+        Nothing follows from it now, but a retry need not do that again.
+        """
+
     def answered(self, event: ApprovalGiven | InputGiven) -> None:
         """A person or an outside event has answered.
 
@@ -154,6 +160,9 @@ class Workflow(Protocol):
             ExprError: A template asks for what is not there.
         """
 
+    def jobs(self) -> list[str]:
+        """Give the paths of the jobs that it waits for."""
+
     def adopt(self, old: Self, agents: frozenset[str], at: int) -> None:
         """Begin with what `old` has finished, where definition and inputs are equal.
 
@@ -165,9 +174,6 @@ class Workflow(Protocol):
 
     def counts(self) -> dict[StepStatus, int]:
         """Count the steps by their state, nested ones within theirs; costs O(1)."""
-
-    def shown(self, path: str) -> str | None:
-        """Give the digest of what is shown for approval at a path, or None if nothing is."""
 
     def result(self, path: str) -> Json:
         """Give a step's output; None if it has none yet.

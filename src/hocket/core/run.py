@@ -15,10 +15,13 @@ A person's request that makes no sense is refused before anything changes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Self, TypeAlias
 
-from hocket.core.calls import Calls, Ended
+import msgspec
+
+from hocket.core.calls import Calls, Ended, broken_rules
 from hocket.core.commands import Command, Record
 from hocket.core.errors import EngineBug, Refused
 from hocket.core.events import (
@@ -76,7 +79,10 @@ class RunMachine:
         self.pause_reason = ""
         self.end: RunEnded | None = None
         """How the run ended, or is about to."""
+        self.questions: dict[str, ApprovalAsked | InputAsked] = {}
+        """What people have been asked and have not answered, by path."""
         self._records: dict[tuple[str, str], Record] = {}
+        self._told_end = False
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in.
@@ -93,8 +99,10 @@ class RunMachine:
         self.at = event.at
         if self.workflow.moves:
             self._take_moves(event.at)
-        if self.phase == "ending" and not self.calls.jobs and self.end is not None:
-            self._note("RunEnded", "", self.end)
+        if self.phase == "ending" and not self.calls.jobs and not self._told_end:
+            self._told_end = True
+            assert self.end is not None
+            self._note("RunEnded", "", msgspec.structs.replace(self.end, at=event.at))
 
     def drain(self) -> list[Command]:
         """Give the commands that have come up since the last call: facts, stops, starts.
@@ -154,6 +162,7 @@ class RunMachine:
         other.__dict__.update(self.__dict__)
         other.calls = self.calls.fork()
         other.workflow = self.workflow.fork()
+        other.questions = self.questions.copy()
         other._records = self._records.copy()
         return other
 
@@ -163,16 +172,20 @@ class RunMachine:
         Raises:
             EngineBug: One does not hold.
         """
-        broken = self.calls.broken()
+        broken = broken_rules(self.calls)
         if self.phase == "ended" and self.calls.jobs:
             broken.append("an ended run has no job")
         if self.phase in {"ending", "ended"} and self.end is None:
             broken.append("a run that ends has a reason")
         if self.phase == "ending" and self.calls.running != len(self.calls.jobs):
             broken.append("an ending run only waits for calls in flight")
+        if self.phase in _OPEN:
+            wanted = sorted(path for path, job in self.calls.jobs.items() if not job.dropped)
+            if sorted(self.workflow.jobs()) != wanted:
+                broken.append("each job that the workflow waits for is there, and no other")
         if broken:
             raise EngineBug("; ".join(broken))
-        if self.phase != "new":
+        if self.phase in _OPEN:
             self.workflow.check()
 
     # -- within -----------------------------------------------------------------------------
@@ -185,7 +198,11 @@ class RunMachine:
         self.workflow = factory(spec.workflow, spec.agents, self.inputs, facts)
 
     def _ended(self, ended: Ended | None, at: int) -> None:
-        if ended is not None:
+        if ended is None:
+            return
+        if ended.late:
+            self.workflow.keep(ended.path, ended.output)
+        else:
             self.workflow.ended(ended.path, ended.output, ended.fault, at)
 
     def _take_moves(self, at: int) -> None:
@@ -208,11 +225,12 @@ class RunMachine:
 
     def _begin_end(self, move: End, at: int, reason: str, *, hard: bool) -> None:
         self.phase = "ending"
+        self._told_end = False
         self.end = RunEnded(at=at, status=move.status, reason=move.reason, output=move.output)
         self.calls.drop("", reason, hard=hard)
 
     def _note(self, kind: str, path: str, event: Any) -> None:
-        self._records.setdefault((kind, path), Record(event))
+        self._records[kind, path] = Record(event)
 
 
 # -- one function for each kind of event ----------------------------------------------------
@@ -232,6 +250,7 @@ def _run_resumed(run: RunMachine, event: RunResumed) -> None:
     run.epoch = event.epoch
     if run.phase == "pausing":
         run.phase = "running"
+        run.pause_reason = ""
         run.workflow.resumed(event.at)
 
 
@@ -244,6 +263,7 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
     run.calls.drop("", "stop")
     run.calls.restart_names()
     run._records.clear()
+    run.questions.clear()
     run._adopt_spec(event.spec, event.digest)
     same = [name for name, spec in event.spec.agents.items() if old_agents.get(name) == spec]
     run.phase = "running"
@@ -262,6 +282,7 @@ def _continue(run: RunMachine, event: ContinueRequested) -> None:
     if run.phase != "pausing":
         raise Refused(f"the run is {run.said}; only a paused one can go on")
     run.phase = "running"
+    run.pause_reason = ""
     run.workflow.resumed(event.at)
 
 
@@ -282,8 +303,10 @@ def _retry(run: RunMachine, event: RetryRequested) -> None:
         raise Refused(f"the run is {run.said}; a retry is for a failed step")
     if not event.path and run.phase != "ended":
         raise Refused("the run is under way; say which failed step to do again")
-    if event.path in run.calls.jobs:
-        raise Refused(f"{event.path!r} is still under way")
+    step = re.split("[/~]", event.path, maxsplit=1)[0]
+    for path, job in run.calls.jobs.items():
+        if job.dropped and (path == step or path.startswith((step + "/", step + "~"))):
+            raise Refused(f"{path!r} is still being stopped; try again when it has ended")
     run.workflow.retry(event.path, event.at)
     if run.phase == "ended":
         run.phase = "running"
@@ -299,6 +322,7 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
     if run.phase not in _OPEN:
         raise Refused(f"the run is {run.said}; nothing waits for an answer")
     run.workflow.answered(event)
+    run.questions.pop(event.path, None)
 
 
 def _call_started(run: RunMachine, event: CallStarted) -> None:
@@ -309,12 +333,8 @@ def _call_finished(run: RunMachine, event: CallFinished) -> None:
     run._ended(run.calls.finished(event), event.at)
 
 
-def _call_failed(run: RunMachine, event: CallFailed) -> None:
+def _call_failed(run: RunMachine, event: CallFailed | CallCancelled) -> None:
     run._ended(run.calls.failed(event), event.at)
-
-
-def _call_cancelled(run: RunMachine, event: CallCancelled) -> None:
-    run._ended(run.calls.cancelled(event), event.at)
 
 
 def _call_lost(run: RunMachine, event: CallLost) -> None:
@@ -323,6 +343,8 @@ def _call_lost(run: RunMachine, event: CallLost) -> None:
 
 def _noted(run: RunMachine, event: ApprovalAsked | InputAsked | StepSkipped | StepFailed) -> None:
     run._records.pop((type(event).__name__, event.path), None)
+    if isinstance(event, ApprovalAsked | InputAsked):
+        run.questions[event.path] = event
 
 
 def _time_passed(run: RunMachine, event: TimePassed) -> None:
@@ -353,7 +375,7 @@ _APPLY: Final[dict[type, Callable[[RunMachine, Any], None]]] = {
     CallStarted: _call_started,
     CallFinished: _call_finished,
     CallFailed: _call_failed,
-    CallCancelled: _call_cancelled,
+    CallCancelled: _call_failed,
     CallLost: _call_lost,
     ApprovalAsked: _noted,
     InputAsked: _noted,

@@ -57,6 +57,7 @@ class Asked(msgspec.Struct):
     Fields:
         digest: What exactly was shown; "" for an input.
         expires: When it counts as unanswered, or None if it has done so and the run was paused.
+            It may be put off, so whoever is woken for it has to look again.
     """
 
     digest: str
@@ -79,6 +80,7 @@ class Live(Generic[C]):
         previous: The last round's output of each unit that has had one.
         asked: The open question of each unit path.
         children: The nested workflow of each unit path.
+        watched: For each nested workflow under way, when it is to be woken.
     """
 
     __slots__ = (
@@ -90,6 +92,7 @@ class Live(Generic[C]):
         "results",
         "rounds",
         "undone",
+        "watched",
     )
 
     def __init__(self, items: list[Json] | None) -> None:
@@ -101,6 +104,7 @@ class Live(Generic[C]):
         self.previous: dict[int, Json] = {}
         self.asked: dict[str, Asked] = {}
         self.children: dict[str, C] = {}
+        self.watched: dict[str, int] = {}
 
     def result(self, item: int) -> Json:
         """Give a unit's result."""
@@ -116,6 +120,15 @@ class Live(Generic[C]):
         if self.items is None:
             return [ALONE] if self.undone else []
         return [i for i, result in enumerate(self.results) if result is UNDONE]
+
+    def round(self, item: int) -> int:
+        """Give a unit's present round."""
+        return self.rounds.get(item, 1)
+
+    def next_round(self, item: int, output: Json) -> None:
+        """Put a unit into its next round."""
+        self.previous[item] = output
+        self.rounds[item] = self.round(item) + 1
 
     @property
     def output(self) -> Json:
@@ -133,4 +146,5 @@ class Live(Generic[C]):
         other.previous = self.previous.copy()
         other.asked = {path: asked.fork() for path, asked in self.asked.items()}
         other.children = children
+        other.watched = self.watched.copy()
         return other

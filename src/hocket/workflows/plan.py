@@ -10,7 +10,7 @@ the path within a nested plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, Self
 
 import msgspec
@@ -20,9 +20,11 @@ from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.machine import End, Move, StepStatus, StepView, Workflow
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
-from hocket.workflows.live import ALONE, UNDONE, read_place
-from hocket.workflows.progress import FAILED, RUNNING, STATUS, SUCCEEDED, WAITING
+from hocket.workflows.inherit import inherit
+from hocket.workflows.live import ALONE, UNDONE
+from hocket.workflows.progress import FAILED, SKIPPED, STATUS
 from hocket.workflows.shape import Node, Shape
+from hocket.workflows.state import State
 from hocket.workflows.steps import Steps
 
 VERSION: Final = 1
@@ -45,9 +47,14 @@ class PlanMachine:
         given = {name: value.default for name, value in shape.spec.inputs.items()}
         self.shape = shape
         self.inputs: dict[str, Json] = {**given, **inputs}
-        self.facts = dict(facts)
         self.over = False
-        self._steps = Steps(shape, self.inputs, self.facts, self._nest)
+        known = dict(facts)
+
+        def nest(shape: Shape, inputs: Mapping[str, Json]) -> Workflow:
+            return PlanMachine(shape, inputs, known)
+
+        self._state = State(shape, self.inputs, known, nest)
+        self._steps = Steps(self._state)
 
     @property
     def moves(self) -> list[Move]:
@@ -60,20 +67,28 @@ class PlanMachine:
 
     def start(self, at: int) -> None:
         """Begin."""
-        self._steps.time_limit(at)
-        self._steps.progress.begin()
+        self._state.time_limit(at)
+        self._state.progress.begin()
         self._go(at)
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
         steps = self._steps
-        place, node = steps.find(path)
+        place, node = self._state.find(path)
         if place.rest:
-            steps.child(node, place).ended(place.rest, output, fault, at)
+            self._state.child(node, place).ended(place.rest, output, fault, at)
             steps.pull(node, _outer(path, place.rest), at)
         else:
             steps.unit_ended(node, place, output, fault, at)
         self._go(at)
+
+    def keep(self, path: str, output: Json) -> None:
+        """A job that was dropped has given an output all the same."""
+        place, node = self._state.find(path)
+        if not place.rest:
+            self._steps.keep(node, place, output)
+        elif self._state.present(node, place):
+            self._state.child(node, place).keep(place.rest, output)
 
     def answered(self, event: ApprovalGiven | InputGiven) -> None:
         """A person or an outside event has answered.
@@ -81,12 +96,16 @@ class PlanMachine:
         Raises:
             Refused: Nothing waits for that, or other bytes were shown.
         """
-        steps = self._steps
-        place, node = steps.find(event.path)
+        steps, state = self._steps, self._state
+        place, node = state.find(event.path)
         if place.rest:
-            child = steps.child(node, place)
+            child = state.child(node, place)
+            if self.over or not state.goes_on(node, place):
+                raise Refused(f"{event.path!r} waits for nothing any more")
             child.answered(msgspec.structs.replace(event, path=place.rest))
             steps.pull(node, _outer(event.path, place.rest), event.at)
+        elif self.over:
+            raise Refused(f"{event.path!r} waits for nothing any more")
         else:
             steps.answer(node, place, event)
         self._go(event.at)
@@ -99,75 +118,68 @@ class PlanMachine:
         Raises:
             Refused: The step has not failed.
         """
-        steps, progress = self._steps, self._steps.progress
+        state, progress = self._state, self._state.progress
+        again: list[int] = []
         if path:
-            place, node = steps.find(path)
+            place, node = state.find(path)
+            if place.rest and state.goes_on(node, place):
+                state.child(node, place).retry(place.rest, at)
+                self._steps.pull(node, _outer(path, place.rest), at)
+                self._go(at)
+                return
             if progress.status[node.index] != FAILED:
                 said = STATUS[progress.status[node.index]]
                 raise Refused(f"step {node.spec.name!r} is {said}; only a failed one is retried")
             again = [node.index]
-        else:
-            again = [i for i, status in enumerate(progress.status) if status == FAILED]
-        # What a stop or a time-out cut short goes on where it was.
-        cut = [i for i, status in enumerate(progress.status) if status in (RUNNING, WAITING)]
-        stopped = self.over
+        for index, status in enumerate(progress.status):
+            # What has stopped the plan would stop it again, so it is always done again.
+            if status == FAILED and (not path or (self.over and self.shape.nodes[index].stops)):
+                again.append(index)
+        cut_short = self.over or not path
         self.over = False
-        steps.fatal = ""
-        for index in again:
-            progress.reopen(index)
-        if stopped:
-            steps.time_limit(at)
-        if stopped or not path:
-            for index in cut:
-                self._revive(self.shape.nodes[index], at)
-        for index in again:
-            if progress.left[index] == 0 and index in steps.live:
-                progress.move(index, RUNNING)
-                self._revive(self.shape.nodes[index], at)
-        progress.ready.clear()
-        progress.begin()
+        self._steps.again(dict.fromkeys(again), cut_short, at)
         self._go(at)
 
     def wake(self, at: int) -> None:
         """The deadline has come."""
-        steps = self._steps
-        for kind, index, path in steps.deadlines.due(at, steps.holds):
-            if not steps.holds((kind, index, path)):
+        steps, state = self._steps, self._state
+        for kind, index, path in state.deadlines.due(at, state.holds):
+            if self.over or not state.holds((kind, index, path)):
                 continue
             if kind == "plan":
                 limit = format_duration(self.shape.spec.timeout)
-                steps.fatal = f"plan {self.shape.spec.name!r} took longer than its {limit}"
+                state.fatal = f"plan {self.shape.spec.name!r} took longer than its {limit}"
             elif kind == "within":
-                steps.out_of_patience[index] = True
-                steps.progress.ready.append(index)
+                state.progress.ready.append(index)
             elif kind == "answer":
                 steps.expire(self.shape.nodes[index], path, at)
             else:
-                node, place = self.shape.nodes[index], read_place(path)
-                assert place is not None
-                child = steps.child(node, place)
-                due = child.deadline()
+                live = state.live[index]
+                live.watched.pop(path)
+                due = live.children[path].deadline()
                 if due is not None and due <= at:
-                    child.wake(at)
-                steps.pull(node, path, at)
+                    live.children[path].wake(at)
+                steps.pull(self.shape.nodes[index], path, at)
             self._go(at)
 
     def resumed(self, at: int) -> None:
         """The run goes on after a pause: questions that had expired are asked anew."""
-        steps = self._steps
-        for index, live in steps.live.items():
+        state = self._state
+        for index, live in state.live.items():
+            if state.progress.done(index):
+                continue
             timeout = self.shape.nodes[index].spec.timeout
             for path, asked in live.asked.items():
                 if asked.expires is None:
                     asked.expires = at + timeout
-                    steps.deadlines.add(asked.expires, ("answer", index, path))
-            for path, child in live.children.items():
-                child.resumed(at)
-                steps.watch(index, path, child)
+                    state.remind(asked.expires, ("answer", index, path))
+            for path in list(live.watched):
+                live.children[path].resumed(at)
+                state.watch(index, path)
 
     def deadline(self) -> int | None:
         """Give when to `wake` it at the latest, if ever."""
-        return None if self.over else self._steps.deadlines.next(self._steps.holds)
+        return None if self.over else self._state.deadlines.next(self._state.holds)
 
     def request(self, path: str) -> Json:
         """Render what the agent gets for the job at `path`.
@@ -175,27 +187,28 @@ class PlanMachine:
         Raises:
             ExprError: A template asks for what is not there.
         """
-        steps = self._steps
-        place, node = steps.find(path)
+        state = self._state
+        place, node = state.find(path)
         if place.rest:
-            return steps.child(node, place).request(place.rest)
-        return node.input.render(steps.lookup(node, place.item, place.round))
+            return state.child(node, place).request(place.rest)
+        return node.input.render(state.lookup(node, place.item, place.round))
+
+    def jobs(self) -> list[str]:
+        """Give the paths of the jobs that it waits for."""
+        return list(self._state.jobs())
 
     def adopt(self, old: Workflow, agents: frozenset[str], at: int) -> None:
         """Begin with what `old` has finished, where definition and inputs are equal."""
-        kept: dict[int, Json] = {}
         if isinstance(old, PlanMachine) and self.inputs == old.inputs:
-            for node in self._in_order():
-                self._keep(node, old._steps, agents, kept)
-        self._steps.progress.adopt(kept)
+            inherit(self._state, old._state, agents)
         self.start(at)
 
     def view(self) -> list[StepView]:
         """Give every step's state, nested ones after theirs."""
         views: list[StepView] = []
         for node in self.shape.nodes:
-            views.append(_view(node, self._steps))
-            live = self._steps.live.get(node.index)
+            views.append(_view(node, self._state))
+            live = self._state.live.get(node.index)
             for path, child in live.children.items() if live is not None else ():
                 views.extend(
                     msgspec.structs.replace(view, path=f"{path}/{view.path}")
@@ -205,17 +218,7 @@ class PlanMachine:
 
     def counts(self) -> dict[StepStatus, int]:
         """Count the steps by their state, nested ones within theirs."""
-        return dict(zip(STATUS, self._steps.progress.counts, strict=True))
-
-    def shown(self, path: str) -> str | None:
-        """Give the digest of what is shown for approval at a path, or None if nothing is."""
-        steps = self._steps
-        place, node = steps.find(path)
-        if place.rest:
-            return steps.child(node, place).shown(place.rest)
-        live = steps.live.get(node.index)
-        asked = live.asked.get(path) if live is not None else None
-        return asked.digest if asked is not None and asked.digest else None
+        return dict(zip(STATUS, self._state.progress.counts, strict=True))
 
     def result(self, path: str) -> Json:
         """Give a step's output; None if it has none yet.
@@ -223,14 +226,16 @@ class PlanMachine:
         Raises:
             Refused: There is no such step.
         """
-        steps = self._steps
-        place, node = steps.find(path)
-        live = steps.live.get(node.index)
+        state = self._state
+        place, node = state.find(path)
+        live = state.live.get(node.index)
         if place.rest:
-            return steps.child(node, place).result(place.rest)
+            return state.child(node, place).result(place.rest)
         if place.item == ALONE:
-            return steps.progress.value(node.index)
-        results = live.results if live is not None else steps.progress.value(node.index) or []
+            return state.progress.value(node.index)
+        if node.each is None:
+            raise Refused(f"step {node.spec.name!r} has no items")
+        results = live.results if live is not None else state.progress.value(node.index) or []
         value = results[place.item] if place.item < len(results) else None
         return None if value is UNDONE else value
 
@@ -238,7 +243,8 @@ class PlanMachine:
         """Copy it, sharing what is finished."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._steps = self._steps.fork(other._nest)
+        other._steps = self._steps.fork()
+        other._state = other._steps.state
         return other
 
     def check(self) -> None:
@@ -247,107 +253,52 @@ class PlanMachine:
         Raises:
             EngineBug: One does not hold.
         """
-        steps = self._steps
-        broken = steps.progress.broken()
-        for index, live in steps.live.items():
-            undone = sum(result is UNDONE for result in live.results)
-            if undone != live.undone:
-                broken.append("undone counts the units that are not done")
-            status = steps.progress.status[index]
-            if status in (RUNNING, WAITING) and not undone:
-                broken.append("a running step has something to do")
-            if (status == WAITING) != bool(live.asked) and status in (RUNNING, WAITING):
-                broken.append("a waiting step has a question")
-            for child in live.children.values():
-                child.check()
-        if any(steps.progress.done(index) for index in steps.late):
-            broken.append("late steps are open")
-        if not self.over and not steps.progress.open:
-            broken.append("a plan with nothing open is over")
+        broken = self._state.broken(self.over)
         if broken:
             raise EngineBug(f"plan {self.shape.spec.name!r}: " + "; ".join(broken))
 
     # -- within -----------------------------------------------------------------------------
 
-    def _nest(self, shape: Shape, inputs: Mapping[str, Json]) -> Workflow:
-        return PlanMachine(shape, inputs, self.facts)
-
     def _go(self, at: int) -> None:
         """Begin what can begin; end if nothing is left, or if nothing may go on."""
-        steps = self._steps
+        steps, state = self._steps, self._state
         if self.over:
             return
         steps.go(at)
-        if steps.fatal:
+        if state.fatal:
             self.over = True
-            steps.moves.append(End("failed", steps.fatal))
-        elif not steps.progress.open:
+            steps.moves.append(End("failed", state.fatal))
+        elif not state.progress.open:
             self.over = True
-            steps.moves.append(self._end())
-
-    def _end(self) -> End:
-        steps, shape = self._steps, self.shape
-        if shape.output is None and len(shape.sinks) > MAX_DEFAULT_OUTPUT:
-            return End("succeeded")
-        if shape.output is None:
-            values = {shape.nodes[i].spec.name: steps.progress.value(i) for i in shape.sinks}
-            only = next(iter(values.values())) if len(values) == 1 else values
-            return End("succeeded", output=only)
-        try:
-            return End("succeeded", output=shape.output.render(steps.lookup(None, ALONE, 1)))
-        except ExprError as error:
-            return End("failed", f"the plan's output cannot be made: {error}")
-
-    def _revive(self, node: Node, at: int) -> None:
-        """Go on with a step that was cut short: begin again what is not done."""
-        live = self._steps.live.get(node.index)
-        if live is not None:
-            self._steps.restart(node, live, at)
-        else:
-            self._steps.again(node)
-
-    def _in_order(self) -> Iterator[Node]:
-        """Give the nodes so that each comes behind those that it depends on."""
-        nodes = self.shape.nodes
-        left = [len(node.needs) + len(node.wants) for node in nodes]
-        ready = [node for node in nodes if not left[node.index]]
-        for node in ready:
-            yield node
-            for index in (*node.dependents, *node.wanters):
-                left[index] -= 1
-                if not left[index]:
-                    ready.append(nodes[index])
-
-    def _keep(self, node: Node, old: Steps, agents: frozenset[str], kept: dict[int, Json]) -> None:
-        was = old.shape.index.get(node.spec.name)
-        if was is None or not all(i in kept for i in (*node.needs, *node.wants)):
-            return
-        if old.shape.nodes[was].spec != node.spec or not _agents_of(node) <= agents:
-            return
-        if old.progress.status[was] == SUCCEEDED:
-            kept[node.index] = old.progress.outputs[was]
-        elif was in old.live and node.child is None:
-            self._steps.carried[node.spec.name] = old.live[was]
+            steps.moves.append(_end(state))
 
 
 def _outer(path: str, rest: str) -> str:
     return path[: -len(rest) - 1]
 
 
-def _agents_of(node: Node) -> frozenset[str]:
-    if node.child is not None:
-        return frozenset[str]().union(*(_agents_of(inner) for inner in node.child.nodes))
-    return frozenset(node.job.agents) if node.job is not None else frozenset()
+def _end(state: State) -> End:
+    """Say how a plan ends that has nothing left to do."""
+    shape = state.shape
+    if shape.output is None and len(shape.sinks) > MAX_DEFAULT_OUTPUT:
+        return End("succeeded")
+    if shape.output is None:
+        values = {shape.nodes[i].spec.name: state.progress.value(i) for i in shape.sinks}
+        only = next(iter(values.values())) if len(values) == 1 else values
+        return End("succeeded", output=only)
+    try:
+        return End("succeeded", output=shape.output.render(state.lookup(None, ALONE, 1)))
+    except ExprError as error:
+        return End("failed", f"the plan's output cannot be made: {error}")
 
 
-def _view(node: Node, steps: Steps) -> StepView:
-    index, progress = node.index, steps.progress
-    live, detail, done, total = steps.live.get(index), "", 0, None
+def _view(node: Node, state: State) -> StepView:
+    index, progress = node.index, state.progress
+    live, detail, done, total = state.live.get(index), "", 0, None
     if index in progress.faults:
         detail = progress.faults[index].message
-    elif index in progress.skipped_by:
-        cause = steps.shape.nodes[progress.skipped_by[index]].spec.name
-        detail = f"for the sake of {cause}"
+    elif progress.status[index] == SKIPPED:
+        detail = state.skip_reason(index)
     elif live is not None and live.asked:
         detail = "waits for " + ", ".join(live.asked)
     if node.each is not None:

@@ -7,6 +7,7 @@ Everything here is iterative: a chain of 100,000 steps must not need a deep stac
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
 from hocket.core.errors import Fault
@@ -42,6 +43,8 @@ class Progress:
         """How many steps are in each state."""
         self.left = [len(node.needs) for node in shape.nodes]
         """For each pending step, how many needs are open."""
+        self.wants = {n.index: (len(n.wants), 0) for n in shape.nodes if n.wants}
+        """For each step that wants others: how many of those are open, and how many succeeded."""
         self.outputs: ForkMap[int, Json] = ForkMap()
         self.faults: dict[int, Fault] = {}
         self.skipped_by: dict[int, int] = {}
@@ -102,28 +105,26 @@ class Progress:
 
     def patient(self, node: Node) -> bool:
         """Tell whether a step's wants are still worth waiting for, its own time limit aside."""
-        done = sum(self.done(i) for i in node.wants)
-        if done == len(node.wants):
-            return False
+        left, met = self.wants[node.index]
         quorum = node.spec.quorum
-        return quorum is None or sum(self.status[i] == SUCCEEDED for i in node.wants) < quorum
+        return left > 0 and (quorum is None or met < quorum)
 
-    def reopen(self, index: int) -> None:
-        """Undo a failed step's end, and that of the steps that were skipped for its sake alone."""
-        self.faults.pop(index, None)
-        self.move(index, PENDING)
-        below = [i for i, cause in self.skipped_by.items() if cause == index]
+    def reopen(self, indexes: Sequence[int]) -> None:
+        """Undo failed steps' ends, and that of the steps that were skipped for their sake alone."""
+        causes = dict.fromkeys(indexes)
+        below = [i for i, cause in self.skipped_by.items() if cause in causes]
+        for i in causes:
+            self.faults.pop(i, None)
         for i in below:
             del self.skipped_by[i]
+        for i in (*causes, *below):
             self.move(i, PENDING)
-        for i in [index, *below]:
-            needs = self.shape.nodes[i].needs
-            self.left[i] = sum(not self.good(need) for need in needs)
+        self._recount((*causes, *below))
         for i in below:
             needs = self.shape.nodes[i].needs
-            lost = [need for need in needs if self.done(need) and not self.good(need)]
-            if lost and self.status[i] == PENDING:
-                cause = self.skipped_by.get(lost[0], lost[0])
+            lost = next((n for n in needs if self.done(n) and not self.good(n)), None)
+            if lost is not None and self.status[i] == PENDING:
+                cause = self.skipped_by.get(lost, lost)
                 self.move(i, SKIPPED)
                 self.skipped_by[i] = cause
                 self._skip_below(i, cause)
@@ -133,9 +134,7 @@ class Progress:
         for index, output in kept.items():
             self.outputs[index] = output
             self.move(index, SUCCEEDED)
-        for node in self.shape.nodes:
-            if node.needs:
-                self.left[node.index] = sum(not self.good(need) for need in node.needs)
+        self._recount(range(len(self.shape.nodes)))
 
     def fork(self) -> Self:
         """Copy it; outputs are shared."""
@@ -144,6 +143,7 @@ class Progress:
         other.status = self.status.copy()
         other.counts = self.counts.copy()
         other.left = self.left.copy()
+        other.wants = self.wants.copy()
         other.outputs = self.outputs.fork()
         other.faults = self.faults.copy()
         other.skipped_by = self.skipped_by.copy()
@@ -157,6 +157,11 @@ class Progress:
         for value in status:
             counts[value] += 1
         begun = (RUNNING, WAITING, SUCCEEDED)
+
+        def settled(need: int) -> bool:
+            # A failure that was put up with may be tried again when others have gone on without.
+            return self.good(need) or nodes[need].spec.on_failure == "continue"
+
         rules = {
             "counts count the steps": counts == self.counts,
             "left counts the open needs": all(
@@ -164,8 +169,11 @@ class Progress:
                 for n in nodes
                 if status[n.index] == PENDING
             ),
+            "wants are counted": all(
+                self.wants[i] == self._count_wants(nodes[i]) for i in self.wants
+            ),
             "nothing begins before its needs": all(
-                all(map(self.good, n.needs)) for n in nodes if status[n.index] in begun
+                all(map(settled, n.needs)) for n in nodes if status[n.index] in begun
             ),
             "what succeeded has an output": all(
                 n.index in self.outputs for n in nodes if status[n.index] == SUCCEEDED
@@ -191,9 +199,28 @@ class Progress:
             self._tell_wanters(node)
 
     def _tell_wanters(self, node: Node) -> None:
+        succeeded = self.status[node.index] == SUCCEEDED
         for i in node.wanters:
+            left, met = self.wants[i]
+            self.wants[i] = (left - 1, met + succeeded)
             if self.status[i] == PENDING and not self.left[i]:
                 self.ready.append(i)
+
+    def _recount(self, indexes: Iterable[int]) -> None:
+        """Count again what steps wait for, once these and what they depend on have moved."""
+        nodes, moved = self.shape.nodes, dict[int, None]()
+        for i in indexes:
+            moved[i] = None
+            moved.update(dict.fromkeys(nodes[i].dependents))
+            moved.update(dict.fromkeys(nodes[i].wanters))
+        for i in moved:
+            self.left[i] = sum(not self.good(need) for need in nodes[i].needs)
+            if i in self.wants:
+                self.wants[i] = self._count_wants(nodes[i])
+
+    def _count_wants(self, node: Node) -> tuple[int, int]:
+        left = sum(not self.done(want) for want in node.wants)
+        return left, sum(self.status[want] == SUCCEEDED for want in node.wants)
 
     def _skip_below(self, index: int, cause: int) -> list[int]:
         nodes, skipped, stack = self.shape.nodes, list[int](), [index]
@@ -205,5 +232,6 @@ class Progress:
                     self.skipped_by[i] = cause
                     skipped.append(i)
                     stack.append(i)
-            self._tell_wanters(node)
+            if node.wanters:
+                self._tell_wanters(node)
         return skipped

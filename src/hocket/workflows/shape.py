@@ -57,6 +57,23 @@ class Node:
         """Whether the step is one job and nothing else."""
         return self.job is not None and self.each is None and self.until is None
 
+    @property
+    def soft(self) -> bool:
+        """Whether the step is waited for by others, but needed by none."""
+        return bool(self.wanters) and not self.dependents
+
+    @property
+    def stops(self) -> bool:
+        """Whether the plan cannot go on once the step has failed."""
+        return self.spec.on_failure == "stop" and not self.soft
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the step may be left undone when nobody waits for it any more."""
+        if self.job is not None:
+            return not any(self.job.effects)
+        return self.child is None
+
     def references(self) -> Iterator[Reference]:
         """Give every name that the step's texts read, but what ``until`` says of the step."""
         for _, reference in self.input.references:
@@ -88,6 +105,17 @@ class Shape:
         self.uses: tuple[int, ...] = tuple(_output_uses(self))
         """The steps that the plan's output reads."""
         self.sinks = [n.index for n in self.nodes if not n.dependents and not n.wanters]
+
+    def in_order(self) -> Iterator[Node]:
+        """Give the nodes so that each comes behind those that it depends on."""
+        left = [len(node.needs) + len(node.wants) for node in self.nodes]
+        ready = [node for node in self.nodes if not left[node.index]]
+        for node in ready:
+            yield node
+            for index in (*node.dependents, *node.wanters):
+                left[index] -= 1
+                if not left[index]:
+                    ready.append(self.nodes[index])
 
     def _connect(self, node: Node) -> None:
         needs, wants = dependencies(node, self.index)

@@ -1,0 +1,5 @@
+"""``python -m hocket`` is the same as ``hocket``."""
+
+from hocket.cli.main import entry
+
+entry()

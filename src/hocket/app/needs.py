@@ -1,0 +1,63 @@
+"""What a plan's agents need of the machine, and what of it is not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+from hocket.core.specs import AgentSpec, RunSpec
+
+KEYS = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GOOGLE_API_KEY",
+    "google-gla": "GOOGLE_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "deepseek": "DEEPSEEK_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+}
+"""The environment variable of each provider's key, as pydantic-ai reads it."""
+
+
+def missing(spec: RunSpec) -> list[str]:
+    """Say in a line each what is missing: programs, extras, keys; keys are only named."""
+    lines: dict[str, None] = {}
+    for name, agent in spec.agents.items():
+        lack = _lack(agent)
+        if lack:
+            lines[f"agent {name}: {lack}"] = None
+    return list(lines)
+
+
+def _lack(agent: AgentSpec) -> str:
+    options = agent.options
+    if agent.kind == "command" and not options.get("shell"):
+        program = str((options.get("command") or [""])[0])
+        if "{" not in program and "/" not in program and shutil.which(program) is None:
+            return f"there is no program {program!r} on the PATH"
+    if agent.kind == "local" and not has_extra("xllamacpp"):
+        return "needs the extra: pip install 'hocket[local]'"
+    if agent.kind == "model":
+        if not has_extra("pydantic_ai"):
+            return "needs the extra: pip install 'hocket[models]'"
+        key = key_name(agent)
+        if key and key not in os.environ:
+            return f"the variable {key} is not set"
+    return ""
+
+
+def key_name(agent: AgentSpec) -> str:
+    """Name the environment variable that a model's key is read from, or ""."""
+    named = agent.options.get("key_env")
+    if named:
+        return str(named)
+    if agent.options.get("base_url"):
+        return ""
+    return KEYS.get(str(agent.options.get("model", "")).partition(":")[0], "")
+
+
+def has_extra(module: str) -> bool:
+    """Tell whether an extra's module is installed, without importing it."""
+    return importlib.util.find_spec(module) is not None

@@ -1,0 +1,190 @@
+"""Commands that ask something of a run's owner: ``pause``, ``cancel``, ``approve``, ``send``."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import sys
+import time
+from contextlib import closing
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from hocket.app.engine import Engine
+from hocket.app.state import find_run
+from hocket.cli.closing import closing_lines
+from hocket.core.errors import Refused
+from hocket.core.events import ApprovalAsked
+from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
+from hocket.core.values import Json
+from hocket.journal.base import RunRow
+from hocket.report.text import clean
+
+_PATIENCE: Final = 5.0
+_LOOK: Final = 0.02
+
+
+def user() -> str:
+    """Say who is asking, for the journal."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
+
+
+def pause(run: str, /) -> int:
+    """Let calls in flight finish, start nothing new, then stop; ``hocket resume`` goes on.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+    """
+    if not owner_alive(run):
+        raise Refused("no process is running that run; there is nothing to pause")
+    return post(run, Pause(by=user()))
+
+
+def cancel(
+    run: str,
+    /,
+    *,
+    now: Annotated[bool, Parameter(help="Kill calls in flight at once.", negative=())] = False,
+) -> int:
+    """End a run; calls in flight are asked to end, and killed if they don't.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+    """
+    request = Cancel(by=user(), hard=now)
+    if owner_alive(run):
+        return post(run, request)
+
+    async def whole() -> int:
+        async with Engine() as engine:
+            run_id = find_run(engine.journal.runs(), run)
+            async with await engine.resume(run_id, requests=[request], stay=False) as driven:
+                await driven.result()
+                for line in closing_lines(driven.machine, driven.tally):
+                    print(line, file=sys.stderr)
+        return 0
+
+    return asyncio.run(whole())
+
+
+def approve(
+    run: str,
+    step: str | None = None,
+    /,
+    *,
+    reject: Annotated[bool, Parameter(help="Say no.", negative=())] = False,
+    note: Annotated[str, Parameter(help="A word to whoever comes after.")] = "",
+    yes: Annotated[
+        bool, Parameter(name=["--yes", "-y"], help="Don't ask again.", negative=())
+    ] = False,
+) -> int:
+    """Show what a step wants approved, and approve or reject exactly that.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+        step: The step; without it the only one that waits.
+    """
+    asked = _asked(run, step)
+    print(clean(asked.shown), file=sys.stderr)
+    if not (yes or reject):
+        if not sys.stdin.isatty():
+            raise Refused("nobody can be asked here; add --yes or --reject")
+        print(f"approve {asked.path}? [y/N] ", end="", file=sys.stderr, flush=True)
+        reject = sys.stdin.readline().strip().lower() not in {"y", "yes"}
+    request = Approve(
+        by=user(), path=asked.path, approved=not reject, digest=asked.digest, note=note
+    )
+    return post(run, request)
+
+
+def send(
+    run: str,
+    step: str,
+    value: str = "-",
+    /,
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="The value is JSON, not text.", negative=())
+    ] = False,
+) -> int:
+    """Give a waiting step its input, or a held call the output that it is known to have had.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+        step: The step.
+        value: The text; "-" reads it from standard input.
+    """
+    text = sys.stdin.read() if value == "-" else value
+    given: Json = text
+    if json_:
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"that is not JSON: {error}") from error
+    return post(run, Send(by=user(), path=step, value=given))
+
+
+def post(run: str, request: AnyRequest) -> int:
+    """Leave a request for a run's owner, and wait a little for the answer.
+
+    Raises:
+        NotFound: No such run.
+        Refused: The owner has refused it, or the run has ended.
+    """
+    with closing(Engine()) as engine:
+        journal = engine.journal
+        row = _row(journal.runs(), run)
+        if row.status in {"succeeded", "failed", "cancelled"}:
+            raise Refused(f"run {row.id} has ended: {row.status}")
+        number = journal.post(row.id, request)
+        if not row.alive:
+            print(
+                f"noted; no process is running {row.id}, so it counts at: hocket resume {row.id}",
+                file=sys.stderr,
+            )
+            return 0
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            answer = journal.answer(number)
+            if answer is not None and answer.refusal:
+                raise Refused(answer.refusal)
+            if answer is not None:
+                print("done", file=sys.stderr)
+                return 0
+            time.sleep(_LOOK)
+    print(f"noted; the owner {row.owner} has not answered yet", file=sys.stderr)
+    return 0
+
+
+def owner_alive(run: str) -> bool:
+    """Tell whether a process is running that run.
+
+    Raises:
+        NotFound: No such run.
+    """
+    with closing(Engine()) as engine:
+        return _row(engine.journal.runs(), run).alive
+
+
+def _row(rows: list[RunRow], given: str) -> RunRow:
+    run = find_run(rows, given)
+    return next(row for row in rows if row.id == run)
+
+
+def _asked(run: str, step: str | None) -> ApprovalAsked:
+    """Find the approval that a run waits for."""
+    with closing(Engine()) as engine:
+        run_id = find_run(engine.journal.runs(), run)
+        questions = engine.fold(run_id).questions
+    open_ = {path: asked for path, asked in questions.items() if isinstance(asked, ApprovalAsked)}
+    if step is None and len(open_) == 1:
+        return next(iter(open_.values()))
+    if step is not None and step in open_:
+        return open_[step]
+    waiting = ", ".join(open_) or "nothing"
+    raise Refused(f"{step or 'which step?'}: run {run_id} waits for approval of {waiting}")

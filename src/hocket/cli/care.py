@@ -1,0 +1,198 @@
+"""Commands that take care of a state folder: ``prune``, ``doctor``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from hocket.agents.weights import present
+from hocket.app.engine import Engine
+from hocket.app.livelog import log_folder
+from hocket.app.needs import KEYS, has_extra
+from hocket.app.state import find_run, state_folder
+from hocket.core.errors import HocketError, Refused
+from hocket.core.values import parse_duration
+from hocket.journal.base import RunRow
+
+_ENDED = {"succeeded", "failed", "cancelled"}
+
+
+def prune(
+    *runs: str,
+    older_than: Annotated[str | None, Parameter(help="Like 30d or 12h.")] = None,
+    everything: Annotated[
+        bool, Parameter(name="--all", help="Also runs that have not ended.", negative=())
+    ] = False,
+    dry_run: Annotated[
+        bool, Parameter(name=["--dry-run", "-n"], help="Only say what would go.", negative=())
+    ] = False,
+) -> int:
+    """Delete runs, their logs, and the files that only they have.
+
+    Without names, all that have ended and are older than --older-than.
+
+    Args:
+        runs: Which ones.
+    """
+    if not runs and older_than is None:
+        raise Refused("say which runs, or how old: hocket prune --older-than 30d")
+    with closing(Engine()) as engine:
+        rows = engine.journal.runs()
+        chosen = _chosen(rows, runs, older_than, everything=everything)
+        for row in chosen:
+            print(f"{'would delete' if dry_run else 'deleting'} {row.id} ({row.status})")
+        if dry_run or not chosen:
+            print(f"{len(chosen)} runs", file=sys.stderr)
+            return 0
+        freed = engine.journal.remove([row.id for row in chosen])
+        for row in chosen:
+            shutil.rmtree(log_folder(engine.state, row.id), ignore_errors=True)
+        # Copies of stored files are made again when they are needed.
+        shutil.rmtree(engine.state / "files", ignore_errors=True)
+    print(f"{len(chosen)} runs deleted, {freed / 1e6:.1f} MB freed", file=sys.stderr)
+    return 0
+
+
+def _chosen(
+    rows: list[RunRow], named: tuple[str, ...], older_than: str | None, *, everything: bool
+) -> list[RunRow]:
+    ids = [find_run(rows, name) for name in named]
+    meant = [row for row in rows if row.id in ids] if named else rows
+    if older_than is not None:
+        try:
+            before = time.time_ns() - parse_duration(older_than)
+        except ValueError as error:
+            raise Refused(f"--older-than: {error}") from error
+        meant = [row for row in meant if row.updated < before]
+    open_ = [row for row in meant if row.status not in _ENDED]
+    if named and open_ and not everything:
+        raise Refused(f"run {open_[0].id} has not ended; --all deletes it all the same")
+    return [row for row in meant if everything or row.status in _ENDED]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What the doctor found.
+
+    Fields:
+        about: What was looked at.
+        state: ``ok``, ``note`` for what is only worth knowing, or ``bad``.
+        told: In words.
+    """
+
+    about: str
+    state: str
+    told: str
+
+
+def doctor(
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
+    ] = False,
+) -> int:
+    """Say whether all that runs need is here: folder, disk, journal, extras, keys."""
+    looks: list[Callable[[], Finding]] = [
+        _program,
+        _folder,
+        _disk,
+        _sync,
+        _journal,
+        lambda: _extra("models", "pydantic_ai", "model agents"),
+        lambda: _extra("local", "xllamacpp", "the demo model"),
+        _weights,
+        _keys,
+    ]
+    found = [look() for look in looks]
+    if json_:
+        print(json.dumps([msgspec.to_builtins(finding) for finding in found], indent=2))
+    else:
+        marks = {"ok": "✓", "note": "·", "bad": "✗"}
+        for finding in found:
+            print(f"{marks[finding.state]} {finding.about:10} {finding.told}")
+    return 1 if any(finding.state == "bad" for finding in found) else 0
+
+
+def _program() -> Finding:
+    cores = os.cpu_count() or 1
+    told = f"Python {platform.python_version()} on {platform.system()}, {cores} cores"
+    return Finding("program", "ok", told)
+
+
+def _folder() -> Finding:
+    folder = state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        told = f"{folder} cannot be written: {error.strerror}; set HOCKET_HOME to another folder"
+        return Finding("state", "bad", told)
+    return Finding("state", "ok", f"{folder} is writable")
+
+
+def _disk() -> Finding:
+    folder = state_folder()
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    state = "ok" if free > 1 << 30 else "note" if free > 100 << 20 else "bad"
+    return Finding("disk", state, f"{free / 1e9:.1f} GB free")
+
+
+def _sync() -> Finding:
+    """Time what each durable step costs at least."""
+    folder = state_folder()
+    times = []
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            for _ in range(20):
+                begun = time.perf_counter_ns()
+                file.write(b"x" * 512)
+                os.fsync(file.fileno())
+                times.append(time.perf_counter_ns() - begun)
+    except OSError as error:
+        return Finding("sync", "bad", f"cannot sync in {folder}: {error.strerror}")
+    median = sorted(times)[len(times) // 2]
+    state = "ok" if median < 20_000_000 else "note"
+    return Finding("sync", state, f"write and sync takes {median / 1e6:.2f} ms (median of 20)")
+
+
+def _journal() -> Finding:
+    try:
+        with closing(Engine()) as engine:
+            rows = engine.journal.runs()
+    except HocketError as error:
+        return Finding("journal", "bad", str(error))
+    stale = [row.id for row in rows if row.status == "running" and not row.alive]
+    told = f"{len(rows)} runs"
+    if stale:
+        return Finding("journal", "note", f"{told}; to be resumed: {', '.join(stale[:5])}")
+    return Finding("journal", "ok", told)
+
+
+def _extra(extra: str, module: str, what: str) -> Finding:
+    if has_extra(module):
+        return Finding(extra, "ok", f"{what} can be used")
+    return Finding(extra, "note", f"for {what}: pip install 'hocket[{extra}]'")
+
+
+def _weights() -> Finding:
+    if present():
+        return Finding("weights", "ok", "the demo model's weights are here")
+    return Finding("weights", "note", "the demo model's weights come with its first use (93 MB)")
+
+
+def _keys() -> Finding:
+    there = sorted({name for name in KEYS.values() if os.environ.get(name)})
+    told = f"set: {', '.join(there)}" if there else "no provider's key is set"
+    return Finding("keys", "ok" if there else "note", told)

@@ -1,0 +1,56 @@
+"""The lines that close a run on the command line: how it stands, and what to type next."""
+
+from __future__ import annotations
+
+from hocket.core.run import RunMachine
+from hocket.core.values import format_duration
+from hocket.insight.tally import Tally
+from hocket.report.text import clean, counts_words, spent_words, step_rows, table
+
+_MOST = 20
+
+
+def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
+    """Give the lines that say how a run stands."""
+    run, end = machine.run, machine.end
+    took = format_duration(machine.at - machine.started_at)
+    lines = [
+        f"run {run} {machine.said}: {counts_words(machine.workflow.counts())} · "
+        f"{spent_words(tally)} · {took}"
+    ]
+    if end is not None and end.reason:
+        lines.append(f"  {clean(end.reason)}")
+    lines += [f"  {line}" for line in _noteworthy(machine)]
+    lines += next_lines(machine)
+    return lines
+
+
+def _noteworthy(machine: RunMachine) -> list[str]:
+    views = [v for v in machine.workflow.view() if v.status in {"failed", "waiting", "running"}]
+    rows = table(["", "", "", ""], step_rows(views[:_MOST]))[1:]
+    if len(views) > _MOST:
+        rows.append(f"… and {len(views) - _MOST} more: hocket show {machine.run}")
+    return rows
+
+
+def next_lines(machine: RunMachine) -> list[str]:
+    """Give the commands that make sense now."""
+    run, lines = machine.run, []
+    for view in machine.workflow.view():
+        if view.status == "waiting" and view.kind == "approve":
+            lines.append(f"  to decide: hocket approve {run} {view.path}")
+        elif view.status == "waiting":
+            lines.append(f"  to answer: hocket send {run} {view.path} TEXT")
+    for job in machine.calls.held():
+        lines += [
+            f"  {job.call} has effects and was in flight when the run's process died:",
+            f"    to do it again: hocket retry {run} {job.path}",
+            f"    if it was done: hocket send {run} {job.path} OUTPUT",
+        ]
+    if machine.phase == "ended":
+        if machine.said == "failed":
+            lines.append(f"  to do what failed again: hocket retry {run}")
+        lines.append(f"  to look at it: hocket show {run}")
+    elif machine.phase in {"running", "pausing"}:
+        lines.append(f"  to go on: hocket resume {run}")
+    return lines

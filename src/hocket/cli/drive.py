@@ -1,0 +1,149 @@
+"""Drives a run from the command line: signals, display, result, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, Protocol, TypeAlias
+
+from hocket.app.result import Result
+from hocket.app.run import Run
+from hocket.cli.closing import closing_lines
+from hocket.cli.live import LiveDisplay
+from hocket.cli.main import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_TIMEOUT,
+    EXIT_WAITS,
+)
+from hocket.cli.plain import EventLines, PlainDisplay
+from hocket.core.errors import Refused
+from hocket.engine.runner import Observer
+from hocket.report.data import run_document
+
+Show: TypeAlias = Literal["live", "plain", "jsonl", "quiet"]
+CTRL_C: Final = "ctrl-c"
+
+
+class Display(Observer, Protocol):
+    """Shows a run while it goes."""
+
+    def begin(self, run: Run) -> None:
+        """The run is under way."""
+
+    def say(self, text: str) -> None:
+        """Show a line of our own."""
+
+    def end(self) -> None:
+        """The run has settled."""
+
+
+def choose(*, plain: bool, quiet: bool, json_: bool, jsonl: bool) -> Show:
+    """Choose how to show a run: live only where there is a terminal to show it on."""
+    if jsonl:
+        return "jsonl"
+    if quiet or json_:
+        return "quiet"
+    return "plain" if plain or not sys.stderr.isatty() else "live"
+
+
+def make_display(show: Show) -> Display:
+    """Make a display; progress goes to stderr, data to stdout."""
+    if show == "live":
+        return LiveDisplay()
+    if show == "jsonl":
+        return EventLines()
+    return PlainDisplay(quiet=show == "quiet")
+
+
+async def drive(
+    begin: Callable[[Sequence[Observer]], Awaitable[Run]],
+    show: Show,
+    *,
+    json_: bool = False,
+) -> int:
+    """Drive a run until it settles, show it, and give the exit status.
+
+    Raises:
+        HocketError: It could not be started, or its journal failed.
+    """
+    display = make_display(show)
+    run = await begin([display])
+    interrupts = _Interrupts(run, display)
+    interrupts.listen()
+    display.begin(run)
+    try:
+        async with run:
+            result = await run.result()
+    finally:
+        display.end()
+        interrupts.forget()
+    if show == "jsonl":
+        pass
+    elif json_:
+        print(json.dumps(run_document(run.machine, run.tally), ensure_ascii=False, indent=2))
+    else:
+        _report(run, result, quiet=show == "quiet")
+    return exit_status(result, interrupted=interrupts.count > 0)
+
+
+def _report(run: Run, result: Result, *, quiet: bool) -> None:
+    for line in [] if quiet else closing_lines(run.machine, run.tally):
+        print(line, file=sys.stderr)
+    if result.status == "succeeded" and result.output is not None:
+        output = result.output
+        told = (
+            output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, indent=2)
+        )
+        print(told)
+
+
+def exit_status(result: Result, *, interrupted: bool) -> int:
+    """Give the exit status of a settled run."""
+    if result.status == "succeeded":
+        return 0
+    if interrupted:
+        return EXIT_INTERRUPTED
+    if result.status in {"paused", "pausing"}:
+        return EXIT_WAITS
+    if result.status == "failed" and "took longer than" in result.reason:
+        return EXIT_TIMEOUT
+    return EXIT_FAILED
+
+
+class _Interrupts:
+    """Ctrl-C once pauses, twice cancels, three times kills what is in flight."""
+
+    def __init__(self, run: Run, display: Display) -> None:
+        self.count = 0
+        self._run = run
+        self._display = display
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._heard)
+
+    def forget(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+    def _heard(self) -> None:
+        self.count += 1
+        try:
+            if self.count == 1:
+                self._display.say(
+                    "pausing: calls in flight may finish; Ctrl-C again cancels the run"
+                )
+                self._run.pause(CTRL_C)
+            elif self.count == 2:
+                self._display.say("cancelling; Ctrl-C again kills what is in flight")
+                self._run.cancel(CTRL_C)
+            else:
+                self._run.cancel(CTRL_C, hard=True)
+        except Refused as error:
+            self._display.say(str(error))

@@ -1,0 +1,116 @@
+"""Commands about files: ``init``, ``check``, ``schema``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from hocket.app.needs import missing
+from hocket.cli.start import FILE
+from hocket.cli.templates import TEMPLATES
+from hocket.config.file import read
+from hocket.config.schema import file_schema
+from hocket.core.errors import Refused, suggest
+from hocket.core.specs import RunSpec
+from hocket.workflows.shape import Shape
+
+SCHEMA_FILE = "hocket.schema.json"
+
+
+def init(
+    folder: Path = Path(),
+    /,
+    *,
+    template: Annotated[str, Parameter(help="local, commands, model or functions.")] = "commands",
+    force: Annotated[bool, Parameter(help="Write over what is there.", negative=())] = False,
+) -> int:
+    """Write a hocket.yaml to begin with, and its schema for editors.
+
+    Args:
+        folder: Where to; it is made if it is not there.
+    """
+    if template not in TEMPLATES:
+        hint = suggest(template, TEMPLATES) or f"there are {', '.join(TEMPLATES)}"
+        raise Refused(f"there is no template {template!r}; {hint}")
+    made = {**TEMPLATES[template], SCHEMA_FILE: _schema_text()}
+    there = [name for name in made if (folder / name).exists() and name != SCHEMA_FILE]
+    if there and not force:
+        raise Refused(f"{folder / there[0]} is there already; --force writes over it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in made.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            print(f"wrote {folder / name}")
+    except OSError as error:
+        raise Refused(f"cannot write into {folder}: {error.strerror or error}") from error
+    print(f"next: hocket run {folder / FILE if folder != Path() else ''}".rstrip())
+    return 0
+
+
+def check(
+    file: Path = Path(FILE),
+    plan: str | None = None,
+    /,
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
+    ] = False,
+) -> int:
+    """Find every mistake in a file, and what its runs will lack, without running it.
+
+    Args:
+        file: The file.
+        plan: Only this plan.
+    """
+    loaded = read(file)
+    specs = [loaded.spec(name) for name in ([plan] if plan else loaded.plans())]
+    if json_:
+        print(json.dumps([_document(spec) for spec in specs], indent=2))
+        return 0
+    for spec in specs:
+        about = _document(spec)
+        print(
+            f"{file}: plan {about['plan']}: {about['steps']} steps, longest chain "
+            f"{about['longest_chain']}, {len(spec.agents)} agents"
+        )
+        if about["inputs"]:
+            print(f"  inputs: {', '.join(about['inputs'])}")
+        for line in about["missing"]:
+            print(f"  missing: {line}", file=sys.stderr)
+    print("no mistakes")
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON Schema of hocket.yaml, for editors."""
+    print(_schema_text(), end="")
+    return 0
+
+
+def _schema_text() -> str:
+    return json.dumps(file_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _document(spec: RunSpec) -> dict[str, Any]:
+    shape = Shape(spec.workflow, spec.agents)
+    inputs = [n if about.required else f"{n}?" for n, about in spec.workflow.inputs.items()]
+    return {
+        "plan": spec.name,
+        "steps": len(shape.nodes),
+        "longest_chain": _longest_chain(shape),
+        "agents": sorted(spec.agents),
+        "inputs": inputs,
+        "missing": missing(spec),
+    }
+
+
+def _longest_chain(shape: Shape) -> int:
+    """Count the steps of the longest chain; no schedule can have fewer one behind the other."""
+    depth = [0] * len(shape.nodes)
+    for node in shape.in_order():
+        depth[node.index] = 1 + max((depth[i] for i in (*node.needs, *node.wants)), default=0)
+    return max(depth, default=0)

@@ -1,0 +1,241 @@
+"""Commands that look at runs and change nothing: ``runs``, ``show``, ``logs``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from hocket.app.engine import Engine
+from hocket.app.files import save
+from hocket.app.livelog import log_file
+from hocket.app.state import find_run
+from hocket.cli.closing import next_lines
+from hocket.cli.plain import event_line
+from hocket.core.errors import NotFound, Refused
+from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
+from hocket.core.run import RunMachine
+from hocket.core.values import Call, FileRef, Json, format_duration, is_file
+from hocket.insight.tally import Tally
+from hocket.report.data import run_document
+from hocket.report.story import Story
+from hocket.report.text import clean, counts_words, spent_words, step_rows, table
+
+AsJson = Annotated[
+    bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
+]
+_FOLLOW = 0.2
+
+
+def runs(
+    *,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"], help="The most rows.")] = 30,
+    json_: AsJson = False,
+) -> int:
+    """List runs, newest first."""
+    with closing(Engine()) as engine:
+        rows = engine.journal.runs()[:limit]
+    if json_:
+        print(json.dumps([msgspec.to_builtins(row) for row in rows], indent=2))
+        return 0
+    if not rows:
+        print("no runs yet; begin with: hocket init", file=sys.stderr)
+        return 0
+    now = time.time_ns()
+    cells = []
+    for row in rows:
+        stale = row.status == "running" and not row.alive
+        status = "stopped (resumable)" if stale else row.status
+        age = format_duration(max(now - row.created, 0))
+        took = format_duration(max(row.updated - row.created, 0))
+        cells.append([row.id, row.name, status, f"{age} ago", took, str(row.events)])
+    for line in table(["RUN", "PLAN", "STATUS", "BEGAN", "TOOK", "EVENTS"], cells):
+        print(line)
+    return 0
+
+
+def show(
+    run: str = "last",
+    step: str | None = None,
+    /,
+    *,
+    save_to: Annotated[
+        Path | None, Parameter(name="--save", help="Write the step's files into this folder.")
+    ] = None,
+    json_: AsJson = False,
+) -> int:
+    """Show a run's steps, or one step's output.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+        step: A step, ``step/3`` for an item of its ``each``.
+    """
+    with closing(Engine()) as engine:
+        run_id = find_run(engine.journal.runs(), run)
+        machine = engine.fold(run_id)
+        if step is not None:
+            output = _output(machine, step)
+            print(output if isinstance(output, str) and not json_ else _pretty(output))
+            if save_to is not None:
+                _save(engine, output, save_to)
+            return 0
+        tally = Tally(recorded.event for recorded in engine.journal.read(run_id))
+    if json_:
+        print(_pretty(run_document(machine, tally)))
+        return 0
+    took = format_duration(machine.at - machine.started_at)
+    print(f"run {machine.run} ({machine.spec.name}): {machine.said}, {took}")
+    if machine.end is not None and machine.end.reason:
+        print(f"  {clean(machine.end.reason)}")
+    print(f"  {counts_words(machine.workflow.counts())}")
+    print(f"  {spent_words(tally)}\n")
+    for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.workflow.view())):
+        print(line)
+    for line in next_lines(machine):
+        if "hocket show" not in line:
+            print(line)
+    return 0
+
+
+def logs(
+    run: str = "last",
+    step: str | None = None,
+    /,
+    *,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], help="Go on until the run stops.", negative=())
+    ] = False,
+    jsonl: Annotated[
+        bool, Parameter(help="The events themselves, a line of JSON each.", negative=())
+    ] = False,
+) -> int:
+    """Show what happened in a run, or all that a step's calls have said.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+        step: A step, ``step/3`` for an item of its ``each``.
+    """
+    with closing(Engine()) as engine:
+        run_id = find_run(engine.journal.runs(), run)
+        if step is not None:
+            return _step_log(engine, run_id, step, follow=follow)
+        story = Story()
+        for recorded in _events(engine, run_id, follow=follow):
+            if jsonl:
+                sys.stdout.buffer.write(event_line(recorded))
+                sys.stdout.buffer.flush()
+                continue
+            line = story.tell(recorded.event)
+            if line:
+                when = datetime.fromtimestamp(recorded.event.at / 1e9).strftime("%H:%M:%S.%f")[:-3]
+                print(f"{recorded.seq:6}  {when}  {line}", flush=follow)
+    return 0
+
+
+def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
+    """Give a run's events; with `follow` also those to come, until nobody drives it any more."""
+    after = 0
+    while True:
+        row = next(row for row in engine.journal.runs() if row.id == run_id)
+        for recorded in engine.journal.read(run_id, after):
+            after = recorded.seq
+            yield recorded
+        if not follow or not row.alive:
+            return
+        time.sleep(_FOLLOW)
+
+
+def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
+    """Print what each call of a step has said; its output where it said nothing meanwhile."""
+    known = False
+    shown = 0
+    for recorded in _events(engine, run_id, follow=follow):
+        event = recorded.event
+        if isinstance(event, CallStarted) and event.call.path == step:
+            known = True
+            print(f"== {event.call} ({event.agent})", flush=True)
+            shown = _tail(engine, run_id, event.call, 0)
+        elif isinstance(event, CallFinished | CallFailed) and event.call.path == step:
+            shown = _tail(engine, run_id, event.call, shown)
+            if isinstance(event, CallFailed):
+                detail = f"\n{clean(event.fault.detail)}" if event.fault.detail else ""
+                print(f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}", flush=True)
+            elif not shown:
+                text = event.output if isinstance(event.output, str) else _pretty(event.output)
+                print(clean(text), flush=True)
+    if not known:
+        raise NotFound(f"run {run_id} has no call of a step {step!r} yet")
+    return 0
+
+
+def _tail(engine: Engine, run_id: str, call: Call, start: int) -> int:
+    """Print a live log from a byte on; gives where it ends."""
+    path = log_file(engine.state, run_id, call)
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read()
+    except FileNotFoundError:
+        return start
+    text = clean(data.decode("utf-8", "replace"))
+    print(text, end="" if text.endswith("\n") or not text else "\n", flush=True)
+    return start + len(data)
+
+
+def _output(machine: RunMachine, step: str) -> Json:
+    """Give a step's output.
+
+    Raises:
+        NotFound: There is no such step, or it has no output.
+    """
+    try:
+        value = machine.workflow.result(step)
+    except Refused as error:
+        raise NotFound(str(error)) from error
+    if value is None:
+        views = {view.path: view for view in machine.workflow.view()}
+        view = views.get(step)
+        if view is not None and view.status != "succeeded":
+            told = f": {clean(view.detail)}" if view.detail else ""
+            raise NotFound(f"step {step!r} has no output; it is {view.status}{told}")
+    return value
+
+
+def _save(engine: Engine, output: Json, folder: Path) -> None:
+    """Write the files in an output into a folder.
+
+    Raises:
+        NotFound: There are none.
+    """
+    found = list(_files(output))
+    if not found:
+        raise NotFound("this step's output has no files")
+    folder.mkdir(parents=True, exist_ok=True)
+    for ref in found:
+        # A name from outside is only ever a last part here, so it cannot lead out of the folder.
+        target = folder / Path(ref.name).name
+        save(engine.journal.blobs, ref, target)
+        print(f"saved {target}", file=sys.stderr)
+
+
+def _files(value: Json) -> Iterator[FileRef]:
+    if is_file(value):
+        yield msgspec.convert(value, FileRef)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,0 +1,105 @@
+"""The ``hocket`` command: finds the command's module, and turns errors into exit statuses.
+
+A command's module is imported when the command is used, so that help costs little.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from hocket._version import __version__
+from hocket.core.errors import CallerError, EngineBug, HocketError, SpecError
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_WAITS: Final = 3
+EXIT_UNREACHABLE: Final = 5
+EXIT_BUG: Final = 70
+EXIT_TIMEOUT: Final = 124
+EXIT_INTERRUPTED: Final = 130
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "init": ("hocket.cli.files:init", "Write a hocket.yaml to begin with."),
+    "check": ("hocket.cli.files:check", "Find every mistake in a file, without running it."),
+    "run": ("hocket.cli.start:run", "Run a plan."),
+    "resume": ("hocket.cli.start:resume", "Take up a run that was paused or whose process died."),
+    "runs": ("hocket.cli.look:runs", "List runs, newest first."),
+    "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
+    "logs": ("hocket.cli.look:logs", "Show what happened, or what a step has said."),
+    "pause": ("hocket.cli.ask:pause", "Let calls in flight finish, then stop; resumable."),
+    "cancel": ("hocket.cli.ask:cancel", "End a run."),
+    "approve": ("hocket.cli.ask:approve", "Approve or reject what a step shows."),
+    "send": ("hocket.cli.ask:send", "Give a waiting step its input."),
+    "retry": ("hocket.cli.start:retry", "Do a failed or held step again."),
+    "prune": ("hocket.cli.care:prune", "Delete old runs."),
+    "doctor": ("hocket.cli.care:doctor", "Say whether all that runs need is here."),
+    "schema": ("hocket.cli.files:schema", "Print the JSON Schema of hocket.yaml."),
+}
+
+app = App(
+    name="hocket",
+    help="Run teams of agents as plans: fast, crash-safe, and watched live.",
+    version=__version__,
+    help_epilogue=(
+        "Exit status: 0 success, 1 the run failed, 2 usage or file error, 3 stopped and resumable, "
+        "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C."
+    ),
+    suppress_keyboard_interrupt=False,
+)
+for _name, (_where, _help) in COMMANDS.items():
+    app.command(_where, name=_name, help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    if tokens == ["--version"]:
+        print(__version__)
+        return 0
+    try:
+        result = app(tokens, result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _said(str(error).strip(), EXIT_USAGE, _usage(tokens))
+    except SpecError as error:
+        count = len(error.lines)
+        return _said("\n".join(error.lines), EXIT_USAGE, f"{count} mistakes" if count > 1 else "")
+    except CallerError as error:
+        return _said(str(error), EXIT_USAGE)
+    except EngineBug as error:
+        return _said(str(error), EXIT_BUG)
+    except HocketError as error:
+        return _said(str(error), EXIT_UNREACHABLE)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _said(message: str, status: int, more: str = "") -> int:
+    print(f"hocket: {message}" if status != EXIT_USAGE else message, file=sys.stderr)
+    if more:
+        print(more, file=sys.stderr)
+    return status
+
+
+def _usage(tokens: Sequence[str]) -> str:
+    command = tokens[0] if tokens and tokens[0] in COMMANDS else ""
+    return f"Try: hocket {command} --help".replace("  ", " ")
+
+
+def entry() -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,251 @@
+"""Commands that run something: ``run``, ``resume``, ``retry``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from hocket.app.engine import Engine
+from hocket.app.load import find_functions_beside, load_plan
+from hocket.app.run import Run
+from hocket.app.state import find_run
+from hocket.cli.ask import owner_alive, post, user
+from hocket.cli.drive import Show, choose, drive
+from hocket.cli.weights import fetch_weights
+from hocket.config.diff import spec_diff
+from hocket.core.errors import NotFound, Refused
+from hocket.core.requests import AnyRequest, Retry
+from hocket.core.run import RunMachine
+from hocket.core.specs import RunSpec, spec_digest
+from hocket.core.values import Json
+from hocket.engine.runner import Observer
+
+FILE = "hocket.yaml"
+
+Inputs = Annotated[
+    list[str],
+    Parameter(name=["--input", "-i"], negative=(), help="NAME=TEXT, NAME:=JSON or NAME=@FILE."),
+]
+Plain = Annotated[bool, Parameter(help="Plain lines, also on a terminal.", negative=())]
+Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], help="Only the result.", negative=())]
+AsJson = Annotated[
+    bool, Parameter(name="--json", help="The result as one JSON document.", negative=())
+]
+Jsonl = Annotated[bool, Parameter(help="Every event as a line of JSON.", negative=())]
+NoWait = Annotated[
+    bool, Parameter(help="Stop, resumably, when only people are waited for.", negative=())
+]
+
+
+def run(
+    target: str = FILE,
+    plan: str | None = None,
+    /,
+    *,
+    input: Inputs | None = None,
+    run_id: Annotated[str | None, Parameter(name="--id", help="The new run's id.")] = None,
+    max_parallel: Annotated[int | None, Parameter(help="The most calls at once.")] = None,
+    seed: Annotated[int | None, Parameter(help="Where jitter comes from.")] = None,
+    memory: Annotated[bool, Parameter(help="Keep no journal on disk.", negative=())] = False,
+    no_wait: NoWait = False,
+    plain: Plain = False,
+    quiet: Quiet = False,
+    json_: AsJson = False,
+    jsonl: Jsonl = False,
+) -> int:
+    """Run a plan.
+
+    Args:
+        target: A file, or the name of a plan in hocket.yaml.
+        plan: The plan's name, where the file has several.
+    """
+    path, plan = _meant(target, plan)
+    spec = load_plan(path, plan)
+    if max_parallel is not None:
+        if max_parallel < 1:
+            raise Refused("--max-parallel must be 1 or more")
+        spec = msgspec.structs.replace(spec, max_parallel=max_parallel)
+    inputs = read_inputs(input or [])
+    find_functions_beside(spec.source)
+    fetch_weights(spec)
+    show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
+
+    async def whole() -> int:
+        async with Engine(memory=memory) as engine:
+
+            async def begin(observers: Sequence[Observer]) -> Run:
+                return await engine.begin(
+                    spec,
+                    inputs,
+                    run_id=run_id,
+                    seed=seed,
+                    observers=observers,
+                    stay=False,
+                    wait=not no_wait,
+                )
+
+            return await drive(begin, show, json_=json_)
+
+    return asyncio.run(whole())
+
+
+def resume(
+    run: str,
+    /,
+    *,
+    new_spec: Annotated[
+        bool, Parameter(help="Go on with the changed file; equal steps stay done.", negative=())
+    ] = False,
+    pinned: Annotated[
+        bool, Parameter(help="Go on as the run began, whatever the file says now.", negative=())
+    ] = False,
+    file: Annotated[Path | None, Parameter(help="The file, if it has moved.")] = None,
+    no_wait: NoWait = False,
+    plain: Plain = False,
+    quiet: Quiet = False,
+    json_: AsJson = False,
+    jsonl: Jsonl = False,
+) -> int:
+    """Take up a run that was paused, or whose process died.
+
+    What it has finished is not done again.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+    """
+    show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
+    if new_spec and pinned:
+        raise Refused("--new-spec and --pinned exclude each other")
+    return _go_on(run, (), show, json_, wait=not no_wait, new=new_spec, pinned=pinned, file=file)
+
+
+def retry(
+    run: str,
+    step: str = "",
+    /,
+    *,
+    no_wait: NoWait = False,
+    plain: Plain = False,
+    quiet: Quiet = False,
+    json_: AsJson = False,
+    jsonl: Jsonl = False,
+) -> int:
+    """Do a failed or held step again, and what was skipped for its sake.
+
+    If the run's process is gone, it goes on here.
+
+    Args:
+        run: The run's id, its beginning, or "last".
+        step: The step; without it all that have failed.
+    """
+    request = Retry(by=user(), path=step)
+    if owner_alive(run):
+        return post(run, request)
+    show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
+    return _go_on(run, (request,), show, json_, wait=not no_wait, pinned=True)
+
+
+def _go_on(
+    given: str,
+    requests: Sequence[AnyRequest],
+    show: Show,
+    json_: bool,
+    *,
+    wait: bool,
+    new: bool = False,
+    pinned: bool = False,
+    file: Path | None = None,
+) -> int:
+    async def whole() -> int:
+        async with Engine() as engine:
+            run_id = find_run(engine.journal.runs(), given)
+            machine = engine.fold(run_id)
+            changed = None if pinned else _changed(machine, file, new=new)
+            spec = changed or machine.spec
+            find_functions_beside(spec.source)
+            fetch_weights(spec)
+
+            async def begin(observers: Sequence[Observer]) -> Run:
+                return await engine.resume(
+                    run_id,
+                    changed,
+                    new_spec=new,
+                    requests=requests,
+                    observers=observers,
+                    stay=False,
+                    wait=wait,
+                )
+
+            return await drive(begin, show, json_=json_)
+
+    return asyncio.run(whole())
+
+
+def _changed(machine: RunMachine, file: Path | None, *, new: bool) -> RunSpec | None:
+    """Read the run's file again; gives its spec if it has changed and that is wanted.
+
+    Raises:
+        Refused: It has changed; the message shows how.
+    """
+    source = machine.spec.source
+    path = file or (Path(source) if source else None)
+    if path is None or (file is None and not path.exists()):
+        if new:
+            raise Refused(f"the file of this run is not at {path}; say where with --file")
+        return None
+    now = load_plan(path, machine.spec.name)
+    now = msgspec.structs.replace(now, max_parallel=machine.spec.max_parallel)
+    if spec_digest(now) == machine.digest:
+        return None
+    if new:
+        return now
+    told = spec_diff(machine.spec, now)
+    raise Refused(
+        f"{path} has changed since run {machine.run} began:\n{told}\n"
+        "Go on with the changed file: add --new-spec (equal steps stay done).\n"
+        "Go on as the run began: add --pinned."
+    )
+
+
+def _meant(target: str, plan: str | None) -> tuple[str, str | None]:
+    """Tell a file from a plan's name in the usual file."""
+    looks_like_file = target.endswith((".yaml", ".yml")) or Path(target).exists()
+    if looks_like_file or plan is not None or "/" in target:
+        return target, plan
+    if not Path(FILE).exists():
+        raise NotFound(
+            f"there is no file {target!r}, and no {FILE} here that could have a plan of that name; "
+            "make one with: hocket init"
+        )
+    return FILE, target
+
+
+def read_inputs(given: Sequence[str]) -> dict[str, Json]:
+    """Read ``NAME=TEXT``, ``NAME:=JSON`` and ``NAME=@FILE``.
+
+    Raises:
+        Refused: One of them is none of these.
+    """
+    inputs: dict[str, Json] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.rstrip(":"):
+            raise Refused(f"--input {text!r}: write NAME=TEXT, NAME:=JSON or NAME=@FILE")
+        if name.rstrip(":") in inputs:
+            raise Refused(f"--input {name.rstrip(':')!r} is given twice")
+        try:
+            if name.endswith(":"):
+                inputs[name[:-1]] = json.loads(value)
+            elif value.startswith("@"):
+                inputs[name] = Path(value[1:]).read_text(encoding="utf-8")
+            else:
+                inputs[name] = value
+        except (ValueError, OSError, RecursionError) as error:
+            raise Refused(f"--input {text[:80]!r}: {error}") from error
+    return inputs

@@ -1,0 +1,35 @@
+"""A run as one document for programs; the form of ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hocket.core.run import RunMachine
+from hocket.insight.tally import Tally
+
+
+def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
+    """Give a run's state: status, output, steps, calls, tokens, cost, seconds."""
+    end = machine.end
+    return {
+        "run": machine.run,
+        "plan": machine.spec.name,
+        "status": machine.said,
+        "reason": end.reason if end is not None else machine.pause_reason,
+        "output": end.output if end is not None else None,
+        "seconds": round((machine.at - machine.started_at) / 1e9, 6),
+        "steps": [msgspec.to_builtins(view) for view in machine.workflow.view()],
+        "held": [str(job.call) for job in machine.calls.held()],
+        "calls": {
+            "started": tally.started,
+            "finished": tally.finished,
+            "failed": tally.failed,
+            "cancelled": tally.cancelled,
+            "lost": tally.lost,
+        },
+        "tokens": {"in": tally.tokens_in, "out": tally.tokens_out},
+        "cost_usd": tally.dollars,
+        "unpriced_calls": tally.unpriced,
+    }

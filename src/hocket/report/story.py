@@ -1,0 +1,130 @@
+"""A run told in lines: what each event means, in words."""
+
+from __future__ import annotations
+
+from hocket.core.events import (
+    AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallLost,
+    CallStarted,
+    CancelRequested,
+    ContinueRequested,
+    InputAsked,
+    InputGiven,
+    PauseRequested,
+    RetryRequested,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    SpecReplaced,
+    StepFailed,
+    StepSkipped,
+    TimePassed,
+    Usage,
+    Wait,
+)
+from hocket.core.values import MS, Call, format_duration
+from hocket.report.text import cause_words, clean, dollars
+
+_WORTH_SAYING = 50 * MS
+
+
+class Story:
+    """Tells events one by one; remembers only what is in flight.
+
+    Attributes:
+        important: Whether the line told last matters to somebody who watches a live picture.
+    """
+
+    def __init__(self) -> None:
+        self.important = False
+        self._since: dict[Call, int] = {}
+
+    def tell(self, event: AnyEvent) -> str:
+        """Give the line that an event is worth, or ""."""
+        self.important = True
+        match event:
+            case CallStarted():
+                self.important = False
+                self._since[event.call] = event.at
+                return f"{event.call} started ({event.agent}{_waited(event.waits)})"
+            case CallFinished():
+                self.important = False
+                notes = "".join(f"; {note}" for note in event.notes)
+                took = self._took(event.call, event.at)
+                return f"{event.call} finished{took}{_spent(event.usage)}{notes}"
+            case CallFailed():
+                fault = event.fault
+                return (
+                    f"{event.call} failed{self._took(event.call, event.at)}: "
+                    f"{fault.kind}: {clean(fault.message)}"
+                )
+            case CallCancelled():
+                return f"{event.call} stopped{self._took(event.call, event.at)}: {event.reason}"
+            case CallLost():
+                return f"{event.call} was in flight when its process died"
+            case StepSkipped():
+                self.important = False
+                return f"{event.path} skipped: {event.reason}"
+            case StepFailed():
+                return f"{event.path} has failed: {clean(event.fault.message)}"
+            case TimePassed():
+                self.important = False
+                return ""
+            case _:
+                return _tell_run(event)
+
+    def _took(self, call: Call, at: int) -> str:
+        since = self._since.pop(call, None)
+        return "" if since is None else f" after {format_duration(at - since)}"
+
+
+def _tell_run(event: AnyEvent) -> str:
+    match event:
+        case RunStarted():
+            steps = len(event.spec.workflow.steps)
+            return f"plan {event.spec.name!r} started: {steps} steps"
+        case RunResumed():
+            return f"run taken up again (owner {event.epoch})"
+        case SpecReplaced():
+            return "going on with a changed plan"
+        case PauseRequested():
+            return f"pause asked by {event.by or 'somebody'}"
+        case ContinueRequested():
+            return f"going on, asked by {event.by or 'somebody'}"
+        case CancelRequested():
+            return f"cancel asked by {event.by or 'somebody'}"
+        case RetryRequested():
+            return f"{event.path or 'what failed'} is done again, asked by {event.by or 'somebody'}"
+        case ApprovalAsked():
+            return f"{event.path} waits for approval"
+        case ApprovalGiven():
+            return f"{event.path} {'approved' if event.approved else 'rejected'} by {event.by}"
+        case InputAsked():
+            return f"{event.path} waits for input: {clean(event.prompt)[:100]}"
+        case InputGiven():
+            return f"{event.path} got its input from {event.by}"
+        case RunEnded():
+            return f"run {event.status}{': ' if event.reason else ''}{clean(event.reason)}"
+        case _:
+            return ""
+
+
+def _waited(waits: tuple[Wait, ...]) -> str:
+    told = [
+        f"{format_duration(wait.until - wait.since)} for {cause_words(wait.cause)}"
+        for wait in waits
+        if wait.until - wait.since >= _WORTH_SAYING
+    ]
+    return f", waited {', '.join(told)}" if told else ""
+
+
+def _spent(usage: Usage | None) -> str:
+    if usage is None or (usage.tokens_in is None and usage.tokens_out is None):
+        return ""
+    tokens = f"; {usage.tokens_in or 0} + {usage.tokens_out or 0} tokens"
+    return tokens + ("" if usage.cost == 0 else f", {dollars(usage.cost)}")

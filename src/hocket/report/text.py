@@ -1,0 +1,98 @@
+"""Small texts that several views share: counts, costs, causes, tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from hocket.core.machine import StepStatus, StepView
+from hocket.insight.tally import Tally
+
+_SHOWN_FIRST: Final[tuple[StepStatus, ...]] = (
+    "failed",
+    "waiting",
+    "running",
+    "pending",
+    "skipped",
+)
+_MARKS: Final[dict[StepStatus, str]] = {
+    "pending": "·",
+    "running": "●",
+    "waiting": "◌",
+    "succeeded": "✓",
+    "failed": "✗",
+    "skipped": "-",
+}
+# Escape sequences and control characters, which text from outside must not bring to a terminal.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def clean(text: str) -> str:
+    """Take out of a text what would steer a terminal."""
+    return _CONTROL.sub("", text)
+
+
+def dollars(cost: int | None) -> str:
+    """Write pico-dollars; an unknown price is said and never counts as 0."""
+    if cost is None:
+        return "unpriced"
+    if not cost:
+        return "$0"
+    amount = cost / 1e12
+    return f"${amount:.2f}" if amount >= 1 else f"${amount:.6f}".rstrip("0").rstrip(".")
+
+
+def counts_words(counts: Mapping[StepStatus, int]) -> str:
+    """Write how far a plan is: ``12/40 done · 1 failed · 3 running``."""
+    total = sum(counts.values())
+    words = [f"{counts.get('succeeded', 0)}/{total} done"]
+    words += [f"{counts[name]} {name}" for name in _SHOWN_FIRST if counts.get(name)]
+    return " · ".join(words)
+
+
+def spent_words(tally: Tally) -> str:
+    """Write calls, tokens and cost: ``9 calls · 1,204 + 310 tokens · $0.0042``."""
+    words = [f"{tally.started} calls"]
+    if tally.tokens_in or tally.tokens_out:
+        words.append(f"{tally.tokens_in:,} + {tally.tokens_out:,} tokens")
+        words.append(dollars(tally.cost))
+    if tally.unpriced:
+        words.append(f"{tally.unpriced} unpriced")
+    return " · ".join(words)
+
+
+def cause_words(cause: str) -> str:
+    """Write the cause of a wait for a person: ``slot:agent:coder`` is "a slot of coder"."""
+    kind, _, rest = cause.partition(":")
+    if kind == "slot":
+        return "a slot of the run" if rest == "run" else f"a slot of {rest.partition(':')[2]}"
+    return {"backoff": "its back-off", "pause": "the run to go on"}.get(cause, cause)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out cells in columns as wide as their widest cell."""
+    cells = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def step_rows(views: Sequence[StepView]) -> list[list[str]]:
+    """Give a table's row for each step: mark, path, state, who does it, detail."""
+    rows = []
+    for view in views:
+        state = view.status
+        if view.total is not None:
+            state_text = f"{state} {view.done}/{view.total}"
+        else:
+            state_text = state
+        who = view.agent or {"approve": "a person", "input": "a person", "plan": "a plan"}.get(
+            view.kind, ""
+        )
+        rows.append([f"{_MARKS[state]} {view.path}", state_text, who, clean(view.detail)[:120]])
+    return rows

@@ -1,0 +1,55 @@
+"""Questions to people: what an approval or an input is asked, and what an answer is worth."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from hocket.core.errors import Fault, Refused
+from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked, InputGiven
+from hocket.core.machine import Say
+from hocket.core.specs import StepSpec
+from hocket.core.values import Json, digest, format_duration
+from hocket.workflows.live import Asked
+
+NOBODY: Final = "nobody"
+"""Who has answered where an unanswered approval counts as given."""
+
+Worth: TypeAlias = tuple[Json, Fault | None]
+"""What a unit gives: an output, or a fault."""
+
+
+def question(spec: StepSpec, path: str, text: str, at: int) -> tuple[Asked, Say]:
+    """Put a step's question."""
+    expires = at + spec.timeout
+    if spec.kind == "approve":
+        mark = digest(text.encode())
+        asked = ApprovalAsked(at=at, path=path, shown=text, digest=mark)
+        return Asked(mark, expires), Say(asked)
+    return Asked("", expires), Say(InputAsked(at=at, path=path, prompt=text))
+
+
+def answered(asked: Asked, event: ApprovalGiven | InputGiven) -> Worth:
+    """Say what an answer is worth.
+
+    Raises:
+        Refused: Other bytes were shown.
+    """
+    if isinstance(event, InputGiven):
+        return event.value, None
+    if event.digest != asked.digest:
+        raise Refused(f"{event.path!r} shows something else by now; look at it again")
+    if event.approved:
+        return {"approved": True, "by": event.by, "note": event.note}, None
+    note = f": {event.note}" if event.note else ""
+    return None, Fault(kind="permanent", message=f"rejected by {event.by or 'somebody'}{note}")
+
+
+def unanswered(spec: StepSpec, path: str) -> Worth | str:
+    """Say what no answer is worth; a text, why the run is paused for it, if nobody has decided."""
+    what = "approval" if spec.kind == "approve" else "input"
+    message = f"{what} {path!r} was not given within {format_duration(spec.timeout)}"
+    if spec.on_timeout == "pause":
+        return message
+    if spec.on_timeout == "approve":
+        return {"approved": True, "by": NOBODY, "note": message}, None
+    return None, Fault(kind="timeout", message=message)
