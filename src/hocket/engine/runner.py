@@ -36,11 +36,17 @@ from hocket.engine.flight import Files, Flight, Outcome
 from hocket.engine.inbox import event_of
 from hocket.journal.base import Log, Posted, Taken
 from hocket.journal.codec import encode
-from hocket.limits.admission import Admission
+from hocket.limits.admission import COMMIT, PAUSE, Admission
 
 __all__ = ["Observer", "Runner"]
 
 _MESSAGE: Final = 500
+
+AHEAD: Final = 4_000
+"""How many events may be on their way to the disk before further calls wait for it.
+
+It bounds the memory that they take, and the work that a crash undoes.
+"""
 
 
 class Runner:
@@ -83,6 +89,8 @@ class Runner:
         self._starts: dict[Call, StartCall] = {}
         """The calls that wait for their limits."""
         self._following = False
+        self._durable = log.seq
+        """The last event that is known to be on disk."""
         self._alarm = Alarm(self._loop, clock, self._woken)
         self._moved = asyncio.Event()
         self.stay = False
@@ -101,7 +109,7 @@ class Runner:
             JournalError, OwnershipLost: Nothing more can be recorded; calls were stopped.
             EngineBug: The machine cannot go on; what is on disk can be resumed.
         """
-        self._log.watch(self.audience.show, self._posted)
+        self._log.watch(self._written, self._posted)
         # What opened the run may be on disk since before anybody watched.
         self._moved.set()
         keeper = self._loop.create_task(self._keep())
@@ -213,8 +221,13 @@ class Runner:
     def _start_admitted(self) -> bool:
         if not len(self.admission):
             return False
+        held = ""
+        if not self.machine.admits:
+            held = PAUSE
+        elif self._log.seq - self._durable > AHEAD:
+            held = COMMIT
         now = self.now()
-        admitted = self.admission.admit(now, paused=not self.machine.admits)
+        admitted = self.admission.admit(now, held)
         for item in admitted:
             start = self._starts.pop(item.call)
             job = self.machine.calls.jobs.get(item.call.path)
@@ -308,6 +321,17 @@ class Runner:
             self.record(TimePassed(at=max(due, self.now())))
         else:
             self._alarm.set(due)
+
+    def _written(self, seq: int) -> None:
+        """Take note of how far the disk is; calls that wait for it may start."""
+        waited = self._log.seq - self._durable > AHEAD
+        self._durable = seq
+        self.audience.show(seq)
+        if waited:
+            try:
+                self._follow()
+            except Exception as error:
+                self._fail(error)
 
     def _posted(self, posts: Sequence[Posted]) -> None:
         for post in posts:

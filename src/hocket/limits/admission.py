@@ -18,6 +18,7 @@ from hocket.core.events import Wait
 from hocket.core.values import Call
 
 PAUSE: Final = "pause"
+COMMIT: Final = "commit"
 MAX_WAITS: Final = 8
 """A call that was held up by more changing causes than this has the shortest of them counted to
 the one before."""
@@ -110,15 +111,15 @@ class Admission:
         for limit in self._admitted.pop(call):
             self._used[limit] -= 1
 
-    def admit(self, at: int, *, paused: bool = False) -> list[Admitted]:
-        """Let through every call that fits now, oldest first; none while paused."""
+    def admit(self, at: int, held: str = "") -> list[Admitted]:
+        """Let through every call that fits now, oldest first; none while `held` for a cause."""
         admitted: list[Admitted] = []
         while self._queued:
             best: _Class | None = None
             for group in self._classes.values():
                 if not self._tidy(group):
                     continue
-                blocking = PAUSE if paused else self._blocking(group)
+                blocking = held or self._blocking(group)
                 if blocking:
                     group.note(blocking, at)
                 elif best is None or group.waiting[0][0] < best.waiting[0][0]:
