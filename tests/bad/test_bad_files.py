@@ -91,6 +91,7 @@ FILES: list[tuple[str, str | bytes, list[str]]] = [
     ("unknown output", steps("a: {command: [x], output: jsno}"), ["FILE:7:33: output: unknown output 'jsno'; did you mean 'json'?"]),
     ("unknown type", steps("a: {command: [x], output: {n: integr}}"), ["FILE:7:25: output: field 'n' has the unknown type 'integr'; did you mean 'int'?"]),
     ("schema from elsewhere", steps("a: {command: [x], output: {$ref: 'http://x/y'}}"), ["FILE:7:25: output: a $ref stays within its schema: begin it with '#'"]),
+    ("schema that is none", steps("a: {command: [x], output: {type: object, properties: {n: {type: 3}}}}"), ["FILE:7:25: output: no JSON Schema: properties.n.type: 3 is not valid under any of the given schemas"]),
     ("inputs twice", HEAD + "plans:\n  p:\n    inputs: [a, a]\n    steps: {x: {command: [x]}}\n", ["FILE:4:13: inputs: a list of inputs has different names in it"]),
     # -- names
     ("unknown need", steps("spec: {agent: ada, prompt: x}", "b: {agent: ada, prompt: x, needs: [spce]}"), ["FILE:8:42: unknown step 'spce'; did you mean 'spec'?"]),
@@ -117,6 +118,7 @@ FILES: list[tuple[str, str | bytes, list[str]]] = [
     ("template in a setting", HEAD + "plans:\n  p:\n    inputs: [x]\n    steps:\n      a: {command: [x], cwd: '{{inputs.x}}'}\n", ["FILE:6:30: settings have no templates: give values by arguments or stdin"]),
     ("template as program", HEAD + "plans:\n  p:\n    inputs: [x]\n    steps:\n      a: {command: ['{{inputs.x}}']}\n", ["FILE:6:21: a command begins with a program, not a template"]),
     ("option beside a value", HEAD + "plans:\n  p:\n    inputs: [x]\n    steps:\n      a: {command: [git, '{{inputs.x}}', --all]}\n", ["FILE:6:42: '--all' stands beside a value that could become an option too: put options before all values, or set allow_dashes: true"]),
+    ("option made of a value", HEAD + "plans:\n  p:\n    inputs: [x]\n    steps:\n      a: {command: [git, '-{{inputs.x}}']}\n", ["FILE:6:26: '-{{inputs.x}}' stands beside a value that could become an option too: put options before all values, or set allow_dashes: true"]),
     # -- plans that make no sense
     ("loop", steps("a: {agent: ada, prompt: '{{c}}'}", "b: {agent: ada, prompt: x, needs: a}", "c: {agent: ada, prompt: x, wants: [b]}"), ["FILE:7:31: steps wait for each other: a → c → b → a"]),
     ("loop of one", steps("a: {agent: ada, prompt: x, needs: [a]}"), ["FILE:7:42: step 'a' waits for itself"]),

@@ -2,6 +2,7 @@
 """A file becomes the spec that its words mean."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -211,3 +212,19 @@ def test_the_schema_for_editors_takes_what_the_program_takes() -> None:
         "$.agents.coder",
         "$.plans.other",
     ]
+
+
+EXAMPLES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+    if "\nplans:" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_right_and_fits_the_schema(path: Path) -> None:
+    data = path.read_bytes()
+    loaded = read_text(data.decode(), str(path))
+    for name in loaded.plans():
+        assert problems(loaded.spec(name)) == []
+    jsonschema.Draft7Validator(file_schema()).validate(parse(data).tree)

@@ -23,7 +23,8 @@ def guard_dashes(args: list[str], options: dict[str, Json]) -> str:
     own = next((arg for arg in args if arg.startswith("-")), None)
     if own is None or "allow_dashes" in options or "--" in options.get("command", ()):
         return ""
-    if any(arg.startswith("{{") for arg in args):
+    # Behind dashes alone a value is as free as behind nothing.
+    if any(arg.lstrip("-").startswith("{{") for arg in args):
         return (
             f"{own!r} stands beside a value that could become an option too: put options before "
             "all values, or set allow_dashes: true"

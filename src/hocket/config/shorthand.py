@@ -61,6 +61,7 @@ def read_output(value: object) -> Wanted:
         raise ValueError("output is text, json, lines, fields with types, or a JSON Schema")
     if _is_schema(value):
         _refuse_remote(value)
+        _refuse_wrong(value)
         return Wanted("json", value)
     return Wanted("json", _fields(value))
 
@@ -84,6 +85,19 @@ def _refuse_remote(value: Json) -> None:
     elif isinstance(value, list):
         for item in value:
             _refuse_remote(item)
+
+
+def _refuse_wrong(schema: dict[str, Json]) -> None:
+    # It takes long to import, and most files have no schema in full.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path))
+        said = error.message[:200]
+        raise ValueError(f"no JSON Schema: {place + ': ' if place else ''}{said}") from None
 
 
 def _fields(fields: dict[str, Json]) -> Json:

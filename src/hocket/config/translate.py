@@ -247,7 +247,7 @@ class Translator:
             agent=called.agent,
             input=called.input,
             output=called.output,
-            retry=self._retry(about.retry or defaults.retry, called.agent),
+            retry=_retry(about.retry or defaults.retry, self.agents.get(called.agent)),
             fallback=tuple(about.fallback),
             effects=about.effects,
             options=called.options,
@@ -257,16 +257,17 @@ class Translator:
         where: Path = ("plans", plan, "steps", name)
         agent = about.agent
         self._declared(agent)
-        kind = self.agents[agent].kind if agent in self.agents else None
+        known = self.agents.get(agent)
+        kind = None if known is None else known.kind
         options: dict[str, Json] = {}
         if agent not in self.broken and kind is not None:
             options, wrong = step_options(about, kind)
             self._below(where, [*wrong, *static_problems(about)])
         payload = self._given(plan, name, about, kind)
         files = options.get("files")
-        if kind == "command" and agent in self.agents:
-            files = files or self.agents[agent].options.get("files")
-            fixed = {**self.agents[agent].options, **options}
+        if known is not None and kind == "command":
+            files = files or known.options.get("files")
+            fixed = {**known.options, **options}
             args = about.with_ if _texts(about.with_) else []
             if said := guard_dashes(args, fixed):
                 self._say((*where, "with"), said)
@@ -338,21 +339,6 @@ class Translator:
             self._say((*where, "with"), "arguments are an object of names, or a list")
         return self._payload(plan, name, (), "with", given)
 
-    def _retry(self, about: part.RetryPart | None, agent: str) -> Retry:
-        if about is None:
-            kind = self.agents[agent].kind if agent in self.agents else None
-            return Retry(tries=1 + _RETRIES) if kind in ("model", "local") else Retry()
-        changes: dict[str, Json] = {
-            key: value
-            for key in ("first", "factor", "longest", "jitter")
-            if (value := getattr(about, key)) is not None
-        }
-        if about.on is not None:
-            changes["on"] = tuple(about.on)
-        if about.first is not None and about.longest is None:
-            changes["longest"] = max(about.first, Retry().longest)
-        return Retry(tries=about.tries, **changes)
-
     # -- agents -----------------------------------------------------------------------------
 
     def _declared(self, name: str) -> None:
@@ -392,6 +378,22 @@ class Translator:
         )
         self._agent_paths[name] = ("plans", plan, "steps", step)
         return name
+
+
+def _retry(about: part.RetryPart | None, agent: AgentSpec | None) -> Retry:
+    if about is None:
+        kind = None if agent is None else agent.kind
+        return Retry(tries=1 + _RETRIES) if kind in ("model", "local") else Retry()
+    changes: dict[str, Json] = {
+        key: value
+        for key in ("first", "factor", "longest", "jitter")
+        if (value := getattr(about, key)) is not None
+    }
+    if about.on is not None:
+        changes["on"] = tuple(about.on)
+    if about.first is not None and about.longest is None:
+        changes["longest"] = max(about.first, Retry().longest)
+    return Retry(tries=about.tries, **changes)
 
 
 def _agent(about: part.AgentUnion, entries: Mapping[str, part.ModelPart]) -> AgentSpec:
