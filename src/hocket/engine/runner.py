@@ -28,7 +28,7 @@ from hocket.core.events import (
 )
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
-from hocket.core.values import Call
+from hocket.core.values import MS, Call
 from hocket.engine.audience import Audience, Observer
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.crew import Crew
@@ -47,6 +47,8 @@ AHEAD: Final = 4_000
 
 It bounds the memory that they take, and the work that a crash undoes.
 """
+WORTH_TELLING: Final = 100 * MS
+"""How long the disk is waited for before calls say so in their waits."""
 
 
 class Runner:
@@ -91,6 +93,8 @@ class Runner:
         self._following = False
         self._durable = log.seq
         """The last event that is known to be on disk."""
+        self._behind = 0
+        """Since when calls have waited for the disk, or 0."""
         self._alarm = Alarm(self._loop, clock, self._woken)
         self._moved = asyncio.Event()
         self.stay = False
@@ -221,13 +225,15 @@ class Runner:
     def _start_admitted(self) -> bool:
         if not len(self.admission):
             return False
-        held = ""
-        if not self.machine.admits:
-            held = PAUSE
-        elif self._log.seq - self._durable > AHEAD:
-            held = COMMIT
         now = self.now()
-        admitted = self.admission.admit(now, held)
+        if self._log.seq - self._durable > AHEAD:
+            self._behind = self._behind or now
+            return False
+        if self._behind:
+            if now - self._behind > WORTH_TELLING:
+                self.admission.admit(self._behind, COMMIT)
+            self._behind = 0
+        admitted = self.admission.admit(now, "" if self.machine.admits else PAUSE)
         for item in admitted:
             start = self._starts.pop(item.call)
             job = self.machine.calls.jobs.get(item.call.path)
