@@ -124,7 +124,10 @@ class Runner:
                 self._settled.clear()
                 if self._at_rest():
                     seq = self._log.seq
-                    await self._log.durable(seq)
+                    try:
+                        await self._log.durable(seq)
+                    except (JournalError, OwnershipLost) as error:
+                        self._fail(error)
                     if self._at_rest() and seq == self._log.seq:
                         break
             if self.failure is not None:
