@@ -56,8 +56,9 @@ def wanted(
 ) -> Json:
     """Give the schema of a step's output, and set how its agent reads what it gets."""
     if kind == "command":
-        if about is not None:
-            options["output"] = about.mode
+        if about is not None or files:
+            # Beside files there is always a schema, which alone would ask the program for JSON.
+            options["output"] = "text" if about is None else about.mode
         if not files:
             return None if about is None or about.schema == {} else about.schema
         return beside_files(None if about is None else about.schema)
