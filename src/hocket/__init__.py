@@ -1,35 +1,41 @@
 """Hocket runs teams of agents as plans: crash-safe, within their limits, accountable afterwards.
 
-Only public names live here; each is defined in the room that it belongs to.
+Only public names live here; each is defined in the room that it belongs to, and comes from there
+when it is first asked for: whoever wants the help text does not wait for the engine.
 """
 
+import importlib
+import typing
+
 from hocket._version import __version__
-from hocket.agents.base import Context, Reply, Request
-from hocket.agents.output import File
-from hocket.app.engine import Engine, run, run_sync
-from hocket.app.result import Result
-from hocket.app.run import Run, Token
-from hocket.config.agent import Agent
-from hocket.config.builder import Plan
-from hocket.config.handles import Ref, Step
-from hocket.core.errors import (
-    AgentError,
-    CallerError,
-    EngineBug,
-    Fault,
-    HocketError,
-    JournalError,
-    NotFound,
-    OwnershipLost,
-    PeerError,
-    Problem,
-    Refused,
-    RunFailed,
-    SpecError,
-)
-from hocket.core.machine import StepView
-from hocket.core.specs import Repeat, Retry
-from hocket.insight.tally import Tally
+
+if typing.TYPE_CHECKING:
+    from hocket.agents.base import Context, Reply, Request
+    from hocket.agents.output import File
+    from hocket.app.engine import Engine, run, run_sync
+    from hocket.app.result import Result
+    from hocket.app.run import Run, Token
+    from hocket.config.agent import Agent
+    from hocket.config.builder import Plan
+    from hocket.config.handles import Ref, Step
+    from hocket.core.errors import (
+        AgentError,
+        CallerError,
+        EngineBug,
+        Fault,
+        HocketError,
+        JournalError,
+        NotFound,
+        OwnershipLost,
+        PeerError,
+        Problem,
+        Refused,
+        RunFailed,
+        SpecError,
+    )
+    from hocket.core.machine import StepView
+    from hocket.core.specs import Repeat, Retry
+    from hocket.insight.tally import Tally
 
 __all__ = [
     "Agent",
@@ -65,3 +71,50 @@ __all__ = [
     "run",
     "run_sync",
 ]
+
+_WHERE = {
+    "Agent": "hocket.config.agent",
+    "AgentError": "hocket.core.errors",
+    "CallerError": "hocket.core.errors",
+    "Context": "hocket.agents.base",
+    "Engine": "hocket.app.engine",
+    "EngineBug": "hocket.core.errors",
+    "Fault": "hocket.core.errors",
+    "File": "hocket.agents.output",
+    "HocketError": "hocket.core.errors",
+    "JournalError": "hocket.core.errors",
+    "NotFound": "hocket.core.errors",
+    "OwnershipLost": "hocket.core.errors",
+    "PeerError": "hocket.core.errors",
+    "Plan": "hocket.config.builder",
+    "Problem": "hocket.core.errors",
+    "Ref": "hocket.config.handles",
+    "Refused": "hocket.core.errors",
+    "Repeat": "hocket.core.specs",
+    "Reply": "hocket.agents.base",
+    "Request": "hocket.agents.base",
+    "Result": "hocket.app.result",
+    "Retry": "hocket.core.specs",
+    "Run": "hocket.app.run",
+    "RunFailed": "hocket.core.errors",
+    "SpecError": "hocket.core.errors",
+    "Step": "hocket.config.handles",
+    "StepView": "hocket.core.machine",
+    "Tally": "hocket.insight.tally",
+    "Token": "hocket.app.run",
+    "run": "hocket.app.engine",
+    "run_sync": "hocket.app.engine",
+}
+
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _WHERE:
+            raise AttributeError(f"module 'hocket' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -50,6 +50,7 @@ app = App(
         "Exit status: 0 success, 1 the run failed, 2 usage or file error, 3 stopped and resumable, "
         "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C."
     ),
+    help_format="plaintext",  # Markdown takes as long to come as all the rest of the help
     suppress_keyboard_interrupt=False,
 )
 for _name, (_where, _help) in COMMANDS.items():

@@ -18,7 +18,6 @@ A message says what happened, where, and what to do.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
@@ -173,6 +172,9 @@ class EngineBug(HocketError):
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Say which known word may have been meant, as ``did you mean 'spec'?``, or ""."""
+    # Most programs never need it, and it takes a while to come.
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else ""
 
