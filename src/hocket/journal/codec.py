@@ -91,6 +91,8 @@ _encoder = msgspec.json.Encoder()
 _rows: msgspec.json.Decoder[AnyEvent | Large] = msgspec.json.Decoder(AnyEvent | Large)
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+# Passes through all of the JSON, as deep as it goes, and builds nothing.
+_skipping: msgspec.json.Decoder[msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw)
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -185,7 +187,7 @@ def _read_from_deep(data: bytes, frames: int) -> None:
     if frames:
         _read_from_deep(data, frames - 1)
     else:
-        msgspec.json.decode(data)
+        _skipping.decode(data)
 
 
 def _fitting(data: bytes) -> str:
