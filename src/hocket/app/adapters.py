@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hocket.agents.base import Agent, AgentFactory
-from hocket.agents.command import CommandAgent
-from hocket.agents.function import FunctionAgent
-from hocket.agents.local import LocalAgent
-from hocket.agents.model import ModelAgent
-from hocket.agents.scripted import ScriptedAgent
 from hocket.core.specs import AgentKind, AgentSpec
 from hocket.engine.engine import Kind
 from hocket.workflows.plan import VERSION, make_plan
 
-ADAPTERS: Final[dict[AgentKind, AgentFactory]] = {
-    "function": FunctionAgent,
-    "command": CommandAgent,
-    "model": ModelAgent,
-    "local": LocalAgent,
-    "scripted": ScriptedAgent,
+ADAPTERS: Final[dict[AgentKind, tuple[str, str]]] = {
+    "function": ("hocket.agents.function", "FunctionAgent"),
+    "command": ("hocket.agents.command", "CommandAgent"),
+    "model": ("hocket.agents.model", "ModelAgent"),
+    "local": ("hocket.agents.local", "LocalAgent"),
+    "scripted": ("hocket.agents.scripted", "ScriptedAgent"),
 }
+"""The class of each kind; it is imported when a plan has an agent of that kind."""
+
 KINDS: Final = {"plan": Kind(VERSION, make_plan)}
 _LOCAL_SLOTS: Final = 4
 
@@ -47,4 +45,10 @@ def hire(state: Path, live: dict[str, Any], name: str, spec: AgentSpec) -> Agent
     Raises:
         SpecError: Its options don't make sense.
     """
-    return ADAPTERS[spec.kind](name, spec, state=state, live=live)
+    return adapter(spec.kind)(name, spec, state=state, live=live)
+
+
+def adapter(kind: AgentKind) -> AgentFactory:
+    """Give the class that runs agents of a kind."""
+    module, name = ADAPTERS[kind]
+    return cast(AgentFactory, getattr(import_module(module), name))
