@@ -185,10 +185,17 @@ class ApprovalGiven(Event, frozen=True, kw_only=True, tag="approval_given"):
 
 
 class InputAsked(Event, frozen=True, kw_only=True, tag="input_asked"):
-    """A step waits for a person's text or an outside event."""
+    """A step waits for a person's text or an outside event.
+
+    Fields:
+        path: Which.
+        prompt: What people are told.
+        output: JSON Schema that the answer must fit, or None for anything.
+    """
 
     path: str
     prompt: str
+    output: Json = None
 
 
 class InputGiven(Event, frozen=True, kw_only=True, tag="input_given"):

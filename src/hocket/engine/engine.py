@@ -264,7 +264,7 @@ class Engine:
         events.extend(CallLost(at=at, call=call) for call in machine.calls.in_flight())
         if spec is not None:
             events.append(SpecReplaced(at=at, spec=spec, digest=spec_digest(spec)))
-        events.extend(event_of(request, at) for request in requests)
+        events.extend(event_of(machine, request, at) for request in requests)
         # All of it fits, or nothing is recorded.
         for event in events:
             machine.apply(event)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from hocket.agents.output import fit
+from hocket.core.errors import AgentError, Refused
 from hocket.core.events import (
     AnyEvent,
     ApprovalGiven,
     CancelRequested,
     ContinueRequested,
+    InputAsked,
     InputGiven,
     PauseRequested,
     RetryRequested,
 )
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
+from hocket.core.run import RunMachine
 
 
-def event_of(request: AnyRequest, at: int) -> AnyEvent:
-    """Give the event that a granted request becomes."""
+def event_of(machine: RunMachine, request: AnyRequest, at: int) -> AnyEvent:
+    """Give the event that a granted request becomes.
+
+    Raises:
+        Refused: What is sent does not fit what is waited for.
+    """
     by = request.by
     match request:
         case Pause():
@@ -36,8 +44,22 @@ def event_of(request: AnyRequest, at: int) -> AnyEvent:
                 note=request.note,
             )
         case Send():
+            _check_sent(machine, request)
             return InputGiven(at=at, path=request.path, value=request.value, by=by)
         case Retry():
             return RetryRequested(at=at, path=request.path, by=by)
         case _:
             assert_never(request)
+
+
+def _check_sent(machine: RunMachine, request: Send) -> None:
+    """Hold what a person sends to the same schema as what an agent gives."""
+    question = machine.questions.get(request.path)
+    job = machine.calls.jobs.get(request.path)
+    schema = question.output if isinstance(question, InputAsked) else None
+    if job is not None:
+        schema = job.spec.output
+    try:
+        fit(request.value, schema)
+    except AgentError as error:
+        raise Refused(f"that is not what {request.path!r} takes: {error.fault.message}") from error

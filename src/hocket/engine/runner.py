@@ -152,7 +152,7 @@ class Runner:
             if self.halted:
                 run = self.machine
                 raise Refused(f"run {run.run} is {run.said} and is driven here no more; resume it")
-            event = event_of(request, self.now())
+            event = event_of(self.machine, request, self.now())
             try:
                 encode(event)
             except JournalError as error:
@@ -348,7 +348,8 @@ class Runner:
                 # Without an answer it is told again to the next owner.
                 return
             try:
-                self.record(event_of(post.request, self.now()), (Taken(post.id),))
+                event = event_of(self.machine, post.request, self.now())
+                self.record(event, (Taken(post.id),))
             except Refused as error:
                 refusal = Taken(post.id, str(error))
                 try:

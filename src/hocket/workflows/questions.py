@@ -25,7 +25,7 @@ def question(spec: StepSpec, path: str, text: str, at: int) -> tuple[Asked, Say]
         mark = digest(text.encode())
         asked = ApprovalAsked(at=at, path=path, shown=text, digest=mark)
         return Asked(mark, expires), Say(asked)
-    return Asked("", expires), Say(InputAsked(at=at, path=path, prompt=text))
+    return Asked("", expires), Say(InputAsked(at=at, path=path, prompt=text, output=spec.output))
 
 
 def answered(asked: Asked, event: ApprovalGiven | InputGiven) -> Worth:
