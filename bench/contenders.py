@@ -24,8 +24,6 @@ PARALLEL = 16
 Took = tuple[float, int | None]
 """Seconds, and the bytes that the journal holds afterwards, if there is one."""
 
-REF = "steps:step"
-
 
 async def step(item: object = None) -> dict[str, int]:
     return {"x": 1}
@@ -83,32 +81,11 @@ async def _ready_queue(graph: list[tuple[int, ...]]) -> dict[int, Any]:
 
 
 async def by_hocket(shape: str, count: int, state: Path | None, effects: bool) -> Took:
-    from engines import engine_on, plan_of
+    from engines import plan_of, time_run
 
-    from hocket.journal.memory import MemoryJournal
-    from hocket.journal.sqlite import SqliteJournal
-
-    journal = MemoryJournal() if state is None else SqliteJournal(state)
-    functions = {REF: step, LISTING: _listing(count)}
-    spec = plan_of(shape, count, effects)
-    engine = engine_on(journal, functions)
-    begin = time.perf_counter()
-    run = await engine.start(spec, {}, run="bench", seed=1)
-    machine = await run.settled()
-    took = time.perf_counter() - begin
-    assert machine.said == "succeeded", machine.end
-    journal.close()
+    plan = plan_of(shape, count, step, effects=effects, parallel=PARALLEL)
+    took = await time_run(plan, state)
     return took, None if state is None else _size(state / "journal.sqlite")
-
-
-LISTING = "steps:listing"
-
-
-def _listing(count: int) -> Callable[[], Coroutine[Any, Any, list[int]]]:
-    async def listing() -> list[int]:
-        return list(range(count))
-
-    return listing
 
 
 async def in_memory(shape: str, count: int, state: Path) -> Took:

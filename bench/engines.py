@@ -1,69 +1,51 @@
-"""How the benchmarks put Hocket together."""
+"""How the benchmarks build their plans and run them, by what Hocket shows to every program."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from contenders import LISTING, PARALLEL, REF
 from shapes import needs
 
-from hocket.agents.function import FunctionAgent
-from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
-from hocket.core.values import FileRef
-from hocket.engine.engine import Engine, Kind, Parts
-from hocket.journal.memory import MemoryJournal
-from hocket.journal.sqlite import SqliteJournal
-from hocket.workflows.plan import VERSION, make_plan
+import hocket
+
+# What a program's first plan and run would import, so that it is not counted as theirs.
+PUBLIC = (hocket.Engine, hocket.Plan)
 
 
-class NoFiles:
-    """No step of a benchmark has files."""
-
-    async def store(self, path: Path, name: str) -> FileRef:
-        raise NotImplementedError
-
-    async def fetch(self, ref: FileRef) -> Path:
-        raise NotImplementedError
+async def listing(count: int) -> list[int]:
+    return list(range(count))
 
 
-def engine_on(
-    journal: MemoryJournal | SqliteJournal, functions: Mapping[str, Callable[..., Any]]
-) -> Engine:
-    """Give an engine on a journal, whose agents are these functions."""
-    live = dict(functions)
-
-    def hire(name: str, spec: AgentSpec) -> FunctionAgent:
-        return FunctionAgent(name, spec, state=Path(), live=live)
-
-    return Engine(
-        Parts(
-            journal=journal,
-            files=NoFiles(),
-            hire=hire,
-            capacity=lambda name, spec: spec.concurrency,
-            kinds={"plan": Kind(VERSION, make_plan)},
-            wall=time.time_ns,
-        )
-    )
-
-
-def plan_of(shape: str, count: int, effects: bool, parallel: int = PARALLEL) -> RunSpec:
+def plan_of(
+    shape: str,
+    count: int,
+    step: Callable[..., Coroutine[Any, Any, Any]],
+    *,
+    effects: bool,
+    parallel: int,
+) -> hocket.Plan:
     """Give the plan of a graph; ``each`` is one step over a list that another step gives."""
-    steps: tuple[StepSpec, ...]
+    plan = hocket.Plan("bench", max_parallel=parallel)
     if shape == "each":
-        over = StepSpec(name="all", agent="step", each="listing", input=["{{item}}"])
-        steps = (StepSpec(name="listing", agent="listing"), over)
-    else:
-        steps = tuple(
-            StepSpec(name=f"s{number}", agent="step", needs=tuple(f"s{i}" for i in needed))
-            for number, needed in enumerate(needs(shape, count))
-        )
-    agents = {
-        "step": AgentSpec(kind="function", options={"ref": REF}, effects=effects),
-        "listing": AgentSpec(kind="function", options={"ref": LISTING}),
-    }
-    plan = PlanSpec(name="bench", steps=steps)
-    return RunSpec(workflow=plan, agents=agents, max_parallel=parallel)
+        plan.map("all", step, plan.call("listing", listing, count), effects=effects)
+        return plan
+    told: dict[str, Any] = {"effects": True} if effects else {}
+    for number, needed in enumerate(needs(shape, count)):
+        if needed:
+            told["needs"] = [f"s{i}" for i in needed]
+        plan.call(f"s{number}", step, **told)
+    return plan
+
+
+async def time_run(plan: hocket.Plan, state: Path | None) -> float:
+    """Run a plan, in memory or on a state folder; gives the seconds until its result."""
+    engine = hocket.Engine(Path() if state is None else state, memory=state is None)
+    async with engine:
+        begin = time.perf_counter()
+        result = await engine.run(plan)
+        took = time.perf_counter() - begin
+    assert result.status == "succeeded", result.reason
+    return took

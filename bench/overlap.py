@@ -20,7 +20,6 @@ COUNT = 1_000
 SECONDS = 0.05
 AT_ONCE = 100
 IDEAL = COUNT * SECONDS / AT_ONCE
-REF = "steps:step"
 
 NAMES = {
     "asyncio": "asyncio, a semaphore",
@@ -49,21 +48,11 @@ async def by_asyncio(folder: Path) -> float:
 
 
 async def by_hocket(who: str, folder: Path) -> float:
-    from engines import engine_on, plan_of
+    from engines import plan_of, time_run
 
-    from hocket.journal.memory import MemoryJournal
-    from hocket.journal.sqlite import SqliteJournal
-
-    journal = MemoryJournal() if who == "hocket-memory" else SqliteJournal(folder)
-    spec = plan_of("wide", COUNT, effects=who == "hocket-wait", parallel=AT_ONCE)
-    engine = engine_on(journal, {REF: sleep})
-    begin = time.perf_counter()
-    run = await engine.start(spec, {}, run="bench", seed=1)
-    machine = await run.settled()
-    took = time.perf_counter() - begin
-    assert machine.said == "succeeded", machine.end
-    journal.close()
-    return took
+    waits = who == "hocket-wait"
+    plan = plan_of("wide", COUNT, sleep, effects=waits, parallel=AT_ONCE)
+    return await time_run(plan, None if who == "hocket-memory" else folder)
 
 
 def one(who: str, folder: Path) -> float:
