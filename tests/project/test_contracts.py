@@ -36,7 +36,7 @@ def test_every_import_contract_is_kept() -> None:
         ("core/broken.py", "import random\n", "Pure rooms"),
         ("insight/broken.py", "from hocket import workflows\n", "Imports run one way"),
         ("agents/broken.py", "from hocket import journal\n", "Imports run one way"),
-        ("engine/broken.py", "from hocket import app\n", "Imports run one way"),
+        ("report/broken.py", "from hocket import app\n", "Imports run one way"),
         ("broken/__init__.py", "", "Imports run one way"),
     ],
     ids=["clock-or-chance", "sideways", "sideways-adapters", "upwards", "undeclared-room"],
