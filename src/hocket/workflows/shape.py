@@ -5,6 +5,7 @@ A shape never changes, so all machines and forks of a plan share one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from hocket.core.expr import Reference, parse_expr
@@ -41,9 +42,9 @@ class Node:
         self.spec = spec
         self.needs: tuple[int, ...] = ()
         self.wants: tuple[int, ...] = ()
-        self.dependents: list[int] = []
+        self.dependents: tuple[int, ...] = ()
         """Steps that need this one."""
-        self.wanters: list[int] = []
+        self.wanters: tuple[int, ...] = ()
         """Steps that want this one."""
         self.job: JobSpec | None = None
         self.child: Shape | None = None
@@ -96,8 +97,8 @@ class Shape:
         self.nodes = [Node(i, step) for i, step in enumerate(spec.steps)]
         self.output: Template | None = None if spec.output is None else parse_template(spec.output)
         jobs: dict[tuple[object, ...], JobSpec] = {}
+        self._connect()
         for node in self.nodes:
-            self._connect(node)
             if node.spec.kind == "call":
                 node.job = _job(node.spec, agents, jobs)
             elif node.spec.plan is not None:
@@ -117,14 +118,22 @@ class Shape:
                 if not left[index]:
                     ready.append(self.nodes[index])
 
-    def _connect(self, node: Node) -> None:
-        needs, wants = dependencies(node, self.index)
-        node.needs = tuple(self.index[name] for name in needs)
-        node.wants = tuple(self.index[name] for name in wants)
-        for i in node.needs:
-            self.nodes[i].dependents.append(node.index)
-        for i in node.wants:
-            self.nodes[i].wanters.append(node.index)
+    def _connect(self) -> None:
+        # Few steps have many edges, and of 100,000 lists the empty ones would be the most.
+        dependents: defaultdict[int, list[int]] = defaultdict(list)
+        wanters: defaultdict[int, list[int]] = defaultdict(list)
+        for node in self.nodes:
+            needs, wants = dependencies(node, self.index)
+            node.needs = tuple(self.index[name] for name in needs)
+            node.wants = tuple(self.index[name] for name in wants)
+            for i in node.needs:
+                dependents[i].append(node.index)
+            for i in node.wants:
+                wanters[i].append(node.index)
+        for i, found in dependents.items():
+            self.nodes[i].dependents = tuple(found)
+        for i, found in wanters.items():
+            self.nodes[i].wanters = tuple(found)
 
 
 def dependencies(node: Node, names: Mapping[str, object]) -> tuple[list[str], list[str]]:
