@@ -49,6 +49,8 @@ class Calls:
         self._highest = 0
         self._base = 0
         self._attempts: dict[str, int] = {}
+        self._unsure: dict[str, None] = {}
+        """Paths of calls with effects that were lost and then dropped, before anybody decided."""
         self._deadlines: Deadlines[Call] = Deadlines()
         self._out = Outbox()
 
@@ -56,8 +58,14 @@ class Calls:
         """Add a job; its first call is to start as soon as it is admitted."""
         if path in self.jobs:
             raise EngineBug(f"two jobs at {path!r}")
-        job = Job(path, spec, self._attempts.pop(path, self._base) + 1, at)
-        self.jobs[path] = job
+        used = self._attempts.pop(path, self._base)
+        if self._unsure and path in self._unsure:
+            # What it was dropped for may be over, but the question whether it was done is not.
+            del self._unsure[path]
+            self.jobs[path] = Job(path, spec, used, at)
+            self.jobs[path].state = "held"
+            return
+        job = self.jobs[path] = Job(path, spec, used + 1, at)
         self._ask(job)
 
     # -- events -----------------------------------------------------------------------------
@@ -95,11 +103,11 @@ class Calls:
         job = self._match(event.call, _IN_FLIGHT)
         if job is None:
             return
+        if job.effects:
+            job.state = "held"
         if job.dropped:
             self._over(job, None, job.stopped("lost"))
-        elif job.effects:
-            job.state = "held"
-        else:
+        elif not job.effects:
             job.again(event.at)
             self._ask(job)
 
@@ -177,6 +185,7 @@ class Calls:
         other.__dict__.update(self.__dict__)
         other.jobs = {path: job.fork() for path, job in self.jobs.items()}
         other._attempts = self._attempts.copy()
+        other._unsure = self._unsure.copy()
         other._deadlines = self._deadlines.fork()
         other._out = self._out.fork()
         return other
@@ -200,6 +209,8 @@ class Calls:
             return Ended(job.path, output, None)
         # The path may be used again, and its numbers must not: only success is final.
         self._attempts[job.path] = job.attempt
+        if job.state == "held":
+            self._unsure[job.path] = None
         if job.dropped:
             return Ended(job.path, output, None, late=True) if fault is None else None
         return Ended(job.path, None, fault)

@@ -143,9 +143,8 @@ class _Parser:
     """Recursive descent over one text; makes closures, so that evaluating parses nothing."""
 
     def __init__(self, text: str, start: int) -> None:
-        if len(text) - start > MAX_LENGTH and "}}" not in text[start : start + MAX_LENGTH]:
-            raise ExprError(f"an expression may have {MAX_LENGTH:,} characters at most", start)
         self.text = text
+        self.start = start
         self.position = start
         self.references: list[Reference] = []
         self.token = self._scan()
@@ -162,6 +161,8 @@ class _Parser:
             hint = "write == to compare" if rest[0] == "=" else ""
             raise ExprError(f"unexpected {rest[0]!r} in an expression", offset, hint)
         self.position = match.end()
+        if self.position - self.start > MAX_LENGTH:
+            raise ExprError(f"an expression may have {MAX_LENGTH:,} characters at most", self.start)
         kind = match.lastgroup or ""
         text = match[kind]
         if kind == "op" or (kind == "name" and text in _WORDS):
@@ -188,18 +189,18 @@ class _Parser:
         """``or`` of ``and`` of ``not``; each side is evaluated only if it matters."""
         if depth > MAX_DEPTH:
             raise ExprError(f"nested deeper than {MAX_DEPTH}", self.token.offset)
-        left = self._and(depth)
+        sides = [self._and(depth)]
         while self.token.kind == "or":
             self._next()
-            left = _either(left, self._and(depth))
-        return left
+            sides.append(self._and(depth))
+        return sides[0] if len(sides) == 1 else _either(sides)
 
     def _and(self, depth: int) -> Evaluate:
-        left = self._not(depth)
+        sides = [self._not(depth)]
         while self.token.kind == "and":
             self._next()
-            left = _both(left, self._not(depth))
-        return left
+            sides.append(self._not(depth))
+        return sides[0] if len(sides) == 1 else _both(sides)
 
     def _not(self, depth: int) -> Evaluate:
         if depth > MAX_DEPTH:
@@ -283,6 +284,10 @@ class _Parser:
     def _field(self) -> str | int:
         bracket = self._next().kind == "["
         token = self.token
+        if token.kind == "number" and not bracket and "." in token.text:
+            # ``rows.0.1`` is two fields, not the number 0.1.
+            self.position = token.offset + token.text.index(".")
+            token = self.token = token._replace(text=token.text.partition(".")[0])
         if token.kind == "number" and token.text.isdigit():
             name: str | int = int(self._next().text)
         elif bracket and token.kind == "text":
@@ -296,12 +301,29 @@ class _Parser:
         return name
 
 
-def _either(left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda lookup: left(lookup) or right(lookup)
+def _either(sides: list[Evaluate]) -> Evaluate:
+    # A loop and not closures in closures: a long chain must not need a deep stack.
+    def either(lookup: Lookup) -> Json:
+        value: Json = None
+        for side in sides:
+            value = side(lookup)
+            if value:
+                break
+        return value
+
+    return either
 
 
-def _both(left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda lookup: left(lookup) and right(lookup)
+def _both(sides: list[Evaluate]) -> Evaluate:
+    def both(lookup: Lookup) -> Json:
+        value: Json = None
+        for side in sides:
+            value = side(lookup)
+            if not value:
+                break
+        return value
+
+    return both
 
 
 def _same(left: Json, right: Json) -> bool:

@@ -41,10 +41,10 @@ def decide(
     """
     if fault.kind == "permanent" or fault.kind not in retry.on:
         return "give_up"
+    least = min(fault.retry_after or 0, LONGEST_RETRY_AFTER)
     if fault.kind == "rate_limited":
         if refusals > MAX_REFUSALS:
             return "give_up"
-        least = min(fault.retry_after or 0, LONGEST_RETRY_AFTER)
         # Never before the peer's word, and spread out behind it so that callers don't herd.
         spread = unit_fraction(seed, call.path, call.attempt) * max(SECOND, least // 10)
         return Again(max(least, _backoff(retry, refusals)) + round(spread), counts=False)
@@ -52,7 +52,7 @@ def decide(
         return "give_up"
     delay = _backoff(retry, tries)
     share = retry.jitter * unit_fraction(seed, call.path, call.attempt)
-    return Again(max(round(delay * (1 - share)), fault.retry_after or 0), counts=True)
+    return Again(max(round(delay * (1 - share)), least), counts=True)
 
 
 def _backoff(retry: Retry, nth: int) -> int:

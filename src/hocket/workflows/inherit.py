@@ -42,6 +42,9 @@ def inherit(new: State, old: State, agents: frozenset[str]) -> None:
         # Steps that have gone on without a step that failed keep what they made of that.
         alike[node.index] = None
     new.progress.adopt(kept)
+    for index in kept:
+        for want in new.shape.nodes[index].wants:
+            new.mark_late(new.shape.nodes[want])
 
 
 def _hand_down(new: State, old: State, was: int, agents: frozenset[str]) -> None:

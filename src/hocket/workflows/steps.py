@@ -160,6 +160,8 @@ class Steps:
     ) -> None:
         child = live.children.get(path)
         if child is not None:
+            # It may have been forgotten while the step had failed.
+            live.watched.pop(path, None)
             child.retry("", at)
         else:
             assert node.child is not None
@@ -267,7 +269,7 @@ class Steps:
         self.state.late.pop(node.index, None)
         skipped = self.progress.fail(node.index, fault)
         self.moves.append(Say(StepFailed(at=at, path=name, fault=fault)))
-        self.moves.extend(_say_skipped(self.state, skipped, at))
+        self._say_skipped(skipped, at)
         if node.stops:
             self.state.fatal = self.state.fatal or f"step {name!r} failed: {fault.message}"
 
@@ -277,10 +279,15 @@ class Steps:
         if self.progress.status[index] == RUNNING:
             self.moves.extend([Drop(path) for path in self.state.jobs_of(node)])
         self.state.live.pop(index, None)
-        self.state.late.pop(index, None)
         self.state.why[index] = reason
         skipped = [index, *self.progress.skip(index)]
-        self.moves.extend(_say_skipped(self.state, skipped, at))
+        self._say_skipped(skipped, at)
+
+    def _say_skipped(self, indexes: list[int], at: int) -> None:
+        for index in indexes:
+            self.state.late.pop(index, None)
+            path, reason = self.shape.nodes[index].spec.name, self.state.skip_reason(index)
+            self.moves.append(Say(StepSkipped(at=at, path=path, reason=reason)))
 
     # -- questions --------------------------------------------------------------------------
 
@@ -349,17 +356,6 @@ class Steps:
         other = type(self)(self.state.fork())
         other.moves = self.moves.copy()
         return other
-
-
-def _say_skipped(state: State, indexes: list[int], at: int) -> list[Move]:
-    return [
-        Say(
-            StepSkipped(
-                at=at, path=state.shape.nodes[index].spec.name, reason=state.skip_reason(index)
-            )
-        )
-        for index in indexes
-    ]
 
 
 def _kind(value: Json) -> str:
