@@ -91,7 +91,6 @@ class CommandAgent:
 
     def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
         self._options = read(CommandOptions, name, spec.options)
-        self.concurrency = spec.concurrency or os.cpu_count() or 1
         problems = _problems(("agents", name), self._options)
         if problems:
             raise SpecError(problems)

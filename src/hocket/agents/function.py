@@ -83,9 +83,6 @@ class FunctionAgent:
             hint = "write it as 'module:name', as in 'tools.git:scan'"
             where = ("agents", name, "ref")
             raise SpecError([Problem(where=where, message=f"{ref!r} names no function", hint=hint)])
-        self.concurrency = spec.concurrency
-        if self.concurrency is None and self._options.mode == "process":
-            self.concurrency = os.cpu_count()
         self._threads = Threads(name)
         self._workers = Workers(name, os.cpu_count() or 1)
         self._prepared: _Prepared | None = None

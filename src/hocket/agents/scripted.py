@@ -83,7 +83,6 @@ class ScriptedAgent:
     """
 
     def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
-        self.concurrency = spec.concurrency
         self._options = read(ScriptedOptions, name, spec.options)
         problems = _problems(("agents", name), self._options)
         if problems:

@@ -15,6 +15,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -246,16 +247,24 @@ class Worker:
         # Not under the lock: the loop takes it to kill, and must not wait here.
         if process is None:
             return -signal.SIGKILL
-        process.join(_MOMENT)
-        if process.exitcode is None:
+        code = _exit_code(process, _MOMENT)
+        if code is None:
             # It lost its pipe, not its life: a job that closes all descriptors does that.
             process.kill()
-            process.join(_JOIN)
-        code: int | None = process.exitcode
+            code = _exit_code(process, _JOIN)
         guard.remove(process.pid)
         if self._pipe is not None:
             self._pipe.close()
         return -signal.SIGKILL if code is None else code
+
+
+def _exit_code(process: Any, seconds: float) -> int | None:
+    # Not join(): that trusts a pipe of its own, and once this is closed it waits for ever.
+    until = time.monotonic() + seconds
+    while process.exitcode is None and time.monotonic() < until:
+        time.sleep(0.002)
+    code: int | None = process.exitcode
+    return code
 
 
 def _serve(pipe: Connection[bytes, bytes]) -> None:
