@@ -1,0 +1,593 @@
+"""A seeded world around the pure machine: agents, people, an operator, crashes, in virtual time.
+
+Everything that happens is drawn from the seed, so a failing seed fails again:
+
+    python -m tests.simulated.world --seed 17
+
+While faults are on, anything goes wrong; what must hold always is asserted after each event.
+Then faults are off, and the run must come to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+import sys
+import traceback
+from collections import Counter, deque
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from tests.machines import fold, new_machine, state_of
+from tests.simulated.draw import INPUTS, Draw
+
+from hocket.core.commands import CancelCall, Record, StartCall
+from hocket.core.errors import ExprError, Fault, FaultKind, Refused
+from hocket.core.events import (
+    AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallLost,
+    CallStarted,
+    CancelRequested,
+    ContinueRequested,
+    InputAsked,
+    InputGiven,
+    PauseRequested,
+    RetryRequested,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    SpecReplaced,
+    TimePassed,
+)
+from hocket.core.run import RunMachine
+from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
+from hocket.core.values import MS, SECOND, Call, Json
+from hocket.workflows.check import problems
+
+Deed: TypeAlias = Literal["outcome", "answer", "operate", "crash", "again"]
+
+KINDS: tuple[FaultKind, ...] = (
+    "failed",
+    "unavailable",
+    "rate_limited",
+    "invalid_output",
+    "permanent",
+    "timeout",
+)
+MUST_FIRE = (
+    *(f"failed: {kind}" for kind in KINDS),
+    *("finished", "hangs", "timed out", "cannot be asked", "finished although stopped"),
+    *("failed although stopped", "kept for a retry", "lost", "held", "lost while stopping"),
+    *("held again", "crash", "crash between commands", "crash while paused", "crash while ending"),
+    *("pause", "continue", "paused by a question", "cancel", "hard cancel", "hard after soft"),
+    *("retry of a step", "retry of the run", "retry of a held call", "sent for a held call"),
+    *("retry refused", "spec replaced", "spec refused", "kept under a new spec"),
+    *("approved", "rejected", "nobody answered", "answer refused", "input given"),
+    *("repeated fact", "early fact", "fallback", "next round", "late step", "skipped"),
+    *("plan timed out", "nested plan failed", "succeeded", "run failed", "run cancelled", "fork"),
+)
+
+
+class World:
+    """One seed's world."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"world {seed}")
+        self.fired: Counter[str] = Counter()
+        draw = Draw(self.rng)
+        self.spec = draw.spec()
+        self.safe = draw.safe
+        self.trouble = self.rng.choice((0.05, 0.2, 0.4))
+        self.now = 1_000 * SECOND
+        self.heap: list[tuple[int, int, Deed, Any]] = []
+        self.added = 0
+        self.machine = new_machine()
+        self.events: list[AnyEvent] = []
+        self.queue: deque[StartCall] = deque()
+        self.flying: dict[Call, None] = {}
+        self.told: dict[Call, None] = {}
+        """Calls in flight that were told to stop."""
+        self.started: dict[Call, str] = {}
+        self.finished: dict[str, None] = {}
+        self.unsure: dict[str, None] = {}
+        self.faulty = True
+        self.forks: list[tuple[RunMachine, dict[str, Any]]] = []
+
+    # -- the run ----------------------------------------------------------------------------
+
+    def live(self) -> World:
+        """Let the run live, with faults and then without."""
+        if self.seed % 50 == 0:
+            assert problems(self.spec) == [], problems(self.spec)
+        self.begin()
+        for _ in range(400):
+            if self.machine.phase == "ended":
+                if not self.after_end():
+                    break
+            elif not self.turn():
+                self.unblock()
+        self.calm()
+        self.judge()
+        return self
+
+    def begin(self) -> None:
+        rng = self.rng
+        self.apply(
+            RunStarted(
+                at=self.now,
+                run="r1",
+                spec=self.spec,
+                digest=spec_digest(self.spec),
+                inputs=INPUTS,
+                seed=self.seed,
+                versions={"plan": 1},
+                program="world",
+            )
+        )
+        for _ in range(rng.choice((0, 1, 2, 4))):
+            self.later(rng.randint(0, 40 * SECOND), "operate", None)
+        for _ in range(rng.choice((0, 0, 1, 1, 2))):
+            self.later(rng.randint(0, 40 * SECOND), "crash", None)
+        for _ in range(rng.choice((0, 2, 4))):
+            self.later(rng.randint(0, 40 * SECOND), "again", None)
+
+    def later(self, delay: int, deed: Deed, about: Any) -> None:
+        self.added += 1
+        heapq.heappush(self.heap, (self.now + delay, self.added, deed, about))
+
+    def turn(self) -> bool:
+        """Let the next thing happen; False if nothing is to come."""
+        due = self.machine.deadline()
+        if due is not None and (not self.heap or due < self.heap[0][0]):
+            self.now = max(self.now, due)
+            self.take(TimePassed(at=self.now))
+            later = self.machine.deadline()
+            assert later is None or later > self.now, "woken for nothing"
+            self.follow()
+        elif self.heap:
+            at, _, deed, about = heapq.heappop(self.heap)
+            self.now = max(self.now, at)
+            getattr(self, f"on_{deed}")(about)
+        else:
+            return False
+        if self.rng.random() < 0.02:
+            self.compare()
+        return True
+
+    def unblock(self) -> None:
+        """Nothing comes by itself: the run must be paused, or wait for people."""
+        machine = self.machine
+        held = machine.calls.held()
+        if machine.phase == "pausing":
+            self.fired["continue"] += 1
+            self.request(ContinueRequested(at=self.now, by="world"), sure=True)
+        elif held:
+            self.decide(held[0].path)
+        else:
+            raise AssertionError(f"stuck: {machine.said}, {list(machine.calls.jobs)}")
+
+    def after_end(self) -> bool:
+        """Perhaps ask for a retry of a run that has ended; False if it stays so."""
+        assert self.machine.end is not None
+        status = self.machine.end.status
+        self.fired[{"succeeded": "succeeded"}.get(status, f"run {status}")] += 1
+        if status == "failed" and self.faulty and self.rng.random() < 0.7:
+            failed = [v.path for v in self.machine.workflow.view() if v.status == "failed"]
+            outer = [path for path in failed if "/" not in path]
+            path = self.rng.choice(["", *outer])
+            self.request(RetryRequested(at=self.now, path=path, by="world"), sure=True)
+            self.fired["retry of a step" if path else "retry of the run"] += 1
+            return True
+        return False
+
+    def calm(self) -> None:
+        """Faults are off: the run must end, and succeed once its failures are done again."""
+        self.faulty = False
+        self.heap = [entry for entry in self.heap if entry[2] in ("outcome", "answer")]
+        self.expect_again()
+        tries = 0
+        for _ in range(4_000):
+            if self.machine.phase == "ended":
+                end = self.machine.end
+                assert end is not None
+                if end.status != "failed" or not self.safe:
+                    break
+                tries += 1
+                assert tries < 12, f"never succeeds: {end.reason}"
+                self.request(RetryRequested(at=self.now, path="", by="world"), sure=True)
+                self.expect_again()
+            elif self.machine.phase == "pausing" or self.machine.calls.held() or not self.turn():
+                self.unblock()
+        assert self.machine.phase == "ended", f"does not end: {self.machine.said}"
+
+    def judge(self) -> None:
+        """What must hold in the end."""
+        assert not self.flying and not self.machine.calls.jobs
+        self.compare()
+        for fork, state in self.forks:
+            assert state_of(fork) == state, "a fork changed with its origin"
+        views = self.machine.workflow.view()
+        self.fired["late step"] += sum(v.detail.startswith("late") for v in views)
+        self.fired["skipped"] += sum(v.status == "skipped" for v in views)
+
+    # -- events -----------------------------------------------------------------------------
+
+    def apply(self, event: AnyEvent) -> None:
+        """An event happens: the machine takes it in, and the shell follows."""
+        self.take(event)
+        self.follow()
+
+    def take(self, event: AnyEvent) -> None:
+        self.machine.apply(event)
+        self.events.append(event)
+        self.machine.check()
+
+    def may_start(self, start: StartCall) -> None:
+        """What must hold of every call that starts."""
+        call = start.call
+        assert call not in self.started, f"{call} started twice"
+        assert call.path not in self.finished, f"{call} was finished before"
+        assert call.path not in self.unsure, f"{call} repeats effects unasked"
+        self.started[call] = start.agent
+        if "~" in call.path:
+            self.fired["next round"] += 1
+
+    def follow(self) -> None:
+        """Do as the machine says; perhaps die in the middle of it."""
+        while True:
+            commands = self.machine.drain()
+            for command in commands:
+                if self.faulty and self.rng.random() < 0.002:
+                    self.fired["crash between commands"] += 1
+                    self.on_crash(None)
+                    return
+                self.command(command)
+            if not commands and not self.admit():
+                return
+
+    def command(self, command: StartCall | CancelCall | Record) -> None:
+        if isinstance(command, StartCall):
+            assert command.call not in self.started
+            assert all(start.call.path != command.call.path for start in self.queue)
+            self.queue.append(command)
+        elif isinstance(command, CancelCall):
+            before = len(self.queue)
+            self.queue = deque(s for s in self.queue if s.call != command.call)
+            if len(self.queue) == before and command.call in self.flying:
+                self.stop(command)
+        else:
+            event = msgspec.structs.replace(command.event, at=self.now)
+            self.take(event)
+            if isinstance(event, ApprovalAsked | InputAsked):
+                self.expect_answer(event)
+            elif isinstance(event, RunEnded) and "took longer than its" in event.reason:
+                self.fired["plan timed out"] += 1
+
+    def admit(self) -> bool:
+        """Start what may start; tells whether anything was."""
+        if not self.queue or not self.machine.admits or len(self.flying) >= self.spec.max_parallel:
+            return False
+        start = self.queue.popleft()
+        self.may_start(start)
+        job, given = None, None
+        try:
+            job, given = self.machine.request(start.call)
+        except ExprError as error:
+            self.fired["cannot be asked"] += 1
+            fault = Fault(kind="permanent", message=str(error))
+            self.take(CallFailed(at=self.now, call=start.call, fault=fault))
+            return True
+        assert job is not None
+        self.flying[start.call] = None
+        self.take(CallStarted(at=self.now, call=start.call, agent=start.agent))
+        if start.agent != job.agents[0]:
+            self.fired["fallback"] += 1
+        self.plan_outcome(start.call, given)
+        return True
+
+    def stop(self, command: CancelCall) -> None:
+        """A call in flight is told to stop, and ends, one way or another."""
+        call, rng = command.call, self.rng
+        self.told[call] = None
+        delay = rng.randint(0, (100 if command.hard else 2_000)) * MS
+        end: AnyEvent = CallCancelled(at=0, call=call, reason=command.reason)
+        chance = rng.random() if self.faulty else 1.0
+        if chance < 0.2:
+            end = CallFinished(at=0, call=call, output=self.output())
+        elif chance < 0.3:
+            end = CallFailed(at=0, call=call, fault=Fault(kind="failed", message="stopped"))
+        self.later(delay, "outcome", end)
+
+    def plan_outcome(self, call: Call, given: Json) -> None:
+        """Decide how a call will end."""
+        rng = self.rng
+        delay = rng.choice((rng.randint(1, 500) * MS, rng.randint(1, 5) * SECOND))
+        end: AnyEvent = CallFinished(at=0, call=call, output=self.output(), notes=())
+        if self.faulty and rng.random() < self.trouble:
+            kind = rng.choice(KINDS)
+            after = rng.choice((None, None, 3 * SECOND))
+            fault = Fault(kind=kind, message=f"{kind} {given!r:.20}", retry_after=after)
+            end = CallFailed(at=0, call=call, fault=fault)
+        elif self.faulty and rng.random() < self.trouble / 3:
+            self.fired["hangs"] += 1
+            return
+        self.later(delay, "outcome", end)
+
+    def output(self) -> Json:
+        rng = self.rng
+        ok = not self.faulty or rng.random() < 0.5
+        return {"n": rng.randint(0, 9), "ok": ok, "list": list(range(rng.randint(0, 4)))}
+
+    def on_outcome(self, end: Any) -> None:
+        """A call ends, unless its process has died or it has ended otherwise before."""
+        call = end.call
+        if call not in self.flying:
+            return
+        del self.flying[call]
+        stopped = self.told.pop(call, 0) is None
+        job = self.machine.calls.jobs[call.path]
+        if isinstance(end, CallFinished):
+            self.finished[call.path] = None
+            self.fired["finished although stopped" if stopped else "finished"] += 1
+            self.fired["kept for a retry"] += job.dropped
+        elif isinstance(end, CallFailed):
+            how = "failed although stopped" if stopped else f"failed: {end.fault.kind}"
+            self.fired[how] += 1
+        elif end.reason == "timeout":
+            self.fired["timed out"] += 1
+        self.apply(msgspec.structs.replace(end, at=self.now))
+
+    # -- people -----------------------------------------------------------------------------
+
+    def request(self, event: AnyEvent, sure: bool = False) -> bool:
+        """A person asks for something; what is refused has changed nothing."""
+        before = None if sure else state_of(self.machine)
+        try:
+            self.take(event)
+        except Refused:
+            assert before is not None, f"refused: {event}"
+            assert state_of(self.machine) == before
+            return False
+        self.follow()
+        return True
+
+    def expect_answer(self, event: ApprovalAsked | InputAsked) -> None:
+        if self.faulty and self.rng.random() < 0.2:
+            self.fired["nobody answered"] += 1
+            return
+        slowest = 40 * SECOND if self.faulty else SECOND
+        self.later(self.rng.randint(1, slowest), "answer", event)
+
+    def on_answer(self, asked: ApprovalAsked | InputAsked) -> None:
+        rng = self.rng
+        approved = not self.faulty or rng.random() < 0.7
+        answer: AnyEvent = InputGiven(at=self.now, path=asked.path, value="text", by="ann")
+        how = "input given"
+        if isinstance(asked, ApprovalAsked):
+            mark = "other bytes" if self.faulty and rng.random() < 0.1 else asked.digest
+            answer = ApprovalGiven(
+                at=self.now, path=asked.path, approved=approved, digest=mark, by="ann"
+            )
+            how = "approved" if approved else "rejected"
+        self.fired[how if self.request(answer) else "answer refused"] += 1
+
+    def decide(self, path: str) -> None:
+        """Somebody decides about a held call."""
+        if self.rng.random() < 0.5:
+            self.fired["sent for a held call"] += 1
+            self.unsure.pop(path, None)
+            answer = InputGiven(at=self.now, path=path, value=self.output(), by="ann")
+            self.finished[path] = None
+            self.request(answer, sure=True)
+        else:
+            self.fired["retry of a held call"] += 1
+            self.unsure.pop(path, None)
+            self.request(RetryRequested(at=self.now, path=path, by="ann"), sure=True)
+
+    def on_operate(self, _: None) -> None:
+        """The operator does something, sensible or not."""
+        rng, machine = self.rng, self.machine
+        deed = rng.choice(
+            ("pause", "pause", "continue", "retry", "retry", "cancel", "spec", "held")
+        )
+        if deed == "pause":
+            if self.request(PauseRequested(at=self.now, by="op")):
+                self.fired["pause"] += 1
+                self.later(rng.randint(0, 20 * SECOND), "operate", None)
+        elif deed == "continue":
+            self.fired["continue"] += self.request(ContinueRequested(at=self.now, by="op"))
+        elif deed == "retry":
+            self.try_again()
+        elif deed == "cancel" and rng.random() < 0.5:
+            self.cancel()
+        elif deed == "spec" and machine.phase != "new":
+            self.change_spec()
+        elif deed == "held" and (held := machine.calls.held()):
+            self.decide(rng.choice(held).path)
+
+    def try_again(self) -> None:
+        views = self.machine.workflow.view()
+        failed = [view.path for view in views if view.status == "failed"]
+        path = self.rng.choice(failed or [view.path for view in views])
+        if self.machine.calls.jobs.get(path) in self.machine.calls.held():
+            return
+        done = self.request(RetryRequested(at=self.now, path=path, by="op"))
+        self.fired["retry of a step" if done else "retry refused"] += 1
+
+    def cancel(self) -> None:
+        hard = self.rng.random() < 0.4
+        ending = self.machine.phase == "ending"
+        if self.request(CancelRequested(at=self.now, by="op", hard=hard)):
+            self.fired["hard cancel" if hard else "cancel"] += 1
+            if hard and ending:
+                self.fired["hard after soft"] += 1
+            elif not hard and self.machine.phase == "ending":
+                self.later(1, "operate", None)
+                again = CancelRequested(at=self.now, by="op", hard=True)
+                self.fired["hard after soft"] += self.request(again)
+
+    def change_spec(self) -> None:
+        """The plan is changed; the steps that are equal keep what they have."""
+        spec = changed(self.spec, self.rng)
+        had = {v.path for v in self.machine.workflow.view() if v.status == "succeeded"}
+        event = SpecReplaced(at=self.now, spec=spec, digest=spec_digest(spec))
+        # What is queued is withdrawn, and what was finished may have to be done again.
+        finished, self.finished = self.finished, {}
+        if not self.request(event):
+            self.fired["spec refused"] += 1
+            self.finished = finished
+            return
+        self.spec = spec
+        self.fired["spec replaced"] += 1
+        now = {v.path for v in self.machine.workflow.view() if v.status == "succeeded"}
+        self.fired["kept under a new spec"] += bool(now & had)
+
+    # -- faults -----------------------------------------------------------------------------
+
+    def on_crash(self, _: None) -> None:
+        """The process dies; the next one folds what is on disk and takes the run up."""
+        self.fired["crash"] += 1
+        self.compare()
+        old = self.machine
+        for phase in ("pausing", "ending"):
+            self.fired[f"crash while {phase.replace('pausing', 'paused')}"] += old.phase == phase
+        self.machine = fold(self.events)
+        self.queue.clear()
+        self.told.clear()
+        lost = self.machine.calls.in_flight()
+        assert sorted(map(str, lost)) == sorted(map(str, self.flying))
+        self.flying.clear()
+        self.now += self.rng.randint(0, 20 * SECOND)
+        self.take(RunResumed(at=self.now, epoch=self.machine.epoch + 1))
+        for call in lost:
+            self.lose(call)
+        self.expect_again()
+        self.follow()
+
+    def lose(self, call: Call) -> None:
+        job = self.machine.calls.jobs[call.path]
+        self.fired["lost while stopping" if job.state == "stopping" else "lost"] += 1
+        if job.effects:
+            self.unsure[call.path] = None
+            self.fired["held"] += not job.dropped
+        self.take(CallLost(at=self.now, call=call))
+
+    def expect_again(self) -> None:
+        """People see the open questions still; their answers were lost with the process."""
+        self.heap = [entry for entry in self.heap if entry[2] != "answer"]
+        heapq.heapify(self.heap)
+        asked = [e for e in self.events if isinstance(e, ApprovalAsked | InputAsked)]
+        for event in {event.path: event for event in asked}.values():
+            self.expect_answer(event)
+
+    def on_again(self, _: None) -> None:
+        """A fact about a call comes again, or too early, or for a call that never was."""
+        past = [e for e in self.events if isinstance(e, CallFinished | CallFailed | CallCancelled)]
+        starts = [e for e in self.events if isinstance(e, CallStarted | CallLost)]
+        choices: list[AnyEvent] = [
+            CallFinished(at=0, call=Call("s0", 999), output="early"),
+            CallCancelled(at=0, call=Call("nowhere/1", 1), reason="stop"),
+        ]
+        for some in (past, starts):
+            if some:
+                choices += [self.rng.choice(some)] * 3
+        event: Any = self.rng.choice(choices)
+        if event.call in self.flying and not isinstance(event, CallStarted):
+            return
+        before, count = state_of(self.machine), self.machine.calls.ignored
+        self.take(msgspec.structs.replace(event, at=self.now))
+        after = state_of(self.machine)
+        assert after["ignored"] == count + 1, f"not ignored: {event}"
+        assert after | {"ignored": 0, "at": 0} == before | {"ignored": 0, "at": 0}
+        self.fired["early fact" if event is choices[0] else "repeated fact"] += 1
+        self.follow()
+
+    def compare(self) -> None:
+        """A fold, a fork and the machine are one; a fork that goes on changes nothing here."""
+        state = state_of(self.machine)
+        assert state_of(fold(self.events)) == state, "a fold differs"
+        fork = self.machine.fork()
+        assert state_of(fork) == state, "a fork differs"
+        if len(self.forks) < 3:
+            self.forks.append((fork, state))
+        self.fired["fork"] += 1
+        other = self.machine.fork()
+        for call in other.calls.in_flight():
+            other.apply(CallFinished(at=self.now, call=call, output={"n": 1, "ok": True}))
+        due = other.deadline()
+        if due is not None:
+            other.apply(TimePassed(at=max(due, other.at)))
+        other.check()
+        assert state_of(self.machine) == state, "a fork changed its origin"
+
+
+def changed(spec: RunSpec, rng: random.Random) -> RunSpec:
+    """Change one step of a plan, or put one more behind it, or take out one that nobody names."""
+    steps = list(spec.workflow.steps)
+    how = rng.choice(("input", "add", "retry", "nested"))
+    index = rng.randrange(len(steps))
+    if how == "nested":
+        nested = [i for i, s in enumerate(steps) if s.plan is not None]
+        index = rng.choice(nested or [index])
+    step = steps[index]
+    if step.plan is not None and how == "nested":
+        inner = changed(RunSpec(workflow=step.plan), rng).workflow
+        steps[index] = msgspec.structs.replace(step, plan=inner)
+    elif how == "input" and step.kind == "call":
+        steps[index] = msgspec.structs.replace(step, input="changed")
+    elif how == "retry":
+        steps[index] = msgspec.structs.replace(step, timeout=step.timeout + SECOND)
+    else:
+        last = steps[-1].name
+        steps.append(StepSpec(name=f"n{len(steps)}", agent="f", needs=(last,)))
+    workflow: PlanSpec = msgspec.structs.replace(spec.workflow, steps=tuple(steps))
+    return msgspec.structs.replace(spec, workflow=workflow)
+
+
+def run_seeds(first: int, count: int) -> tuple[int, Counter[str], list[str]]:
+    """Run seeds in this process; gives how many events there were, what fired, what failed."""
+    events, fired, failures = 0, Counter[str](), list[str]()
+    for seed in range(first, first + count):
+        world = World(seed)
+        try:
+            world.live()
+        except Exception:
+            command = f"python -m tests.simulated.world --seed {seed}"
+            failures.append(f"{traceback.format_exc()}\nrepeat it with: {command}")
+            if len(failures) == 3:
+                break
+        events += len(world.events)
+        fired.update(world.fired)
+    return events, fired, failures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Repeat one seed, or run many.")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=1, help="how many seeds")
+    parser.add_argument("--events", action="store_true", help="print the events of the first")
+    options = parser.parse_args()
+    if options.events:
+        world = World(options.seed)
+        try:
+            world.live()
+        finally:
+            for event in world.events:
+                print(event)
+    events, fired, failures = run_seeds(options.seed, options.count)
+    print(f"{options.count} seeds, {events / options.count:.0f} events each")
+    for name in sorted({*MUST_FIRE, *fired}):
+        print(f"{fired[name]:>8}  {name}")
+    print("\n".join(failures))
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
