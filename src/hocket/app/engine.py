@@ -16,7 +16,7 @@ from hocket.app.files import StoredFiles
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.app.run import Run
-from hocket.app.state import new_run_id, new_seed, state_folder
+from hocket.app.state import lease_seconds, new_run_id, new_seed, state_folder
 from hocket.config.builder import Plan
 from hocket.core.errors import Refused, RunFailed, SpecError
 from hocket.core.events import Recorded
@@ -28,6 +28,7 @@ from hocket.engine.engine import Engine as Shell
 from hocket.engine.engine import Parts
 from hocket.engine.runner import Observer
 from hocket.insight.tally import Tally
+from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.sqlite import SqliteJournal
 from hocket.workflows.check import problems
@@ -44,11 +45,22 @@ class Engine:
     Args:
         state: The state folder; by default ``HOCKET_HOME`` or the user's own.
         memory: Keep the journal in memory: nothing can be resumed after the process.
+        lease: Seconds after which another process may take a run over from this one if it gives no
+            sign of life; by default ``HOCKET_LEASE`` or 15.
     """
 
-    def __init__(self, state: str | Path | None = None, *, memory: bool = False) -> None:
+    def __init__(
+        self,
+        state: str | Path | None = None,
+        *,
+        memory: bool = False,
+        lease: float | None = None,
+    ) -> None:
         self.state: Final = state_folder() if state is None else Path(state).absolute()
-        self.journal: Final = MemoryJournal() if memory else SqliteJournal(self.state)
+        lease = lease_seconds() if lease is None else lease
+        self.journal: Final[Store] = (
+            MemoryJournal() if memory else SqliteJournal(self.state, lease=lease)
+        )
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
 
     async def run(self, what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:

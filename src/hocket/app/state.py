@@ -6,9 +6,12 @@ import os
 import secrets
 from pathlib import Path
 
-from hocket.core.errors import NotFound
+from hocket.core.errors import NotFound, Refused
 from hocket.journal.base import RunRow
+from hocket.journal.sqlite import LEASE
 
+_LEAST_LEASE = 1.0
+_MOST_LEASE = 3600.0
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -19,6 +22,24 @@ def state_folder() -> Path:
         return Path(home).expanduser().absolute()
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "hocket"
+
+
+def lease_seconds() -> float:
+    """Give how long a silent owner keeps its runs: ``HOCKET_LEASE`` in seconds, else 15.
+
+    Raises:
+        Refused: The variable holds no such number.
+    """
+    given = os.environ.get("HOCKET_LEASE", "")
+    if not given:
+        return LEASE
+    try:
+        lease = float(given)
+    except ValueError:
+        lease = 0.0
+    if not _LEAST_LEASE <= lease <= _MOST_LEASE:
+        raise Refused(f"HOCKET_LEASE is {given!r}: write seconds, from 1 to 3600")
+    return lease
 
 
 def new_run_id(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import sys
 import time
@@ -15,6 +14,7 @@ from cyclopts import Parameter
 from hocket.app.engine import Engine
 from hocket.app.state import find_run
 from hocket.cli.closing import closing_lines
+from hocket.cli.user import user
 from hocket.core.errors import Refused
 from hocket.core.events import ApprovalAsked
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
@@ -24,14 +24,6 @@ from hocket.report.text import clean
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.02
-
-
-def user() -> str:
-    """Say who is asking, for the journal."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "somebody"
 
 
 def pause(run: str, /) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from hocket.app.result import Result
 from hocket.app.run import Run
 from hocket.cli.closing import closing_lines
+from hocket.cli.keys import Keys
 from hocket.cli.live import LiveDisplay
 from hocket.cli.main import (
     EXIT_FAILED,
@@ -47,7 +49,8 @@ def choose(*, plain: bool, quiet: bool, json_: bool, jsonl: bool) -> Show:
         return "jsonl"
     if quiet or json_:
         return "quiet"
-    return "plain" if plain or not sys.stderr.isatty() else "live"
+    live = not plain and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return "live" if live else "plain"
 
 
 def make_display(show: Show) -> Display:
@@ -75,10 +78,15 @@ async def drive(
     interrupts = _Interrupts(run, display)
     interrupts.listen()
     display.begin(run)
+    keys = Keys(run, display) if isinstance(display, LiveDisplay) else None
+    if keys is not None:
+        keys.listen()
     try:
         async with run:
             result = await run.result()
     finally:
+        if keys is not None:
+            keys.forget()
         display.end()
         interrupts.forget()
     if show == "jsonl":

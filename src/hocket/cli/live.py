@@ -7,7 +7,6 @@ more to watch than one of ten.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -18,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hocket.app.run import Run
+from hocket.cli.screen import Background
 from hocket.core.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -29,46 +29,54 @@ from hocket.core.events import (
     InputAsked,
     InputGiven,
     Recorded,
+    RunEnded,
 )
 from hocket.core.values import Call, format_duration
 from hocket.report.story import Story
-from hocket.report.text import cause_words, counts_words, spent_words
+from hocket.report.text import cause_words, clean, counts_words, one_line, spent_words
 
 _PERIOD: Final = 0.2
-_ROWS: Final = 12
+_FEWEST: Final = 3
+_SHOWN_LINES: Final = 12
+_SHOWN: Final = 1_000
 _ENDS = (CallFinished, CallFailed, CallCancelled, CallLost)
 
 
 class LiveDisplay:
-    """Draws a run on stderr."""
+    """Draws a run on stderr.
+
+    Attributes:
+        asked: The approvals that wait, the oldest first, and since when they are shown.
+        keys: Whether the person at the terminal can answer with a key.
+    """
 
     def __init__(self) -> None:
+        self.asked: dict[str, tuple[ApprovalAsked, float]] = {}
+        self.keys = False
         self._console = Console(stderr=True, highlight=False)
-        self._live = Live(
-            console=self._console, auto_refresh=False, transient=True, get_renderable=self._draw
-        )
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._screen: Background[Text | Group] = Background(self._paint)
         self._running: dict[Call, tuple[str, float]] = {}
         self._said: dict[Call, str] = {}
-        self._asked: dict[str, str] = {}
+        self._inputs: dict[str, None] = {}
         self._story = Story()
-        self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
         self._began = time.monotonic()
 
     def begin(self, run: Run) -> None:
         """The run is under way."""
-        self._run = run
-        self._live.start()
-        self._task = asyncio.get_running_loop().create_task(self._redraw())
+        self._task = asyncio.get_running_loop().create_task(self._redraw(run))
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         """Show a line of our own above the picture."""
-        self._console.print(Text(text))
+        self._screen.put(Text(text, style))
 
     def end(self) -> None:
         """The run has settled."""
         if self._task is not None:
             self._task.cancel()
+        self._screen.put(Group())
+        self._screen.close()
         self._live.stop()
 
     def recorded(self, events: Sequence[Recorded]) -> None:
@@ -76,70 +84,119 @@ class LiveDisplay:
         for recorded in events:
             event = recorded.event
             line = self._story.tell(event)
+            # How a run has ended is told once, by the lines that close it.
+            if line and self._story.important and not isinstance(event, RunEnded):
+                self.say(line, "red" if isinstance(event, CallFailed) else "")
             if isinstance(event, CallStarted):
                 self._running[event.call] = event.agent, time.monotonic()
             elif isinstance(event, _ENDS):
                 self._running.pop(event.call, None)
                 self._said.pop(event.call, None)
             elif isinstance(event, ApprovalAsked):
-                self._asked[event.path] = "approve"
+                self.asked[event.path] = event, time.monotonic()
+                self.show_asked(event)
             elif isinstance(event, InputAsked):
-                self._asked[event.path] = "send"
-            elif isinstance(event, ApprovalGiven | InputGiven):
-                self._asked.pop(event.path, None)
-            if line and self._story.important:
-                self.say(line)
+                self._inputs[event.path] = None
+            elif isinstance(event, ApprovalGiven):
+                self.asked.pop(event.path, None)
+            elif isinstance(event, InputGiven):
+                self._inputs.pop(event.path, None)
 
     def emitted(self, call: Call, stream: str, text: str) -> None:
         """Keep the end of what a call says."""
-        kept = (self._said.get(call, "") + text)[-200:]
-        self._said[call] = kept.rsplit("\n", 1)[-1] or kept.rstrip("\n").rsplit("\n", 1)[-1]
+        kept = (self._said.get(call, "") + text)[-400:]
+        lines = kept.rstrip().rsplit("\n", 1)[-1]
+        self._said[call] = lines + "\n" if kept.endswith("\n") else lines
 
-    async def _redraw(self) -> None:
+    def show_asked(self, asked: ApprovalAsked, *, whole: bool = False) -> None:
+        """Show above the picture what is to be approved, cut unless it is wanted whole."""
+        text = clean(asked.shown).rstrip("\n")
+        shown = text if whole else _beginning(text)
+        self.say("\n".join(f"  │ {line}" for line in shown.split("\n")), "yellow")
+        if len(shown) < len(text):
+            more = f"  └ {len(text) - len(shown):,} more characters"
+            self.say(f"{more}: v shows them" if self.keys else more, "yellow")
+
+    def cut(self, asked: ApprovalAsked) -> bool:
+        """Tell whether not all of it is shown at first."""
+        text = clean(asked.shown).rstrip("\n")
+        return len(_beginning(text)) < len(text)
+
+    async def _redraw(self, run: Run) -> None:
         while True:
-            self._live.refresh()
+            # A picture that could not be painted yet is old by the time that it can.
+            if self._screen.idle:
+                self._screen.put(self._picture(run))
             await asyncio.sleep(_PERIOD)
 
-    def _draw(self) -> Group:
-        run = self._run
-        if run is None:
-            return Group()
+    def _paint(self, batch: Sequence[Text | Group]) -> None:
+        """Bring lines and pictures to the terminal; in the screen's thread."""
+        self._live.start()
+        pictures = [item for item in batch if isinstance(item, Group)]
+        if pictures:
+            self._live.update(pictures[-1])
+        for item in batch:
+            if isinstance(item, Text):
+                self._console.print(item, soft_wrap=True)
+        self._live.refresh()
+
+    def _picture(self, run: Run) -> Group:
+        counts = run.machine.workflow.counts()
+        if not counts.get("waiting"):
+            # A question that has expired was never answered.
+            self.asked.clear()
+            self._inputs.clear()
         elapsed = format_duration(int((time.monotonic() - self._began) * 1e9))
         head = Text.assemble(
             (run.id, "bold"),
-            "  ",
-            counts_words(run.machine.workflow.counts()),
-            "  ",
-            spent_words(run.tally),
-            "  ",
-            elapsed,
+            f"  {counts_words(counts)}",
+            f" · {spent_words(run.tally)} · {elapsed}",
         )
-        return Group(head, *self._rows(run))
+        below = self._below(run)
+        room = max(self._console.height - len(below) - 4, _FEWEST)
+        return Group(head, *self._calls(room), *below)
 
-    def _rows(self, run: Run) -> list[Table | Text]:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, justify="right")
+    def _calls(self, room: int) -> list[Table | Text]:
+        """Show calls in flight, a line each."""
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+        table.add_column(no_wrap=True, justify="right", min_width=6)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.monotonic()
-        for call, (agent, since) in list(self._running.items())[:_ROWS]:
+        for shown, (call, (agent, since)) in enumerate(self._running.items()):
+            if shown == room:
+                break
             age = format_duration(int((now - since) * 1e9))
-            table.add_row(
-                Text(f"● {call}", "green"), agent, age, Text(self._said.get(call, ""), "dim")
-            )
-        rows: list[Table | Text] = [table]
-        if len(self._running) > _ROWS:
-            rows.append(Text(f"  … and {len(self._running) - _ROWS} more in flight", "dim"))
-        for path, verb in list(self._asked.items())[:_ROWS]:
-            rows.append(Text(f"◌ {path} waits for you: hocket {verb} {run.id} {path}", "yellow"))
+            # An agent that a step brought along has the step's name.
+            who = "" if agent == call.path.split("/")[0] else agent
+            said = one_line(self._said.get(call, ""))
+            table.add_row(Text(f"● {call}", "green"), who, age, Text(said, "dim"))
+        rows: list[Table | Text] = [table] if table.row_count else []
+        if len(self._running) > room:
+            rows.append(Text(f"  … and {len(self._running) - room} more in flight", "dim"))
+        return rows
+
+    def _below(self, run: Run) -> list[Text]:
+        rows: list[Text] = []
+        for number, path in enumerate(list(self.asked)[:_FEWEST]):
+            how = f"hocket approve {run.id} {path}"
+            if self.keys and number == 0:
+                how = "press y to approve, n to reject, v to see all of it"
+            rows.append(Text(f"◌ {path} waits for you: {how}", "yellow"))
+        for path in list(self._inputs)[:_FEWEST]:
+            rows.append(Text(f"◌ {path} waits for: hocket send {run.id} {path} TEXT", "yellow"))
+        more = len(self.asked) + len(self._inputs) - len(rows)
+        if more > 0:
+            rows.append(Text(f"  … and {more} more wait: hocket show {run.id}", "yellow"))
         for cause, count in run.queued.items():
-            rows.append(Text(f"… {count} waiting for {cause_words(cause)}", "dim"))
+            calls = "1 call waits" if count == 1 else f"{count} calls wait"
+            rows.append(Text(f"… {calls} for {cause_words(cause)}", "dim"))
         if run.machine.phase == "pausing":
-            rows.append(Text("pausing: waiting for calls in flight", "yellow"))
+            flying = len(self._running)
+            rows.append(Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow"))
         return rows
 
 
-def is_terminal() -> bool:
-    """Tell whether there is a terminal to draw on."""
-    return sys.stderr.isatty()
+def _beginning(text: str) -> str:
+    return "\n".join(text[:_SHOWN].split("\n")[:_SHOWN_LINES])

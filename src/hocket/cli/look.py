@@ -218,12 +218,23 @@ def _save(engine: Engine, output: Json, folder: Path) -> None:
     found = list(_files(output))
     if not found:
         raise NotFound("this step's output has no files")
-    folder.mkdir(parents=True, exist_ok=True)
-    for ref in found:
-        # A name from outside is only ever a last part here, so it cannot lead out of the folder.
-        target = folder / Path(ref.name).name
-        save(engine.journal.blobs, ref, target)
-        print(f"saved {target}", file=sys.stderr)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for ref in found:
+            # A name from outside is only ever a last part here: it cannot lead out of the folder.
+            target = _free(folder / (Path(ref.name).name or "file"))
+            save(engine.journal.blobs, ref, target)
+            print(f"saved {target}", file=sys.stderr)
+    except OSError as error:
+        raise Refused(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def _free(target: Path) -> Path:
+    """Give a name that is not taken: two items of an ``each`` may call their files the same."""
+    number, free = 2, target
+    while free.exists():
+        free, number = target.with_name(f"{target.stem}-{number}{target.suffix}"), number + 1
+    return free
 
 
 def _files(value: Json) -> Iterator[FileRef]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import Final
+from io import TextIOWrapper
+from typing import Final, TextIO
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from hocket._version import __version__
@@ -50,16 +52,29 @@ app = App(
         "Exit status: 0 success, 1 the run failed, 2 usage or file error, 3 stopped and resumable, "
         "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C."
     ),
+    default_parameter=Parameter(negative=(), show_default=False),
     help_format="plaintext",  # Markdown takes as long to come as all the rest of the help
     suppress_keyboard_interrupt=False,
 )
-for _name, (_where, _help) in COMMANDS.items():
-    app.command(_where, name=_name, help=_help)
+for _place, (_name, (_where, _help)) in enumerate(COMMANDS.items()):
+    app.command(_where, name=_name, help=_help, sort_key=_place)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
+    try:
+        status = _run(tokens)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _run(tokens: list[str]) -> int:
     if tokens == ["--version"]:
         print(__version__)
         return 0
@@ -79,10 +94,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
+    except Exception:
+        traceback.print_exc()
+        more = "What is on disk is safe: hocket runs lists what can be resumed."
+        return _said(
+            "this is a bug in Hocket; please report it with the lines above", EXIT_BUG, more
+        )
     return result if isinstance(result, int) else 0
+
+
+def _open_streams() -> None:
+    """Stand in for closed streams, and let no character stop us that a terminal cannot show."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:
+            # It takes the stream's number, which the next file would get and be written over.
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null, "w" if number else "r"))
+        elif number and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _said(message: str, status: int, more: str = "") -> int:

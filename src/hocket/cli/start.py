@@ -15,8 +15,9 @@ from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside, load_plan
 from hocket.app.run import Run
 from hocket.app.state import find_run
-from hocket.cli.ask import owner_alive, post, user
+from hocket.cli.ask import owner_alive, post
 from hocket.cli.drive import Show, choose, drive
+from hocket.cli.user import user
 from hocket.cli.weights import fetch_weights
 from hocket.config.diff import spec_diff
 from hocket.core.errors import NotFound, Refused

@@ -171,3 +171,14 @@ class Blobs(Protocol):
         Raises:
             NotFound: Nothing of that digest is stored.
         """
+
+
+class Store(Journal, Inbox, Protocol):
+    """All that one state folder's journal offers."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """Bytes by content."""
+
+    def close(self) -> None:
+        """Write what is queued, and give all runs up."""

@@ -28,7 +28,7 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.values import MS, Call, format_duration
-from hocket.report.text import cause_words, clean, dollars
+from hocket.report.text import cause_words, dollars, one_line
 
 _WORTH_SAYING = 50 * MS
 
@@ -54,14 +54,14 @@ class Story:
                 return f"{event.call} started ({event.agent}{_waited(event.waits)})"
             case CallFinished():
                 self.important = False
-                notes = "".join(f"; {note}" for note in event.notes)
+                notes = "".join(f"; {one_line(note)}" for note in event.notes)
                 took = self._took(event.call, event.at)
                 return f"{event.call} finished{took}{_spent(event.usage)}{notes}"
             case CallFailed():
                 fault = event.fault
                 return (
                     f"{event.call} failed{self._took(event.call, event.at)}: "
-                    f"{fault.kind}: {clean(fault.message)}"
+                    f"{fault.kind}: {one_line(fault.message)}"
                 )
             case CallCancelled():
                 return f"{event.call} stopped{self._took(event.call, event.at)}: {event.reason}"
@@ -69,9 +69,9 @@ class Story:
                 return f"{event.call} was in flight when its process died"
             case StepSkipped():
                 self.important = False
-                return f"{event.path} skipped: {event.reason}"
+                return f"{event.path} skipped: {one_line(event.reason)}"
             case StepFailed():
-                return f"{event.path} has failed: {clean(event.fault.message)}"
+                return f"{event.path} has failed: {one_line(event.fault.message)}"
             case TimePassed():
                 self.important = False
                 return ""
@@ -103,13 +103,14 @@ def _tell_run(event: AnyEvent) -> str:
         case ApprovalAsked():
             return f"{event.path} waits for approval"
         case ApprovalGiven():
-            return f"{event.path} {'approved' if event.approved else 'rejected'} by {event.by}"
+            verdict = "approved" if event.approved else "rejected"
+            return f"{event.path} {verdict} by {event.by or 'somebody'}"
         case InputAsked():
-            return f"{event.path} waits for input: {clean(event.prompt)[:100]}"
+            return f"{event.path} waits for input: {one_line(event.prompt, 100)}"
         case InputGiven():
             return f"{event.path} got its input from {event.by}"
         case RunEnded():
-            return f"run {event.status}{': ' if event.reason else ''}{clean(event.reason)}"
+            return f"run {event.status}{': ' if event.reason else ''}{one_line(event.reason)}"
         case _:
             return ""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from hocket.agents.terminal import plain
 from hocket.core.machine import StepStatus, StepView
 from hocket.insight.tally import Tally
 
@@ -24,15 +24,17 @@ _MARKS: Final[dict[StepStatus, str]] = {
     "failed": "✗",
     "skipped": "-",
 }
-# Escape sequences and control characters, which text from outside must not bring to a terminal.
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
 
 
 def clean(text: str) -> str:
     """Take out of a text what would steer a terminal."""
-    return _CONTROL.sub("", text)
+    return plain(text)
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Make one line of a text, cut at a length."""
+    line = " ".join(plain(text[: 4 * most]).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def dollars(cost: int | None) -> str:
@@ -55,7 +57,7 @@ def counts_words(counts: Mapping[StepStatus, int]) -> str:
 
 def spent_words(tally: Tally) -> str:
     """Write calls, tokens and cost: ``9 calls · 1,204 + 310 tokens · $0.0042``."""
-    words = [f"{tally.started} calls"]
+    words = ["1 call" if tally.started == 1 else f"{tally.started:,} calls"]
     if tally.tokens_in or tally.tokens_out:
         words.append(f"{tally.tokens_in:,} + {tally.tokens_out:,} tokens")
         words.append(dollars(tally.cost))
@@ -94,5 +96,5 @@ def step_rows(views: Sequence[StepView]) -> list[list[str]]:
         who = view.agent or {"approve": "a person", "input": "a person", "plan": "a plan"}.get(
             view.kind, ""
         )
-        rows.append([f"{_MARKS[state]} {view.path}", state_text, who, clean(view.detail)[:120]])
+        rows.append([f"{_MARKS[state]} {view.path}", state_text, who, one_line(view.detail, 120)])
     return rows
