@@ -28,8 +28,9 @@ from hocket.core.events import (
 )
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
-from hocket.core.values import MS, Call
+from hocket.core.values import Call
 from hocket.engine.audience import Audience, Observer
+from hocket.engine.backlog import Backlog
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.crew import Crew
 from hocket.engine.flight import Files, Flight, Outcome
@@ -41,14 +42,6 @@ from hocket.limits.admission import COMMIT, PAUSE, Admission
 __all__ = ["Observer", "Runner"]
 
 _MESSAGE: Final = 500
-
-AHEAD: Final = 4_000
-"""How many events may be on their way to the disk before further calls wait for it.
-
-It bounds the memory that they take, and the work that a crash undoes.
-"""
-WORTH_TELLING: Final = 100 * MS
-"""How long the disk is waited for before calls say so in their waits."""
 
 
 class Runner:
@@ -91,10 +84,7 @@ class Runner:
         self._starts: dict[Call, StartCall] = {}
         """The calls that wait for their limits."""
         self._following = False
-        self._durable = log.seq
-        """The last event that is known to be on disk."""
-        self._behind = 0
-        """Since when calls have waited for the disk, or 0."""
+        self._backlog = Backlog(log.seq)
         self._alarm = Alarm(self._loop, clock, self._woken)
         self._moved = asyncio.Event()
         self.stay = False
@@ -202,7 +192,10 @@ class Runner:
                         self._starts[command.call] = command
                         self.admission.offer(command.call, limits, command.ready)
                     elif type(command) is CancelCall:
-                        self._cancel(command)
+                        if self.admission.withdraw(command.call):
+                            del self._starts[command.call]
+                        elif command.call in self.flights:
+                            self.flights[command.call].stop(command.reason, hard=command.hard)
                     elif type(command) is Record:
                         event = msgspec.structs.replace(command.event, at=self.now())
                         self.machine.apply(event)
@@ -219,23 +212,14 @@ class Runner:
         machine = self.machine
         return machine.phase == "ended" or (machine.paused and not self.stay)
 
-    def _cancel(self, command: CancelCall) -> None:
-        if self.admission.withdraw(command.call):
-            del self._starts[command.call]
-        elif command.call in self.flights:
-            self.flights[command.call].stop(command.reason, hard=command.hard)
-
     def _start_admitted(self) -> bool:
         if not len(self.admission):
             return False
         now = self.now()
-        if self._log.seq - self._durable > AHEAD:
-            self._behind = self._behind or now
+        if self._backlog.holds(self._log.seq, now):
             return False
-        if self._behind:
-            if now - self._behind > WORTH_TELLING:
-                self.admission.admit(self._behind, COMMIT)
-            self._behind = 0
+        if since := self._backlog.waited(now):
+            self.admission.admit(since, COMMIT)
         admitted = self.admission.admit(now, "" if self.machine.admits else PAUSE)
         for item in admitted:
             start = self._starts.pop(item.call)
@@ -333,10 +317,8 @@ class Runner:
 
     def _written(self, seq: int) -> None:
         """Take note of how far the disk is; calls that wait for it may start."""
-        waited = self._log.seq - self._durable > AHEAD
-        self._durable = seq
         self.audience.show(seq)
-        if waited:
+        if self._backlog.written(seq):
             try:
                 self._follow()
             except Exception as error:
@@ -398,12 +380,18 @@ class Runner:
                 await self._close()
 
     async def _close(self) -> None:
+        seq = self._log.seq
         try:
-            await self._log.close()
+            try:
+                if self.failure is None:
+                    # Closing alone does not tell whether all of it was written.
+                    await self._log.durable(seq)
+            finally:
+                await self._log.close()
         except (JournalError, OwnershipLost) as error:
             if self.failure is None:
                 self.failure = error
                 raise
         else:
             if self.failure is None:
-                self.audience.show(self._log.seq)
+                self.audience.show(seq)
