@@ -8,6 +8,7 @@ equal to the one that has lived through them, and so must a fork.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -77,8 +78,9 @@ def new_machine() -> RunMachine:
     return RunMachine({"plan": make_plan})
 
 
-def fold(events: list[AnyEvent]) -> RunMachine:
-    machine = new_machine()
+def fold(events: Iterable[AnyEvent], machine: RunMachine | None = None) -> RunMachine:
+    """The machine that follows from events; `machine` is a new one to apply them to."""
+    machine = machine or new_machine()
     for event in events:
         machine.apply(event)
     return machine
@@ -378,3 +380,19 @@ def live_state(live: Live[Any]) -> tuple[Any, ...]:
         dict(live.watched),
         {path: plan_state(child) for path, child in live.children.items()},
     )
+
+
+def open_questions(machine: RunMachine) -> list[str]:
+    """The paths at which people are waited for."""
+    return [] if machine.phase == "ended" else _questions(machine.workflow)
+
+
+def _questions(machine: Any) -> list[str]:
+    assert isinstance(machine, PlanMachine)
+    found: list[str] = []
+    for index, live in machine._state.live.items():
+        if not machine._state.progress.done(index):
+            found.extend(live.asked)
+            for path, child in live.children.items():
+                found.extend(f"{path}/{inner}" for inner in _questions(child))
+    return found

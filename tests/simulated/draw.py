@@ -21,7 +21,7 @@ AGENTS = {
     "g": AgentSpec(kind="function"),
     "shell": AgentSpec(kind="command", effects=True),
 }
-INPUTS: dict[str, Json] = {"k": 1, "list": [3, 1, 2]}
+INPUTS: dict[str, Json] = {"k": 1, "list": [3, 1, 2, None, "x"]}
 
 
 class Draw:
@@ -30,6 +30,8 @@ class Draw:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.safe = True
+        self.single: dict[str, None] = {}
+        """The steps of the plan under way that have one output of an agent."""
 
     def spec(self) -> RunSpec:
         return RunSpec(workflow=self.plan(0, "p"), agents=AGENTS, max_parallel=4)
@@ -39,9 +41,10 @@ class Draw:
 
     def plan(self, depth: int, name: str) -> PlanSpec:
         rng = self.rng
-        count = rng.randint(6, 13) if depth == 0 else rng.randint(1, 4)
+        count = rng.randint(10, 26) if depth == 0 else rng.randint(1, 4)
         steps: list[StepSpec] = []
         for i in range(count):
+            self.single = {s.name: None for s in steps if s.kind == "call" and s.each is None}
             steps.append(self.step(f"s{i}", steps, depth))
         if depth == 0:
             inputs = {"k": InputSpec(), "list": InputSpec(required=False, default=[1])}
@@ -61,7 +64,7 @@ class Draw:
         rng.shuffle(names)
         needs = names[: rng.choice((0, 0, 1, 1, 2))]
         rest = names[len(needs) :]
-        wants = rest[: rng.choice((0, 0, 0, 0, 0, 1, 2, 3))]
+        wants = rest[: rng.choice((0, 0, 0, 0, 1, 2, 3))]
         fields: dict[str, Any] = {"name": name, "needs": tuple(needs), "wants": tuple(wants)}
         if wants and self.often(0.6):
             fields["within"] = rng.choice((0, 500 * MS, 5 * SECOND, 20 * SECOND))
@@ -69,7 +72,7 @@ class Draw:
             fields["quorum"] = rng.randint(1, len(wants))
         if self.often(0.15):
             fields["when"] = self.condition(needs, wants)
-        fields["on_failure"] = rng.choice(("stop", "skip", "skip", "continue", "continue"))
+        fields["on_failure"] = rng.choice(("stop", *("skip",) * 5, *("continue",) * 9))
         kind = rng.choice(("call",) * 7 + ("approve", "input", "plan"))
         if kind == "plan" and depth == 2:
             kind = "call"
@@ -79,7 +82,9 @@ class Draw:
         if kind == "call":
             self.call(fields)
         elif kind == "plan":
+            outer, self.single = self.single, {}
             fields["plan"] = self.plan(depth + 1, f"{name}-inner")
+            self.single = outer
             fields["input"] = {"k": "{{inputs.k}}", "list": [2, 1]}
         else:
             fields["input"] = "look at {{inputs.k}}"
@@ -138,8 +143,8 @@ class Draw:
             parts += ["{{item}} of {{index}}"]
         if fields.get("repeat") is not None:
             parts += ["{{previous}} in {{round}}"]
-        if needs and self.often(0.08):
-            # Fails for all that is not an agent's output.
+        if needs and self.often(0.08) and needs[0] in self.single:
+            # Fails where the agent's output has turned out to be null.
             parts.append(f"{{{{{needs[0]}.n}}}}")
             self.safe = False
         return {"text": rng.sample(parts, min(len(parts), 3))}

@@ -19,7 +19,7 @@ from collections import Counter, deque
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from tests.machines import fold, new_machine, state_of
+from tests.machines import fold, open_questions, state_of
 from tests.simulated.draw import INPUTS, Draw
 
 from hocket.core.commands import CancelCall, Record, StartCall
@@ -43,14 +43,17 @@ from hocket.core.events import (
     RunResumed,
     RunStarted,
     SpecReplaced,
+    StepFailed,
     TimePassed,
 )
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import MS, SECOND, Call, Json
 from hocket.workflows.check import problems
+from hocket.workflows.plan import PlanMachine
+from hocket.workflows.shape import Shape
 
-Deed: TypeAlias = Literal["outcome", "answer", "operate", "crash", "again"]
+Deed: TypeAlias = Literal["outcome", "answer", "decide", "operate", "crash", "again"]
 
 KINDS: tuple[FaultKind, ...] = (
     "failed",
@@ -84,11 +87,12 @@ class World:
         draw = Draw(self.rng)
         self.spec = draw.spec()
         self.safe = draw.safe
-        self.trouble = self.rng.choice((0.05, 0.2, 0.4))
+        self.trouble = self.rng.choice((0.03, 0.1, 0.3))
         self.now = 1_000 * SECOND
         self.heap: list[tuple[int, int, Deed, Any]] = []
         self.added = 0
-        self.machine = new_machine()
+        self.shapes: list[tuple[PlanSpec, Shape]] = []
+        self.machine = self.new_machine()
         self.events: list[AnyEvent] = []
         self.queue: deque[StartCall] = deque()
         self.flying: dict[Call, None] = {}
@@ -100,6 +104,18 @@ class World:
         self.faulty = True
         self.forks: list[tuple[RunMachine, dict[str, Any]]] = []
 
+    def new_machine(self) -> RunMachine:
+        """A machine as `make_plan` makes it, but with each plan's shape made once."""
+
+        def make(spec: PlanSpec, agents: Any, inputs: Any, facts: Any) -> PlanMachine:
+            for known, shape in self.shapes:
+                if known is spec:
+                    return PlanMachine(shape, inputs, facts)
+            self.shapes.append((spec, Shape(spec, agents)))
+            return PlanMachine(self.shapes[-1][1], inputs, facts)
+
+        return RunMachine({"plan": make})
+
     # -- the run ----------------------------------------------------------------------------
 
     def live(self) -> World:
@@ -107,7 +123,7 @@ class World:
         if self.seed % 50 == 0:
             assert problems(self.spec) == [], problems(self.spec)
         self.begin()
-        for _ in range(400):
+        for _ in range(600):
             if self.machine.phase == "ended":
                 if not self.after_end():
                     break
@@ -150,6 +166,7 @@ class World:
             self.take(TimePassed(at=self.now))
             later = self.machine.deadline()
             assert later is None or later > self.now, "woken for nothing"
+            self.fired["paused by a question"] += "not given" in self.machine.pause_reason
             self.follow()
         elif self.heap:
             at, _, deed, about = heapq.heappop(self.heap)
@@ -182,15 +199,24 @@ class World:
             failed = [v.path for v in self.machine.workflow.view() if v.status == "failed"]
             outer = [path for path in failed if "/" not in path]
             path = self.rng.choice(["", *outer])
-            self.request(RetryRequested(at=self.now, path=path, by="world"), sure=True)
+            self.retry_ended(path)
             self.fired["retry of a step" if path else "retry of the run"] += 1
             return True
         return False
 
+    def retry_ended(self, path: str) -> None:
+        """A run that has failed is to go on; calls that were held when it ended are held still."""
+        self.take(RetryRequested(at=self.now, path=path, by="world"))
+        for job in self.machine.calls.held():
+            self.fired["held again"] += 1
+            self.later(self.rng.randint(1, 20 * SECOND), "decide", job.path)
+        self.follow()
+        self.expect_again()
+
     def calm(self) -> None:
         """Faults are off: the run must end, and succeed once its failures are done again."""
         self.faulty = False
-        self.heap = [entry for entry in self.heap if entry[2] in ("outcome", "answer")]
+        self.heap = [entry for entry in self.heap if entry[2] in ("outcome", "answer", "decide")]
         self.expect_again()
         tries = 0
         for _ in range(4_000):
@@ -201,8 +227,7 @@ class World:
                     break
                 tries += 1
                 assert tries < 12, f"never succeeds: {end.reason}"
-                self.request(RetryRequested(at=self.now, path="", by="world"), sure=True)
-                self.expect_again()
+                self.retry_ended("")
             elif self.machine.phase == "pausing" or self.machine.calls.held() or not self.turn():
                 self.unblock()
         assert self.machine.phase == "ended", f"does not end: {self.machine.said}"
@@ -267,8 +292,11 @@ class World:
             self.take(event)
             if isinstance(event, ApprovalAsked | InputAsked):
                 self.expect_answer(event)
-            elif isinstance(event, RunEnded) and "took longer than its" in event.reason:
-                self.fired["plan timed out"] += 1
+            elif isinstance(event, RunEnded):
+                self.fired["plan timed out"] += "plan 'p' took longer" in event.reason
+            elif isinstance(event, StepFailed):
+                self.fired["nested plan failed"] += "-inner' took longer" in event.fault.message
+                self.fired["nested plan failed"] += "step '" in event.fault.message
 
     def admit(self) -> bool:
         """Start what may start; tells whether anything was."""
@@ -378,6 +406,10 @@ class World:
             how = "approved" if approved else "rejected"
         self.fired[how if self.request(answer) else "answer refused"] += 1
 
+    def on_decide(self, path: str) -> None:
+        if any(job.path == path for job in self.machine.calls.held()):
+            self.decide(path)
+
     def decide(self, path: str) -> None:
         """Somebody decides about a held call."""
         if self.rng.random() < 0.5:
@@ -458,7 +490,7 @@ class World:
         old = self.machine
         for phase in ("pausing", "ending"):
             self.fired[f"crash while {phase.replace('pausing', 'paused')}"] += old.phase == phase
-        self.machine = fold(self.events)
+        self.machine = fold(self.events, self.new_machine())
         self.queue.clear()
         self.told.clear()
         lost = self.machine.calls.in_flight()
@@ -476,16 +508,20 @@ class World:
         self.fired["lost while stopping" if job.state == "stopping" else "lost"] += 1
         if job.effects:
             self.unsure[call.path] = None
-            self.fired["held"] += not job.dropped
+            if not job.dropped:
+                self.fired["held"] += 1
+                self.later(self.rng.randint(1, 20 * SECOND), "decide", call.path)
         self.take(CallLost(at=self.now, call=call))
 
     def expect_again(self) -> None:
         """People see the open questions still; their answers were lost with the process."""
         self.heap = [entry for entry in self.heap if entry[2] != "answer"]
         heapq.heapify(self.heap)
-        asked = [e for e in self.events if isinstance(e, ApprovalAsked | InputAsked)]
-        for event in {event.path: event for event in asked}.values():
-            self.expect_answer(event)
+        wanted = open_questions(self.machine)
+        asked = {e.path: e for e in self.events if isinstance(e, ApprovalAsked | InputAsked)}
+        for path in wanted:
+            if path in asked:
+                self.expect_answer(asked[path])
 
     def on_again(self, _: None) -> None:
         """A fact about a call comes again, or too early, or for a call that never was."""
@@ -512,7 +548,7 @@ class World:
     def compare(self) -> None:
         """A fold, a fork and the machine are one; a fork that goes on changes nothing here."""
         state = state_of(self.machine)
-        assert state_of(fold(self.events)) == state, "a fold differs"
+        assert state_of(fold(self.events, self.new_machine())) == state, "a fold differs"
         fork = self.machine.fork()
         assert state_of(fork) == state, "a fork differs"
         if len(self.forks) < 3:

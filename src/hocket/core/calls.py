@@ -54,11 +54,16 @@ class Calls:
         self._deadlines: Deadlines[Call] = Deadlines()
         self._out = Outbox()
 
-    def do(self, path: str, spec: JobSpec, at: int) -> None:
-        """Add a job; its first call is to start as soon as it is admitted."""
+    def do(self, path: str, spec: JobSpec, at: int, *, anew: bool = False) -> None:
+        """Add a job; its first call is to start as soon as it is admitted.
+
+        With `anew` the path may have been used by jobs that succeeded, whose numbers are forgotten.
+        """
         if path in self.jobs:
             raise EngineBug(f"two jobs at {path!r}")
         used = self._attempts.pop(path, self._base)
+        if anew:
+            used = self._highest
         if self._unsure and path in self._unsure:
             # What it was dropped for may be over, but the question whether it was done is not.
             del self._unsure[path]

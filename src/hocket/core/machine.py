@@ -50,10 +50,11 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Do(msgspec.Struct, frozen=True, gc=False):
-    """There is a job at this path."""
+    """There is a job at this path; `anew` says that there may have been others that succeeded."""
 
     path: str
     spec: JobSpec
+    anew: bool = False
 
 
 class Drop(msgspec.Struct, frozen=True, gc=False):

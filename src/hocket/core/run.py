@@ -211,7 +211,7 @@ class RunMachine:
         for move in moves:
             if type(move) is Do:
                 if self.phase in _OPEN:
-                    calls.do(move.path, move.spec, at)
+                    calls.do(move.path, move.spec, at, anew=move.anew)
             elif isinstance(move, Drop):
                 calls.drop(move.path, "stop")
             elif isinstance(move, Say):

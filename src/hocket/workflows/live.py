@@ -57,7 +57,6 @@ class Asked(msgspec.Struct):
     Fields:
         digest: What exactly was shown; "" for an input.
         expires: When it counts as unanswered, or None if it has done so and the run was paused.
-            It may be put off, so whoever is woken for it has to look again.
     """
 
     digest: str
@@ -71,6 +70,10 @@ class Asked(msgspec.Struct):
 class Live(Generic[C]):
     """A running step. `C` is the type of nested machines, which fork as well.
 
+    Args:
+        items: The list of ``each``, or None without it.
+        anew: Whether units of the same paths may have been done for another list before.
+
     Attributes:
         items: The list of ``each``, or None without it.
         results: An output or `UNDONE` for each item; one entry without ``each``.
@@ -80,13 +83,16 @@ class Live(Generic[C]):
         previous: The last round's output of each unit that has had one.
         asked: The open question of each unit path.
         children: The nested workflow of each unit path.
+        given: What each nested workflow was given.
         watched: For each nested workflow under way, when it is to be woken.
     """
 
     __slots__ = (
+        "anew",
         "asked",
         "base",
         "children",
+        "given",
         "items",
         "previous",
         "results",
@@ -95,7 +101,8 @@ class Live(Generic[C]):
         "watched",
     )
 
-    def __init__(self, items: list[Json] | None) -> None:
+    def __init__(self, items: list[Json] | None, *, anew: bool = False) -> None:
+        self.anew = anew
         self.items = items
         self.results: list[Json] = [UNDONE] * (1 if items is None else len(items))
         self.undone = len(self.results)
@@ -104,6 +111,7 @@ class Live(Generic[C]):
         self.previous: dict[int, Json] = {}
         self.asked: dict[str, Asked] = {}
         self.children: dict[str, C] = {}
+        self.given: dict[str, Json] = {}
         self.watched: dict[str, int] = {}
 
     def result(self, item: int) -> Json:
@@ -138,6 +146,7 @@ class Live(Generic[C]):
     def fork(self, children: dict[str, C]) -> Self:
         """Copy it around forked children."""
         other = object.__new__(type(self))
+        other.anew = self.anew
         other.items = self.items
         other.results = self.results.copy()
         other.undone = self.undone
@@ -146,5 +155,6 @@ class Live(Generic[C]):
         other.previous = self.previous.copy()
         other.asked = {path: asked.fork() for path, asked in self.asked.items()}
         other.children = children
+        other.given = self.given.copy()
         other.watched = self.watched.copy()
         return other

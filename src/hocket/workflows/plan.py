@@ -143,9 +143,10 @@ class PlanMachine:
     def wake(self, at: int) -> None:
         """The deadline has come."""
         steps, state = self._steps, self._state
-        for kind, index, path in state.deadlines.due(at, state.holds):
-            if self.over or not state.holds((kind, index, path)):
+        for timer in state.deadlines.due(at, state.holds):
+            if self.over or not state.holds(timer):
                 continue
+            kind, index, path, _ = timer
             if kind == "plan":
                 limit = format_duration(self.shape.spec.timeout)
                 state.fatal = f"plan {self.shape.spec.name!r} took longer than its {limit}"
@@ -155,10 +156,8 @@ class PlanMachine:
                 steps.expire(self.shape.nodes[index], path, at)
             else:
                 live = state.live[index]
-                live.watched.pop(path)
-                due = live.children[path].deadline()
-                if due is not None and due <= at:
-                    live.children[path].wake(at)
+                del live.watched[path]
+                live.children[path].wake(at)
                 steps.pull(self.shape.nodes[index], path, at)
             self._go(at)
 
@@ -172,7 +171,7 @@ class PlanMachine:
             for path, asked in live.asked.items():
                 if asked.expires is None:
                     asked.expires = at + timeout
-                    state.remind(asked.expires, ("answer", index, path))
+                    state.remind(asked.expires, "answer", index, path)
             for path in list(live.watched):
                 live.children[path].resumed(at)
                 state.watch(index, path)

@@ -153,41 +153,28 @@ class Progress:
     def broken(self) -> list[str]:
         """Name every invariant that does not hold."""
         nodes, status = self.shape.nodes, self.status
-        counts = [0] * len(STATUS)
-        for value in status:
-            counts[value] += 1
-        begun = (RUNNING, WAITING, SUCCEEDED)
-
-        def settled(need: int) -> bool:
+        good = [self.good(i) for i in range(len(status))]
+        broken: dict[str, None] = {}
+        if [status.count(value) for value in range(len(STATUS))] != self.counts:
+            broken["counts count the steps"] = None
+        if any(self.wants[i] != self._count_wants(nodes[i]) for i in self.wants):
+            broken["wants are counted"] = None
+        for node in nodes:
+            index, value = node.index, status[node.index]
+            bad = [need for need in node.needs if not good[need]]
+            if value == PENDING:
+                if self.left[index] != len(bad):
+                    broken["left counts the open needs"] = None
+                if any(map(self.done, bad)):
+                    broken["no pending step needs what is lost"] = None
             # A failure that was put up with may be tried again when others have gone on without.
-            return self.good(need) or nodes[need].spec.on_failure == "continue"
-
-        rules = {
-            "counts count the steps": counts == self.counts,
-            "left counts the open needs": all(
-                self.left[n.index] == sum(not self.good(i) for i in n.needs)
-                for n in nodes
-                if status[n.index] == PENDING
-            ),
-            "wants are counted": all(
-                self.wants[i] == self._count_wants(nodes[i]) for i in self.wants
-            ),
-            "nothing begins before its needs": all(
-                all(map(settled, n.needs)) for n in nodes if status[n.index] in begun
-            ),
-            "what succeeded has an output": all(
-                n.index in self.outputs for n in nodes if status[n.index] == SUCCEEDED
-            ),
-            "what failed has a fault": all(
-                n.index in self.faults for n in nodes if status[n.index] == FAILED
-            ),
-            "no pending step needs what is lost": all(
-                not any(self.done(i) and not self.good(i) for i in n.needs)
-                for n in nodes
-                if status[n.index] == PENDING
-            ),
-        }
-        return [rule for rule, holds in rules.items() if not holds]
+            elif value <= SUCCEEDED and any(nodes[i].spec.on_failure != "continue" for i in bad):
+                broken["nothing begins before its needs"] = None
+            if value == SUCCEEDED and index not in self.outputs:
+                broken["what succeeded has an output"] = None
+            if value == FAILED and index not in self.faults:
+                broken["what failed has a fault"] = None
+        return list(broken)
 
     def _tell(self, node: Node) -> None:
         status, left, ready = self.status, self.left, self.ready

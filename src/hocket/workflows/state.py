@@ -26,8 +26,8 @@ from hocket.workflows.progress import (
 )
 from hocket.workflows.shape import Node, Shape
 
-Timer: TypeAlias = tuple[str, int, str]
-"""What a deadline is for: ("plan" | "within" | "answer" | "child", step, unit path)."""
+Timer: TypeAlias = tuple[str, int, str, int]
+"""What a deadline is for: ("plan" | "within" | "answer" | "child", step, unit path), and when."""
 
 _TIDY_AT: Final = 4_096
 
@@ -123,17 +123,17 @@ class State:
 
     # -- time -------------------------------------------------------------------------------
 
-    def remind(self, at: int, timer: Timer) -> None:
+    def remind(self, at: int, kind: str, index: int, path: str = "") -> None:
         """See to it that the plan is woken at an instant."""
         if len(self.deadlines) >= self._tidy_at:
             self.deadlines.tidy(self.holds)
             self._tidy_at = max(_TIDY_AT, 2 * len(self.deadlines))
-        self.deadlines.add(at, timer)
+        self.deadlines.add(at, (kind, index, path, at))
 
     def time_limit(self, at: int) -> None:
         """Let the plan's time begin to count."""
         self.begun += 1
-        self.remind(at + self.shape.spec.timeout, ("plan", self.begun, ""))
+        self.remind(at + self.shape.spec.timeout, "plan", self.begun)
 
     def watch(self, index: int, path: str) -> None:
         """See to it that a nested workflow is woken in time."""
@@ -142,23 +142,23 @@ class State:
         known = live.watched.get(path)
         if due is None:
             live.watched.pop(path, None)
-        elif known is None or due < known:
+        elif due != known:
             live.watched[path] = due
-            self.remind(due, ("child", index, path))
+            self.remind(due, "child", index, path)
 
     def holds(self, timer: Timer) -> bool:
-        """Tell whether a deadline may still mean something; one that was put off does."""
-        kind, index, path = timer
+        """Tell whether a deadline still means something; one that was put off has another."""
+        kind, index, path, at = timer
         if kind == "plan":
             return index == self.begun and not self.fatal
         if kind == "within":
-            return index in self.patience and self.progress.status[index] == PENDING
+            return self.patience.get(index) == at and self.progress.status[index] == PENDING
         live = self.live.get(index)
         if live is None or self.progress.done(index):
             return False
         if kind == "child":
-            return path in live.watched
-        return path in live.asked and live.asked[path].expires is not None
+            return live.watched.get(path) == at
+        return path in live.asked and live.asked[path].expires == at
 
     def wants_are_in(self, node: Node, at: int) -> bool:
         """Tell whether the wants need no more waiting; begin to count ``within`` if they do."""
@@ -168,7 +168,7 @@ class State:
                 return False
             if index not in self.patience:
                 self.patience[index] = at + within
-                self.remind(at + within, ("within", index, ""))
+                self.remind(at + within, "within", index)
             if at < self.patience[index]:
                 return False
         self.patience.pop(index, None)

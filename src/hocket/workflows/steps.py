@@ -87,10 +87,12 @@ class Steps:
         if node.plain:
             self.revive(node, at)
             return
-        live = self.state.carried.pop(node.spec.name, None)
-        if live is None or live.items != items or live.items is None:
-            live = Live(items)
-        self.state.live[node.index] = live
+        # A step that has failed, or was done in part under an earlier spec, goes on where it was.
+        known = self.state.live.get(node.index) or self.state.carried.pop(node.spec.name, None)
+        if known is None or known.items != items:
+            self.state.live[node.index] = Live(items, anew=known is not None)
+        else:
+            self.state.live[node.index] = known
         self.revive(node, at)
 
     def revive(self, node: Node, at: int) -> None:
@@ -135,7 +137,7 @@ class Steps:
         round_ = live.round(item)
         path = unit_path(node.spec.name, item, round_)
         if node.job is not None:
-            self.moves.append(Do(path, node.job))
+            self.moves.append(Do(path, node.job, live.anew))
             return
         try:
             given = node.input.render(self.state.lookup(node, item, round_))
@@ -152,19 +154,21 @@ class Steps:
         if known is None or known.digest != asked.digest:
             self.moves.append(say)
         live.asked[path] = asked
-        self.state.remind(at + node.spec.timeout, ("answer", node.index, path))
+        self.state.remind(at + node.spec.timeout, "answer", node.index, path)
         self.progress.move(node.index, WAITING)
 
     def _begin_child(
         self, node: Node, live: Live[Workflow], path: str, given: Mapping[str, Json], at: int
     ) -> None:
         child = live.children.get(path)
-        if child is not None:
-            # It may have been forgotten while the step had failed.
-            live.watched.pop(path, None)
+        # It may have been forgotten while the step had failed.
+        live.watched.pop(path, None)
+        if child is not None and live.given[path] == given:
             child.retry("", at)
         else:
             assert node.child is not None
+            live.anew = live.anew or child is not None
+            live.given[path] = given
             child = live.children[path] = self.state.nest(node.child, given)
             heir = self.state.heirs.pop(path, None)
             if heir is None:
@@ -307,11 +311,9 @@ class Steps:
         self._answered(node, place, event.path, answered(asked, event), event.at)
 
     def expire(self, node: Node, path: str, at: int) -> None:
-        """A question may have gone unanswered for as long as it may."""
+        """A question has gone unanswered for as long as it may."""
         place, asked = read_place(path), self.state.live[node.index].asked[path]
         assert place is not None
-        if asked.expires is None or asked.expires > at:
-            return
         worth = unanswered(node.spec, path)
         if isinstance(worth, str):
             asked.expires = None
@@ -330,12 +332,13 @@ class Steps:
 
     def pull(self, node: Node, path: str, at: int) -> None:
         """Take over what a nested workflow wants, under its path."""
-        child, place = self.state.live[node.index].children[path], read_place(path)
+        live, place = self.state.live[node.index], read_place(path)
         assert place is not None
+        child = live.children[path]
         moves, child.moves = child.moves, []
         for move in moves:
             if isinstance(move, Do):
-                self.moves.append(Do(f"{path}/{move.path}", move.spec))
+                self.moves.append(Do(f"{path}/{move.path}", move.spec, move.anew or live.anew))
             elif isinstance(move, Drop):
                 self.moves.append(Drop(f"{path}/{move.path}"))
             elif isinstance(move, Say):
