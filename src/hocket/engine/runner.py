@@ -103,7 +103,7 @@ class Runner:
             JournalError, OwnershipLost: Nothing more can be recorded; calls were stopped.
             EngineBug: The machine cannot go on; what is on disk can be resumed.
         """
-        self._log.watch(self._written, self._posted)
+        self._log.watch(self._written, self._posted, self._fail)
         # What opened the run may be on disk since before anybody watched.
         self._moved.set()
         keeper = self._loop.create_task(self._keep())
