@@ -2,6 +2,7 @@
 """A file becomes the spec that its words mean."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,28 @@ def test_every_example_is_right_and_fits_the_schema(path: Path) -> None:
     for name in loaded.plans():
         assert problems(loaded.spec(name)) == []
     jsonschema.Draft7Validator(file_schema()).validate(parse(data).tree)
+
+
+HEAD = "version: 1\nplans:\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (HEAD + "".join(f"  p{i}: {{steps: {{a: {{command: [x]}}}}}}\n" for i in range(15_000)), 0),
+        (HEAD + "".join(f"  p{i}: {{steps: {{a: {{run: p{i + 1}}}}}}}\n" for i in range(15_000)) + "  p15000: {steps: {a: {command: [x]}}}\n", 1_666),
+        (HEAD + "  p:\n    steps:\n" + "".join(f"      s{i}: {{command: [x], {'needs: x' if i % 2 else 'foo: 1'}}}\n" for i in range(20_000)), 20_000),
+    ],
+    ids=["plans", "chain of plans", "mistakes"],
+)  # fmt: skip
+def test_the_largest_files_are_read_in_seconds_right_or_wrong(text: str, found: int) -> None:
+    start = time.process_time()
+    try:
+        read_text(text)
+        problems_found = 0
+    except SpecError as error:
+        problems_found = len(error.problems)
+    assert problems_found == found
+    # About three seconds on a quiet machine.
+    assert time.process_time() - start < 20

@@ -10,6 +10,7 @@ import copy
 from pathlib import Path as FilePath
 from typing import Final, NamedTuple
 
+import msgspec
 from pydantic import ValidationError
 
 from hocket.config.messages import plain_path, to_problem
@@ -50,7 +51,8 @@ class Loaded(NamedTuple):
         made = Translator(self.file).run(name, self.source)
         if made is None:
             raise NotFound(f"{self.source}: plan {name!r} cannot be run")
-        return complete(made)
+        agents = dict(sorted(made.agents.items()))
+        return complete(msgspec.structs.replace(made, agents=agents))
 
     def _choose(self, plan: str | None) -> str:
         known = self.plans()
@@ -198,29 +200,27 @@ def _check(file: FilePart, broken: list[Path]) -> list[Problem]:
             found.extend(name_problems(name, what, (where, name)))
     for name, spec in specs.items():
         if spec is not None:
-            for problem in problems(spec, nested=False):
-                if problem.where[:1] != ("agents",):
-                    found.append(_placed(problem, translator.locate(name, problem.where)))
-    return [problem for problem in found if not _follows(problem, broken)]
+            for problem in problems(spec, whole=False):
+                place = translator.locate(name, problem.where)
+                found.append(msgspec.structs.replace(problem, where=place))
+    return _without_followers(found, broken)
 
 
-def _placed(problem: Problem, where: Path) -> Problem:
-    return Problem(where=where, message=problem.message, hint=problem.hint, offset=problem.offset)
-
-
-def _follows(problem: Problem, broken: list[Path]) -> bool:
-    """Tell whether a problem may only follow from another one that is reported already."""
-    for path in broken:
-        length = 4 if path[:1] == ("plans",) and path[2:3] == ("steps",) else 2
-        if problem.where[: len(path[:length])] == path[:length] and length == 4:
-            return True
-        if path[2:3] == ("inputs",) and problem.message.startswith("unknown input"):
-            return True
-        if path == ("agents",) and problem.message.startswith("unknown agent"):
-            return True
-        if path == ("models",) and problem.message.startswith("unknown model"):
-            return True
-    return False
+def _without_followers(found: list[Problem], broken: list[Path]) -> list[Problem]:
+    """Drop problems that may only follow from those of shape, which are reported already."""
+    steps = {path[:4] for path in broken if path[2:3] == ("steps",)}
+    followers = [
+        said
+        for key, said in (("agents", "unknown agent"), ("models", "unknown model"))
+        if (key,) in broken
+    ]
+    if any(path[2:3] == ("inputs",) for path in broken):
+        followers.append("unknown input")
+    return [
+        problem
+        for problem in found
+        if problem.where[:4] not in steps and not problem.message.startswith(tuple(followers))
+    ]
 
 
 def _spec_error(document: Document, source: str, found: list[tuple[Problem, bool]]) -> SpecError:

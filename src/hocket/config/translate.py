@@ -43,6 +43,7 @@ Path: TypeAlias = tuple[str | int, ...]
 MAX_STEPS: Final = 200_000
 """The most steps of a plan in a file, those of nested plans counted each time they are used."""
 
+_TOO_DEEP: Final = f"plans may be nested {MAX_DEPTH} deep at most"
 _RETRIES: Final = 2
 """Retries where a step says nothing: for models, which fail by themselves now and then."""
 
@@ -73,17 +74,21 @@ class Translator:
         self._plans: dict[str, PlanSpec | None] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._open: list[str] = []
+        self._numbers: dict[str, int] = {}
         self._agent_paths: dict[str, Path] = {}
         self._inputs: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
 
     def run(self, name: str, source: str) -> RunSpec | None:
-        """Translate a plan and what it uses; None if that cannot be done."""
+        """Translate a plan and what it uses; None if that cannot be done.
+
+        The spec shares `agents` with the translator, which may add to them.
+        """
         plan = self.plan(name)
         if plan is None:
             return None
         return RunSpec(
             workflow=plan,
-            agents=dict(sorted(self.agents.items())),
+            agents=self.agents,
             max_parallel=self.file.plans[name].max_parallel,
             source=source,
         )
@@ -152,7 +157,7 @@ class Translator:
             self._say(where, f"more than {MAX_STEPS:,} steps, those of nested plans counted")
             return False
         if depth > MAX_DEPTH + 1:
-            self._say(where, f"plans may be nested {MAX_DEPTH} deep at most")
+            self._say(where, _TOO_DEEP)
             return False
         return True
 
@@ -215,6 +220,8 @@ class Translator:
         elif about.run in self._open:
             loop = " → ".join((*self._open[self._open.index(about.run) :], about.run))
             self._say(where, f"plans run each other: {loop}")
+        elif len(self._open) > MAX_DEPTH:
+            self._say(where, _TOO_DEEP)
         else:
             nested = self.plan(about.run)
         given = self._payload(plan, name, (), "with", about.with_)
@@ -369,10 +376,14 @@ class Translator:
         about: part.CommandStep | part.ShellStep | part.FunctionStep,
     ) -> str:
         """Make an agent of a step's own; it is called like the step if nobody else is."""
-        name, number = step, 1
+        name, number = step, self._numbers.get(step, 1)
+        if number > 1:
+            name = f"{step}-agent-{number}"
         while name in self.agents or name in self.file.agents:
             name = f"{step}-agent" if number == 1 else f"{step}-agent-{number}"
             number += 1
+        # Many plans of a file may have steps of one name: none counts from the beginning.
+        self._numbers[step] = number
         self.agents[name] = AgentSpec(
             kind=kind, options=options, concurrency=about.concurrency, effects=kind == "command"
         )

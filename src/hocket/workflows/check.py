@@ -45,12 +45,13 @@ _OPERATORS = ("and", "or", "not", "in")
 _SUGGESTED_FROM = 2_000
 
 
-def problems(spec: RunSpec, *, nested: bool = True) -> list[Problem]:
+def problems(spec: RunSpec, *, whole: bool = True) -> list[Problem]:
     """Find everything wrong with a spec, in the order of its steps.
 
     Args:
         spec: What to check.
-        nested: Whether to look into nested plans too; a caller that checks each by itself need not.
+        whole: Whether to look at agents and into nested plans too; a caller that checks many plans
+            which share them does so once.
     """
     found: list[Problem] = []
     if not 1 <= spec.max_parallel <= MAX_PARALLEL:
@@ -61,14 +62,18 @@ def problems(spec: RunSpec, *, nested: bool = True) -> list[Problem]:
                 f"not {spec.max_parallel:,}",
             )
         )
-    for name, agent in spec.agents.items():
-        found.extend(name_problems(name, "an agent's name", ("agents", name)))
-        if agent.concurrency is not None and agent.concurrency < 1:
-            found.append(
-                Problem(where=("agents", name, "concurrency"), message="concurrency is at least 1")
-            )
-    _Checker(spec.workflow, spec, (), found, [0], 0 if nested else None).check()
+    if whole:
+        found.extend(_agent_problems(spec))
+    _Checker(spec.workflow, spec, (), found, [0], 0 if whole else None).check()
     return found
+
+
+def _agent_problems(spec: RunSpec) -> Iterator[Problem]:
+    for name, agent in spec.agents.items():
+        yield from name_problems(name, "an agent's name", ("agents", name))
+        if agent.concurrency is not None and agent.concurrency < 1:
+            where = ("agents", name, "concurrency")
+            yield Problem(where=where, message="concurrency is at least 1")
 
 
 def name_problems(name: str, what: str, where: Place) -> Iterator[Problem]:
