@@ -854,7 +854,7 @@ def test_a_run_that_was_taken_over_stops_at_once(seed: int | None) -> None:
         log.progress.fail(OwnershipLost("somebody else has it"))
         with pytest.raises(OwnershipLost):
             await run.settled()
-        assert now() == pytest.approx(5.1)
+        assert now() == pytest.approx(1.1)
 
     virtual(main, seed)
     assert hard == [True]

@@ -120,11 +120,12 @@ class Runner:
                         self._fail(error)
                     if self._at_rest() and seq == self._log.seq:
                         break
-            if self.failure is not None:
-                raise self.failure
         finally:
             self.halted = True
             await self._stop(keeper)
+        # The journal may have failed while the run was being left, too.
+        if self.failure is not None:
+            raise self.failure
 
     def halt(self) -> None:
         """Have `drive` stop what is in flight and return; what was queued is still written."""
@@ -389,9 +390,6 @@ class Runner:
             finally:
                 await self._log.close()
         except (JournalError, OwnershipLost) as error:
-            if self.failure is None:
-                self.failure = error
-                raise
-        else:
-            if self.failure is None:
-                self.audience.show(seq)
+            self.failure = self.failure or error
+        if self.failure is None:
+            self.audience.show(seq)

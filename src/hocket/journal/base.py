@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
@@ -56,6 +57,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 OnPosted: TypeAlias = Callable[[Sequence[Posted]], None]
+OnFailed: TypeAlias = Callable[[JournalError | OwnershipLost], None]
 
 
 class Log(Protocol):
@@ -88,10 +90,17 @@ class Log(Protocol):
             OwnershipLost: Another process owns the run now.
         """
 
-    def watch(self, on_durable: Callable[[int], None], on_posted: OnPosted) -> None:
+    def watch(
+        self,
+        on_durable: Callable[[int], None],
+        on_posted: OnPosted,
+        on_failed: OnFailed | None = None,
+    ) -> None:
         """Have the loop told of each commit's last number, and of requests within a second.
 
         A request that is not answered is told again only to the next owner.
+        `on_failed` is told once if nothing more can be written, also while nothing is: an owner
+        that was replaced must not go on with calls in flight.
         """
 
     async def close(self) -> None:

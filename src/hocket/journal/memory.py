@@ -16,7 +16,7 @@ from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef, digest
-from hocket.journal.base import OnPosted, Posted, RunRow, Taken
+from hocket.journal.base import OnFailed, OnPosted, Posted, RunRow, Taken
 from hocket.journal.blobs import byte_range, not_stored
 from hocket.journal.codec import Encoded, encode
 from hocket.journal.progress import Progress, status_after
@@ -86,9 +86,14 @@ class MemoryLog:
         """
         await self.progress.wait(seq)
 
-    def watch(self, on_durable: Callable[[int], None], on_posted: OnPosted) -> None:
-        """Have the loop told of each commit's last number, and of requests."""
-        self.progress.watch(on_durable, on_posted)
+    def watch(
+        self,
+        on_durable: Callable[[int], None],
+        on_posted: OnPosted,
+        on_failed: OnFailed | None = None,
+    ) -> None:
+        """Have the loop told of each commit's last number, of requests, and of the failure."""
+        self.progress.watch(on_durable, on_posted, on_failed)
         self.look()
 
     def look(self) -> None:
@@ -120,7 +125,7 @@ class MemoryLog:
         """
         if self.progress.failure is None:
             await self._journal.flush(self)
-            self.progress.fail(JournalError(f"run {self._id} was given up by this process"))
+            self.progress.close(JournalError(f"run {self._id} was given up by this process"))
         if self._run.log is self:
             self._run.log = None
 

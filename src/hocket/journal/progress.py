@@ -20,7 +20,7 @@ from hocket.core.events import (
     RunResumed,
     RunStarted,
 )
-from hocket.journal.base import OnPosted, Posted
+from hocket.journal.base import OnFailed, OnPosted, Posted
 
 _STATUS: dict[type, str] = {
     RunStarted: "running",
@@ -51,6 +51,7 @@ class Progress:
         self.failure: JournalError | OwnershipLost | None = None
         self.on_posted: OnPosted | None = None
         self._on_durable: Callable[[int], None] | None = None
+        self._on_failed: Callable[[JournalError | OwnershipLost], None] | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0
 
@@ -79,10 +80,16 @@ class Progress:
         heapq.heappush(self._waiting, (seq, self._tickets, future))
         await future
 
-    def watch(self, on_durable: Callable[[int], None], on_posted: OnPosted) -> None:
-        """Tell these of commits and requests from now on."""
+    def watch(
+        self,
+        on_durable: Callable[[int], None],
+        on_posted: OnPosted,
+        on_failed: OnFailed | None = None,
+    ) -> None:
+        """Tell these of commits, requests and the failure from now on."""
         self._on_durable = on_durable
         self.on_posted = on_posted
+        self._on_failed = on_failed
 
     def confirm(self, seq: int) -> None:
         """Everything up to `seq` is on disk."""
@@ -105,6 +112,13 @@ class Progress:
         for _, _, future in waiting:
             if not future.done():
                 future.set_exception(self._fresh_failure())
+        if self._on_failed is not None:
+            self._on_failed(self._fresh_failure())
+
+    def close(self, failure: JournalError) -> None:
+        """The run is given up on purpose; later appends are told why they fail."""
+        self._on_failed = None
+        self.fail(failure)
 
     def posted(self, requests: Sequence[Posted]) -> None:
         """Hand requests to the watcher."""

@@ -22,7 +22,7 @@ from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
 from hocket.journal import blobs, schema, store
-from hocket.journal.base import OnPosted, RunRow, Taken
+from hocket.journal.base import OnFailed, OnPosted, RunRow, Taken
 from hocket.journal.bell import ring
 from hocket.journal.codec import decode, encode, encode_request
 from hocket.journal.keeper import Port
@@ -87,9 +87,14 @@ class SqliteLog:
         """
         await self._progress.wait(seq)
 
-    def watch(self, on_durable: Callable[[int], None], on_posted: OnPosted) -> None:
-        """Have the loop told of each commit's last number, and of requests within a second."""
-        self._progress.watch(on_durable, on_posted)
+    def watch(
+        self,
+        on_durable: Callable[[int], None],
+        on_posted: OnPosted,
+        on_failed: OnFailed | None = None,
+    ) -> None:
+        """Have the loop told of commits, of requests within a second, and of the failure."""
+        self._progress.watch(on_durable, on_posted, on_failed)
         self._writer.look()
 
     async def close(self) -> None:
@@ -104,7 +109,7 @@ class SqliteLog:
         await asyncio.wrap_future(self._writer.submit(self._writer.keeper.release(self._port)))
         # The confirmation of the last commit was sent before the release's and has arrived.
         await self._progress.wait(self._progress.appended)
-        self._progress.fail(JournalError(f"run {self._port.run} was given up by this process"))
+        self._progress.close(JournalError(f"run {self._port.run} was given up by this process"))
 
 
 class SqliteBlobs:
