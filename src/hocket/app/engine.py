@@ -16,8 +16,9 @@ from hocket.app.files import StoredFiles
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.app.run import Run
-from hocket.app.state import lease_seconds, new_run_id, new_seed, state_folder
+from hocket.app.state import check_run_id, lease_seconds, new_run_id, new_seed, state_folder
 from hocket.config.builder import Plan
+from hocket.config.diff import spec_diff
 from hocket.core.errors import Refused, RunFailed, SpecError
 from hocket.core.events import Recorded
 from hocket.core.requests import AnyRequest
@@ -113,6 +114,10 @@ class Engine:
         """
         known = {row.id for row in self.journal.runs()} if run_id else set()
         if run_id in known and run_id is not None:
+            if inputs and inputs != self.fold(run_id).inputs:
+                raise Refused(
+                    f"run {run_id} began with other inputs: leave them out, or start anew"
+                )
             run = await self.resume(run_id, what)
         else:
             run = await self.begin(what, inputs, run_id=run_id)
@@ -150,7 +155,15 @@ class Engine:
         found = problems(spec)
         if found:
             raise SpecError(found)
-        run_id = run_id or new_run_id(spec.name)
+        if run_id is None:
+            run_id = new_run_id(spec.name)
+        else:
+            check_run_id(run_id)
+            if any(row.id == run_id for row in self.journal.runs()):
+                raise Refused(
+                    f"there is a run {run_id} already: take it up with hocket resume {run_id}, "
+                    "or choose another id"
+                )
         watch = _Watch(Tally(), LiveLog(self.state, run_id), observers)
         run = await self._shell(live).start(
             spec,
@@ -197,7 +210,10 @@ class Engine:
             spec = None
         if spec is not None:
             if not new_spec:
-                raise Refused(f"the plan of run {run_id} has changed; see `changes`")
+                raise Refused(
+                    f"the plan has changed since run {run_id} began:\n"
+                    f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
+                )
             found = problems(spec)
             if found:
                 raise SpecError(found)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
+from typing import Final
 
 from hocket.core.errors import NotFound, Refused
 from hocket.journal.base import RunRow
 from hocket.journal.sqlite import LEASE
 
+LAST: Final = "last"
+"""What people call the newest run."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _LEAST_LEASE = 1.0
 _MOST_LEASE = 3600.0
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -42,6 +48,18 @@ def lease_seconds() -> float:
     return lease
 
 
+def check_run_id(given: str) -> None:
+    """Hold a chosen id to what can be typed and is a file's name everywhere.
+
+    Raises:
+        Refused: It is something else.
+    """
+    if not _ID.fullmatch(given) or given == LAST:
+        raise Refused(
+            f"{given[:100]!r} cannot be a run's id: use up to 80 letters, digits, '.', '_' and '-'"
+        )
+
+
 def new_run_id(name: str) -> str:
     """Make an id that a person can type: the plan's name and six random letters."""
     short = name[:24].strip("-_") or "run"
@@ -61,7 +79,7 @@ def find_run(rows: list[RunRow], given: str) -> str:
     """
     if any(row.id == given for row in rows):
         return given
-    if given == "last" and rows:
+    if given == LAST and rows:
         return max(rows, key=lambda row: row.created).id
     meant = [row.id for row in rows if row.id.startswith(given)]
     if len(meant) == 1:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from hocket.app.engine import Engine
+from hocket.app.questions import open_questions
 from hocket.app.state import find_run
 from hocket.cli.closing import closing_lines
 from hocket.cli.user import user
@@ -169,14 +170,26 @@ def _row(rows: list[RunRow], given: str) -> RunRow:
 
 
 def _asked(run: str, step: str | None) -> ApprovalAsked:
-    """Find the approval that a run waits for."""
+    """Find the approval that a run waits for.
+
+    Raises:
+        Refused: There is none, or several could be meant.
+    """
     with closing(Engine()) as engine:
         run_id = find_run(engine.journal.runs(), run)
-        questions = engine.fold(run_id).questions
-    open_ = {path: asked for path, asked in questions.items() if isinstance(asked, ApprovalAsked)}
+        machine = engine.fold(run_id)
+    open_ = {
+        path: asked
+        for path, asked in open_questions(machine).items()
+        if isinstance(asked, ApprovalAsked)
+    }
     if step is None and len(open_) == 1:
         return next(iter(open_.values()))
     if step is not None and step in open_:
         return open_[step]
-    waiting = ", ".join(open_) or "nothing"
-    raise Refused(f"{step or 'which step?'}: run {run_id} waits for approval of {waiting}")
+    waiting = ", ".join(open_)
+    if step is None and waiting:
+        raise Refused(f"which step of run {run_id}? These wait for approval: {waiting}")
+    what = f"step {step!r} of run {run_id} does" if step else f"run {run_id} does"
+    told = f"these do: {waiting}" if waiting else f"it is {machine.said}"
+    raise Refused(f"{what} not wait for approval; {told}")

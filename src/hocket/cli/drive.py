@@ -44,7 +44,13 @@ class Display(Observer, Protocol):
 
 
 def choose(*, plain: bool, quiet: bool, json_: bool, jsonl: bool) -> Show:
-    """Choose how to show a run: live only where there is a terminal to show it on."""
+    """Choose how to show a run: live only where there is a terminal to show it on.
+
+    Raises:
+        Refused: Two of them exclude each other.
+    """
+    if json_ and jsonl:
+        raise Refused("--json and --jsonl exclude each other")
     if jsonl:
         return "jsonl"
     if quiet or json_:

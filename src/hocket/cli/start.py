@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -28,6 +28,7 @@ from hocket.core.values import Json
 from hocket.engine.runner import Observer
 
 FILE = "hocket.yaml"
+MAX_INPUT: Final = 16 << 20
 
 Inputs = Annotated[
     list[str],
@@ -240,13 +241,32 @@ def read_inputs(given: Sequence[str]) -> dict[str, Json]:
             raise Refused(f"--input {text!r}: write NAME=TEXT, NAME:=JSON or NAME=@FILE")
         if name.rstrip(":") in inputs:
             raise Refused(f"--input {name.rstrip(':')!r} is given twice")
-        try:
-            if name.endswith(":"):
-                inputs[name[:-1]] = json.loads(value)
-            elif value.startswith("@"):
-                inputs[name] = Path(value[1:]).read_text(encoding="utf-8")
-            else:
-                inputs[name] = value
-        except (ValueError, OSError, RecursionError) as error:
-            raise Refused(f"--input {text[:80]!r}: {error}") from error
+        if name.endswith(":"):
+            inputs[name[:-1]] = _json(value, text)
+        elif value.startswith("@"):
+            inputs[name] = _content(value[1:], text)
+        else:
+            inputs[name] = value
     return inputs
+
+
+def _json(value: str, text: str) -> Json:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"--input {text[:80]!r}: that is not JSON: {error}") from error
+
+
+def _content(path: str, text: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_INPUT + 1)
+    except OSError as error:
+        raise Refused(f"--input {text[:80]!r}: cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_INPUT:
+        most = MAX_INPUT >> 20
+        raise Refused(f"--input {text[:80]!r}: {path} is larger than {most} MB; give its path")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"--input {text[:80]!r}: {path} is not UTF-8 text; give its path") from error

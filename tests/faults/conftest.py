@@ -1,0 +1,18 @@
+"""A home for tests that use the ``hocket`` command."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.kit import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A working folder and a state folder; what is left running is ended."""
+    made = Home(tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
