@@ -147,7 +147,7 @@ def test_a_bad_file_says_what_is_wrong_and_where(
     with pytest.raises(CallerError) as caught:
         load("FILE")
     assert str(caught.value).splitlines() == expected
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 15
 
 
 def test_there_are_as_many_rows_as_were_promised() -> None:

@@ -306,5 +306,5 @@ def test_a_hundred_thousand_steps_are_built_in_seconds() -> None:
         last = plan.call(f"s{i}", size, "x", i, needs=[last])
     spec = plan.spec()
     # About one second on a quiet machine.
-    assert time.process_time() - start < 8
+    assert time.process_time() - start < 20
     assert len(spec.workflow.steps) == 100_001

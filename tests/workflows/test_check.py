@@ -315,4 +315,4 @@ def test_a_hundred_thousand_steps_are_checked_in_seconds(make: Any, found: int) 
     start = time.process_time()
     assert len(problems(spec)) == found
     # About one second on a quiet machine.
-    assert time.process_time() - start < 8
+    assert time.process_time() - start < 20
