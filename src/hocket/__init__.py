@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
     from hocket.app.run import Run, Token
     from hocket.config.agent import Agent
     from hocket.config.builder import Plan
-    from hocket.config.handles import Ref, Step
+    from hocket.config.handles import Approval, Ref, Step
     from hocket.core.errors import (
         AgentError,
         CallerError,
@@ -40,6 +40,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AgentError",
+    "Approval",
     "CallerError",
     "Context",
     "Engine",
@@ -75,6 +76,7 @@ __all__ = [
 _WHERE = {
     "Agent": "hocket.config.agent",
     "AgentError": "hocket.core.errors",
+    "Approval": "hocket.config.handles",
     "CallerError": "hocket.core.errors",
     "Context": "hocket.agents.base",
     "Engine": "hocket.app.engine",

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.config.builder import Plan
-from hocket.config.handles import Step
+from hocket.config.handles import Approval, Step
 from hocket.core.errors import Refused
 from hocket.core.events import AnyEvent, ApprovalAsked, Recorded
 from hocket.core.requests import Approve, Cancel, Continue, Pause, Retry, Send
@@ -105,7 +105,7 @@ class Run:
         self._driven.ask(Cancel(by=by, hard=hard))
 
     def approve(
-        self, step: Step[bool] | str, approved: bool = True, *, note: str = "", by: str = _BY
+        self, step: Step[Approval] | str, approved: bool = True, *, note: str = "", by: str = _BY
     ) -> None:
         """Decide about what the step shows now.
 

@@ -13,7 +13,7 @@ from hocket.config.argv import guard_dashes, split
 from hocket.config.calls import Calls
 from hocket.config.draft import Draft, duration, output_schema
 from hocket.config.functions import mistake, result_type
-from hocket.config.handles import Handle, Ref, Step
+from hocket.config.handles import Approval, Handle, Ref, Step
 from hocket.config.shorthand import beside_files
 from hocket.config.told import Duration, Waits, Work
 from hocket.config.types import schema_of
@@ -176,12 +176,12 @@ class Plan(Calls):
         *after: Handle,
         on_timeout: OnTimeout = "pause",
         **told: Unpack[Waits],
-    ) -> Step[bool]:
+    ) -> Step[Approval]:
         """Wait until a person approves of exactly what is shown."""
         if isinstance(shown, Step | Ref) and not after:
             after = (shown,)
         return self._draft.add(
-            name, bool, {**told}, shown, after, kind="approve", on_timeout=on_timeout
+            name, Approval, {**told}, shown, after, kind="approve", on_timeout=on_timeout
         )
 
     def ask(

@@ -6,6 +6,7 @@ A handle passed to a later step is the dependency; in an f-string it becomes a t
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
@@ -24,6 +25,21 @@ def _field(expr: str, name: str | int) -> str:
 
 def _refuse_iteration(handle: object) -> NoReturn:
     raise TypeError(f"{handle!r} stands for a value that is not there yet; use plan.map")
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The output of an approval step.
+
+    Attributes:
+        approved: Whether the person said yes; a no fails the step.
+        by: Who said so; "nobody" where no answer counts as a yes.
+        note: What they said beside it.
+    """
+
+    approved: bool
+    by: str
+    note: str
 
 
 class Ref(Generic[T_co]):
