@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
 from hocket.config.file import load_text
+from hocket.config.handles import Approval
 from hocket.config.types import convert, schema_of
 from hocket.core.errors import SpecError
 from hocket.core.specs import AgentSpec, InputSpec, Repeat, Retry, StepSpec
@@ -86,7 +87,7 @@ def test_handles_are_dependencies_and_templates() -> None:
         kind="model", options={"model": "openai:x", "system": "Be brief."}, concurrency=2
     )
     assert plan.live == {f"{__name__}:run_tests": run_tests}
-    assert [plan.type_of(step) for step in (schema, tests, ship)] == [Patch, int, bool]
+    assert [plan.type_of(step) for step in (schema, tests, ship)] == [Patch, int, Approval]
 
 
 def test_the_same_plan_from_a_file_and_from_python_is_equal() -> None:

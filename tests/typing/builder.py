@@ -82,7 +82,9 @@ assert_type(plan.command("log", ["git", "log"]), Step[str])
 assert_type(plan.command("files", ["git", "ls-files"], lines=True), Step[list[str]])
 assert_type(plan.command("json", ["x", "--json"], output=Note), Step[Note])
 assert_type(plan.command("kept", ["make"], files=["*.txt"]), Step[dict[str, Any]])
-assert_type(plan.approval("ship", "Ship it?", tests, timeout="4h", on_timeout="pause"), Step[Approval])
+assert_type(
+    plan.approval("ship", "Ship it?", tests, timeout="4h", on_timeout="pause"), Step[Approval]
+)
 assert_type(plan.ask("word", "Which word?"), Step[str])
 assert_type(plan.nest("inner", Plan("inner"), {"a": tests}), Step[Any])
 assert_type(plan.input("goal", str), Ref[str])
