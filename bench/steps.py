@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,9 +63,12 @@ def one(row: Row, state: Path) -> dict[str, Any]:
     memory = measure.Memory()
     # What happens once in a process, as the first import of an encoding, is not a step's.
     asyncio.run(run(row.shape, 10, state / "warm"))
+    before = time.process_time()
     took, size = asyncio.run(run(row.shape, row.count, state / "run"))
+    spent = time.process_time() - before
     peak, above = memory.peak()
     found: dict[str, Any] = {"us": took / row.count * 1e6, "mb": peak}
+    found["cpu"] = spent / row.count * 1e6
     found["kb"] = above * 1e3 / row.count
     found["bytes"] = None if size is None else size / row.count
     return found
@@ -107,7 +111,7 @@ def summary(found: list[Any]) -> dict[str, Any]:
         return dict(found[-1]) if found else {"error": "not measured"}
     return {
         key: None if good[0][key] is None else measure.median([one[key] for one in good])
-        for key in ("us", "mb", "kb", "bytes")
+        for key in ("us", "cpu", "mb", "kb", "bytes")
     }
 
 
@@ -118,13 +122,14 @@ def lines(sums: dict[Row, dict[str, Any]]) -> list[list[str]]:
         name = [row.shape, f"{row.count:,}", NAMES[row.who]]
         if "us" not in found:
             late = f"did not finish in {found['late']:.0f} s" if "late" in found else ""
-            set_.append([*name, late or found["error"][:60], "", "", "", ""])
+            set_.append([*name, late or found["error"][:60], "", "", "", "", ""])
             continue
         base = sums.get(Row(row.shape, row.count, BASE), {}).get("us")
         set_.append(
             [
                 *name,
                 f"{found['us']:,.1f}",
+                f"{found['cpu']:,.1f}",
                 f"{found['mb']:,.0f}",
                 f"{found['kb']:,.2f}",
                 "" if found["bytes"] is None else f"{found['bytes']:,.0f}",
@@ -135,15 +140,18 @@ def lines(sums: dict[Row, dict[str, Any]]) -> list[list[str]]:
 
 
 def growth(sums: dict[Row, dict[str, Any]]) -> list[str]:
-    """Say how much dearer a step is in a plan of 100 times as many."""
+    """Say how much dearer a step is in a plan of 100 times as many.
+
+    In CPU time: a time from the wall swings with what else the machine does meanwhile.
+    """
     said = []
     for who in OURS:
         for shape in ("wide", "each", "chain", "layered"):
-            small, large = (sums.get(Row(shape, n, who), {}).get("us") for n in (1_000, 100_000))
+            small, large = (sums.get(Row(shape, n, who), {}).get("cpu") for n in (1_000, 100_000))
             if small and large:
                 said.append(
-                    f"  {NAMES[who]:27} {shape:8} {large / small:.2f} times as much a step at "
-                    "100,000 as at 1,000"
+                    f"  {NAMES[who]:27} {shape:8} {large / small:.2f} times as much CPU a step "
+                    "at 100,000 as at 1,000"
                 )
     return said
 
@@ -244,12 +252,14 @@ def main() -> None:
     after = measure.mood(given.state)
     none = {"error": "not installed: make bench sets it up"}
     sums = {row: summary(taken[row]) if row in taken else none for row in rows}
-    columns = ["shape", "steps", "who", "µs a step", "peak MB", "KB a step", "journal B", "ratio"]
+    columns = ["shape", "steps", "who", "µs a step", "CPU µs", "peak MB", "KB a step"]
+    columns += ["journal B", "ratio"]
     print(f"After:  {after}\n{measure.NOISE}\n")
     print(measure.table(columns, lines(sums), 3))
     print(
         f"\nMedians of {rounds} rounds in turn ({(rounds + 1) // 2} above 1,000 steps), each in a "
         f"process of its own, killed after {given.limit:.0f} s with all that it does there.\n"
+        "CPU: of all threads, with making the plan. "
         "Peak: of the process; KB: of the peak above what there was after importing, by steps.\n"
         "Journal: bytes on disk at the end, by steps. Ratio: of the time to Hocket, SQLite.\n"
         "each waits: every call waits for its own commit before it leaves, as with effects."
