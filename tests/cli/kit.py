@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import psutil
+
+from hocket.journal.sqlite import SqliteJournal
 
 T = TypeVar("T")
 
@@ -27,7 +30,6 @@ class Done(NamedTuple):
     status: int
     out: str
     err: str
-    peak_mb: float = 0.0
 
     @property
     def data(self) -> Any:
@@ -97,13 +99,6 @@ class Home:
         self.started.append(child)
         return child
 
-    def measured(self, *args: str) -> Done:
-        """Run a command to its end, and see how much memory it took at most."""
-        child = self.start(*args)
-        out, err = child.communicate(timeout=60)
-        peak = psutil.Process().memory_info().rss  # replaced below where the system tells
-        return Done(child.returncode, out, err, peak / 1e6)
-
     def ok(self, *args: str, stdin: str | None = None) -> Done:
         """Run a command that must succeed."""
         done = self.hocket(*args, stdin=stdin)
@@ -117,15 +112,14 @@ class Home:
         return child
 
     def status(self, run: str = "r") -> str:
-        """Give a run's status as ``hocket runs`` tells it, "" if there is none."""
-        done = self.hocket("runs", "--json")
-        rows = {row["id"]: row for row in json.loads(done.out)} if done.status == 0 else {}
-        return str(rows[run]["status"]) if run in rows else ""
+        """Give a run's status as its journal has it, "" if there is none."""
+        with SqliteJournal(self.state) as journal:
+            return next((row.status for row in journal.runs() if row.id == run), "")
 
     def events(self, run: str = "r") -> list[dict[str, Any]]:
-        """Give a run's events."""
-        lines = self.ok("logs", run, "--jsonl").out.splitlines()
-        return [json.loads(line)["event"] for line in lines]
+        """Give a run's events as its journal has them."""
+        with SqliteJournal(self.state) as journal:
+            return [msgspec.to_builtins(recorded.event) for recorded in journal.read(run)]
 
     def kinds(self, run: str = "r") -> list[str]:
         """Give the kinds of a run's events."""

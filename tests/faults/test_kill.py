@@ -2,10 +2,10 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
-
 from tests.cli.kit import Home, ended, processes_with
 
 FUNCTIONS = """
@@ -43,7 +43,16 @@ def killed_in_flight(home: Home, steps: str, begun: int = 1) -> None:
     home.write(steps)
     child = home.running()
     home.until(lambda: len(home.lines("begun.txt")) >= begun, child)
+    home.until(lambda: idle(child.pid), child)
     home.kill(child)
+
+
+def idle(pid: int) -> bool:
+    """Whether a process only waits: a child may be under way before its parent knows its number."""
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    time.sleep(0.05)
+    return process.status() == psutil.STATUS_SLEEPING and process.cpu_times() == before
 
 
 def test_what_had_finished_is_not_done_again_and_what_was_in_flight_without_effects_is(
@@ -77,7 +86,8 @@ def test_a_function_in_flight_is_done_again(home: Home) -> None:
         "two:\n  call: steps:hang\n  with: {name: two}\n  needs: [one]\n"
     )
     child = home.running()
-    home.until(lambda: home.lines("begun.txt"), child)
+    # Without effects the second may have begun before the first one's end was on disk.
+    home.until(lambda: home.lines("begun.txt") and "call_finished" in home.kinds(), child)
     home.kill(child)
     home.file("go").touch()
     done = home.hocket("resume", "r", "--quiet")

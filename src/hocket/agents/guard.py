@@ -4,7 +4,7 @@ PR_SET_PDEATHSIG by ``preexec_fn`` was weighed and refused: it runs Python betwe
 which can deadlock in a program with threads, it forgoes vfork, and it covers no grandchild.
 Instead one small shell, the guard, holds the other end of a pipe to Hocket and knows the groups
 alive: when the pipe breaks it kills them.
-It is started with the first child and costs one write for each.
+It is started before the first child and costs one write for each.
 Not covered are a child of the microseconds before that write, and one that left its group.
 """
 
@@ -35,6 +35,12 @@ class Guard:
         self._shell: subprocess.Popen[bytes] | None = None
         self._owner = 0
 
+    def ready(self) -> None:
+        """Have the shell there before the first child, which may be killed while it starts."""
+        with self._lock:
+            if self._shell is None:
+                self._start(first=True)
+
     def add(self, group: int) -> None:
         """Kill this group if Hocket dies."""
         with self._lock:
@@ -61,10 +67,10 @@ class Guard:
         except OSError:
             return False
 
-    def _start(self) -> None:
+    def _start(self, *, first: bool = False) -> None:
         """Start a shell that knows all groups, the first time or because the last one is gone."""
         self._end()
-        if not self._groups:
+        if not self._groups and not first:
             return
         try:
             self._shell = subprocess.Popen(

@@ -119,6 +119,7 @@ class _Child:
         self.pipes: dict[int, Callable[[bytes], None]] = {}
         self.pidfd: int | None = None
         self.live = {name: Live(context, name, launch.keep) for name in ("out", "err")}
+        guard.ready()
         self.popen = _spawn(launch)
         self.pid = self.popen.pid
         guard.add(self.pid)

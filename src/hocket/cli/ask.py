@@ -98,7 +98,7 @@ def approve(
 def send(
     run: str,
     step: str,
-    value: str = "-",
+    value: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-",
     /,
     *,
     json_: Annotated[
@@ -112,6 +112,8 @@ def send(
         step: The step.
         value: The text; "-" reads it from standard input.
     """
+    if value.startswith("--"):
+        raise Refused(f"unknown option {value}; a text that begins so is read from stdin with -")
     text = sys.stdin.read() if value == "-" else value
     given: Json = text
     if json_:

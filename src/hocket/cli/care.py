@@ -50,17 +50,21 @@ def prune(
     with closing(Engine()) as engine:
         rows = engine.journal.runs()
         chosen = _chosen(rows, runs, older_than, everything=everything)
+        count = "1 run" if len(chosen) == 1 else f"{len(chosen)} runs"
+        freed = 0 if dry_run else engine.journal.remove([row.id for row in chosen])
         for row in chosen:
-            print(f"{'would delete' if dry_run else 'deleting'} {row.id} ({row.status})")
+            print(f"{'would delete' if dry_run else 'deleted'} {row.id} ({row.status})")
         if dry_run or not chosen:
-            print(f"{len(chosen)} runs", file=sys.stderr)
+            print(
+                f"{count} {'would be' if dry_run else ''} deleted".replace("  ", " "),
+                file=sys.stderr,
+            )
             return 0
-        freed = engine.journal.remove([row.id for row in chosen])
         for row in chosen:
             shutil.rmtree(log_folder(engine.state, row.id), ignore_errors=True)
         # Copies of stored files are made again when they are needed.
         shutil.rmtree(engine.state / "files", ignore_errors=True)
-    print(f"{len(chosen)} runs deleted, {freed / 1e6:.1f} MB freed", file=sys.stderr)
+    print(f"{count} deleted, {freed / 1e6:.1f} MB freed", file=sys.stderr)
     return 0
 
 
