@@ -48,7 +48,7 @@ from hocket.core.events import (
 )
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
-from hocket.core.values import MS, SECOND, Call, Json
+from hocket.core.values import MS, SECOND, Call, Json, digest
 from hocket.workflows.check import problems
 from hocket.workflows.plan import PlanMachine
 from hocket.workflows.shape import Shape
@@ -604,12 +604,23 @@ def run_seeds(first: int, count: int) -> tuple[int, Counter[str], list[str]]:
     return events, fired, failures
 
 
+def digest_of(first: int, count: int) -> str:
+    """Name all that happens in some seeds, byte for byte."""
+    encode = msgspec.json.Encoder().encode
+    worlds = [World(seed).live() for seed in range(first, first + count)]
+    return digest(b"".join(encode(event) for world in worlds for event in world.events))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Repeat one seed, or run many.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
     parser.add_argument("--events", action="store_true", help="print the events of the first")
+    parser.add_argument("--digest", action="store_true", help="print what names all that happened")
     options = parser.parse_args()
+    if options.digest:
+        print(digest_of(options.seed, options.count))
+        return 0
     if options.events:
         world = World(options.seed)
         try:

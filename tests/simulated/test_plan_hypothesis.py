@@ -1,0 +1,132 @@
+"""Hypothesis plays agents, people and crashes against one plan, and shrinks what it breaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.machines import Drive, fold, open_questions, plan, state_of, step
+
+from hocket.core.errors import Refused
+from hocket.core.events import CallFinished, CallLost, CallStarted
+from hocket.core.specs import Repeat, Retry
+from hocket.core.values import Call
+
+INNER = plan(
+    step("one", input="{{inputs.k}}", retry=Retry(tries=2), on_failure="skip"),
+    step("ask", kind="approve", input="go?", timeout="30s", on_timeout="reject", needs=("one",)),
+    inputs="k",
+    name="inner",
+)
+OUTER = plan(
+    step("list", on_failure="continue", retry=Retry(tries=2, first=0)),
+    step("each", each="[1, 2, 3]", agent="shell", on_failure="skip", needs=("list",)),
+    step("turns", repeat=Repeat(until="turns == 1", max=3), on_failure="skip", fallback=("g",)),
+    step("sure", kind="input", input="well?", timeout="1m", on_failure="skip"),
+    step("nest", kind="plan", plan=INNER, input={"k": "{{list}}"}, on_failure="continue"),
+    step("hurry", wants=("each", "turns", "sure"), within="20s", quorum=2),
+    step("when", when="steps.hurry.status == 'succeeded'", needs=("hurry",), on_failure="stop"),
+    timeout="10m",
+)
+PATHS = ("list", "each", "each/1", "turns", "turns~2", "sure", "nest", "nest/one", "nest/ask", "")
+
+
+class PlanMachineRules(RuleBasedStateMachine):
+    """One run; every rule is something that can happen at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drive = Drive(OUTER, thorough=False)
+        self.past: list[Any] = []
+
+    def _try(self, what: str, *args: Any) -> None:
+        before = state_of(self.drive.machine)
+        try:
+            getattr(self.drive, what)(*args)
+        except Refused:
+            assert state_of(self.drive.machine) == before
+
+    @precondition(lambda self: self.drive.flying)
+    @rule(data=st.data(), output=st.sampled_from([None, 1, [1, 2]]))
+    def a_call_finishes(self, data: st.DataObject, output: Any) -> None:
+        path = data.draw(st.sampled_from(self.drive.flying))
+        self.past.append(CallFinished(at=0, call=self.drive.call(path), output=output))
+        self.drive.done(path, output)
+
+    @precondition(lambda self: self.drive.flying)
+    @rule(data=st.data(), kind=st.sampled_from(["failed", "rate_limited", "permanent"]))
+    def a_call_fails(self, data: st.DataObject, kind: Any) -> None:
+        self.drive.fails(data.draw(st.sampled_from(self.drive.flying)), kind)
+
+    @precondition(lambda self: self.drive.flying)
+    @rule(data=st.data(), reason=st.sampled_from(["timeout", "stop", "cancel"]))
+    def a_call_is_stopped(self, data: st.DataObject, reason: str) -> None:
+        self.drive.stopped(data.draw(st.sampled_from(self.drive.flying)), reason)
+
+    @rule(seconds=st.sampled_from([0.5, 5, 21, 70, 700]))
+    def time_passes(self, seconds: float) -> None:
+        self.drive.wait(seconds)
+
+    @rule(path=st.sampled_from(PATHS))
+    def somebody_retries(self, path: str) -> None:
+        self._try("retry", path)
+
+    @rule(what=st.sampled_from(["pause", "go_on"]))
+    def the_operator_acts(self, what: str) -> None:
+        self._try(what)
+
+    @rule(hard=st.booleans(), sure=st.integers(0, 9))
+    def the_operator_cancels(self, hard: bool, sure: int) -> None:
+        if sure == 9:
+            before = state_of(self.drive.machine)
+            try:
+                self.drive.cancel(hard=hard)
+            except Refused:
+                assert state_of(self.drive.machine) == before
+
+    @rule(path=st.sampled_from(PATHS), yes=st.booleans())
+    def somebody_approves(self, path: str, yes: bool) -> None:
+        self._try("approve", path, yes)
+
+    @rule(path=st.sampled_from(PATHS))
+    def somebody_sends(self, path: str) -> None:
+        self._try("send", path, "text")
+
+    @rule()
+    def the_process_dies(self) -> None:
+        self.drive.crash()
+
+    @precondition(lambda self: self.past)
+    @rule(data=st.data())
+    def a_fact_comes_again(self, data: st.DataObject) -> None:
+        event = data.draw(st.sampled_from(self.past))
+        at = self.drive.at
+        self.drive.ignored(CallFinished(at=at, call=event.call, output="again"))
+        self.drive.ignored(CallStarted(at=at, call=event.call, agent="f"))
+        self.drive.ignored(CallLost(at=at, call=Call(event.call.path, 999)))
+
+    @invariant()
+    def a_fold_and_a_fork_are_the_machine(self) -> None:
+        state = state_of(self.drive.machine)
+        assert state_of(fold(self.drive.events)) == state
+        assert state_of(self.drive.machine.fork()) == state
+
+    @invariant()
+    def what_waits_has_something_to_wait_for(self) -> None:
+        drive = self.drive
+        if drive.phase == "running":
+            assert drive.flying or drive.held or drive.machine.deadline() is not None
+        assert drive.phase != "ended" or not open_questions(drive.machine)
+
+
+TestPlanMachine = pytest.mark.slow(PlanMachineRules.TestCase)
+TestPlanMachine.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
