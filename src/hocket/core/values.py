@@ -47,14 +47,15 @@ def parse_duration(text: str | int | float) -> int:
 
 def format_duration(ns: int) -> str:
     """Write nanoseconds for a person: ``"340 ms"``, ``"4.2 s"``, ``"3 m 05 s"``, ``"2 h 10 m"``."""
-    if ns < SECOND:
+    # Each bound lies where rounding would show a full unit of the next kind.
+    if ns < 999_500_000:
         return f"{ns / MS:.0f} ms"
-    if ns < MINUTE:
+    if ns < 59_950 * MS:
         return f"{ns / SECOND:.1f} s"
-    seconds = ns // SECOND
-    if ns < HOUR:
+    seconds = round(ns / SECOND)
+    if seconds < 3_600:
         return f"{seconds // 60} m {seconds % 60:02d} s"
-    if ns < DAY:
+    if seconds < 86_400:
         return f"{seconds // 3600} h {seconds % 3600 // 60:02d} m"
     return f"{seconds // 86400} d {seconds % 86400 // 3600:02d} h"
 
