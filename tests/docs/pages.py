@@ -4,11 +4,12 @@ A page is a session: its blocks are done in order in one fresh folder, with a st
 own.
 
 - a block whose first line is ``# NAME`` with a file's ending is written to that file;
-- a ``console`` block's lines that begin with ``$ `` are run, and what follows each is what it must
-  print, where ``...`` stands for anything; ``exit=N`` behind ``console`` is the status that its last
-  command must have;
+- a ``console`` block's lines that begin with ``$ `` are run in one shell, and what follows each is
+  what it must print, where ``...`` stands for anything; ``exit=N`` behind ``console`` is the status
+  that its last command must have;
 - any other ``python`` block is run;
-- any other ``yaml`` block is a part of a file, and must be YAML.
+- any other ``yaml`` block is a part of a file, and must be YAML;
+- behind ``needs=local`` the rest of a page is skipped where the demo model cannot be had.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ class Block(NamedTuple):
         match = re.search(r"exit=(\d+)", self.info)
         return int(match[1]) if match else 0
 
+    @property
+    def needs(self) -> str:
+        """What it takes to do it, if that is not always there."""
+        match = re.search(r"needs=(\w+)", self.info)
+        return match[1] if match else ""
+
 
 class Command(NamedTuple):
     """A command and what it must print."""
@@ -51,9 +58,15 @@ class Command(NamedTuple):
 
 
 def all_pages() -> list[Path]:
-    """Give the README and every page of the documentation."""
+    """Give the README, every page of the documentation, and the examples' page."""
     pages = sorted((ROOT / "docs").rglob("*.md"))
-    return [ROOT / "README.md", *(p for p in pages if "decisions" not in p.parts)]
+    others = [page for page in (ROOT / "README.md", ROOT / "examples/README.md") if page.exists()]
+    return [*others, *(p for p in pages if "decisions" not in p.parts)]
+
+
+def decisions() -> list[Path]:
+    """Give the records of decisions, in their order."""
+    return sorted((ROOT / "docs/decisions").glob("*.md"))
 
 
 def blocks(page: Path) -> list[Block]:

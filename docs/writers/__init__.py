@@ -1,0 +1,1 @@
+"""One writer for each page that the code knows best."""

@@ -1,0 +1,75 @@
+"""Writes `reference/cli.md`: every command with its arguments and options."""
+
+from __future__ import annotations
+
+import inspect
+
+from hocket.cli.main import COMMANDS, app
+from writers.docstrings import NOTE, markdown, section, summary, table
+
+
+def cli_page() -> str:
+    """Write every command with its arguments and options."""
+    lines = [
+        "# The command line",
+        "",
+        NOTE,
+        "",
+        "`hocket COMMAND --help` says the same in a terminal.",
+        "A run is named by its id, by the beginning of its id, or as `last`.",
+        "",
+        "| Exit status | Meaning |",
+        "|---|---|",
+        "| 0 | Success. |",
+        "| 1 | The run failed or was cancelled; `doctor` found something bad. |",
+        "| 2 | A mistake in the command, in the file, or in what was asked of a run. |",
+        "| 3 | The run was paused, and can be resumed. |",
+        "| 5 | The journal or the demo model's weights could not be reached. |",
+        "| 70 | A bug in Hocket. |",
+        "| 124 | The run failed because the plan took longer than its `timeout`. |",
+        "| 130 | Ctrl-C. |",
+        "",
+        "Progress goes to standard error, results go to standard output.",
+        "",
+    ]
+    for name in COMMANDS:
+        lines += _command(name)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _command(name: str) -> list[str]:
+    command = app[name]
+    function = command.default_command
+    assert function is not None
+    arguments = command.assemble_argument_collection()
+    said = section(function, "Args")
+    placed, named = [], []
+    usage = f"hocket {name}"
+    for argument in arguments:
+        info = argument.field_info
+        silent = info.default in (None, False, "", (), inspect.Parameter.empty)
+        default = "" if silent else f" Default: `{info.default}`."
+        meaning = (argument.parameter.help or said.get(info.name, "")).strip() + default
+        if info.kind is info.POSITIONAL_ONLY or info.kind is info.VAR_POSITIONAL:
+            shown = argument.names[0] if argument.names else info.name.upper()
+            shown = shown.lstrip("-").upper()
+            usage += f" {shown}" if argument.required else f" [{shown}]"
+            usage += "..." if info.kind is info.VAR_POSITIONAL else ""
+            placed.append([f"`{shown}`", markdown(meaning)])
+        else:
+            shown = ", ".join(f"`{one}`" for one in argument.names)
+            if argument.hint is not bool:
+                shown += " VALUE"
+            named.append([shown, markdown(meaning)])
+    return [
+        f"## hocket {name}",
+        "",
+        summary(function),
+        "",
+        "```text",
+        f"{usage}{' [OPTIONS]' if named else ''}",
+        "```",
+        "",
+        *table(["Argument", "Meaning"], placed),
+        *table(["Option", "Meaning"], named),
+    ]
