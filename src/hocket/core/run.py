@@ -255,10 +255,10 @@ def _run_resumed(run: RunMachine, event: RunResumed) -> None:
 
 
 def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
-    if run.calls.running or run.calls.held():
-        raise Refused("calls are in flight or held; let them end or decide about them first")
     if run.phase == "ending" or (run.end is not None and run.end.status != "failed"):
         raise Refused(f"the run is {run.said}; its spec cannot change any more")
+    if run.calls.running or run.calls.held():
+        raise Refused("calls are in flight or held; let them end or decide about them first")
     old, old_agents = run.workflow, run.spec.agents
     run.calls.drop("", "stop")
     run.calls.restart_names()
