@@ -62,6 +62,7 @@ class Engine:
         self.journal: Final[Store] = (
             MemoryJournal() if memory else SqliteJournal(self.state, lease=lease)
         )
+        self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
 
     async def run(self, what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
@@ -164,7 +165,7 @@ class Engine:
                     f"there is a run {run_id} already: take it up with hocket resume {run_id}, "
                     "or choose another id"
                 )
-        watch = _Watch(Tally(), LiveLog(self.state, run_id), observers)
+        watch = _Watch(Tally(), LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).start(
             spec,
             dict(inputs),
@@ -218,7 +219,7 @@ class Engine:
             if found:
                 raise SpecError(found)
         tally = Tally(recorded.event for recorded in self.journal.read(run_id))
-        watch = _Watch(tally, LiveLog(self.state, run_id), observers)
+        watch = _Watch(tally, LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).resume(
             run_id, spec=spec, requests=requests, observers=watch.observers, stay=stay, wait=wait
         )

@@ -33,11 +33,11 @@ class LiveLog:
     """Writes what calls say; an observer of a run.
 
     Args:
-        state: The state folder.
+        state: The state folder; None keeps nothing.
         run: The run's id.
     """
 
-    def __init__(self, state: Path, run: str) -> None:
+    def __init__(self, state: Path | None, run: str) -> None:
         self._state = state
         self._run = run
         self._open: dict[Call, tuple[BinaryIO, int]] = {}
@@ -45,10 +45,10 @@ class LiveLog:
 
     def emitted(self, call: Call, stream: str, text: str) -> None:
         """A call has said something."""
-        if self._broken:
+        if self._broken or self._state is None:
             return
         try:
-            self._write(call, text.encode("utf-8", "replace"))
+            self._write(self._state, call, text.encode("utf-8", "replace"))
         except OSError:
             # The journal tells of a full disk; a lost log line must not end a run.
             self._broken = True
@@ -66,10 +66,10 @@ class LiveLog:
             file.close()
         self._open.clear()
 
-    def _write(self, call: Call, data: bytes) -> None:
+    def _write(self, state: Path, call: Call, data: bytes) -> None:
         file, size = self._open.get(call, (None, 0))
         if file is None:
-            path = log_file(self._state, self._run, call)
+            path = log_file(state, self._run, call)
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             file = os.fdopen(descriptor, "ab", buffering=0)

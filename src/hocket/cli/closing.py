@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import format_duration
 from hocket.insight.tally import Tally
-from hocket.report.text import clean, counts_words, spent_words, step_rows, table
+from hocket.report.text import counts_words, one_line, spent_words, step_rows, table
 
 _MOST = 20
+_NOTEWORTHY = {"failed", "waiting", "running"}
 
 
 def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
@@ -18,15 +20,17 @@ def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
         f"run {run} {machine.said}: {counts_words(machine.workflow.counts())} · "
         f"{spent_words(tally)} · {took}"
     ]
-    if end is not None and end.reason:
-        lines.append(f"  {clean(end.reason)}")
-    lines += [f"  {line}" for line in _noteworthy(machine)]
+    views = [v for v in machine.workflow.view() if v.status in _NOTEWORTHY]
+    reason = end.reason if end is not None else ""
+    # The failed step's own line says it already.
+    if reason and not any(v.detail and v.detail in reason for v in views[:_MOST]):
+        lines.append(f"  {one_line(reason)}")
+    lines += [f"  {line}" for line in _noteworthy(machine, views)]
     lines += next_lines(machine)
     return lines
 
 
-def _noteworthy(machine: RunMachine) -> list[str]:
-    views = [v for v in machine.workflow.view() if v.status in {"failed", "waiting", "running"}]
+def _noteworthy(machine: RunMachine, views: list[StepView]) -> list[str]:
     rows = table(["", "", "", ""], step_rows(views[:_MOST]))[1:]
     if len(views) > _MOST:
         rows.append(f"… and {len(views) - _MOST} more: hocket show {machine.run}")

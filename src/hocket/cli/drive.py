@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ from hocket.cli.main import (
     EXIT_TIMEOUT,
     EXIT_WAITS,
 )
+from hocket.cli.output import pretty, print_output
 from hocket.cli.plain import EventLines, PlainDisplay
 from hocket.core.errors import Refused
 from hocket.engine.runner import Observer
@@ -98,7 +98,7 @@ async def drive(
     if show == "jsonl":
         pass
     elif json_:
-        print(json.dumps(run_document(run.machine, run.tally), ensure_ascii=False, indent=2))
+        print(pretty(run_document(run.machine, run.tally)))
     else:
         _report(run, result, quiet=show == "quiet")
     return exit_status(result, interrupted=interrupts.count > 0)
@@ -108,11 +108,7 @@ def _report(run: Run, result: Result, *, quiet: bool) -> None:
     for line in [] if quiet else closing_lines(run.machine, run.tally):
         print(line, file=sys.stderr)
     if result.status == "succeeded" and result.output is not None:
-        output = result.output
-        told = (
-            output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, indent=2)
-        )
-        print(told)
+        print_output(result.output)
 
 
 def exit_status(result: Result, *, interrupted: bool) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
@@ -19,6 +19,7 @@ from hocket.app.files import save
 from hocket.app.livelog import log_file
 from hocket.app.state import find_run
 from hocket.cli.closing import next_lines
+from hocket.cli.output import pretty, print_output
 from hocket.cli.plain import event_line
 from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
@@ -68,7 +69,10 @@ def show(
     /,
     *,
     save_to: Annotated[
-        Path | None, Parameter(name="--save", help="Write the step's files into this folder.")
+        Path | None,
+        Parameter(
+            name="--save", help="Write the step's files into this folder, and print where they are."
+        ),
     ] = None,
     json_: AsJson = False,
 ) -> int:
@@ -83,13 +87,18 @@ def show(
         machine = engine.fold(run_id)
         if step is not None:
             output = _output(machine, step)
-            print(output if isinstance(output, str) and not json_ else _pretty(output))
             if save_to is not None:
                 _save(engine, output, save_to)
+            elif json_:
+                print(pretty(output))
+            else:
+                print_output(output)
             return 0
+        if save_to is not None:
+            raise Refused("--save is for the files of one step: hocket show RUN STEP --save FOLDER")
         tally = Tally(recorded.event for recorded in engine.journal.read(run_id))
     if json_:
-        print(_pretty(run_document(machine, tally)))
+        print(pretty(run_document(machine, tally)))
         return 0
     took = format_duration(machine.at - machine.started_at)
     print(f"run {machine.run} ({machine.spec.name}): {machine.said}, {took}")
@@ -169,7 +178,7 @@ def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
                 detail = f"\n{clean(event.fault.detail)}" if event.fault.detail else ""
                 print(f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}", flush=True)
             elif not shown:
-                text = event.output if isinstance(event.output, str) else _pretty(event.output)
+                text = event.output if isinstance(event.output, str) else pretty(event.output)
                 print(clean(text), flush=True)
     if not known:
         raise NotFound(f"run {run_id} has no call of a step {step!r} yet")
@@ -224,7 +233,7 @@ def _save(engine: Engine, output: Json, folder: Path) -> None:
             # A name from outside is only ever a last part here: it cannot lead out of the folder.
             target = _free(folder / (Path(ref.name).name or "file"))
             save(engine.journal.blobs, ref, target)
-            print(f"saved {target}", file=sys.stderr)
+            print(target)
     except OSError as error:
         raise Refused(f"cannot write into {folder}: {error.strerror or error}") from error
 
@@ -246,7 +255,3 @@ def _files(value: Json) -> Iterator[FileRef]:
     elif isinstance(value, list):
         for inner in value:
             yield from _files(inner)
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -10,7 +10,7 @@ import msgspec
 
 from hocket.app.run import Run
 from hocket.cli.screen import Background
-from hocket.core.events import Recorded
+from hocket.core.events import Recorded, RunEnded
 from hocket.core.values import Call
 from hocket.report.story import Story
 
@@ -44,7 +44,8 @@ class PlainDisplay:
             return
         for recorded in events:
             line = self._story.tell(recorded.event)
-            if line:
+            # How a run has ended is told once, by the lines that close it.
+            if line and not isinstance(recorded.event, RunEnded):
                 self.say(line)
 
     def emitted(self, call: Call, stream: str, text: str) -> None:

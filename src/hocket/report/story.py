@@ -43,6 +43,7 @@ class Story:
     def __init__(self) -> None:
         self.important = False
         self._since: dict[Call, int] = {}
+        self._fault = ""
 
     def tell(self, event: AnyEvent) -> str:
         """Give the line that an event is worth, or ""."""
@@ -59,10 +60,10 @@ class Story:
                 return f"{event.call} finished{took}{_spent(event.usage)}{notes}"
             case CallFailed():
                 fault = event.fault
-                return (
-                    f"{event.call} failed{self._took(event.call, event.at)}: "
-                    f"{fault.kind}: {one_line(fault.message)}"
-                )
+                self._fault = fault.message
+                kind = "" if fault.kind == "failed" else f" ({fault.kind})"
+                took = self._took(event.call, event.at)
+                return f"{event.call} failed{took}{kind}: {one_line(fault.message)}"
             case CallCancelled():
                 return f"{event.call} stopped{self._took(event.call, event.at)}: {event.reason}"
             case CallLost():
@@ -71,6 +72,9 @@ class Story:
                 self.important = False
                 return f"{event.path} skipped: {one_line(event.reason)}"
             case StepFailed():
+                if event.fault.message == self._fault:
+                    # Its last call has just been told to have failed with these words.
+                    return ""
                 return f"{event.path} has failed: {one_line(event.fault.message)}"
             case TimePassed():
                 self.important = False
@@ -86,8 +90,9 @@ class Story:
 def _tell_run(event: AnyEvent) -> str:
     match event:
         case RunStarted():
-            steps = len(event.spec.workflow.steps)
-            return f"plan {event.spec.name!r} started: {steps} steps"
+            count = len(event.spec.workflow.steps)
+            steps = "1 step" if count == 1 else f"{count:,} steps"
+            return f"plan {event.spec.name!r} started: {steps}"
         case RunResumed():
             return f"run taken up again (owner {event.epoch})"
         case SpecReplaced():

@@ -1,0 +1,105 @@
+"""Commands that cannot be done: each says why in a line, and ends with its status."""
+
+import pytest
+from tests.cli.kit import Home
+
+from hocket.cli.main import main
+
+# A succeeded run r-1, another r-2, and a file with one plan that takes an optional input.
+COMMANDS: list[tuple[str, int, str]] = [
+    ("bogus", 2, 'Unknown command "bogus"'),
+    ("rum", 2, 'Did you mean "run"?'),
+    ("run --bogus", 2, "Unknown option: --bogus"),
+    ("run --imput x=y", 2, "Did you mean --input?"),
+    ("run a b c", 2, "c"),
+    ("run nope", 2, "hocket.yaml: there is no plan 'nope'; there are p"),
+    ("run q", 2, "there is no plan 'q'"),
+    ("run nope.yaml", 2, "nope.yaml: there is no such file"),
+    ("run .", 2, "this is a folder, not a file"),
+    ("run hocket.yaml nope", 2, "there is no plan 'nope'"),
+    ("run --max-parallel 0", 2, "--max-parallel must be 1 or more"),
+    ("run --max-parallel x", 2, "Invalid value for --max-parallel"),
+    ("run --seed x", 2, "Invalid value for --seed"),
+    ("run --json --jsonl", 2, "--json and --jsonl exclude each other"),
+    ("run --id r-1", 2, "there is a run r-1 already: take it up with hocket resume r-1"),
+    ("run --id last", 2, "'last' cannot be a run's id"),
+    ("run --id ../x", 2, "'../x' cannot be a run's id"),
+    ("run -i", 2, "-i requires an argument"),
+    ("run -i name", 2, "--input 'name': write NAME=TEXT, NAME:=JSON or NAME=@FILE"),
+    ("run -i =x", 2, "--input '=x': write NAME=TEXT"),
+    ("run -i naem=x", 2, "plan 'p' has no input 'naem'; did you mean 'name'?"),
+    ("run -i name:={", 2, "--input 'name:={': that is not JSON"),
+    ("run -i name=@nix", 2, "cannot read nix: No such file or directory"),
+    ("run -i name=@.", 2, "cannot read .: Is a directory"),
+    ("run -i name=@latin", 2, "latin is not UTF-8 text; give its path"),
+    ("run -i name=a -i name=b", 2, "--input 'name' is given twice"),
+    ("run needy.yaml", 2, "plan 'p' needs the input 'name'"),
+    ("check nope.yaml", 2, "nope.yaml: there is no such file"),
+    ("check hocket.yaml nope", 2, "there is no plan 'nope'"),
+    ("init .", 2, "hocket.yaml is there already; --force writes over it"),
+    ("init x --template y", 2, "there is no template 'y'; there are"),
+    ("init x --template comands", 2, "did you mean 'commands'?"),
+    ("init hocket.yaml", 2, "cannot write into hocket.yaml"),
+    ("show nix", 2, "there is no run 'nix'; the newest are r-2, r-1"),
+    ("show r-", 2, "'r-' could be r-2, r-1; write more of it"),
+    ("show r-1 nix", 2, "there is no step 'nix'"),
+    ("show r-1 a/7", 2, "step 'a' has no items"),
+    ("show r-1 a --save out", 2, "this step's output has no files"),
+    ("logs nix", 2, "there is no run 'nix'"),
+    ("logs r-1 nix", 2, "run r-1 has no call of a step 'nix' yet"),
+    ("resume nix", 2, "there is no run 'nix'"),
+    ("resume r-1", 2, "run r-1 has ended: succeeded"),
+    ("resume", 2, "requires"),
+    ("pause nix", 2, "there is no run 'nix'"),
+    ("pause r-1", 2, "no process is running that run"),
+    ("cancel r-1", 2, "has ended already: succeeded"),
+    ("approve r-1", 2, "run r-1 does not wait for approval; it is succeeded"),
+    ("approve r-1 a --yes", 2, "step 'a' of run r-1 does not wait for approval"),
+    ("send r-1 a x", 2, "run r-1 has ended: succeeded"),
+    ("send r-1", 2, "requires"),
+    ("retry r-1", 2, "a retry is for a failed step"),
+    ("retry r-1 a", 2, "a retry is for a failed step"),
+    ("prune", 2, "say which runs, or how old: hocket prune --older-than 30d"),
+    ("prune --older-than 3x", 2, "--older-than: '3x' is not a duration"),
+    ("prune nix", 2, "there is no run 'nix'"),
+    ("runs --limit x", 2, "Invalid value for --limit"),
+]
+
+
+def test_each_says_why_and_ends_with_its_status(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.write("a: {command: [echo, '{{inputs.name}}']}", plan="inputs: {name: {default: x}}")
+    home.write("a: {command: [echo, x]}", plan="inputs: {name: {}}", name="needy.yaml")
+    home.file("latin").write_bytes(b"gr\xfc\xdfe")
+    home.ok("run", "--id", "r-1")
+    home.ok("run", "--id", "r-2")
+    before = len(home.events("r-1"))
+    # In this process, for the sake of time; others tests see to the statuses of real ones.
+    monkeypatch.chdir(home.folder)
+    monkeypatch.setenv("HOCKET_HOME", str(home.state))
+    wrong = []
+    for line, status, words in COMMANDS:
+        found = main(line.split())
+        out, err = capsys.readouterr()
+        lines = err.strip().splitlines()
+        fits = words in err and not out and "Traceback" not in err and 1 <= len(lines) <= 3
+        if found != status or not fits:
+            wrong.append((line, found, out, err))
+    assert wrong == []
+    assert len(home.events("r-1")) == before
+    assert sorted(path.name for path in home.folder.iterdir()) == [
+        "hocket.yaml",
+        "latin",
+        "needy.yaml",
+    ]
+
+
+def test_no_command_at_all_shows_the_help(home: Home) -> None:
+    assert "Usage: hocket COMMAND" in home.ok().out
+
+
+@pytest.mark.parametrize("command", ["runs", "doctor"])
+def test_looking_makes_no_journal(home: Home, command: str) -> None:
+    assert home.hocket(command).status == 0
+    assert not (home.state / "journal.sqlite").exists()
