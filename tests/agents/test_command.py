@@ -121,6 +121,8 @@ def test_text_loses_only_its_last_newlines() -> None:
 
 def test_lines_and_json_are_read() -> None:
     assert call(sh("printf 'a\\nb\\n'", output="lines")).output == ["a", "b"]
+    assert call(sh("printf 'a\\fb\\r\\n\\nc'", output="lines")).output == ["a\fb", "", "c"]
+    assert call(sh("true", output="lines")).output == []
     assert call(sh("echo '{\"a\": 1}'", output="json")).output == {"a": 1}
 
 

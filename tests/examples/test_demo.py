@@ -181,6 +181,14 @@ def test_every_step_is_in_the_table_and_every_command_shown_works(demo: Demo) ->
         )
 
 
+def test_logs_of_a_step_with_many_calls_name_one(demo: Demo) -> None:
+    demo.run(repository(demo.folder / "few", few(2)))
+    command = [sys.executable, "-m", "hocket", "logs", "last", "notes"]
+    done = subprocess.run(command, env=demo.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "name one, as in notes/0" in done.stderr
+
+
 def test_the_report_is_stored_as_a_file_too(demo: Demo) -> None:
     done = demo.run(repository(demo.folder / "few", few(2)))
     run = re.search(r"hocket show (\S+)$", done.out, re.MULTILINE)

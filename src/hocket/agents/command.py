@@ -254,7 +254,9 @@ def _read_output(
                 raise fault("invalid_output", f"{message}, so it cannot be read as JSON")
             return read_json(text), notes
         case "lines":
-            return text.splitlines(), notes
+            # Not splitlines(): it ends lines also at form feeds and others that a name may hold.
+            lines = text.replace("\r\n", "\n").split("\n")
+            return lines if lines[-1] else lines[:-1], notes
         case _:
             return text.rstrip("\r\n"), notes
 

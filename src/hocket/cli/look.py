@@ -70,9 +70,7 @@ def show(
     *,
     save_to: Annotated[
         Path | None,
-        Parameter(
-            name="--save", help="Write the step's files into this folder, and print where they are."
-        ),
+        Parameter(name="--save", help="Write the step's files into this folder."),
     ] = None,
     json_: AsJson = False,
 ) -> int:
@@ -165,9 +163,12 @@ def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
 def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
     """Print what each call of a step has said; its output where it said nothing meanwhile."""
     known = False
+    within = ""
     shown = 0
     for recorded in _events(engine, run_id, follow=follow):
         event = recorded.event
+        if isinstance(event, CallStarted) and event.call.path.startswith((f"{step}/", f"{step}~")):
+            within = within or event.call.path
         if isinstance(event, CallStarted) and event.call.path == step:
             known = True
             print(f"== {event.call} ({event.agent})", flush=True)
@@ -180,6 +181,8 @@ def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
             elif not shown:
                 text = event.output if isinstance(event.output, str) else pretty(event.output)
                 print(clean(text), flush=True)
+    if within and not known:
+        raise NotFound(f"step {step!r} has more than one call; name one, as in {within}")
     if not known:
         raise NotFound(f"run {run_id} has no call of a step {step!r} yet")
     return 0
