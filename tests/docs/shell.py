@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 PATIENCE = 120.0
 _LOOK = 0.003
+_OF_THE_SHELL = re.compile(r"^\S+\.sh: line \d+: +\d+ Killed .*\n", re.MULTILINE)
+"""What the shell says of a job that was killed, whenever it notices."""
 
 
 class Done(NamedTuple):
@@ -62,7 +65,7 @@ class Shell:
             assert time.monotonic() < until, f"no end after {PATIENCE:.0f} s: {command}"
             time.sleep(_LOOK)
         out, err = (base.with_suffix(end).read_text("utf-8", "replace") for end in (".out", ".err"))
-        return Done(int(ended.read_text()), out, err)
+        return Done(int(ended.read_text()), out, _OF_THE_SHELL.sub("", err))
 
     def close(self) -> None:
         """End the shell and all that it has left behind."""
