@@ -5,80 +5,20 @@ it, or with half of it written.
 """
 
 import asyncio
-import os
-import runpy
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.crash import worker
+from tests.crash.killer import Killer
 
 from hocket.core import events as ev
 from hocket.core.errors import NotFound
 from hocket.core.values import Call
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
-
-HERE = Path(__file__).parent
-MODES = ("before", "after", "torn")
-worker = runpy.run_path(str(HERE / "worker.py"))
-
-
-class Killer:
-    """Has the worker run up to a boundary and die there."""
-
-    def __init__(self, folder: Path, library: Path) -> None:
-        self._folder = folder
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"LD_PRELOAD": str(library)},
-        )
-        assert self._line() == "ready"
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def run(self, what: str, at: int, how: str, state: Path) -> int:
-        assert self._process.stdin is not None
-        print(what, at, how, state, file=self._process.stdin, flush=True)
-        return int(self._line())
-
-    def boundaries(self) -> int:
-        state = self._folder / "count"
-        shutil.rmtree(state, ignore_errors=True)
-        assert self.run("write", 0, "before", state) == 0
-        check(state)
-        return int((state / "count").read_text())
-
-    def close(self) -> None:
-        with self._process:
-            self._process.kill()
-
-
-@pytest.fixture(scope="module")
-def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or not sys.platform.startswith("linux"):
-        pytest.skip("it takes Linux and a C compiler to kill at a boundary")
-    folder = tmp_path_factory.mktemp("kill")
-    library = folder / "boundaries.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library)]
-    done = subprocess.run(
-        [*command, str(HERE / "boundaries.c"), "-ldl"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"the library that kills cannot be compiled: {done.stderr.strip()}")
-    found = Killer(folder, library)
-    yield found
-    found.close()
 
 
 def acknowledged(state: Path) -> list[list[str]]:
@@ -87,10 +27,10 @@ def acknowledged(state: Path) -> list[list[str]]:
 
 def check_events(events: list[ev.AnyEvent]) -> None:
     """Batches are whole and in order, and nothing stands between."""
-    assert not events or events[0] == worker["started"]()
+    assert not events or events[0] == worker.started()
     written = [event for event in events[1:] if isinstance(event, ev.CallFinished)]
-    assert len(written) % worker["EACH"] == 0
-    wanted = [event for number in range(len(written) // 3) for event in worker["batch"](number)]
+    assert len(written) % worker.EACH == 0
+    wanted = [event for number in range(len(written) // 3) for event in worker.batch(number)]
     assert written == wanted
 
 
@@ -162,15 +102,15 @@ def kill_at(killer: Killer, folder: Path, points: list[tuple[int, str]]) -> int:
 
 def test_nothing_acknowledged_is_lost_at_a_spread_of_kills(killer: Killer, tmp_path: Path) -> None:
     total = killer.boundaries()
-    points = [(at, how) for at in range(1, total + 1) for how in MODES]
+    points = [(at, how) for at in range(1, total + 1) for how in killer.modes]
     step = max(1, len(points) // 50)
-    kill_at(killer, tmp_path, points[:: step + (step % len(MODES) == 0)])
+    kill_at(killer, tmp_path, points[:: step + (step % len(killer.modes) == 0)])
 
 
 @pytest.mark.crash
 def test_nothing_acknowledged_is_lost_at_any_kill(killer: Killer, tmp_path: Path) -> None:
     total = killer.boundaries()
-    points = [(at, how) for at in range(1, total + 1) for how in MODES]
+    points = [(at, how) for at in range(1, total + 1) for how in killer.modes]
     assert len(points) >= 500
     more = kill_at(killer, tmp_path, points)
     print(f"{total} boundaries, {len(points)} kills, {more} with more durable than was told")
@@ -182,10 +122,10 @@ def recover_twice(killer: Killer, folder: Path, at: int, total: int) -> int:
     killed = 0
     for first in range(1, 200):
         state = folder / f"{at}-{first}"
-        killer.run("write", at, MODES[at % 3], state)
+        killer.run("write", at, killer.modes[at % len(killer.modes)], state)
         if not any(words[0] == "event" for words in acknowledged(state)):
             return killed
-        ended = killer.run("recover", first, MODES[first % 3], state)
+        ended = killer.run("recover", first, killer.modes[first % len(killer.modes)], state)
         check(state)
         shutil.rmtree(state)
         if ended == 0:

@@ -1,7 +1,8 @@
 """A process that writes a run into a journal and is killed in the middle of it.
 
-It reads jobs from stdin, ``WHAT AT HOW STATE`` a line, and forks a child for each, so that a job
-costs no start of an interpreter; then it says how the child ended and how many boundaries it met.
+With arguments, ``WHAT STATE``, it does one job.
+Else it reads jobs from stdin, ``WHAT AT HOW STATE`` a line, and forks a child for each, so that a
+job costs no start of an interpreter; then it says how the child ended.
 What the child was promised to be durable it notes in the file ``acks``, only afterwards.
 """
 
@@ -10,6 +11,8 @@ import ctypes
 import os
 import sys
 from pathlib import Path
+
+from tests.crash import plan_run
 
 from hocket.core import events as ev
 from hocket.core.requests import Pause
@@ -81,15 +84,28 @@ async def recover(state: Path, acks: int) -> None:
     journal.close()
 
 
+async def run_plan(state: Path, acks: int) -> None:
+    await plan_run.begin(state)
+    os.write(acks, b"ended\n")
+
+
+JOBS = {"write": write, "recover": recover, "plan": run_plan}
+
+
 def child(what: str, at: int, how: str, state: Path, library: ctypes.CDLL) -> None:
     state.mkdir(parents=True, exist_ok=True)
     acks = os.open(state / "acks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     library.crash_arm(schema.FILE.encode(), at, MODES[how])
-    asyncio.run((write if what == "write" else recover)(state, acks))
+    asyncio.run(JOBS[what](state, acks))
     (state / "count").write_text(str(library.crash_count()))
 
 
 def main() -> None:
+    if len(sys.argv) > 1:
+        what, state = sys.argv[1], Path(sys.argv[2])
+        acks = os.open(state / "acks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        asyncio.run(JOBS[what](state, acks))
+        return
     library = ctypes.CDLL(None)
     library.crash_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_int]
     library.crash_count.restype = ctypes.c_long
