@@ -105,9 +105,7 @@ class AgentFactory(Protocol):
     by reference.
     """
 
-    def __call__(
-        self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]
-    ) -> Agent:
+    def __call__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> Agent:
         """Make the agent.
 
         Raises:
