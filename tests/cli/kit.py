@@ -119,7 +119,7 @@ class Home:
     def events(self, run: str = "r") -> list[dict[str, Any]]:
         """Give a run's events as its journal has them."""
         with SqliteJournal(self.state) as journal:
-            return [msgspec.to_builtins(recorded.event) for recorded in journal.read(run)]
+            return [json.loads(msgspec.json.encode(one.event)) for one in journal.read(run)]
 
     def kinds(self, run: str = "r") -> list[str]:
         """Give the kinds of a run's events."""

@@ -16,6 +16,7 @@ from hocket.app.files import StoredFiles
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.app.run import Run
+from hocket.app.secrets import secret_problems
 from hocket.app.state import check_run_id, lease_seconds, new_run_id, new_seed, state_folder
 from hocket.config.builder import Plan
 from hocket.config.diff import spec_diff
@@ -153,7 +154,7 @@ class Engine:
             JournalError: It could not be recorded.
         """
         plan, spec, live = _parts_of(what)
-        found = problems(spec)
+        found = problems(spec) or secret_problems(spec)
         if found:
             raise SpecError(found)
         if run_id is None:
@@ -215,7 +216,7 @@ class Engine:
                     f"the plan has changed since run {run_id} began:\n"
                     f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
                 )
-            found = problems(spec)
+            found = problems(spec) or secret_problems(spec)
             if found:
                 raise SpecError(found)
         tally = Tally(recorded.event for recorded in self.journal.read(run_id))

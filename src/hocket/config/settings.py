@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hocket.config import models as part
+from hocket.config.environment import environment_problems
 from hocket.config.shorthand import Wanted, beside_files
 from hocket.core.errors import ExprError, Problem
 from hocket.core.specs import AgentKind
@@ -99,6 +100,7 @@ def static_problems(about: part.CommandSettings) -> list[Problem]:
         message = "a template in a shell text would let its value run commands"
         hint = 'give it by args: ["{{…}}"] and write "$1"'
         found.append(Problem(where=("shell",), message=message, hint=hint))
+    found += environment_problems((), about.env or {}, about.env_pass or ())
     places: list[tuple[tuple[str, ...], str]] = [(("cwd",), about.cwd or "")]
     places += [(("env", name), value) for name, value in (about.env or {}).items()]
     for where, text in places:
