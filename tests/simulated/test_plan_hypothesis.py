@@ -124,7 +124,7 @@ class PlanMachineRules(RuleBasedStateMachine):
 
 TestPlanMachine = pytest.mark.slow(PlanMachineRules.TestCase)
 TestPlanMachine.settings = settings(
-    max_examples=60,
+    max_examples=150,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
