@@ -53,6 +53,7 @@ class Result:
 
         Raises:
             KeyError: There is no such step, or it has not succeeded.
+            ValueError: Its output is not of the declared type.
         """
         name = step if isinstance(step, str) else step.name
         found = [view for view in self.steps if view.path == name]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from hocket.app.livelog import LiveLog
+from hocket.app.questions import open_questions
 from hocket.app.result import Result
 from hocket.config.builder import Plan
 from hocket.config.handles import Approval, Step
 from hocket.core.errors import Refused
-from hocket.core.events import AnyEvent, ApprovalAsked, Recorded
+from hocket.core.events import AnyEvent, ApprovalAsked, InputAsked, Recorded
 from hocket.core.requests import Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
@@ -61,6 +62,11 @@ class Run:
     def queued(self) -> dict[str, int]:
         """How many calls wait, by what for."""
         return self._driven.queued
+
+    @property
+    def questions(self) -> dict[str, ApprovalAsked | InputAsked]:
+        """What people are asked and have not answered, by path."""
+        return open_questions(self.machine)
 
     @property
     def tally(self) -> Tally:
@@ -117,7 +123,7 @@ class Run:
             Approve(by=by, path=path, approved=approved, note=note, digest=self._shown_digest(path))
         )
 
-    def send(self, step: Step[str] | str, value: Json, *, by: str = _BY) -> None:
+    def send(self, step: Step[Any] | str, value: Json, *, by: str = _BY) -> None:
         """Give a waiting step its input.
 
         Raises:
@@ -126,7 +132,7 @@ class Run:
         path = step if isinstance(step, str) else step.name
         self._driven.ask(Send(by=by, path=path, value=value))
 
-    def retry(self, step: Step[object] | str, *, by: str = _BY) -> None:
+    def retry(self, step: Step[Any] | str, *, by: str = _BY) -> None:
         """Do a failed step again.
 
         Raises:
@@ -161,7 +167,7 @@ class Run:
             await asyncio.gather(end, return_exceptions=True)
 
     def _shown_digest(self, path: str) -> str:
-        asked = self.machine.questions.get(path)
+        asked = self.questions.get(path)
         if not isinstance(asked, ApprovalAsked):
             raise Refused(f"{path!r} does not wait for an approval")
         return asked.digest
