@@ -167,8 +167,8 @@ async def test_pause_resume_and_cancel(engine: hocket.Engine) -> None:
         with pytest.raises(hocket.Refused):
             run.retry("first")
         gate.set()
-        while not run.machine.paused:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110
+        while not run.machine.paused:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         assert run.machine.said == "paused"
         run.resume()
         result = await run.result()

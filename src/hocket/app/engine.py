@@ -207,22 +207,26 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         plan, spec, live = _parts_of(what) if what is not None else (None, None, {})
-        machine = self.fold(run_id)
-        if spec is not None and spec_digest(spec) == machine.digest:
-            spec = None
         if spec is not None:
-            if not new_spec:
+            machine = self.fold(run_id)
+            if spec_digest(spec) == machine.digest:
+                spec = None
+            elif not new_spec:
                 raise Refused(
                     f"the plan has changed since run {run_id} began:\n"
                     f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
                 )
-            found = problems(spec) or secret_problems(spec)
-            if found:
+            elif found := problems(spec) or secret_problems(spec):
                 raise SpecError(found)
-        tally = Tally(recorded.event for recorded in self.journal.read(run_id))
-        watch = _Watch(tally, LiveLog(self._logs, run_id), observers)
+        watch = _Watch(Tally(), LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).resume(
-            run_id, spec=spec, requests=requests, observers=watch.observers, stay=stay, wait=wait
+            run_id,
+            spec=spec,
+            requests=requests,
+            observers=watch.observers,
+            also=watch.tally.add,
+            stay=stay,
+            wait=wait,
         )
         return Run(run, watch.tally, watch.log, plan)
 
@@ -233,7 +237,17 @@ class Engine:
             NotFound: No such run.
             JournalError: An event cannot be read.
         """
-        return self._shell({}).fold(run_id)
+        return self.look(run_id)[0]
+
+    def look(self, run_id: str) -> tuple[RunMachine, Tally]:
+        """Rebuild a run's state and what it has spent.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: An event cannot be read.
+        """
+        tally = Tally()
+        return self._shell({}).fold(run_id, tally.add), tally
 
     def result(self, run_id: str, plan: Plan | None = None) -> Result:
         """Give what a run has so far.
@@ -242,8 +256,8 @@ class Engine:
             NotFound: No such run.
             JournalError: An event cannot be read.
         """
-        tally = Tally(recorded.event for recorded in self.journal.read(run_id))
-        return Result(self.fold(run_id), tally, plan)
+        machine, tally = self.look(run_id)
+        return Result(machine, tally, plan)
 
     def close(self) -> None:
         """Close the journal."""

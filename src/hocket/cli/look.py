@@ -25,7 +25,6 @@ from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
-from hocket.insight.tally import Tally
 from hocket.report.data import run_document
 from hocket.report.story import Story
 from hocket.report.text import clean, counts_words, spent_words, step_rows, table
@@ -82,7 +81,7 @@ def show(
     """
     with closing(Engine()) as engine:
         run_id = find_run(engine.journal.runs(), run)
-        machine = engine.fold(run_id)
+        machine, tally = engine.look(run_id)
         if step is not None:
             output = _output(machine, step)
             if save_to is not None:
@@ -94,7 +93,6 @@ def show(
             return 0
         if save_to is not None:
             raise Refused("--save is for the files of one step: hocket show RUN STEP --save FOLDER")
-        tally = Tally(recorded.event for recorded in engine.journal.read(run_id))
     if json_:
         print(pretty(run_document(machine, tally)))
         return 0

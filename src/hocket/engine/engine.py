@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import msgspec
 
@@ -33,6 +33,9 @@ from hocket.engine.runner import Runner
 from hocket.journal.base import Journal, Log
 
 PROGRAM = f"hocket {__version__}"
+
+
+Replayed: TypeAlias = Callable[[AnyEvent], None]
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -194,8 +197,12 @@ class Engine:
         runner.stay, runner.wait = stay, wait
         return Run(runner)
 
-    def fold(self, run: str) -> RunMachine:
+    def fold(self, run: str, also: Replayed | None = None) -> RunMachine:
         """Rebuild a run's machine from its journal.
+
+        Args:
+            run: The run's id.
+            also: Who else is shown each event, so that it is read only once.
 
         Raises:
             NotFound: No such run.
@@ -204,6 +211,8 @@ class Engine:
         machine = self._machine()
         for recorded in self.parts.journal.read(run):
             machine.apply(recorded.event)
+            if also is not None:
+                also(recorded.event)
         if machine.phase == "new":
             raise NotFound(f"run {run!r} has no events")
         return machine
@@ -215,6 +224,7 @@ class Engine:
         spec: RunSpec | None = None,
         requests: Sequence[AnyRequest] = (),
         observers: Sequence[Observer] = (),
+        also: Replayed | None = None,
         stay: bool = True,
         wait: bool = True,
     ) -> Run:
@@ -222,6 +232,7 @@ class Engine:
 
         Args:
             run: The run's id.
+            also: Who is shown the events that there are; observers see only what follows.
             spec: A changed spec to go on with; steps that are equal in both keep their results.
             requests: What to ask of it at once, as a retry.
             observers: Who watches.
@@ -235,7 +246,7 @@ class Engine:
         """
         log = await self.parts.journal.resume(run)
         try:
-            machine = self.fold(run)
+            machine = self.fold(run, also)
             if machine.phase == "ended" and spec is None and not requests:
                 raise Refused(f"run {run} has ended: {machine.said}")
             # The wall's clock may have been put back since.
