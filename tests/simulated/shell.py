@@ -427,6 +427,8 @@ class World:
     async def _person(self, run: Run) -> None:
         while True:
             await asyncio.sleep(self.draw.choice((0.0, 0.2, 2.0, 20.0)) * self.draw.random())
+            runner = run._runner
+            self.must(runner.admission.admitted == len(runner.flights), "a slot is held by no call")
             request = self._request(run.machine)
             if request is None:
                 if self.acts > ACTS:
@@ -496,19 +498,19 @@ class World:
         on_disk = [recorded.event for recorded in self.journal.read(RUN)]
         ended = [event.call for event in on_disk if isinstance(event, CallFinished)]
         self.must(call not in ended, f"{call} has finished and leaves again")
-        if not effects:
-            return
         mine = [event for event in on_disk if _path(event) == call.path]
-        self._left.append(call)
-        last = mine.pop() if mine else None
-        known = isinstance(last, CallStarted) and last.call == call
-        self.must(known, f"{call} leaves before its start is on disk")
-        before = mine.pop() if mine else None
-        # A lost call is done again only if a person says so, or has said how it ended.
-        self.must(
-            not isinstance(before, CallStarted | CallLost),
-            f"{call} leaves again after {before}, and nobody asked for it",
-        )
+        if effects:
+            self._left.append(call)
+            known = isinstance(mine[-1], CallStarted) and mine[-1].call == call if mine else False
+            self.must(known, f"{call} leaves before its start is on disk")
+        # A lost call with effects is done again only if a person says so, or how it ended.
+        unsure: CallStarted | None = None
+        for event in mine:
+            if isinstance(event, CallStarted):
+                self.must(unsure is None, f"{event.call} follows {unsure}, and nobody asked for it")
+                unsure = event if self.spec.agents[event.agent].effects else None
+            elif not isinstance(event, CallLost):
+                unsure = None
 
     def _inspect(self, live: RunMachine | None) -> RunMachine:
         """A process is over: what was acknowledged is on disk, and the disk says what it knew.
