@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
     if not todo:
         return
     session = Session(tmp_path)
+    if page.parent.name == "examples":
+        shutil.copytree(page.parent, session.folder / "examples")
     try:
         for block in todo:
             session.do(block, f"{page.relative_to(ROOT)}:{block.line}")

@@ -1,0 +1,125 @@
+"""Every example runs, and gives what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hocket.agents.weights import fetch
+from hocket.config.file import load
+from hocket.core.errors import AgentError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
+
+
+class Place:
+    """A copy of the examples, with a state folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.examples = folder / "examples"
+        self.examples.mkdir()
+        for path in EXAMPLES.iterdir():
+            if path.is_file():
+                shutil.copy(path, self.examples)
+        self._environment = os.environ | {"HOCKET_HOME": str(folder / "state")}
+
+    def run(self, *argv: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, *argv],
+            cwd=self.examples,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    def hocket(self, *argv: str, status: int = 0) -> str:
+        return self.run("-m", "hocket", *argv, status=status)
+
+    def output(self, *argv: str) -> Any:
+        return json.loads(self.hocket("run", *argv, "--json"))["output"]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_example_has_no_mistakes(name: str) -> None:
+    assert load(EXAMPLES / name).workflow.steps
+
+
+@pytest.mark.parametrize("name", [*FILES, "words.py"])
+def test_an_example_is_listed(name: str) -> None:
+    assert f"[{name}]({name})" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
+def test_hello(place: Place) -> None:
+    output = place.output("hello.yaml", "--input", "name=Ada")
+    assert output["greeting"].startswith("Hello Ada, it is ")
+    assert output["lines"] == ["0: alto", "1: tenor", "2: bass"]
+
+
+def test_checks(place: Place) -> None:
+    assert place.output("checks.yaml", "--id", "checks") == {
+        "flaky": "reached",
+        "hangs": "took longer than its timeout of 300 ms",
+        "counted": "2",
+        "ready": 3,
+    }
+    log = place.hocket("logs", "checks")
+    assert "flaky#2 finished" in log
+    assert "counted#2 started (plain" in log
+    assert "ready~3#1 finished" in log
+
+
+def test_a_panel_does_not_wait_for_who_comes_late(place: Place) -> None:
+    lines = place.output("panel.yaml").splitlines()
+    assert lines[0] == "safety: safe enough"
+    assert lines[2:] == ["style: (failed)", "slow: (running)"]
+
+
+def test_a_release_is_published_only_when_approved(place: Place) -> None:
+    place.hocket("run", "release.yaml", "-i", "version=1.2", "--id", "r", "--no-wait", status=3)
+    assert not (place.examples / "NOTES.md").exists()
+    place.hocket("approve", "r", "--yes")
+    place.hocket("resume", "r")
+    notes = "Release 1.2\n- fix: a leak\n- feat: resume\n"
+    assert (place.examples / "NOTES.md").read_text(encoding="utf-8") == notes
+
+
+def test_a_rejected_release_is_not_published(place: Place) -> None:
+    place.hocket("run", "release.yaml", "-i", "version=1.2", "--id", "r", "--no-wait", status=3)
+    place.hocket("approve", "r", "--reject")
+    place.hocket("resume", "r", status=1)
+    assert not (place.examples / "NOTES.md").exists()
+
+
+def test_words(place: Place) -> None:
+    assert place.run("words.py") == "'voices' is the longest of 5 words\n"
+
+
+def test_the_local_model_answers_in_the_wanted_shape(place: Place) -> None:
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("the demo model needs the extra local")
+    try:
+        fetch()
+    except AgentError as error:
+        pytest.skip(str(error))
+    output = place.output("local.yaml")
+    assert len(output["aspects"]) == len(output["notes"]) == 2
+    assert all(output["notes"])
