@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.engine.kit import (
     WALL,
@@ -32,7 +33,7 @@ from hocket.core.events import (
     SpecReplaced,
 )
 from hocket.core.requests import AnyRequest, Cancel, Continue, Pause, Retry, Send
-from hocket.core.specs import InputSpec
+from hocket.core.specs import InputSpec, PlanSpec, StepSpec
 from hocket.core.specs import Retry as Policy
 from hocket.core.values import SECOND
 from hocket.engine.engine import Engine, Run
@@ -335,6 +336,39 @@ def test_a_failed_step_is_done_again_on_request(seed: int | None) -> None:
     virtual(main, seed)
     assert [call for _, call in first.calls] == ["s#1"]
     assert [call for _, call in second.calls] == ["t#1", "t#2"]
+
+
+def test_retrying_a_nested_step_of_a_run_that_has_failed_takes_up_the_whole_run() -> None:
+    journal = MemoryJournal()
+    inner = says(failure(), "now it works")
+    slow, stop = sleeps(5), says(failure(), "now, too")
+
+    async def main() -> None:
+        shell = engine(journal, {"in": inner, "slow": slow, "stop": stop})
+        nested = PlanSpec(
+            name="n",
+            steps=(step("i", agent="in", on_failure="skip"), step("j", agent="slow")),
+        )
+        spec = plan(
+            StepSpec(name="s", kind="plan", plan=nested),
+            step("t", agent="slow"),
+            step("u", agent="stop"),
+        )
+        spec = msgspec.structs.replace(
+            spec, agents=plan(*nested.steps, *spec.workflow.steps).agents
+        )
+        run = await shell.start(spec, {}, run="r", seed=1)
+        assert (await run.settled()).said == "failed"
+        with pytest.raises(Refused, match="'j'"):
+            await shell.resume("r", requests=[Retry(path="s/j")])
+        again = await shell.resume("r", requests=[Retry(path="s/i")])
+        again.machine.check()
+        assert (await again.settled()).said == "succeeded"
+
+    virtual(main)
+    assert [call for _, call in inner.calls] == ["s/i#1", "s/i#2"]
+    assert [call for _, call in slow.calls] == ["s/j#1", "t#1", "s/j#2", "t#2"]
+    assert [call for _, call in stop.calls] == ["u#1", "u#2"]
 
 
 def test_a_run_that_is_driven_is_not_resumed_and_an_unknown_one_is_not_found() -> None:

@@ -123,14 +123,19 @@ class PlanMachine:
         if path:
             place, node = state.find(path)
             if place.rest and state.goes_on(node, place):
-                state.child(node, place).retry(place.rest, at)
-                self._steps.pull(node, _outer(path, place.rest), at)
-                self._go(at)
-                return
-            if progress.status[node.index] != FAILED:
+                child = state.child(node, place)
+                if not self.over:
+                    child.retry(place.rest, at)
+                    self._steps.pull(node, _outer(path, place.rest), at)
+                    self._go(at)
+                    return
+                # What was cut short goes on as a whole, with all that had failed in it.
+                child.fork().retry(place.rest, at)
+            elif progress.status[node.index] != FAILED:
                 said = STATUS[progress.status[node.index]]
                 raise Refused(f"step {node.spec.name!r} is {said}; only a failed one is retried")
-            again = [node.index]
+            else:
+                again = [node.index]
         for index, status in enumerate(progress.status):
             # What has stopped the plan would stop it again, so it is always done again.
             if status == FAILED and (not path or (self.over and self.shape.nodes[index].stops)):
