@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,19 +19,36 @@ _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _NUMBER = re.compile(r"(\d{4})-[a-z0-9-]+\.md")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shown(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Path, Future[None]]]:
+    """Do the pages that were asked for, a few at a time: they wait more than they work."""
+    test = test_what_a_page_shows_is_what_happens.__name__
+    items = [i for i in request.session.items if getattr(i, "originalname", "") == test]
+    pages = [item.callspec.params["page"] for item in items]  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(3) as pool:
+        yield {page: pool.submit(do, page, tmp_path_factory.mktemp("page")) for page in pages}
+
+
+def do(page: Path, folder: Path) -> None:
+    """Do a page's blocks, one after the other."""
     todo = blocks(page)
     if not todo:
         return
-    session = Session(tmp_path)
-    if page.parent.name == "examples":
-        shutil.copytree(page.parent, session.folder / "examples")
+    session = Session(folder)
     try:
+        if page.parent.name == "examples":
+            shutil.copytree(page.parent, session.folder / "examples")
         for block in todo:
             session.do(block, f"{page.relative_to(ROOT)}:{block.line}")
     finally:
         session.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_shows_is_what_happens(page: Path, shown: dict[Path, Future[None]]) -> None:
+    shown[page].result()
 
 
 @pytest.mark.parametrize(
