@@ -69,9 +69,7 @@ class Progress:
     def good(self, index: int) -> bool:
         """Tell whether a step has come to an end that does not hold up those who need it."""
         status = self.status[index]
-        return status == SUCCEEDED or (
-            status == FAILED and self.shape.nodes[index].spec.on_failure == "continue"
-        )
+        return status == SUCCEEDED or (status == FAILED and self._tolerated(index))
 
     def move(self, index: int, status: int) -> None:
         """Put a step into another state that is no end."""
@@ -161,14 +159,13 @@ class Progress:
             broken["wants are counted"] = None
         for node in nodes:
             index, value = node.index, status[node.index]
-            bad = [need for need in node.needs if not good[need]]
-            if value == PENDING:
-                if self.left[index] != len(bad):
-                    broken["left counts the open needs"] = None
-                if any(map(self.done, bad)):
-                    broken["no pending step needs what is lost"] = None
+            bad = [need for need in node.needs if not good[need]] if node.needs else []
+            if value == PENDING and self.left[index] != len(bad):
+                broken["left counts the open needs"] = None
+            if bad and value == PENDING and any(map(self.done, bad)):
+                broken["no pending step needs what is lost"] = None
             # A failure that was put up with may be tried again when others have gone on without.
-            elif value <= SUCCEEDED and any(nodes[i].spec.on_failure != "continue" for i in bad):
+            if bad and PENDING < value <= SUCCEEDED and not all(map(self._tolerated, bad)):
                 broken["nothing begins before its needs"] = None
             if value == SUCCEEDED and index not in self.outputs:
                 broken["what succeeded has an output"] = None
@@ -208,6 +205,9 @@ class Progress:
     def _count_wants(self, node: Node) -> tuple[int, int]:
         left = sum(not self.done(want) for want in node.wants)
         return left, sum(self.status[want] == SUCCEEDED for want in node.wants)
+
+    def _tolerated(self, index: int) -> bool:
+        return self.shape.nodes[index].spec.on_failure == "continue"
 
     def _skip_below(self, index: int, cause: int) -> list[int]:
         nodes, skipped, stack = self.shape.nodes, list[int](), [index]

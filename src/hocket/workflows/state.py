@@ -259,9 +259,10 @@ class State:
                 broken.append("a running step has something to do")
             if (status == WAITING) != bool(live.asked) and status in (RUNNING, WAITING):
                 broken.append("a waiting step has a question")
-            if not progress.done(index):
-                for child in live.children.values():
-                    child.check()
+            if not progress.done(index) and live.children:
+                for item in live.units():
+                    path = unit_path(nodes[index].spec.name, item, live.round(item))
+                    live.children[path].check()
         if over:
             return broken
         if not progress.open:
