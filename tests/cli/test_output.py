@@ -110,6 +110,7 @@ def test_a_failed_run_gives_no_data(home: Home) -> None:
     for option in ("--quiet", "--plain"):
         done = home.hocket("run", option)
         assert (done.status, done.out) == (1, "")
+        assert "exit status 3" in done.err
     done = home.hocket("run", "--json")
     assert done.status == 1
     assert (done.data["status"], done.data["reason"]) == (
@@ -165,8 +166,9 @@ def test_logs(ran: Home) -> None:
     assert lines[0] == "     1  TIME  plan 'p' started: 4 steps"
     assert any(line.endswith("bad#1 failed after TOOK: exit status 3") for line in lines)
     assert lines[-1].endswith("run succeeded")
-    assert ran.ok("logs", "r", "greet/0").out == "== greet/0#1 (greet)\nhi a\n"
-    assert ran.ok("logs", "r", "bad").out == "== bad#1 (bad)\n-- failed: exit status 3\n"
+    assert ran.ok("logs", "r", "greet/0").out == "== greet/0#1\nhi a\n"
+    assert ran.ok("logs", "r", "greet").out == "== greet/0#1\nhi a\n== greet/1#1\nhi b\n"
+    assert ran.ok("logs", "r", "bad").out == "== bad#1\n-- failed: exit status 3\n"
 
 
 def test_logs_follow_a_run_to_its_end(home: Home) -> None:
@@ -185,7 +187,7 @@ def test_logs_follow_a_run_to_its_end(home: Home) -> None:
     assert "b#1 finished" in rest
     assert rest.splitlines()[-1].endswith("run succeeded")
     child.communicate(timeout=20)
-    assert home.ok("logs", "r", "a").out == "== a#1 (a)\none\ntwo\n"
+    assert home.ok("logs", "r", "a").out == "== a#1\none\ntwo\n"
 
 
 def test_files_of_a_step_are_saved(home: Home) -> None:

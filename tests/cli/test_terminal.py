@@ -174,6 +174,33 @@ def test_what_is_cut_is_shown_whole_before_it_can_be_approved(
     assert terminal.ended() == 0
 
 
+def test_a_question_of_before_is_shown_when_a_run_is_taken_up(
+    home: Home, terminals: list[Terminal]
+) -> None:
+    home.write("a: {command: [echo, it]}\n" + ASKS)
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    terminals.append(terminal := Terminal(home, "resume", "r"))
+    terminal.shows("Ship it?")
+    terminal.shows("press y to approve")
+    while terminal.process.poll() is None and "approval_given" not in home.kinds():
+        terminal.press("y")
+        time.sleep(0.1)
+    assert terminal.ended() == 0
+
+
+def test_approve_asks_at_the_terminal(home: Home, terminals: list[Terminal]) -> None:
+    home.write("a: {command: [echo, it]}\n" + ASKS)
+    child = home.running()
+    home.until(lambda: "approval_asked" in home.kinds(), child)
+    terminals.append(terminal := Terminal(home, "approve", "r"))
+    terminal.shows("Ship it?")
+    terminal.shows("approve ok? [y/N]")
+    terminal.press("y\n")
+    assert terminal.ended() == 0
+    child.wait(timeout=20)
+    assert "approval_given" in home.kinds()
+
+
 def test_ctrl_c_pauses_and_a_second_one_cancels(home: Home, terminals: list[Terminal]) -> None:
     home.write(WAITS)
     terminals.append(terminal := Terminal(home, "run", "--id", "r"))

@@ -114,9 +114,12 @@ def test_a_call_with_effects_is_held_and_its_known_output_can_be_sent(home: Home
     killed_in_flight(home, hangs("pay") + notes("after", "pay"))
     child = home.start("resume", "r", "--plain")
     home.until(lambda: "run_resumed" in home.kinds(), child)
+    assert "to go on" not in home.ok("show", "r").out
     done = home.hocket("send", "r", "pay", "receipt 7")
     assert (done.status, done.err) == (0, "done\n")
-    assert ended(child).status == 0
+    left = ended(child)
+    assert left.status == 0
+    assert "to do it again: hocket retry r pay" in left.err
     assert home.lines("begun.txt") == ["pay"]
     assert home.lines("done.txt") == ["after"]
     assert home.ok("show", "r", "pay").out == "receipt 7\n"
@@ -145,6 +148,14 @@ def test_a_dead_owners_run_is_taken_over_at_once(home: Home) -> None:
     rows = home.ok("runs").out
     assert "stopped (resumable)" in rows
     assert home.ok("resume", "r", "--quiet").out == "slow\n"
+
+
+def test_a_dead_owners_run_can_be_cancelled(home: Home) -> None:
+    killed_in_flight(home, hangs("slow", effects=False))
+    done = home.hocket("cancel", "r")
+    assert done.status == 0, done
+    assert "run r cancelled" in done.err
+    assert home.status() == "cancelled"
 
 
 def test_a_living_owners_run_is_not_taken_over(home: Home) -> None:

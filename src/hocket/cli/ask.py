@@ -114,6 +114,8 @@ def send(
     """
     if value.startswith("--"):
         raise Refused(f"unknown option {value}; a text that begins so is read from stdin with -")
+    if value == "-" and sys.stdin.isatty():
+        print("type the text, and Ctrl-D on a line of its own at its end", file=sys.stderr)
     text = sys.stdin.read() if value == "-" else value
     given: Json = text
     if json_:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hocket.app.questions import open_questions
+from hocket.core.events import ApprovalAsked
 from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import format_duration
@@ -37,24 +39,30 @@ def _noteworthy(machine: RunMachine, views: list[StepView]) -> list[str]:
     return rows
 
 
-def next_lines(machine: RunMachine) -> list[str]:
-    """Give the commands that make sense now."""
+def waiting_lines(machine: RunMachine) -> list[str]:
+    """Give the commands that settle what the run waits for."""
     run, lines = machine.run, []
-    for view in machine.workflow.view():
-        if view.status == "waiting" and view.kind == "approve":
-            lines.append(f"  to decide: hocket approve {run} {view.path}")
-        elif view.status == "waiting":
-            lines.append(f"  to answer: hocket send {run} {view.path} TEXT")
+    for path, asked in open_questions(machine).items():
+        if isinstance(asked, ApprovalAsked):
+            lines.append(f"  to decide: hocket approve {run} {path}")
+        else:
+            lines.append(f"  to answer: hocket send {run} {path} TEXT")
     for job in machine.calls.held():
         lines += [
             f"  {job.call} has effects and was in flight when the run's process died:",
             f"    to do it again: hocket retry {run} {job.path}",
             f"    if it was done: hocket send {run} {job.path} OUTPUT",
         ]
+    return lines
+
+
+def next_lines(machine: RunMachine, *, alive: bool = False) -> list[str]:
+    """Give the commands that make sense now; `alive` says that a process is running the run."""
+    run, lines = machine.run, waiting_lines(machine)
     if machine.phase == "ended":
         if machine.said == "failed":
             lines.append(f"  to do what failed again: hocket retry {run}")
         lines.append(f"  to look at it: hocket show {run}")
-    elif machine.phase in {"running", "pausing"}:
+    elif machine.phase in {"running", "pausing"} and not alive:
         lines.append(f"  to go on: hocket resume {run}")
     return lines

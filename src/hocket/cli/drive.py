@@ -105,8 +105,10 @@ async def drive(
 
 
 def _report(run: Run, result: Result, *, quiet: bool) -> None:
-    for line in [] if quiet else closing_lines(run.machine, run.tally):
-        print(line, file=sys.stderr)
+    # Whoever wants only the result still wants to know why there is none.
+    if not quiet or result.status != "succeeded":
+        for line in closing_lines(run.machine, run.tally):
+            print(line, file=sys.stderr)
     if result.status == "succeeded" and result.output is not None:
         print_output(result.output)
 

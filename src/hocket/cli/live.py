@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hocket.app.run import Run
+from hocket.cli.closing import waiting_lines
 from hocket.cli.screen import Background
 from hocket.core.events import (
     ApprovalAsked,
@@ -64,7 +65,15 @@ class LiveDisplay:
         self._began = time.monotonic()
 
     def begin(self, run: Run) -> None:
-        """The run is under way."""
+        """The run is under way; it may have waited for people before."""
+        for path, asked in run.questions.items():
+            if isinstance(asked, InputAsked):
+                self._inputs[path] = None
+            elif path not in self.asked:
+                self._ask(asked)
+        if run.machine.calls.held():
+            for line in waiting_lines(run.machine):
+                self.say(line, "yellow")
         self._task = asyncio.get_running_loop().create_task(self._redraw(run))
 
     def say(self, text: str, style: str = "") -> None:
@@ -93,8 +102,7 @@ class LiveDisplay:
                 self._running.pop(event.call, None)
                 self._said.pop(event.call, None)
             elif isinstance(event, ApprovalAsked):
-                self.asked[event.path] = event, time.monotonic()
-                self.show_asked(event)
+                self._ask(event)
             elif isinstance(event, InputAsked):
                 self._inputs[event.path] = None
             elif isinstance(event, ApprovalGiven):
@@ -107,6 +115,10 @@ class LiveDisplay:
         kept = (self._said.get(call, "") + text)[-400:]
         lines = kept.rstrip().rsplit("\n", 1)[-1]
         self._said[call] = lines + "\n" if kept.endswith("\n") else lines
+
+    def _ask(self, asked: ApprovalAsked) -> None:
+        self.asked[asked.path] = asked, time.monotonic()
+        self.show_asked(asked)
 
     def show_asked(self, asked: ApprovalAsked, *, whole: bool = False) -> None:
         """Show above the picture what is to be approved, cut unless it is wanted whole."""

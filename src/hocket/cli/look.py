@@ -80,7 +80,8 @@ def show(
         step: A step, ``step/3`` for an item of its ``each``.
     """
     with closing(Engine()) as engine:
-        run_id = find_run(engine.journal.runs(), run)
+        rows = engine.journal.runs()
+        run_id = find_run(rows, run)
         machine, tally = engine.look(run_id)
         if step is not None:
             output = _output(machine, step)
@@ -104,7 +105,8 @@ def show(
     print(f"  {spent_words(tally)}\n")
     for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.workflow.view())):
         print(line)
-    for line in next_lines(machine):
+    alive = next(row.alive for row in rows if row.id == run_id)
+    for line in next_lines(machine, alive=alive):
         if "hocket show" not in line:
             print(line)
     return 0
@@ -159,45 +161,48 @@ def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
 
 
 def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
-    """Print what each call of a step has said; its output where it said nothing meanwhile."""
-    known = False
-    within = ""
-    shown = 0
+    """Print what the calls of a step have said; their output where they said nothing meanwhile."""
+    shown: dict[Call, int] = {}
+    last: Call | None = None
     for recorded in _events(engine, run_id, follow=follow):
         event = recorded.event
-        if isinstance(event, CallStarted) and event.call.path.startswith((f"{step}/", f"{step}~")):
-            within = within or event.call.path
-        if isinstance(event, CallStarted) and event.call.path == step:
-            known = True
-            print(f"== {event.call} ({event.agent})", flush=True)
-            shown = _tail(engine, run_id, event.call, 0)
-        elif isinstance(event, CallFinished | CallFailed) and event.call.path == step:
-            shown = _tail(engine, run_id, event.call, shown)
-            if isinstance(event, CallFailed):
-                detail = f"\n{clean(event.fault.detail)}" if event.fault.detail else ""
-                print(f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}", flush=True)
-            elif not shown:
-                text = event.output if isinstance(event.output, str) else pretty(event.output)
-                print(clean(text), flush=True)
-    if within and not known:
-        raise NotFound(f"step {step!r} has more than one call; name one, as in {within}")
-    if not known:
+        if not isinstance(event, CallStarted | CallFinished | CallFailed):
+            continue
+        call = event.call
+        if not _of(call, step):
+            continue
+        data = _said(engine, run_id, call, shown.get(call, 0))
+        silent = isinstance(event, CallFinished) and not data and not shown.get(call)
+        shown[call] = shown.get(call, 0) + len(data)
+        text = clean(data.decode("utf-8", "replace"))
+        if isinstance(event, CallFailed):
+            detail = f"\n{clean(event.fault.detail)}" if event.fault.detail else ""
+            text += f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}"
+        elif isinstance(event, CallFinished) and silent:
+            text = clean(event.output if isinstance(event.output, str) else pretty(event.output))
+        if isinstance(event, CallStarted) or (text and call != last):
+            print(f"== {call}")
+        if text:
+            print(text, end="" if text.endswith("\n") else "\n", flush=True)
+        last = call
+    if last is None:
         raise NotFound(f"run {run_id} has no call of a step {step!r} yet")
     return 0
 
 
-def _tail(engine: Engine, run_id: str, call: Call, start: int) -> int:
-    """Print a live log from a byte on; gives where it ends."""
-    path = log_file(engine.state, run_id, call)
+def _of(call: Call, step: str) -> bool:
+    """Tell whether a call is of a step, or of an item of it."""
+    return call.path == step or call.path.startswith((f"{step}/", f"{step}~"))
+
+
+def _said(engine: Engine, run_id: str, call: Call, start: int) -> bytes:
+    """Give what a call has said, from a byte on."""
     try:
-        with path.open("rb") as file:
+        with log_file(engine.state, run_id, call).open("rb") as file:
             file.seek(start)
-            data = file.read()
+            return file.read()
     except FileNotFoundError:
-        return start
-    text = clean(data.decode("utf-8", "replace"))
-    print(text, end="" if text.endswith("\n") or not text else "\n", flush=True)
-    return start + len(data)
+        return b""
 
 
 def _output(machine: RunMachine, step: str) -> Json:

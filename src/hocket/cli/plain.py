@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hocket.app.run import Run
+from hocket.cli.closing import waiting_lines
 from hocket.cli.screen import Background
 from hocket.core.events import Recorded, RunEnded
 from hocket.core.values import Call
@@ -27,6 +28,8 @@ class PlainDisplay:
         """The run is under way."""
         if not self._quiet:
             self.say(f"run {run.id}")
+            for line in waiting_lines(run.machine):
+                self.say(line)
 
     def say(self, text: str) -> None:
         """Show a line of our own."""
