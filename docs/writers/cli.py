@@ -26,7 +26,7 @@ def cli_page() -> str:
         "| 3 | The run was paused, and can be resumed. |",
         "| 5 | The journal or the demo model's weights could not be reached. |",
         "| 70 | A bug in Hocket. |",
-        "| 124 | The run failed because the plan took longer than its `timeout`. |",
+        "| 124 | The run failed by a `timeout`: the plan's, or that of a step that stops it. |",
         "| 130 | Ctrl-C. |",
         "",
         "Progress goes to standard error, results go to standard output.",
