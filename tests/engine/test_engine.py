@@ -22,6 +22,7 @@ from tests.engine.kit import (
     virtual,
 )
 
+from hocket.agents.base import Context, Request
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.events import (
     CallFailed,
@@ -35,7 +36,7 @@ from hocket.core.events import (
 from hocket.core.requests import AnyRequest, Cancel, Continue, Pause, Retry, Send
 from hocket.core.specs import InputSpec, PlanSpec, StepSpec
 from hocket.core.specs import Retry as Policy
-from hocket.core.values import SECOND
+from hocket.core.values import SECOND, Json
 from hocket.engine.engine import Engine, Run
 from hocket.journal.memory import MemoryJournal
 
@@ -341,7 +342,13 @@ def test_a_failed_step_is_done_again_on_request(seed: int | None) -> None:
 def test_retrying_a_nested_step_of_a_run_that_has_failed_takes_up_the_whole_run() -> None:
     journal = MemoryJournal()
     inner = says(failure(), "now it works")
-    slow, stop = sleeps(5), says(failure(), "now, too")
+    slow, last = sleeps(5), says(failure(), "now, too")
+
+    async def a_second_later(request: Request, context: Context) -> Json:
+        await asyncio.sleep(1)
+        return await last.do(request, context)
+
+    stop = Doer(a_second_later)
 
     async def main() -> None:
         shell = engine(journal, {"in": inner, "slow": slow, "stop": stop})
@@ -354,9 +361,8 @@ def test_retrying_a_nested_step_of_a_run_that_has_failed_takes_up_the_whole_run(
             step("t", agent="slow"),
             step("u", agent="stop"),
         )
-        spec = msgspec.structs.replace(
-            spec, agents=plan(*nested.steps, *spec.workflow.steps).agents
-        )
+        agents = plan(*nested.steps, *spec.workflow.steps).agents
+        spec = msgspec.structs.replace(spec, agents=agents)
         run = await shell.start(spec, {}, run="r", seed=1)
         assert (await run.settled()).said == "failed"
         with pytest.raises(Refused, match="'j'"):
