@@ -171,6 +171,12 @@ def test_logs(ran: Home) -> None:
     assert ran.ok("logs", "r", "bad").out == "== bad#1\n-- failed: exit status 3\n"
 
 
+def test_logs_of_a_failure_say_each_thing_once(home: Home) -> None:
+    home.write("a: {shell: 'echo problem >&2; exit 3'}")
+    home.hocket("run", "--id", "r")
+    assert home.ok("logs", "r", "a").out == ("== a#1\nproblem\n-- failed: exit status 3: problem\n")
+
+
 def test_logs_follow_a_run_to_its_end(home: Home) -> None:
     home.write(
         "a: {shell: 'echo one; while [ ! -e go ]; do sleep 0.02; done; echo two'}\n"

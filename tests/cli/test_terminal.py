@@ -107,6 +107,15 @@ def test_the_picture_shows_what_runs_and_says(home: Home, terminals: list[Termin
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")
 
 
+def test_a_back_off_is_shown(home: Home, terminals: list[Terminal]) -> None:
+    home.write("a: {shell: 'exit 1', retry: {tries: 2, first: 2s, jitter: 0}}")
+    terminals.append(terminal := Terminal(home, "run", "--id", "r"))
+    terminal.shows("a#1 failed after")
+    terminal.shows("… 1 call waits for its back-off")
+    home.hocket("cancel", "r", "--now")
+    assert terminal.ended() == 1
+
+
 def test_what_waits_for_a_slot_is_counted(home: Home, terminals: list[Terminal]) -> None:
     home.write(
         "list: {command: [seq, '200'], output: lines}\n"

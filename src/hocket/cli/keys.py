@@ -8,14 +8,12 @@ import sys
 import termios
 import time
 import tty
-from typing import Any, Final
+from typing import Any
 
 from hocket.app.run import Run
-from hocket.cli.live import LiveDisplay
+from hocket.cli.live import TOO_SOON, LiveDisplay
 from hocket.cli.user import user
 from hocket.core.errors import Refused
-
-_TOO_SOON: Final = 0.5
 
 
 class Keys:
@@ -73,7 +71,7 @@ class Keys:
 
     def _take(self, key: str) -> None:
         asked, since = next(iter(self._display.asked.values()), (None, 0.0))
-        if asked is None or key not in {"y", "n", "v"} or time.monotonic() - since < _TOO_SOON:
+        if asked is None or key not in {"y", "n", "v"} or time.monotonic() - since < TOO_SOON:
             return
         if key == "v" or (key == "y" and self._display.cut(asked) and not self._seen(asked.digest)):
             self._display.show_asked(asked, whole=True)

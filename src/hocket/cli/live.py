@@ -36,8 +36,12 @@ from hocket.core.values import Call, format_duration
 from hocket.report.story import Story
 from hocket.report.text import cause_words, clean, counts_words, one_line, spent_words
 
+TOO_SOON: Final = 0.5
+"""Seconds in which nobody can have read a question: a key meant something else."""
+
 _PERIOD: Final = 0.2
 _FEWEST: Final = 3
+_MOST_JOBS: Final = 2_000
 _SHOWN_LINES: Final = 12
 _SHOWN: Final = 1_000
 _ENDS = (CallFinished, CallFailed, CallCancelled, CallLost)
@@ -191,23 +195,31 @@ class LiveDisplay:
 
     def _below(self, run: Run) -> list[Text]:
         rows: list[Text] = []
-        for number, path in enumerate(list(self.asked)[:_FEWEST]):
+        for number, (path, (_, since)) in enumerate(list(self.asked.items())[:_FEWEST]):
             how = f"hocket approve {run.id} {path}"
             if self.keys and number == 0:
-                how = "press y to approve, n to reject, v to see all of it"
+                # It is offered from when on it counts.
+                read = time.monotonic() - since > TOO_SOON
+                how = "press y to approve, n to reject, v to see all of it" if read else ""
             rows.append(Text(f"◌ {path} waits for you: {how}", "yellow"))
         for path in list(self._inputs)[:_FEWEST]:
             rows.append(Text(f"◌ {path} waits for: hocket send {run.id} {path} TEXT", "yellow"))
         more = len(self.asked) + len(self._inputs) - len(rows)
         if more > 0:
             rows.append(Text(f"  … and {more} more wait: hocket show {run.id}", "yellow"))
-        for cause, count in run.queued.items():
-            calls = "1 call waits" if count == 1 else f"{count} calls wait"
+        for cause, count in (run.queued | _backing_off(run)).items():
+            calls = "1 call waits" if count == 1 else f"{count:,} calls wait"
             rows.append(Text(f"… {calls} for {cause_words(cause)}", "dim"))
         if run.machine.phase == "pausing":
             flying = len(self._running)
             rows.append(Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow"))
         return rows
+
+
+def _backing_off(run: Run) -> dict[str, int]:
+    jobs = run.machine.calls.jobs
+    count = 0 if len(jobs) > _MOST_JOBS else sum(j.state == "backing_off" for j in jobs.values())
+    return {"backoff": count} if count else {}
 
 
 def _beginning(text: str) -> str:

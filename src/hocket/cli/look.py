@@ -33,6 +33,7 @@ AsJson = Annotated[
     bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
 ]
 _FOLLOW = 0.2
+_END = 8_000
 
 
 def runs(
@@ -163,6 +164,7 @@ def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
 def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
     """Print what the calls of a step have said; their output where they said nothing meanwhile."""
     shown: dict[Call, int] = {}
+    ends: dict[Call, str] = {}
     last: Call | None = None
     for recorded in _events(engine, run_id, follow=follow):
         event = recorded.event
@@ -175,8 +177,11 @@ def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
         silent = isinstance(event, CallFinished) and not data and not shown.get(call)
         shown[call] = shown.get(call, 0) + len(data)
         text = clean(data.decode("utf-8", "replace"))
+        ends[call] = (ends.get(call, "") + text)[-_END:]
         if isinstance(event, CallFailed):
-            detail = f"\n{clean(event.fault.detail)}" if event.fault.detail else ""
+            more = clean(event.fault.detail).strip()
+            # The end of what was said on stderr comes as the fault's detail, too.
+            detail = f"\n{more}" if more and more not in ends[call] else ""
             text += f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}"
         elif isinstance(event, CallFinished) and silent:
             text = clean(event.output if isinstance(event.output, str) else pretty(event.output))
