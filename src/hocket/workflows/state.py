@@ -110,7 +110,9 @@ class State:
 
     def goes_on(self, node: Node, place: Place) -> bool:
         """Tell whether a unit is under way."""
-        return not self.progress.done(node.index) and self.present(node, place)
+        # A pending step may have begun before: what it needs was done anew since.
+        begun = self.progress.status[node.index] in (RUNNING, WAITING)
+        return begun and self.present(node, place)
 
     def present(self, node: Node, place: Place) -> bool:
         """Tell whether a unit is not done and in this very round."""
