@@ -43,7 +43,7 @@ def prune(
     Without names, all that have ended and are older than --older-than.
 
     Args:
-        runs: Which ones.
+        runs: Which ones; else all that have ended and are old enough.
     """
     if not runs and older_than is None:
         raise Refused("say which runs, or how old: hocket prune --older-than 30d")

@@ -25,13 +25,15 @@ def init(
     folder: Path = Path(),
     /,
     *,
-    template: Annotated[str, Parameter(help="local, commands, model or functions.")] = "commands",
+    template: Annotated[
+        str, Parameter(help="commands (default), functions, local or model.")
+    ] = "commands",
     force: Annotated[bool, Parameter(help="Write over what is there.", negative=())] = False,
 ) -> int:
     """Write a hocket.yaml to begin with, and its schema for editors.
 
     Args:
-        folder: Where to; it is made if it is not there.
+        folder: Where to; here by default. It is made if it is not there.
     """
     if template not in TEMPLATES:
         hint = suggest(template, TEMPLATES) or f"there are {', '.join(TEMPLATES)}"
@@ -63,7 +65,7 @@ def check(
     """Find every mistake in a file, and what its runs will lack, without running it.
 
     Args:
-        file: The file.
+        file: The file; hocket.yaml by default.
         plan: Only this plan.
     """
     loaded = read(file)

@@ -38,7 +38,9 @@ _END = 8_000
 
 def runs(
     *,
-    limit: Annotated[int, Parameter(name=["--limit", "-n"], help="The most rows.")] = 30,
+    limit: Annotated[
+        int, Parameter(name=["--limit", "-n"], help="The most rows; 30 by default.")
+    ] = 30,
     json_: AsJson = False,
 ) -> int:
     """List runs, newest first."""
@@ -77,8 +79,8 @@ def show(
     """Show a run's steps, or one step's output.
 
     Args:
-        run: The run's id, its beginning, or "last".
-        step: A step, ``step/3`` for an item of its ``each``.
+        run: The run's id, its beginning, or "last" (default).
+        step: A step; "step/3" for an item of its "each".
     """
     with closing(Engine()) as engine:
         rows = engine.journal.runs()
@@ -128,8 +130,8 @@ def logs(
     """Show what happened in a run, or all that a step's calls have said.
 
     Args:
-        run: The run's id, its beginning, or "last".
-        step: A step, ``step/3`` for an item of its ``each``.
+        run: The run's id, its beginning, or "last" (default).
+        step: A step; "step/3" for an item of its "each".
     """
     with closing(Engine()) as engine:
         run_id = find_run(engine.journal.runs(), run)

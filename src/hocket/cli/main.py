@@ -35,7 +35,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
     "logs": ("hocket.cli.look:logs", "Show what happened, or what a step has said."),
     "pause": ("hocket.cli.ask:pause", "Let calls in flight finish, then stop; resumable."),
-    "cancel": ("hocket.cli.ask:cancel", "End a run."),
+    "cancel": (
+        "hocket.cli.ask:cancel",
+        "End a run; calls in flight are asked to end first.",
+    ),
     "approve": ("hocket.cli.ask:approve", "Approve or reject what a step shows."),
     "send": ("hocket.cli.ask:send", "Give a waiting step its input."),
     "retry": ("hocket.cli.start:retry", "Do a failed or held step again."),
@@ -50,7 +53,9 @@ app = App(
     version=__version__,
     help_epilogue=(
         "Exit status: 0 success, 1 the run failed, 2 usage or file error, 3 stopped and resumable, "
-        "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C."
+        "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
+        "Environment: HOCKET_HOME the state folder, NO_COLOR no colours, HOCKET_LEASE the seconds "
+        "after which the run of a process that gives no sign of life may be taken over (15)."
     ),
     default_parameter=Parameter(negative=(), show_default=False),
     help_format="plaintext",  # Markdown takes as long to come as all the rest of the help

@@ -51,9 +51,13 @@ def run(
     /,
     *,
     input: Inputs | None = None,
-    run_id: Annotated[str | None, Parameter(name="--id", help="The new run's id.")] = None,
-    max_parallel: Annotated[int | None, Parameter(help="The most calls at once.")] = None,
-    seed: Annotated[int | None, Parameter(help="Where jitter comes from.")] = None,
+    run_id: Annotated[
+        str | None, Parameter(name="--id", help="The new run's id; else one is made.")
+    ] = None,
+    max_parallel: Annotated[
+        int | None, Parameter(help="The most calls at once; else as the plan says.")
+    ] = None,
+    seed: Annotated[int | None, Parameter(help="Where jitter comes from; else drawn.")] = None,
     memory: Annotated[bool, Parameter(help="Keep no journal on disk.", negative=())] = False,
     no_wait: NoWait = False,
     plain: Plain = False,
@@ -64,7 +68,7 @@ def run(
     """Run a plan.
 
     Args:
-        target: A file, or the name of a plan in hocket.yaml.
+        target: A file, or the name of a plan in hocket.yaml; by default hocket.yaml.
         plan: The plan's name, where the file has several.
     """
     path, plan = _meant(target, plan)
