@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from hocket.app.needs import missing
+from hocket.cli.shown import SHOWN
 from hocket.cli.start import FILE
 from hocket.cli.templates import TEMPLATES
 from hocket.config.file import read
@@ -22,18 +23,18 @@ SCHEMA_FILE = "hocket.schema.json"
 
 
 def init(
-    folder: Path = Path(),
+    folder: Annotated[Path, SHOWN] = Path(),
     /,
     *,
     template: Annotated[
-        str, Parameter(help="commands (default), functions, local or model.")
+        str, Parameter(help="commands, functions, local or model.", show_default=True)
     ] = "commands",
     force: Annotated[bool, Parameter(help="Write over what is there.", negative=())] = False,
 ) -> int:
     """Write a hocket.yaml to begin with, and its schema for editors.
 
     Args:
-        folder: Where to; here by default. It is made if it is not there.
+        folder: Where to; it is made if it is not there.
     """
     if template not in TEMPLATES:
         hint = suggest(template, TEMPLATES) or f"there are {', '.join(TEMPLATES)}"
@@ -54,7 +55,7 @@ def init(
 
 
 def check(
-    file: Path = Path(FILE),
+    file: Annotated[Path, SHOWN] = Path(FILE),
     plan: str | None = None,
     /,
     *,
@@ -65,7 +66,7 @@ def check(
     """Find every mistake in a file, and what its runs will lack, without running it.
 
     Args:
-        file: The file; hocket.yaml by default.
+        file: The file.
         plan: Only this plan.
     """
     loaded = read(file)

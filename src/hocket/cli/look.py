@@ -21,6 +21,7 @@ from hocket.app.state import find_run
 from hocket.cli.closing import next_lines
 from hocket.cli.output import pretty, print_output
 from hocket.cli.plain import event_line
+from hocket.cli.shown import SHOWN
 from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
@@ -39,7 +40,7 @@ _END = 8_000
 def runs(
     *,
     limit: Annotated[
-        int, Parameter(name=["--limit", "-n"], help="The most rows; 30 by default.")
+        int, Parameter(name=["--limit", "-n"], help="The most rows.", show_default=True)
     ] = 30,
     json_: AsJson = False,
 ) -> int:
@@ -66,7 +67,7 @@ def runs(
 
 
 def show(
-    run: str = "last",
+    run: Annotated[str, SHOWN] = "last",
     step: str | None = None,
     /,
     *,
@@ -79,7 +80,7 @@ def show(
     """Show a run's steps, or one step's output.
 
     Args:
-        run: The run's id, its beginning, or "last" (default).
+        run: The run's id, its beginning, or "last".
         step: A step; "step/3" for an item of its "each".
     """
     with closing(Engine()) as engine:
@@ -116,7 +117,7 @@ def show(
 
 
 def logs(
-    run: str = "last",
+    run: Annotated[str, SHOWN] = "last",
     step: str | None = None,
     /,
     *,
@@ -130,7 +131,7 @@ def logs(
     """Show what happened in a run, or all that a step's calls have said.
 
     Args:
-        run: The run's id, its beginning, or "last" (default).
+        run: The run's id, its beginning, or "last".
         step: A step; "step/3" for an item of its "each".
     """
     with closing(Engine()) as engine:

@@ -17,6 +17,7 @@ from hocket.app.run import Run
 from hocket.app.state import find_run
 from hocket.cli.ask import owner_alive, post
 from hocket.cli.drive import Show, choose, drive
+from hocket.cli.shown import SHOWN
 from hocket.cli.user import user
 from hocket.cli.weights import fetch_weights
 from hocket.config.diff import spec_diff
@@ -46,7 +47,7 @@ NoWait = Annotated[
 
 
 def run(
-    target: str = FILE,
+    target: Annotated[str, SHOWN] = FILE,
     plan: str | None = None,
     /,
     *,
@@ -68,7 +69,7 @@ def run(
     """Run a plan.
 
     Args:
-        target: A file, or the name of a plan in hocket.yaml; by default hocket.yaml.
+        target: A file, or the name of a plan in hocket.yaml.
         plan: The plan's name, where the file has several.
     """
     path, plan = _meant(target, plan)
