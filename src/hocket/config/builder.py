@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Unpack, final, overload
 
+import msgspec
+
 from hocket.config.argv import guard_dashes, split
 from hocket.config.calls import Calls
 from hocket.config.draft import Draft, duration, output_schema
@@ -205,14 +207,18 @@ class Plan(Calls):
         *after: Handle,
         **told: Unpack[Work],
     ) -> Step[Any]:
-        """Run another plan as a step; its output is that plan's."""
+        """Run another plan as a step; its output is that plan's, `timeout` bounds all of it."""
         nested = plan.spec()
         self._draft.functions.join(name, plan._draft.functions)
         for known, spec in nested.agents.items():
             self._draft.join(name, known, spec)
         given = dict(inputs or {})
         work = {**told}
-        return self._draft.add(name, Any, work, given, after, kind="plan", plan=nested.workflow)
+        workflow = nested.workflow
+        if (limit := told.get("timeout")) is not None:
+            longest = min(workflow.timeout, duration(name, "timeout", limit))
+            workflow = msgspec.structs.replace(workflow, timeout=longest)
+        return self._draft.add(name, Any, work, given, after, kind="plan", plan=workflow)
 
     def returns(self, value: Any) -> None:
         """Say what the plan's output is: a handle, or JSON with handles and templates in it."""

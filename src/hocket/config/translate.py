@@ -228,6 +228,8 @@ class Translator:
         if nested is None:
             # What it would run cannot be known, so nothing is said about what it gives.
             return StepSpec(**common, kind="approve", input=given)
+        if about.timeout is not None:
+            nested = msgspec.structs.replace(nested, timeout=min(nested.timeout, about.timeout))
         return StepSpec(**common, kind="plan", input=given, plan=nested)
 
     def _call(

@@ -93,7 +93,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         each: An expression that gives a list; the step is done for each item, in parallel.
         output: JSON Schema that the output must fit.
         retry: When a failed call is tried again.
-        timeout: The longest that one call, approval or input may take, in nanoseconds.
+        timeout: The longest that one call, approval or input may take, in nanoseconds; a nested
+            plan has its own.
         fallback: Agents to turn to, in order, when one has used up its tries.
         on_failure: ``stop`` the run, ``skip`` what needs this step, or ``continue`` with null.
         repeat: Do the step again until an expression holds.
