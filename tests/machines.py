@@ -37,7 +37,7 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, InputSpec, PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import SECOND, Call, Json, parse_duration
 from hocket.workflows.check import problems
-from hocket.workflows.live import Live
+from hocket.workflows.live import Live, read_place, unit_path
 from hocket.workflows.plan import PlanMachine, make_plan
 
 AGENTS = {
@@ -398,17 +398,33 @@ def live_state(live: Live[Any]) -> tuple[Any, ...]:
     )
 
 
-def open_questions(machine: RunMachine) -> list[str]:
-    """The paths at which people are waited for."""
-    return [] if machine.phase == "ended" else _questions(machine.workflow)
+def open_questions(machine: RunMachine) -> dict[str, int | None]:
+    """The paths at which people are waited for, and until when."""
+    return {} if machine.phase in ("new", "ended") else _questions(machine.workflow)
 
 
-def _questions(machine: Any) -> list[str]:
+def _questions(machine: Any) -> dict[str, int | None]:
     assert isinstance(machine, PlanMachine)
-    found: list[str] = []
+    found: dict[str, int | None] = {}
+    if machine.over:
+        return found
     for index, live in machine._state.live.items():
         if not machine._state.progress.done(index):
-            found.extend(live.asked)
+            found.update((path, asked.expires) for path, asked in live.asked.items())
             for path, child in live.children.items():
-                found.extend(f"{path}/{inner}" for inner in _questions(child))
+                found.update((f"{path}/{p}", until) for p, until in _questions(child).items())
+    return found
+
+
+def lists_of(machine: RunMachine, path: str) -> list[Json]:
+    """The lists whose items a path is about, outer ones first."""
+    found: list[Json] = []
+    workflow: Any = machine.workflow
+    while (place := read_place(path)) is not None:
+        live = workflow._state.live.get(workflow.shape.index[place.name])
+        found.append(None if live is None else live.items)
+        outer = unit_path(place.name, place.item, place.round)
+        if not place.rest or live is None or outer not in live.children:
+            break
+        workflow, path = live.children[outer], place.rest
     return found

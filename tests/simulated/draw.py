@@ -105,6 +105,8 @@ class Draw:
                 for s in needed
                 if s.kind == "call" and s.each is None and s.on_failure != "continue"
             ] * 3
+            # The list changes when a step that was put up with is done again.
+            lists += [f"[{s.name}, 'x']" for s in needed if s.on_failure == "continue"] * 3
         how = self.rng.choice(("each", "each", "repeat", "both"))
         if how != "repeat":
             fields["each"] = self.rng.choice(lists)

@@ -19,7 +19,7 @@ from collections import Counter, deque
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from tests.machines import fold, open_questions, state_of
+from tests.machines import fold, lists_of, open_questions, state_of
 from tests.simulated.draw import INPUTS, Draw
 
 from hocket.core.commands import CancelCall, Record, StartCall
@@ -53,7 +53,7 @@ from hocket.workflows.check import problems
 from hocket.workflows.plan import PlanMachine
 from hocket.workflows.shape import Shape
 
-Deed: TypeAlias = Literal["outcome", "answer", "decide", "operate", "crash", "again"]
+Deed: TypeAlias = Literal["outcome", "answer", "decide", "operate", "retry", "crash", "again"]
 
 KINDS: tuple[FaultKind, ...] = (
     "failed",
@@ -96,10 +96,11 @@ class World:
         self.events: list[AnyEvent] = []
         self.queue: deque[StartCall] = deque()
         self.flying: dict[Call, None] = {}
-        self.told: dict[Call, None] = {}
-        """Calls in flight that were told to stop."""
+        self.told: dict[Call, bool] = {}
+        """Calls in flight that were told to stop, and whether that was hard."""
         self.started: dict[Call, str] = {}
-        self.finished: dict[str, None] = {}
+        self.finished: dict[str, list[Json]] = {}
+        """What is done, and the lists that its items are from: for others it is done anew."""
         self.unsure: dict[str, None] = {}
         self.faulty = True
         self.forks: list[tuple[RunMachine, dict[str, Any]]] = []
@@ -253,12 +254,25 @@ class World:
         self.machine.apply(event)
         self.events.append(event)
         self.machine.check()
+        if isinstance(event, ContinueRequested | RunResumed) and self.machine.phase == "running":
+            assert None not in open_questions(self.machine).values(), "a question never expires"
+        if isinstance(event, RunEnded) and event.status == "succeeded":
+            self.succeeded()
+
+    def succeeded(self) -> None:
+        """A run succeeds only if nothing has failed that would have stopped it."""
+        machine = self.machine.workflow
+        assert isinstance(machine, PlanMachine)
+        progress = machine._state.progress
+        failed = [progress.shape.nodes[index] for index in progress.faults]
+        assert not any(node.stops for node in failed)
 
     def may_start(self, start: StartCall) -> None:
         """What must hold of every call that starts."""
         call = start.call
         assert call not in self.started, f"{call} started twice"
-        assert call.path not in self.finished, f"{call} was finished before"
+        lists = self.finished.get(call.path)
+        assert lists is None or lists != lists_of(self.machine, call.path), f"{call} was finished"
         assert call.path not in self.unsure, f"{call} repeats effects unasked"
         self.started[call] = start.agent
         if "~" in call.path:
@@ -323,7 +337,9 @@ class World:
     def stop(self, command: CancelCall) -> None:
         """A call in flight is told to stop, and ends, one way or another."""
         call, rng = command.call, self.rng
-        self.told[call] = None
+        self.told[call] = command.hard
+        if self.faulty and rng.random() < 0.1:
+            self.later(rng.randint(0, 1_000) * MS, "retry", None)
         delay = rng.randint(0, (100 if command.hard else 2_000)) * MS
         end: AnyEvent = CallCancelled(at=0, call=call, reason=command.reason)
         chance = rng.random() if self.faulty else 1.0
@@ -359,10 +375,10 @@ class World:
         if call not in self.flying:
             return
         del self.flying[call]
-        stopped = self.told.pop(call, 0) is None
+        stopped = self.told.pop(call, None) is not None
         job = self.machine.calls.jobs[call.path]
         if isinstance(end, CallFinished):
-            self.finished[call.path] = None
+            self.finished[call.path] = lists_of(self.machine, call.path)
             self.fired["finished although stopped" if stopped else "finished"] += 1
             self.fired["kept for a retry"] += job.dropped
         elif isinstance(end, CallFailed):
@@ -416,7 +432,7 @@ class World:
             self.fired["sent for a held call"] += 1
             self.unsure.pop(path, None)
             answer = InputGiven(at=self.now, path=path, value=self.output(), by="ann")
-            self.finished[path] = None
+            self.finished[path] = lists_of(self.machine, path)
             self.request(answer, sure=True)
         else:
             self.fired["retry of a held call"] += 1
@@ -444,6 +460,9 @@ class World:
         elif deed == "held" and (held := machine.calls.held()):
             self.decide(rng.choice(held).path)
 
+    def on_retry(self, _: None) -> None:
+        self.try_again()
+
     def try_again(self) -> None:
         views = self.machine.workflow.view()
         failed = [view.path for view in views if view.status == "failed"]
@@ -458,6 +477,8 @@ class World:
         ending = self.machine.phase == "ending"
         if self.request(CancelRequested(at=self.now, by="op", hard=hard)):
             self.fired["hard cancel" if hard else "cancel"] += 1
+            if hard:
+                assert all(self.told.get(call) for call in self.flying), "not told to stop hard"
             if hard and ending:
                 self.fired["hard after soft"] += 1
             elif not hard and self.machine.phase == "ending":
