@@ -13,6 +13,7 @@ import pytest
 import hocket
 from hocket.app.files import save
 from hocket.core.events import ApprovalAsked, CallFinished, RunEnded
+from hocket.core.requests import Send
 from hocket.core.values import FileRef
 
 pytestmark = pytest.mark.anyio
@@ -213,8 +214,33 @@ async def test_a_block_that_is_left_early_can_be_taken_up_again(engine: hocket.E
         result = await run.result()
     assert result[asked] == "hi"
     assert result.tally.started == 1
-    with pytest.raises(hocket.Refused, match="run mine has ended: succeeded"):
+    again = await engine.run(plan, run_id="mine")
+    assert again[asked] == "hi"
+    assert again.tally.started == 1
+
+
+async def test_running_a_failed_run_again_does_only_what_failed(
+    engine: hocket.Engine, tmp_path: Path
+) -> None:
+    plan = hocket.Plan("p")
+    good = plan.command("good", ["sh", "-c", 'echo x >> "$0"', str(tmp_path / "count")])
+    plan.command("bad", ["test", "-e", str(tmp_path / "mended")], needs=[good])
+    with pytest.raises(hocket.RunFailed):
         await engine.run(plan, run_id="mine")
+    (tmp_path / "mended").touch()
+    assert (await engine.run(plan, run_id="mine")).status == "succeeded"
+    assert (tmp_path / "count").read_text() == "x\n"
+
+
+async def test_a_request_is_rehearsed_without_a_trace(engine: hocket.Engine) -> None:
+    plan = hocket.Plan("p")
+    plan.ask("word", "?")
+    async with engine.start(plan, run_id="mine"):
+        pass
+    engine.rehearse("mine", Send(path="word", value="x"))
+    with pytest.raises(hocket.Refused, match="there is no step"):
+        engine.rehearse("mine", Send(path="wrod", value="x"))
+    assert engine.fold("mine").workflow.counts()["succeeded"] == 0
 
 
 async def test_a_changed_plan_is_refused_with_the_difference(engine: hocket.Engine) -> None:

@@ -190,3 +190,23 @@ def test_no_wait_stops_at_a_question_and_the_answer_counts_at_the_resume(home: H
     assert "it counts at: hocket resume r" in noted.err
     assert home.ok("resume", "r").status == 0
     assert home.lines("done.txt") == ["after"]
+
+
+def test_what_is_asked_of_a_run_that_nobody_drives_is_judged_at_once(home: Home) -> None:
+    home.write('n:\n  input: "A number?"\n  output: {n: int}\n')
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    refused = home.hocket("send", "r", "n", "many")
+    assert refused.status == 2
+    assert "that is not what 'n' takes" in refused.err
+    noted = home.ok("send", "r", "n", "--json", '{"n": 3}')
+    assert "it counts at: hocket resume r" in noted.err
+    assert home.ok("resume", "r").out == '{\n  "n": 3\n}\n'
+
+
+def test_a_run_whose_process_has_died_is_shown_as_stopped(home: Home) -> None:
+    home.write(hangs("slow"))
+    child = home.running()
+    home.until(lambda: home.lines("begun.txt"), child)
+    child.kill()
+    child.wait()
+    home.until(lambda: "stopped (resumable)" in home.ok("show", "r").out)

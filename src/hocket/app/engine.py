@@ -22,12 +22,13 @@ from hocket.config.builder import Plan
 from hocket.config.diff import spec_diff
 from hocket.core.errors import Refused, RunFailed, SpecError
 from hocket.core.events import Recorded
-from hocket.core.requests import AnyRequest
+from hocket.core.requests import AnyRequest, Retry
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
 from hocket.core.values import Call, Json
 from hocket.engine.engine import Engine as Shell
 from hocket.engine.engine import Parts
+from hocket.engine.inbox import event_of
 from hocket.engine.runner import Observer
 from hocket.insight.tally import Tally
 from hocket.journal.base import Store
@@ -69,8 +70,9 @@ class Engine:
     async def run(self, what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
         """Run a plan to its end.
 
-        With the `run_id` of a run that this state folder knows, that run is resumed, and what it
-        has finished is not done again.
+        With the `run_id` of a run that this state folder knows, that run is taken up, and what it
+        has finished is not done again: one that has succeeded gives its result, and of one that
+        has failed the failed steps are done again.
 
         Args:
             what: The plan.
@@ -79,10 +81,15 @@ class Engine:
 
         Raises:
             SpecError: The plan has mistakes.
-            Refused: An input is missing, or the run is of another plan or has ended.
+            Refused: An input is missing, or the run is of another plan or was cancelled.
             RunFailed: It did not succeed; the error holds the result so far.
             JournalError: It could not be recorded.
         """
+        if run_id is not None and self._status(run_id) == "succeeded":
+            plan, spec, _ = _parts_of(what)
+            done = self.result(run_id, plan)
+            self._check_same(run_id, spec, inputs)
+            return done
         async with self.start(what, run_id=run_id, **inputs) as run:
             result = await run.result()
         if result.status != "succeeded":
@@ -111,16 +118,15 @@ class Engine:
 
         Raises:
             SpecError: The plan has mistakes.
-            Refused: An input is missing, or the run is of another plan or has ended.
+            Refused: An input is missing, the run is of another plan, or it has ended otherwise than
+                by a failure.
             JournalError: It could not be recorded.
         """
-        known = {row.id for row in self.journal.runs()} if run_id else set()
-        if run_id in known and run_id is not None:
-            if inputs and inputs != self.fold(run_id).inputs:
-                raise Refused(
-                    f"run {run_id} began with other inputs: leave them out, or start anew"
-                )
-            run = await self.resume(run_id, what)
+        status = None if run_id is None else self._status(run_id)
+        if run_id is not None and status is not None:
+            self._check_same(run_id, _parts_of(what)[1], inputs)
+            again = [Retry(by="program", path="")] if status == "failed" else []
+            run = await self.resume(run_id, what, requests=again)
         else:
             run = await self.begin(what, inputs, run_id=run_id)
         async with run:
@@ -208,14 +214,10 @@ class Engine:
         """
         plan, spec, live = _parts_of(what) if what is not None else (None, None, {})
         if spec is not None:
-            machine = self.fold(run_id)
-            if spec_digest(spec) == machine.digest:
+            if not new_spec:
+                self._check_same(run_id, spec, {})
+            if spec_digest(spec) == self.fold(run_id).digest:
                 spec = None
-            elif not new_spec:
-                raise Refused(
-                    f"the plan has changed since run {run_id} began:\n"
-                    f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
-                )
             elif found := problems(spec) or secret_problems(spec):
                 raise SpecError(found)
         watch = _Watch(Tally(), LiveLog(self._logs, run_id), observers)
@@ -258,6 +260,34 @@ class Engine:
         """
         machine, tally = self.look(run_id)
         return Result(machine, tally, plan)
+
+    def rehearse(self, run_id: str, request: AnyRequest) -> None:
+        """Try a request on a run that nobody drives, and leave the run as it is.
+
+        Raises:
+            NotFound: No such run.
+            Refused: It would be refused.
+        """
+        machine = self.fold(run_id)
+        machine.apply(event_of(machine, request, machine.at))
+
+    def _status(self, run_id: str) -> str | None:
+        return next((row.status for row in self.journal.runs() if row.id == run_id), None)
+
+    def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
+        """Check that a run is of this plan and began with these inputs, if any are given.
+
+        Raises:
+            Refused: It is not, or did not.
+        """
+        machine = self.fold(run_id)
+        if inputs and inputs != machine.inputs:
+            raise Refused(f"run {run_id} began with other inputs: leave them out, or start anew")
+        if spec_digest(spec) != machine.digest:
+            raise Refused(
+                f"the plan has changed since run {run_id} began:\n"
+                f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
+            )
 
     def close(self) -> None:
         """Close the journal."""

@@ -138,6 +138,8 @@ def post(run: str, request: AnyRequest) -> int:
         row = _row(journal.runs(), run)
         if row.status in {"succeeded", "failed", "cancelled"}:
             raise Refused(f"run {row.id} has ended: {row.status}")
+        if not row.alive:
+            engine.rehearse(row.id, request)
         number = journal.post(row.id, request)
         if not row.alive:
             print(

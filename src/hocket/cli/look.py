@@ -102,14 +102,16 @@ def show(
         print(pretty(run_document(machine, tally)))
         return 0
     took = format_duration(machine.at - machine.started_at)
-    print(f"run {machine.run} ({machine.spec.name}): {machine.said}, {took}")
+    alive = next(row.alive for row in rows if row.id == run_id)
+    stopped = machine.phase in {"running", "pausing", "ending"} and not alive
+    said = "stopped (resumable)" if stopped and not machine.paused else machine.said
+    print(f"run {machine.run} ({machine.spec.name}): {said}, {took}")
     if machine.end is not None and machine.end.reason:
         print(f"  {clean(machine.end.reason)}")
     print(f"  {counts_words(machine.workflow.counts())}")
     print(f"  {spent_words(tally)}\n")
     for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.workflow.view())):
         print(line)
-    alive = next(row.alive for row in rows if row.id == run_id)
     for line in next_lines(machine, alive=alive):
         if "hocket show" not in line:
             print(line)
