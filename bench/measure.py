@@ -116,6 +116,37 @@ def probe_disk(folder: Path, times: int = 200) -> float:
     return median(took)
 
 
+def wait_for_calm(folder: Path, seconds: float) -> bool:
+    """Wait until nobody else keeps the processor and the disk busy; tells whether that came."""
+    until = time.monotonic() + seconds
+    while True:
+        if _idle(0.3) >= 0.85 and probe_disk(folder, 20) <= CALM_DISK:
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+
+
+CALM_DISK = 0.1
+"""The most milliseconds that a write and its sync take on a disk that counts as quiet."""
+
+
+def _idle(seconds: float) -> float:
+    """Give the share of all cores' time that is idle in the next moment (Linux; else 1)."""
+    try:
+        before = _ticks()
+        time.sleep(seconds)
+        after = _ticks()
+    except OSError:
+        return 1.0
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    return spent[3] / max(1, sum(spent))
+
+
+def _ticks() -> list[int]:
+    return [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+
+
 def mood(folder: Path) -> str:
     """Say how busy the machine and its disk are now."""
     return f"disk: write + fdatasync {probe_disk(folder):.2f} ms (median); load {_load()}"

@@ -64,6 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument(
+        "--calm", type=float, default=2.0, help="wait so many seconds for a calm machine each time"
+    )
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--state", type=Path, default=measure.STATE, help="where journals stand")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -79,6 +82,7 @@ def main() -> None:
     taken: dict[str, list[float]] = {who: [] for who in NAMES}
     for _ in range(rounds):
         for who, found in taken.items():
+            measure.wait_for_calm(given.state, given.calm)
             folder = Path(tempfile.mkdtemp(prefix="overlap-", dir=given.state))
             try:
                 got = measure.in_child([str(Path(__file__)), "--one", who, str(folder)], 60)

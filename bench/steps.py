@@ -77,9 +77,15 @@ def one(row: Row, state: Path) -> dict[str, Any]:
 # ---- in the parent ----
 
 
-def take(rows: list[Row], rounds: int, limit: float, state: Path) -> dict[Row, list[Any]]:
-    """Measure all rows in turn; one that fails or is late is not tried again."""
+def take(
+    rows: list[Row], rounds: int, limit: float, calm: float, state: Path
+) -> tuple[dict[Row, list[Any]], str]:
+    """Measure all rows in turn; one that fails or is late is not tried again.
+
+    Gives with them how many measurements began on a calm machine.
+    """
     taken: dict[Row, list[Any]] = {row: [] for row in rows}
+    begun = found_calm = 0
     for turn in range(rounds):
         for row in rows:
             if turn >= (rounds if row.count <= 1_000 else (rounds + 1) // 2):
@@ -87,6 +93,8 @@ def take(rows: list[Row], rounds: int, limit: float, state: Path) -> dict[Row, l
             if taken[row] and "us" not in taken[row][-1]:
                 continue
             say(f"round {turn + 1} of {rounds}: {row.shape} {row.count:,} {NAMES[row.who]}")
+            begun += 1
+            found_calm += measure.wait_for_calm(state, calm)
             folder = Path(tempfile.mkdtemp(prefix="steps-", dir=state))
             try:
                 given = [row.shape, str(row.count), row.who, str(folder)]
@@ -95,21 +103,21 @@ def take(rows: list[Row], rounds: int, limit: float, state: Path) -> dict[Row, l
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     say("")
-    return taken
+    return taken, f"{found_calm} of {begun} measurements began on a calm machine"
 
 
 def say(text: str) -> None:
-    """Show progress where somebody may be watching."""
+    """Show progress to a person."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def summary(found: list[Any]) -> dict[str, Any]:
-    """Give the medians of a row's measurements, or why there are none."""
+    """Give the medians of a row's measurements, and the least time; or why there are none."""
     good = [one for one in found if "us" in one]
-    if not good or len(good) < len(found):
+    if len(good) <= len(found) / 2:
         return dict(found[-1]) if found else {"error": "not measured"}
-    return {
+    return {"least": min(one["us"] for one in good)} | {
         key: None if good[0][key] is None else measure.median([one[key] for one in good])
         for key in ("us", "cpu", "mb", "kb", "bytes")
     }
@@ -122,13 +130,14 @@ def lines(sums: dict[Row, dict[str, Any]]) -> list[list[str]]:
         name = [row.shape, f"{row.count:,}", NAMES[row.who]]
         if "us" not in found:
             late = f"did not finish in {found['late']:.0f} s" if "late" in found else ""
-            set_.append([*name, late or found["error"][:60], "", "", "", "", ""])
+            set_.append([*name, late or found["error"][:60], "", "", "", "", "", ""])
             continue
         base = sums.get(Row(row.shape, row.count, BASE), {}).get("us")
         set_.append(
             [
                 *name,
                 f"{found['us']:,.1f}",
+                f"{found['least']:,.1f}",
                 f"{found['cpu']:,.1f}",
                 f"{found['mb']:,.0f}",
                 f"{found['kb']:,.2f}",
@@ -231,6 +240,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="rounds at 1,000 steps; larger ones get half")
     parser.add_argument("--rows", default="", help="only rows with this in them, as 'chain 1,000'")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for a measurement")
+    parser.add_argument(
+        "--calm", type=float, default=2.0, help="wait so many seconds for a calm machine each time"
+    )
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--state", type=Path, default=measure.STATE, help="where journals stand")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
@@ -248,18 +260,18 @@ def main() -> None:
     before = measure.mood(given.state)
     print("\n".join([*head, f"Before: {before}"]), flush=True)
     rounds = given.rounds or (2 if given.quick else 5)
-    taken = take(measured, rounds, given.limit, given.state)
+    taken, calm = take(measured, rounds, given.limit, given.calm, given.state)
     after = measure.mood(given.state)
     none = {"error": "not installed: make bench sets it up"}
     sums = {row: summary(taken[row]) if row in taken else none for row in rows}
-    columns = ["shape", "steps", "who", "µs a step", "CPU µs", "peak MB", "KB a step"]
-    columns += ["journal B", "ratio"]
-    print(f"After:  {after}\n{measure.NOISE}\n")
+    columns = ["shape", "steps", "who", "µs a step", "least", "CPU µs", "peak MB"]
+    columns += ["KB a step", "journal B", "ratio"]
+    print(f"After:  {after}\n{calm}\n{measure.NOISE}\n")
     print(measure.table(columns, lines(sums), 3))
     print(
         f"\nMedians of {rounds} rounds in turn ({(rounds + 1) // 2} above 1,000 steps), each in a "
         f"process of its own, killed after {given.limit:.0f} s with all that it does there.\n"
-        "CPU: of all threads, with making the plan. "
+        "Least: the quickest round. CPU: of all threads, with making the plan. "
         "Peak: of the process; KB: of the peak above what there was after importing, by steps.\n"
         "Journal: bytes on disk at the end, by steps. Ratio: of the time to Hocket, SQLite.\n"
         "each waits: every call waits for its own commit before it leaves, as with effects."
@@ -269,7 +281,7 @@ def main() -> None:
             print("\n".join(["", title, *said]))
     if given.json:
         figures = [{**row._asdict(), **found} for row, found in sums.items()]
-        whole = {"machine": head, "before": before, "after": after, "rows": figures}
+        whole = {"machine": head, "before": before, "after": after, "calm": calm, "rows": figures}
         given.json.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
