@@ -155,7 +155,7 @@ class Progress:
         broken: dict[str, None] = {}
         if [status.count(value) for value in range(len(STATUS))] != self.counts:
             broken["counts count the steps"] = None
-        if any(self.wants[i] != self._count_wants(nodes[i]) for i in self.wants):
+        if any(self.wants[i] != _count_wants(self.status, nodes[i]) for i in self.wants):
             broken["wants are counted"] = None
         for node in nodes:
             index, value = node.index, status[node.index]
@@ -200,11 +200,7 @@ class Progress:
         for i in moved:
             self.left[i] = sum(not self.good(need) for need in nodes[i].needs)
             if i in self.wants:
-                self.wants[i] = self._count_wants(nodes[i])
-
-    def _count_wants(self, node: Node) -> tuple[int, int]:
-        left = sum(not self.done(want) for want in node.wants)
-        return left, sum(self.status[want] == SUCCEEDED for want in node.wants)
+                self.wants[i] = _count_wants(self.status, nodes[i])
 
     def _tolerated(self, index: int) -> bool:
         return self.shape.nodes[index].spec.on_failure == "continue"
@@ -222,3 +218,9 @@ class Progress:
             if node.wanters:
                 self._tell_wanters(node)
         return skipped
+
+
+def _count_wants(status: bytearray, node: Node) -> tuple[int, int]:
+    """Count the wants that have not ended, and those that have succeeded."""
+    left = sum(status[want] < SUCCEEDED for want in node.wants)
+    return left, sum(status[want] == SUCCEEDED for want in node.wants)

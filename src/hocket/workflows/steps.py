@@ -273,7 +273,7 @@ class Steps:
         self.state.late.pop(node.index, None)
         skipped = self.progress.fail(node.index, fault)
         self.moves.append(Say(StepFailed(at=at, path=name, fault=fault)))
-        self._say_skipped(skipped, at)
+        self.moves.extend(_skips(self.state, skipped, at))
         if node.stops:
             self.state.fatal = self.state.fatal or f"step {name!r} failed: {fault.message}"
 
@@ -285,13 +285,7 @@ class Steps:
         self.state.live.pop(index, None)
         self.state.why[index] = reason
         skipped = [index, *self.progress.skip(index)]
-        self._say_skipped(skipped, at)
-
-    def _say_skipped(self, indexes: list[int], at: int) -> None:
-        for index in indexes:
-            self.state.late.pop(index, None)
-            path, reason = self.shape.nodes[index].spec.name, self.state.skip_reason(index)
-            self.moves.append(Say(StepSkipped(at=at, path=path, reason=reason)))
+        self.moves.extend(_skips(self.state, skipped, at))
 
     # -- questions --------------------------------------------------------------------------
 
@@ -359,6 +353,16 @@ class Steps:
         other = type(self)(self.state.fork())
         other.moves = self.moves.copy()
         return other
+
+
+def _skips(state: State, indexes: list[int], at: int) -> list[Say]:
+    """Tell of steps that will not be done, and forget what they were waited for."""
+    said = []
+    for index in indexes:
+        state.late.pop(index, None)
+        path, reason = state.shape.nodes[index].spec.name, state.skip_reason(index)
+        said.append(Say(StepSkipped(at=at, path=path, reason=reason)))
+    return said
 
 
 def _kind(value: Json) -> str:
