@@ -179,3 +179,10 @@ def test_any_text_of_the_grammars_letters_is_read_or_refused(text: str) -> None:
 def test_a_huge_number_is_refused_and_does_not_stop_the_parser() -> None:
     with pytest.raises(ExprError, match="characters at most"):
         parse_expr("1" * 5_000)
+
+
+def test_true_is_not_one_within_lists_and_objects_either() -> None:
+    values = {"a": [{"b": True}], "c": [{"b": 1}]}
+    assert parse_expr("a == c").evaluate(values.__getitem__) is False
+    assert parse_expr("a == a and c == c").evaluate(values.__getitem__) is True
+    assert parse_expr("[true] == [1]").evaluate(values.__getitem__) is False

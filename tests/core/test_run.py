@@ -460,3 +460,24 @@ def test_a_new_owner_is_counted() -> None:
     drive = Drive(*TWO)
     drive.apply(RunResumed(at=1, epoch=5))
     assert drive.machine.epoch == 5
+
+
+def test_a_step_cut_short_by_the_run_s_end_is_shown_as_stopped() -> None:
+    drive = Drive(step("a"), step("b"), step("c", needs="b"))
+    drive.fails("a").stopped("b")
+    states = {view.path: view.status for view in drive.machine.view()}
+    assert states == {"a": "failed", "b": "stopped", "c": "pending"}
+    assert drive.machine.counts()["stopped"] == 1
+    assert drive.machine.counts().get("running", 0) == 0
+
+
+def test_a_step_with_a_held_call_is_shown_as_held_and_so_are_those_around_it() -> None:
+    inner = plan(step("hot", agent="shell"), name="inner")
+    drive = Drive(
+        step("a", agent="shell", each="[1, 2]"),
+        step("n", kind="plan", plan=inner),
+        step("o"),
+    )
+    drive.done("a/0").done("o").crash()
+    states = {view.path: view.status for view in drive.machine.view()}
+    assert states == {"a": "held", "n": "held", "n/hot": "held", "o": "succeeded"}

@@ -181,12 +181,12 @@ def test_every_step_is_in_the_table_and_every_command_shown_works(demo: Demo) ->
         )
 
 
-def test_logs_of_a_step_with_many_calls_name_one(demo: Demo) -> None:
+def test_logs_of_a_step_with_many_calls_show_each(demo: Demo) -> None:
     demo.run(repository(demo.folder / "few", few(2)))
     command = [sys.executable, "-m", "hocket", "logs", "last", "notes"]
-    done = subprocess.run(command, env=demo.env, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "name one, as in notes/0" in done.stderr
+    done = subprocess.run(command, env=demo.env, capture_output=True, text=True, check=True)
+    assert "== notes/0#1" in done.stdout
+    assert "== notes/1#1" in done.stdout
 
 
 def test_the_report_is_stored_as_a_file_too(demo: Demo) -> None:

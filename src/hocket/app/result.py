@@ -42,7 +42,7 @@ class Result:
     @property
     def steps(self) -> list[StepView]:
         """Every step's state."""
-        return self._machine.workflow.view()
+        return self._machine.view()
 
     @overload
     def __getitem__(self, step: Step[T]) -> T: ...

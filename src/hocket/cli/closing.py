@@ -11,7 +11,7 @@ from hocket.insight.tally import Tally
 from hocket.report.text import counts_words, one_line, spent_words, step_rows, table
 
 _MOST = 20
-_NOTEWORTHY = {"failed", "waiting", "running"}
+_NOTEWORTHY = {"failed", "held", "waiting", "running", "stopped"}
 
 
 def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
@@ -19,10 +19,10 @@ def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
     run, end = machine.run, machine.end
     took = format_duration(machine.at - machine.started_at)
     lines = [
-        f"run {run} {machine.said}: {counts_words(machine.workflow.counts())} · "
+        f"run {run} {machine.said}: {counts_words(machine.counts())} · "
         f"{spent_words(tally)} · {took}"
     ]
-    views = [v for v in machine.workflow.view() if v.status in _NOTEWORTHY]
+    views = [v for v in machine.view() if v.status in _NOTEWORTHY]
     reason = end.reason if end is not None else ""
     # The failed step's own line says it already.
     if reason and not any(v.detail and v.detail in reason for v in views[:_MOST]):

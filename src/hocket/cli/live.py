@@ -157,7 +157,7 @@ class LiveDisplay:
         self._live.refresh()
 
     def _picture(self, run: Run) -> Group:
-        counts = run.machine.workflow.counts()
+        counts = run.machine.counts()
         if not counts.get("waiting"):
             # A question that has expired was never answered.
             self.asked.clear()

@@ -108,9 +108,9 @@ def show(
     print(f"run {machine.run} ({machine.spec.name}): {said}, {took}")
     if machine.end is not None and machine.end.reason:
         print(f"  {clean(machine.end.reason)}")
-    print(f"  {counts_words(machine.workflow.counts())}")
+    print(f"  {counts_words(machine.counts())}")
     print(f"  {spent_words(tally)}\n")
-    for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.workflow.view())):
+    for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.view())):
         print(line)
     for line in next_lines(machine, alive=alive):
         if "hocket show" not in line:
@@ -226,7 +226,7 @@ def _output(machine: RunMachine, step: str) -> Json:
     except Refused as error:
         raise NotFound(str(error)) from error
     if value is None:
-        views = {view.path: view for view in machine.workflow.view()}
+        views = {view.path: view for view in machine.view()}
         view = views.get(step)
         if view is not None and view.status != "succeeded":
             told = f": {clean(view.detail)}" if view.detail else ""

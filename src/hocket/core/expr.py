@@ -330,6 +330,10 @@ def _same(left: Json, right: Json) -> bool:
     # JSON's true is not 1, but Python's is.
     if isinstance(left, bool) is not isinstance(right, bool):
         return False
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     return bool(left == right)
 
 

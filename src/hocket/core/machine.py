@@ -25,8 +25,16 @@ from hocket.core.events import (
 from hocket.core.specs import AgentSpec, Retry, StepKind, WorkflowSpec
 from hocket.core.values import Json
 
-StepStatus: TypeAlias = Literal["pending", "running", "waiting", "succeeded", "failed", "skipped"]
-"""``waiting``: for a person's approval or input."""
+StepStatus: TypeAlias = Literal[
+    "pending", "running", "waiting", "succeeded", "failed", "skipped", "held", "stopped"
+]
+"""How far a step is.
+
+waiting: for a person's approval or input.
+held: a call of it was lost with its process, has effects, and a person has to decide.
+stopped: the run has ended before the step has.
+The last two are the run's to say; a workflow gives the others.
+"""
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,11 +47,24 @@ from hocket.core.events import (
     StepSkipped,
     TimePassed,
 )
-from hocket.core.machine import Do, Drop, End, Halt, JobSpec, Say, Workflow, WorkflowFactory
+from hocket.core.machine import (
+    Do,
+    Drop,
+    End,
+    Halt,
+    JobSpec,
+    Say,
+    StepStatus,
+    StepView,
+    Workflow,
+    WorkflowFactory,
+)
 from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
 
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
+_CUT_SHORT: Final[tuple[StepStatus, ...]] = ("running", "waiting")
+_UNIT: Final = re.compile(r"(/\d+)?(~\d+)?\Z")
 _OPEN: Final = frozenset({"running", "pausing"})
 
 
@@ -156,6 +169,23 @@ class RunMachine:
             return self.end.status
         return {"pausing": "paused" if self.paused else "pausing"}.get(self.phase, self.phase)
 
+    def view(self) -> list[StepView]:
+        """Give every step's state, nested ones after theirs."""
+        views = self.workflow.view()
+        if self.phase == "ended":
+            return [_restated(view, "stopped", _CUT_SHORT) for view in views]
+        held = frozenset(path for job in self.calls.held() for path in _steps_of(job.path))
+        if not held:
+            return views
+        return [_restated(v, "held", _CUT_SHORT) if v.path in held else v for v in views]
+
+    def counts(self) -> dict[StepStatus, int]:
+        """Count the steps by their state, nested ones within theirs; costs O(1)."""
+        counts = self.workflow.counts()
+        if self.phase == "ended":
+            counts["stopped"] = sum(counts.pop(status, 0) for status in _CUT_SHORT)
+        return counts
+
     def fork(self) -> Self:
         """Copy the machine; what has finished is shared, so it costs what is live."""
         other = object.__new__(type(self))
@@ -231,6 +261,17 @@ class RunMachine:
 
     def _note(self, kind: str, path: str, event: Any) -> None:
         self._records[kind, path] = Record(event)
+
+
+def _restated(view: StepView, status: StepStatus, instead: tuple[StepStatus, ...]) -> StepView:
+    return msgspec.structs.replace(view, status=status) if view.status in instead else view
+
+
+def _steps_of(path: str) -> list[str]:
+    """Name the steps that a job's path leads through: ``a/3~2/b`` is of ``a`` and ``a/3~2/b``."""
+    parts = path.split("/")
+    prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
+    return [_UNIT.sub("", prefix) for prefix in prefixes]
 
 
 # -- one function for each kind of event ----------------------------------------------------

@@ -20,7 +20,7 @@ def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
         "reason": end.reason if end is not None else machine.pause_reason,
         "output": end.output if end is not None else None,
         "seconds": round((machine.at - machine.started_at) / 1e9, 6),
-        "steps": [msgspec.to_builtins(view) for view in machine.workflow.view()],
+        "steps": [msgspec.to_builtins(view) for view in machine.view()],
         "held": [str(job.call) for job in machine.calls.held()],
         "calls": {
             "started": tally.started,

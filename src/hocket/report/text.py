@@ -11,8 +11,10 @@ from hocket.insight.tally import Tally
 
 _SHOWN_FIRST: Final[tuple[StepStatus, ...]] = (
     "failed",
+    "held",
     "waiting",
     "running",
+    "stopped",
     "pending",
     "skipped",
 )
@@ -23,6 +25,8 @@ _MARKS: Final[dict[StepStatus, str]] = {
     "succeeded": "✓",
     "failed": "✗",
     "skipped": "-",
+    "held": "?",
+    "stopped": "■",
 }
 
 
