@@ -25,7 +25,7 @@ demo: .venv-demo ## Set up .venv-demo and run the demo (REPO=path: on that repos
 
 test: lint types contracts ## Check everything that must hold: lint, types, contracts, all tests
 	@echo "== tests: pytest"
-	@.venv/bin/python -m pytest -q -n auto --dist loadfile -m "not crash" $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not crash" $(PYTEST_ARGS)
 
 lint: .venv ## Check style and formatting
 	@echo "== lint: ruff check, ruff format --check"
@@ -42,7 +42,7 @@ contracts: .venv ## Check that imports run one way and pure rooms stay pure
 
 unit: .venv ## Run the tests, less the crash tests
 	@echo "== tests: pytest, without tests/crash"
-	@.venv/bin/python -m pytest -q -n auto --dist loadfile --ignore=tests/crash $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n auto --dist loadfile --ignore=tests/crash $(PYTEST_ARGS)
 
 crash: .venv ## Run the crash tests alone
 	@echo "== crash tests: pytest tests/crash"
