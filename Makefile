@@ -8,6 +8,8 @@ BENCH_ARGS ?=
 LOCK_AGE ?= 10 days
 
 PIP_INSTALL = -m pip install --quiet --no-input --disable-pip-version-check
+# Only ready-built packages: nothing here may need a compiler.
+WHEELS = --only-binary :all:
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -77,7 +79,7 @@ check-python:
 define packages
 	@echo "== $(@D): installing the pinned packages of $<"
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python $(PIP_INSTALL) --require-hashes -r $<
+	@$(@D)/bin/python $(PIP_INSTALL) $(WHEELS) --require-hashes -r $<
 	@touch $@
 endef
 
