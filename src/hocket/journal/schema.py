@@ -368,9 +368,11 @@ def _open_existing(path: Path) -> sqlite3.Connection:
             db.execute("PRAGMA query_only = ON")
             db.execute(COUNT_TABLES).fetchone()
             return db
-        except sqlite3.OperationalError as failure:
+        except sqlite3.Error as failure:
             if db is not None:
                 db.close()
+            if not isinstance(failure, sqlite3.OperationalError):
+                raise
             error = failure
             # Ignoring a log that holds commits would show an older state as the present one.
             if options == "ro" and path.with_name(f"{FILE}-wal").exists():
