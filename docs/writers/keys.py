@@ -118,7 +118,7 @@ DEFAULTS: dict[str, str] = {
     "concurrency": "see text",
     "cwd": "the file's folder",
     "required": "see text",
-    "timeout": "1h",
+    "timeout": "1h; 1d for people",
     "PlanPart.timeout": "7d",
     "grace": "5s",
     "within": "–",

@@ -14,7 +14,7 @@ from hocket.config.schema import file_schema
 from hocket.config.yaml import parse
 from hocket.core.errors import NotFound, SpecError
 from hocket.core.specs import AgentSpec, Repeat, Retry, StepSpec
-from hocket.core.values import HOUR, MINUTE, SECOND
+from hocket.core.values import DAY, HOUR, MINUTE, SECOND
 from hocket.workflows.check import problems
 
 FULL = """\
@@ -98,7 +98,7 @@ def test_every_kind_of_step_means_what_it_says() -> None:
         60 * SECOND,
     )
     # A default timeout is about work: a person may take longer.
-    assert (steps["word"].kind, steps["word"].timeout) == ("input", HOUR)
+    assert (steps["word"].kind, steps["word"].timeout) == ("input", DAY)
     assert steps["sub"].plan is not None
     assert steps["sub"].needs == ("word",)
     assert steps["sh"].input == {"args": ["{{sub.z}}"], "stdin": "{{log}}"}

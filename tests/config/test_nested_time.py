@@ -34,3 +34,11 @@ def test_a_longer_limit_than_the_nested_plan_s_own_changes_nothing() -> None:
     outer.nest("longer", inner, timeout="1h")
     limits = [step.plan.timeout for step in outer.spec().workflow.steps if step.plan is not None]
     assert limits == [1 * SECOND, 2 * SECOND]
+
+
+def test_people_have_a_day_where_calls_have_an_hour_in_python_too() -> None:
+    plan = Plan("p")
+    plan.approval("ok", "Well?")
+    plan.ask("word", "?", timeout="2h")
+    plan.command("call", ["true"])
+    assert [step.timeout for step in plan.spec().workflow.steps] == [DAY, DAY // 12, DAY // 24]

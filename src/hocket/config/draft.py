@@ -17,7 +17,7 @@ from hocket.config.functions import Functions, mistake
 from hocket.config.handles import Ref, Step, owner
 from hocket.config.types import schema_of
 from hocket.core.errors import suggest
-from hocket.core.specs import AgentSpec, Retry, StepSpec
+from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, Retry, StepSpec
 from hocket.core.values import Json, parse_duration
 
 _BRACES = re.compile(r"\{\{\s*(.*?)\s*\}\}")
@@ -78,6 +78,8 @@ class Draft:
         if name in self.steps:
             raise mistake(name, f"there are two steps named {name!r}")
         used: dict[str, None] = {}
+        if fields.get("kind") in ("approve", "input"):
+            fields["timeout"] = PERSON_TIMEOUT
         if payload is not None:
             fields["input"] = self.json(name, payload, used)
         for handle in after:

@@ -24,6 +24,8 @@ from hocket.config.settings import (
 )
 from hocket.core.errors import Problem, suggest
 from hocket.core.specs import (
+    CALL_TIMEOUT,
+    PERSON_TIMEOUT,
     AgentKind,
     AgentSpec,
     InputSpec,
@@ -35,7 +37,7 @@ from hocket.core.specs import (
     RunSpec,
     StepSpec,
 )
-from hocket.core.values import HOUR, Json
+from hocket.core.values import Json
 from hocket.workflows.check import MAX_DEPTH
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -167,8 +169,11 @@ class Translator:
         self, plan: str, name: str, about: part.StepUnion, defaults: part.DefaultsPart
     ) -> StepSpec:
         waits = about.timeout
-        if waits is None and not isinstance(about, part.ApproveStep | part.InputStep):
-            waits = defaults.timeout
+        if waits is None and isinstance(about, part.ApproveStep | part.InputStep):
+            # A default is meant for calls, and people take longer.
+            waits = PERSON_TIMEOUT
+        elif waits is None:
+            waits = CALL_TIMEOUT if defaults.timeout is None else defaults.timeout
         common: dict[str, Json] = {
             "name": name,
             "needs": tuple(about.needs),
@@ -176,7 +181,7 @@ class Translator:
             "within": about.within,
             "quorum": about.quorum,
             "when": about.when,
-            "timeout": HOUR if waits is None else waits,
+            "timeout": waits,
             "on_failure": _on_failure(about, defaults),
         }
         if isinstance(about, part.WorkPart):

@@ -8,7 +8,7 @@ Defaults are left out of the encoding, so a plan of 100,000 steps stays small.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,10 @@ OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
 OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
 StepKind: TypeAlias = Literal["call", "approve", "input", "plan"]
 AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted"]
+
+CALL_TIMEOUT: Final = HOUR
+PERSON_TIMEOUT: Final = DAY
+"""How long calls may take, and how long people are waited for, where nobody says otherwise."""
 
 RETRIED: tuple[FaultKind, ...] = (
     "failed",
@@ -117,7 +121,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     each: str | None = None
     output: Json = None
     retry: Retry = Retry()
-    timeout: int = HOUR
+    timeout: int = CALL_TIMEOUT
     fallback: tuple[str, ...] = ()
     on_failure: OnFailure = "stop"
     repeat: Repeat | None = None
