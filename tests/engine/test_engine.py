@@ -321,6 +321,24 @@ def test_a_run_that_has_ended_is_not_resumed_without_a_reason() -> None:
     virtual(main)
 
 
+def test_a_run_that_began_under_newer_rules_is_not_judged_by_older_ones() -> None:
+    journal = MemoryJournal()
+
+    async def main() -> None:
+        shell = engine(journal, {"a": sleeps(1), "b": says(failure())})
+        await ended(shell)
+        kinds = {"plan": msgspec.structs.replace(shell.parts.kinds["plan"], version=0)}
+        older = Engine(msgspec.structs.replace(shell.parts, kinds=kinds))
+        with pytest.raises(JournalError, match="under version 1 of the rules for a plan"):
+            older.fold("r")
+        with pytest.raises(JournalError, match="use a newer one"):
+            await older.resume("r", requests=[Retry(path="t")])
+        assert shell.fold("r").said == "failed"
+        assert journal.runs()[0].owner == ""
+
+    virtual(main)
+
+
 def test_a_failed_step_is_done_again_on_request(seed: int | None) -> None:
     journal = MemoryJournal()
     second = says(failure(), "now it works")

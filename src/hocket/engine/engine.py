@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 import msgspec
 
 from hocket._version import __version__
-from hocket.core.errors import NotFound, Refused, suggest
+from hocket.core.errors import JournalError, NotFound, Refused, suggest
 from hocket.core.events import (
     AnyEvent,
     CallLost,
@@ -206,16 +206,28 @@ class Engine:
 
         Raises:
             NotFound: No such run.
-            JournalError: An event cannot be read.
+            JournalError: An event cannot be read, or the run began under newer rules than ours.
         """
         machine = self._machine()
         for recorded in self.parts.journal.read(run):
+            if isinstance(recorded.event, RunStarted):
+                self._check_rules(recorded.event)
             machine.apply(recorded.event)
             if also is not None:
                 also(recorded.event)
         if machine.phase == "new":
             raise NotFound(f"run {run!r} has no events")
         return machine
+
+    def _check_rules(self, first: RunStarted) -> None:
+        """Refuse to judge a run by older rules than those that it began under."""
+        for tag, version in first.versions.items():
+            known = self.parts.kinds[tag].version if tag in self.parts.kinds else 0
+            if version > known:
+                raise JournalError(
+                    f"run {first.run} was begun by {first.program} under version {version} of the "
+                    f"rules for a {tag}; this is {PROGRAM} and knows {known}: use a newer one"
+                )
 
     async def resume(
         self,
