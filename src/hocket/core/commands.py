@@ -29,6 +29,7 @@ class StartCall(msgspec.Struct, frozen=True, gc=False):
         effects: Whether it must wait until its `started` is on disk.
         ready: Since when it could have run, for its waits.
         asked: Since when it waits in all; the stretch before `ready` is its back-off.
+        hedge: Whether it is a second call beside one that is late.
     """
 
     call: Call
@@ -36,6 +37,7 @@ class StartCall(msgspec.Struct, frozen=True, gc=False):
     effects: bool
     ready: int
     asked: int
+    hedge: bool = False
 
 
 class CancelCall(msgspec.Struct, frozen=True, gc=False):

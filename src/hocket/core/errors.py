@@ -31,6 +31,7 @@ FaultKind: TypeAlias = Literal[
     "invalid_output",
     "permanent",
     "lost",
+    "over_budget",
 ]
 """Why a call failed.
 
@@ -41,6 +42,7 @@ rate_limited: refused for now; costs no try.
 invalid_output: an answer came but does not fit the step's ``output``.
 permanent: repeating cannot help: a bad key, an unknown model, a missing program.
 lost: the process that ran the call died, and nobody knows how the call ended.
+over_budget: the call was not made, because its budget does not hold the most that it may cost.
 """
 
 
@@ -52,12 +54,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         message: One line for a person.
         detail: More for whoever debugs: a traceback, the end of stderr. At most 4,000 characters.
         retry_after: Nanoseconds that the peer asked us to wait, if it did.
+        final: Whether fallbacks are of no use either.
     """
 
     kind: FaultKind
     message: str
     detail: str = ""
     retry_after: int | None = None
+    final: bool = False
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
 
 Status: TypeAlias = Literal["succeeded", "failed", "cancelled"]
+LimitNews: TypeAlias = Literal["closed", "narrowed", "widened", "tripped", "mended", "warned"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,7 +38,12 @@ class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A stretch of time that a call spent waiting, and for what.
 
     Fields:
-        cause: ``slot:run``, ``slot:agent:NAME``, ``backoff``, ``commit``, ``pause``.
+        cause: ``slot:NAME`` for a full concurrency limit (``slot:run`` and ``slot:agent:NAME`` are
+            the run's and an agent's own), ``rate:NAME`` for a full window, ``spacing:NAME``,
+            ``closed:NAME`` after a refusal, ``breaker:NAME`` while an endpoint is down,
+            ``budget:NAME``, ``reserved:NAME`` for units kept for a larger call, ``share`` for
+            having given way to another run, ``claim`` for the journal's word on a shared limit,
+            ``backoff``, ``commit``, ``pause``.
         since: When the wait began.
         until: When it ended.
     """
@@ -45,6 +51,18 @@ class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cause: str
     since: int
     until: int
+
+
+class Reserved(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The most that a call in flight may spend.
+
+    Fields:
+        tokens: Tokens read and written, or 0 if nothing bounds them.
+        cost: Pico-dollars, or 0 if nothing bounds them.
+    """
+
+    tokens: int
+    cost: int
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -89,9 +107,15 @@ class SpecReplaced(Event, frozen=True, kw_only=True, tag="spec_replaced"):
 
 
 class PauseRequested(Event, frozen=True, kw_only=True, tag="pause_requested"):
-    """Nothing new is to start; what is in flight may finish. `by` says who asked."""
+    """Nothing new is to start; what is in flight may finish.
+
+    Fields:
+        by: Who asked.
+        reason: Why, if nobody asked: what the run would have to spend.
+    """
 
     by: str
+    reason: str = ""
 
 
 class ContinueRequested(Event, frozen=True, kw_only=True, tag="continue_requested"):
@@ -121,11 +145,17 @@ class CallStarted(Event, frozen=True, kw_only=True, tag="call_started"):
         call: Its name.
         agent: Who does it.
         waits: All that it waited for since it was ready.
+        reserved: The most that it may spend, where a budget counts it.
+        hedge_after: After how many nanoseconds a second call begins beside it, if ever.
+        hedge: Whether it is such a second call.
     """
 
     call: Call
     agent: str
     waits: tuple[Wait, ...] = ()
+    reserved: Reserved | None = None
+    hedge_after: int | None = None
+    hedge: bool = False
 
 
 class CallFinished(Event, frozen=True, kw_only=True, tag="call_finished"):
@@ -153,7 +183,10 @@ class CallFailed(Event, frozen=True, kw_only=True, tag="call_failed"):
 
 
 class CallCancelled(Event, frozen=True, kw_only=True, tag="call_cancelled"):
-    """A call was stopped before its end. `reason`: ``timeout``, ``cancel`` or ``stop``."""
+    """A call was stopped before its end.
+
+    `reason`: ``timeout``, ``cancel``, ``stop``, or ``hedge`` where the call beside it was faster.
+    """
 
     call: Call
     reason: str
@@ -220,6 +253,44 @@ class StepFailed(Event, frozen=True, kw_only=True, tag="step_failed"):
     fault: Fault
 
 
+class LimitChanged(Event, frozen=True, kw_only=True, tag="limit_changed"):
+    """A limit was closed, narrowed, widened or warned of. Recorded for readers.
+
+    Fields:
+        limit: Its name.
+        what: ``closed``, ``narrowed``, ``widened``, ``tripped``, ``mended`` or ``warned``.
+        message: One line for a person.
+        until: The instant at which that ends, if it is known.
+    """
+
+    limit: str
+    what: LimitNews
+    message: str
+    until: int | None = None
+
+
+class Forecasted(Event, frozen=True, kw_only=True, tag="forecasted"):
+    """The end of the run was forecast, and maybe an order of calls adopted.
+
+    Recovery does not need it: without it calls go by their longest remaining path.
+
+    Fields:
+        finish: When the run is expected to end.
+        low: An instant before which it ends in one of twenty forecasts.
+        high: An instant after which it ends in one of twenty forecasts.
+        binds: The limit that the run waits for most, or "" for its own longest path.
+        tried: How many orders were tried.
+        order: The adopted rank of steps by path, higher ones first; None keeps the present one.
+    """
+
+    finish: int
+    low: int
+    high: int
+    binds: str = ""
+    tried: int = 0
+    order: dict[str, int] | None = None
+
+
 class TimePassed(Event, frozen=True, kw_only=True, tag="time_passed"):
     """The machine's next deadline has come."""
 
@@ -257,6 +328,8 @@ AnyEvent: TypeAlias = (
     | InputGiven
     | StepSkipped
     | StepFailed
+    | LimitChanged
+    | Forecasted
     | TimePassed
     | RunEnded
 )

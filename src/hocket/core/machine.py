@@ -47,6 +47,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
         timeout: The longest that one call may take.
         output: JSON Schema that the output must fit.
         options: The step's own settings for the agent.
+        uses: Units of named limits that each call holds while it runs.
+        limited: For each agent, whether a limit does the waiting after a refusal.
+        hedge: The quantile of past durations after which a second call begins beside the first.
     """
 
     agents: tuple[str, ...]
@@ -55,6 +58,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int
     output: Json
     options: dict[str, Json]
+    uses: tuple[tuple[str, int], ...] = ()
+    limited: tuple[bool, ...] = ()
+    hedge: float | None = None
 
 
 class Do(msgspec.Struct, frozen=True, gc=False):

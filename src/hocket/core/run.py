@@ -35,8 +35,10 @@ from hocket.core.events import (
     CallStarted,
     CancelRequested,
     ContinueRequested,
+    Forecasted,
     InputAsked,
     InputGiven,
+    LimitChanged,
     PauseRequested,
     RetryRequested,
     RunEnded,
@@ -92,6 +94,8 @@ class RunMachine:
         self.pause_reason = ""
         self.end: RunEnded | None = None
         """How the run ended, or is about to."""
+        self.forecast: Forecasted | None = None
+        """What was last forecast of the run's end."""
         self.questions: dict[str, ApprovalAsked | InputAsked] = {}
         """What people have been asked and have not answered, by path."""
         self._records: dict[tuple[str, str], Record] = {}
@@ -316,7 +320,7 @@ def _pause(run: RunMachine, event: PauseRequested) -> None:
     if run.phase not in _OPEN:
         raise Refused(f"the run is {run.said}; only a running one can be paused")
     run.phase = "pausing"
-    run.pause_reason = f"asked by {event.by}" if event.by else "asked"
+    run.pause_reason = event.reason or (f"asked by {event.by}" if event.by else "asked")
 
 
 def _continue(run: RunMachine, event: ContinueRequested) -> None:
@@ -388,6 +392,11 @@ def _noted(run: RunMachine, event: ApprovalAsked | InputAsked | StepSkipped | St
         run.questions[event.path] = event
 
 
+def _told(run: RunMachine, event: LimitChanged | Forecasted) -> None:
+    if isinstance(event, Forecasted):
+        run.forecast = event
+
+
 def _time_passed(run: RunMachine, event: TimePassed) -> None:
     if run.phase not in _OPEN:
         return
@@ -424,6 +433,8 @@ _APPLY: Final[dict[type, Callable[[RunMachine, Any], None]]] = {
     StepFailed: _noted,
     ApprovalGiven: _answered,
     InputGiven: _answered,
+    LimitChanged: _told,
+    Forecasted: _told,
     TimePassed: _time_passed,
     RunEnded: _run_ended,
 }

@@ -17,6 +17,7 @@ from hocket.core.values import DAY, HOUR, MINUTE, SECOND, Json, canonical, diges
 
 OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
 OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
+OnExceed: TypeAlias = Literal["wait", "pause", "fail", "fallback"]
 StepKind: TypeAlias = Literal["call", "approve", "input", "plan"]
 AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted"]
 
@@ -32,6 +33,46 @@ RETRIED: tuple[FaultKind, ...] = (
     "invalid_output",
 )
 """The faults that a retry policy covers unless it names its own; never ``permanent``."""
+
+
+class Rate(msgspec.Struct, frozen=True, array_like=True):
+    """So much in any stretch of so many nanoseconds; `per` 0 means in all, for ever."""
+
+    amount: int
+    per: int
+
+
+class LimitSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named bound shared by calls; several bounds under one name all hold.
+
+    Fields:
+        requests: Calls that start.
+        tokens: Tokens read and written together; reserved by estimate, settled by usage.
+        tokens_in: Tokens read.
+        tokens_out: Tokens written.
+        cost: Pico-dollars; a call's maximum is reserved, settled by usage.
+        concurrency: Units in use at once; a call holds its units from its start to its end.
+        spacing: The least time between two starts, in nanoseconds.
+        margin: How much later than it was sent a request may be counted by the server, in
+            nanoseconds; None begins with 250 ms and learns from round trips.
+        shared: Whether all runs of all processes on the state folder share it; if not, each run
+            has its own.
+        adaptive: Whether refusals, the provider's headers and failures of the endpoint narrow it.
+        on_exceed: What becomes of a call that does not fit and will not by waiting for calls in
+            flight: it waits, the run is paused, the call fails, or its step's fallback takes over.
+    """
+
+    requests: tuple[Rate, ...] = ()
+    tokens: tuple[Rate, ...] = ()
+    tokens_in: tuple[Rate, ...] = ()
+    tokens_out: tuple[Rate, ...] = ()
+    cost: tuple[Rate, ...] = ()
+    concurrency: int | None = None
+    spacing: int = 0
+    margin: int | None = None
+    shared: bool = True
+    adaptive: bool = True
+    on_exceed: OnExceed = "wait"
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,6 +147,10 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             rejected, or as approved.
         effects: Whether repeating a call could do harm; None means what the agent says.
         options: Settings for the agent that hold for this step alone.
+        uses: Units of named limits that each call of the step holds while it runs.
+        takes: How long a call is expected to take, in nanoseconds; None asks the duration book.
+        hedge: The quantile of its own past durations after which a call that may be repeated gets
+            a second one beside it; None for never.
         plan: The nested plan of a ``plan`` step.
     """
 
@@ -128,6 +173,9 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_timeout: OnTimeout = "pause"
     effects: bool | None = None
     options: dict[str, Json] = {}
+    uses: dict[str, int] = {}
+    takes: int | None = None
+    hedge: float | None = None
     plan: PlanSpec | None = None
 
 
@@ -161,12 +209,14 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         options: The adapter's settings; never a secret, only the name of its variable.
         concurrency: The most calls of it at once over the run; None is the adapter's default.
         effects: Whether repeating a call could do harm; such a call is never repeated unasked.
+        limits: The run's limits of which each call claims one unit.
     """
 
     kind: AgentKind
     options: dict[str, Json] = {}
     concurrency: int | None = None
     effects: bool = False
+    limits: tuple[str, ...] = ()
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -176,12 +226,23 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         workflow: What to do.
         agents: Who does it, by name.
         max_parallel: The most calls of this run at once.
+        limits: The bounds that calls claim, by name.
+        claims: The limits of which every call of the run claims one unit.
+        priority: Runs of a higher one go first where limits are shared.
+        weight: The share of a contended limit, beside other runs of the same priority.
+        deadline: How long after its start the run should be over, in nanoseconds; nearer ones go
+            first. It is a wish, not a time-out.
         source: The file it came from as the user named it, or "" for Python.
     """
 
     workflow: WorkflowSpec
     agents: dict[str, AgentSpec] = {}
     max_parallel: int = 16
+    limits: dict[str, LimitSpec] = {}
+    claims: tuple[str, ...] = ()
+    priority: int = 0
+    weight: float = 1.0
+    deadline: int | None = None
     source: str = ""
 
     @property

@@ -163,7 +163,8 @@ def _job(
     names = (spec.agent, *spec.fallback)
     # Steps of equal settings share one object; those with settings of their own cannot be hashed.
     plain = spec.output is None and not spec.options
-    key = (names, spec.retry, spec.timeout, spec.effects)
+    uses = tuple(spec.uses.items())
+    key = (names, spec.retry, spec.timeout, spec.effects, uses, spec.hedge)
     if plain and key in known:
         return known[key]
     effects = tuple(
@@ -176,6 +177,9 @@ def _job(
         timeout=spec.timeout,
         output=spec.output,
         options=spec.options,
+        uses=uses,
+        limited=tuple(bool(agents[name].limits) for name in names),
+        hedge=spec.hedge,
     )
     if plain:
         known[key] = job

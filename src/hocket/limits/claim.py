@@ -1,0 +1,78 @@
+"""What a call takes of its limits, what it has spent, and why it cannot start yet."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from hocket.core.values import Call
+
+Key: TypeAlias = str
+"""Names a call over all runs of a state folder: ``run/path#attempt``."""
+
+NOTHING: Final = 0
+
+
+def key_of(run: str, call: Call) -> Key:
+    """Name a call over all runs."""
+    return f"{run}/{call}"
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """What a call takes of its limits.
+
+    Fields:
+        units: The limits and how many units of each, sorted by name. A request window and spacing
+            count one start whatever the units; a concurrency limit counts the units.
+        tokens_in: How many tokens it is expected to read.
+        tokens_out: How many tokens it is expected to write.
+        most_tokens: The most tokens that it may read and write, or 0 if nothing bounds them.
+        most_cost: The most pico-dollars that it may cost, or 0 if it is free or nobody knows.
+    """
+
+    units: tuple[tuple[str, int], ...] = ()
+    tokens_in: int = 0
+    tokens_out: int = 0
+    most_tokens: int = 0
+    most_cost: int = 0
+
+
+class Spent(msgspec.Struct, frozen=True, gc=False):
+    """What a call has spent; None for what is unknown, which counts as what was reserved."""
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: int | None = None
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Why a claim does not fit now.
+
+    Fields:
+        cause: As in `hocket.core.events.Wait`: ``rate:NAME``, ``slot:NAME`` and so on.
+        until: The instant from which it will fit if nothing else happens; None if only the end of
+            a call in flight can help.
+        hopeless: Whether even the end of all calls in flight would not make it fit: a budget is
+            used up, or the claim is larger than the whole limit.
+    """
+
+    cause: str
+    until: int | None = None
+    hopeless: bool = False
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a provider's headers say of one of its windows.
+
+    Fields:
+        kind: ``requests``, ``tokens``, ``tokens_in`` or ``tokens_out``.
+        limit: How much it allows in a window, if it says so.
+        remaining: How much is left, if it says so.
+        reset: In how many nanoseconds the window is empty again, if it says so.
+    """
+
+    kind: str
+    limit: int | None = None
+    remaining: int | None = None
+    reset: int | None = None
