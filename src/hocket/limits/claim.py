@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from hocket.core.events import LimitNews
 from hocket.core.values import Call
 
 Key: TypeAlias = str
 """Names a call over all runs of a state folder: ``run/path#attempt``."""
 
-NOTHING: Final = 0
+EndingKind: TypeAlias = Literal["done", "refused", "down", "other"]
 
 
 def key_of(run: str, call: Call) -> Key:
@@ -76,3 +77,50 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limit: int | None = None
     remaining: int | None = None
     reset: int | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What one call holds of one limit, as processes of a state folder tell each other.
+
+    Fields:
+        limit: The limit's name.
+        key: The call.
+        units: How many units it holds, or held.
+        claim: What was reserved; once it is over, what was spent. Its `units` are empty.
+        sent: When it was sent, or None if it has not been, as far as anybody knows.
+        over: Whether it has ended: its units are free, its tokens and its cost are final.
+    """
+
+    limit: str
+    key: Key
+    units: int
+    claim: Claim
+    sent: int | None = None
+    over: bool = False
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a call ended, as far as its limits are concerned.
+
+    Fields:
+        kind: ``done`` for an answer; ``refused`` for a 429; ``down`` for an endpoint that did not
+            answer or answered 5xx, time-outs included; ``other`` for what says nothing about the
+            endpoint: a cancelled call, an answer that did not fit, a lost call.
+        spent: What it spent; None if nobody knows, and then it counts as all that was reserved.
+        retry_after: How long the refusing peer asked us to wait, in nanoseconds.
+        round_trip: How long the peer took to begin its answer, in nanoseconds, if it is known.
+    """
+
+    kind: EndingKind
+    spent: Spent | None = None
+    retry_after: int | None = None
+    round_trip: int | None = None
+
+
+class News(msgspec.Struct, frozen=True, gc=False):
+    """What has become of a limit, for `hocket.core.events.LimitChanged`."""
+
+    limit: str
+    what: LimitNews
+    message: str
+    until: int | None = None
