@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from hocket.agents.base import Request
 from hocket.core.events import Usage
 from hocket.core.values import Call, FileRef, Json
+from hocket.limits.claim import Quota
 
 
 class FakeContext:
@@ -18,6 +20,11 @@ class FakeContext:
         self.shown: list[tuple[str, str]] = []
         self.spent: list[Usage] = []
         self.stored: list[tuple[Path, str]] = []
+        self.sent_after: list[int] = []
+        """For each `sent`, how much had been shown before."""
+        self.quotas: list[Quota] = []
+        self.answers = 0
+        """How often the peer began to answer."""
         self._store = store
 
     def emit(self, text: str, stream: str = "out") -> None:
@@ -25,6 +32,13 @@ class FakeContext:
 
     def spend(self, usage: Usage) -> None:
         self.spent.append(usage)
+
+    def sent(self) -> None:
+        self.sent_after.append(len(self.shown))
+
+    def told(self, quotas: Sequence[Quota]) -> None:
+        self.answers += 1
+        self.quotas.extend(quotas)
 
     async def store(self, path: Path, name: str) -> FileRef:
         self.stored.append((path, name))

@@ -7,6 +7,7 @@ It never retries by itself, and it ends when it is cancelled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import msgspec
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
 from hocket.core.values import Call, FileRef, Json
+from hocket.limits.claim import Quota
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,26 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a call is going to take, as far as anybody can say before it is made.
+
+    Fields:
+        tokens_in: How many tokens it is expected to read.
+        tokens_out: How many tokens it is expected to write.
+        most_tokens: The most tokens that it can read and write; None if nothing bounds them.
+        most_cost: The most pico-dollars that it can cost; 0 if it is free, None if nobody can say.
+    """
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    most_tokens: int | None = None
+    most_cost: int | None = None
+
+
+UNKNOWN = Estimate()
+"""What is said of a call by an agent that cannot estimate."""
+
+
 class Context(Protocol):
     """What the engine lends to a call while it runs."""
 
@@ -69,6 +91,16 @@ class Context(Protocol):
 
     def spend(self, usage: Usage) -> None:
         """Say what has been spent until now; it counts if the call is cancelled or fails."""
+
+    def sent(self) -> None:
+        """Say that the request leaves now: rate windows count from here. Never blocks or raises.
+
+        Called again it is the later instant that counts.
+        Whoever never calls it has sent when its call began, unless its agent is `Announcing`.
+        """
+
+    def told(self, quotas: Sequence[Quota]) -> None:
+        """Say that the peer begins to answer, and what it says of its own limits."""
 
     async def store(self, path: Path, name: str) -> FileRef:
         """Store a file by content.
@@ -94,6 +126,33 @@ class Agent(Protocol):
 
     async def close(self) -> None:
         """Give back what is held between calls: pools, child processes, connections."""
+
+
+class Announcing(Protocol):
+    """What an agent may have besides: it says itself when a request leaves.
+
+    A call of it that never said `Context.sent` has sent nothing.
+    """
+
+    announces: bool
+
+
+class Estimating(Protocol):
+    """What an agent may have besides: it can say beforehand what a call will take."""
+
+    def estimate(self, request: Request) -> Estimate:
+        """Estimate a call, by arithmetic alone: within 50 microseconds. Never raises."""
+
+
+def estimate(agent: Agent, request: Request) -> Estimate:
+    """Estimate a call of any agent; `UNKNOWN` if the agent is not `Estimating`."""
+    known = getattr(agent, "estimate", None)
+    return UNKNOWN if known is None else known(request)
+
+
+def announces(agent: Agent) -> bool:
+    """Tell whether an agent says itself when a request leaves."""
+    return bool(getattr(agent, "announces", False))
 
 
 class AgentFactory(Protocol):

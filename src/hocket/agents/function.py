@@ -11,7 +11,7 @@ import functools
 import inspect
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
 from hocket.core.values import FileRef, Json
+from hocket.limits.claim import Quota
 
 __all__ = ["File", "FunctionAgent", "FunctionOptions"]
 
@@ -245,6 +246,12 @@ class _ThreadContext:
 
     def spend(self, usage: Usage) -> None:
         self._soon(self._context.spend, usage)
+
+    def sent(self) -> None:
+        self._soon(self._context.sent)
+
+    def told(self, quotas: Sequence[Quota]) -> None:
+        self._soon(self._context.told, quotas)
 
     def _soon(self, report: Callable[..., None], *what: Any) -> None:
         try:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from hocket.agents.base import Agent, Reply, Request
+from hocket.agents.base import Agent, Reply, Request, announces
 from hocket.core.errors import AgentError, Fault, HocketError, JournalError, NotFound
 from hocket.core.events import CallCancelled, CallFailed, CallFinished, Usage
 from hocket.core.values import Call, FileRef
+from hocket.limits.claim import Quota
 
 T = TypeVar("T")
 Outcome = CallFinished | CallFailed | CallCancelled
@@ -39,21 +40,56 @@ class Files(Protocol):
 class Flight:
     """A call in flight; it is the `Context` that its agent sees.
 
+    Args:
+        request: What is asked.
+        emit: Who is shown the call's text.
+        files: Where it keeps files.
+        on_sent: Called each time that a request leaves; `sent_at` says when that was.
+        on_told: Called with what the peer says of its own limits.
+
     Attributes:
         reason: Why it is being stopped, or "".
         hard: Whether it must end at once.
         begun: Whether its task has made its first step.
         task: What runs it.
+        sent_at: When the latest request left, or None if none has.
+        heard_at: When the peer began to answer that, or None if it has not; at the end of the call
+            if nothing else showed it.
     """
 
-    __slots__ = ("_emit", "_files", "begun", "hard", "reason", "request", "spent", "task")
+    __slots__ = (
+        "_emit",
+        "_files",
+        "_now",
+        "_on_sent",
+        "_on_told",
+        "begun",
+        "hard",
+        "heard_at",
+        "reason",
+        "request",
+        "sent_at",
+        "spent",
+        "task",
+    )
 
     def __init__(
-        self, request: Request, emit: Callable[[Call, str, str], None], files: Files
+        self,
+        request: Request,
+        emit: Callable[[Call, str, str], None],
+        files: Files,
+        *,
+        on_sent: Callable[[], None] | None = None,
+        on_told: Callable[[Sequence[Quota]], None] | None = None,
     ) -> None:
         self.request = request
         self._emit = emit
         self._files = files
+        self._on_sent = on_sent
+        self._on_told = on_told
+        self._now: Callable[[], int] | None = None
+        self.sent_at: int | None = None
+        self.heard_at: int | None = None
         self.reason = ""
         self.hard = False
         self.spent: Usage | None = None
@@ -62,11 +98,31 @@ class Flight:
 
     def emit(self, text: str, stream: str = "out") -> None:
         """Show text while it comes."""
+        self._hear()
         self._emit(self.request.call, stream, text)
 
     def spend(self, usage: Usage) -> None:
         """Note what has been spent until now."""
         self.spent = usage
+
+    def sent(self) -> None:
+        """Note that a request leaves now; an earlier one counts no more."""
+        if self._now is None:
+            return
+        self.sent_at = self._now()
+        self.heard_at = None
+        if self._on_sent is not None:
+            self._on_sent()
+
+    def told(self, quotas: Sequence[Quota]) -> None:
+        """Note that the peer answers, and hand on what it says of its limits."""
+        self._hear()
+        if quotas and self._now is not None and self._on_told is not None:
+            self._on_told(quotas)
+
+    def _hear(self) -> None:
+        if self.heard_at is None and self.sent_at is not None and self._now is not None:
+            self.heard_at = self._now()
 
     async def store(self, path: Path, name: str) -> FileRef:
         """Store a file by content.
@@ -106,6 +162,17 @@ class Flight:
         Raises:
             asyncio.CancelledError: The engine itself is being stopped.
         """
+        self._now = now
+        if not announces(agent):
+            self.sent()
+        outcome = await self._outcome(agent, now)
+        if self.heard_at is None and self.sent_at is not None:
+            self.heard_at = outcome.at
+        # A function in a thread may outlive its call; what it still says is of no account.
+        self._now = None
+        return outcome
+
+    async def _outcome(self, agent: Agent, now: Callable[[], int]) -> Outcome:
         call = self.request.call
         try:
             reply = await agent.call(self.request, self)
