@@ -6,9 +6,9 @@ What `Log.durable` has confirmed survives a kill of the process and a loss of po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,7 @@ from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
+from hocket.limits.claim import Entry, Key
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +72,23 @@ class Log(Protocol):
     def epoch(self) -> int:
         """Which owner of the run this is, counted from 1; `RunResumed` records it."""
 
-    def append(self, events: Sequence[AnyEvent], taken: Sequence[Taken] = ()) -> int:
+    def append(
+        self,
+        events: Sequence[AnyEvent],
+        taken: Sequence[Taken] = (),
+        claims: Sequence[Key] = (),
+    ) -> int:
         """Queue events, and answers to requests, for the next commit; all of it or none.
 
         Returns at once with the last event's sequence number.
         A failure to write shows in `durable`, and from then on nothing is written any more.
+
+        Args:
+            events: What happened.
+            taken: Answers to requests.
+            claims: Calls of this run whose reservations in the ledger become claims by this
+                commit. If one of them has none any more, because another process took this one
+                for dead, the run counts as lost.
 
         Raises:
             JournalError: An earlier write failed, or an event cannot be written; nothing is queued.
@@ -182,12 +195,163 @@ class Blobs(Protocol):
         """
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What the ledger has to tell: what others have changed since it last told of these limits.
+
+    Fields:
+        entries: What others hold, or held, of the limits; each replaces what was told of it.
+        forgotten: The limit and key of what counts no more, as if it had never been.
+        states: The adaptive states that others have found, by limit.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    forgotten: tuple[tuple[str, Key], ...] = ()
+    states: dict[str, bytes] = {}
+
+
+class Ledger(Protocol):
+    """What calls hold of the limits that all processes of a state folder share.
+
+    A reservation was decided and not sent; the commit of the call's start makes it a claim.
+    When the process that made it is gone, whoever notices sees to that:
+
+    - a reservation is forgotten: its call never left;
+    - a claim that was not noted as sent counts as sent at the instant when that is noticed;
+    - of any claim the units are free, and its tokens and its cost stay as they were reserved.
+
+    One's own entries are not told, unless others have taken this process for dead.
+    """
+
+    async def reserve(
+        self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
+    ) -> tuple[list[bool], Told]:
+        """Reserve what calls are to hold; the entries of one key all together or not at all.
+
+        A key is refused if another process has put a new entry on one of its limits of which this
+        ledger has not told yet: take in what is told, decide again, and ask again.
+        What is granted is durable when this returns.
+        Take in what it tells before the next decision: it counts as known from then on.
+
+        Args:
+            entries: What is to be held.
+            now: The present instant.
+            keep: For each limit, for how many nanoseconds after it was sent an entry matters.
+
+        Returns:
+            Whether each key was granted, in the order in which the keys first come, and the news
+            of these limits.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+
+    def sent(self, key: Key, at: int) -> None:
+        """Note when a call was sent; it is written before long."""
+
+    def settle(self, entries: Sequence[Entry], now: int) -> None:
+        """Note that calls have ended, with what they have spent; it is written before long.
+
+        What was never noted as sent counts as sent now.
+        """
+
+    def release(self, keys: Sequence[Key]) -> None:
+        """Forget what calls hold that never left, or that the peer does not count."""
+
+    def state(self, limit: str, state: bytes, version: int) -> None:
+        """Tell others the adaptive state of a limit, unless a state as new is known."""
+
+    async def sync(self, limits: Sequence[str], now: int) -> Told:
+        """Give all that matters of these limits, and later what others have changed since.
+
+        From now on this process is told when another changes something on them.
+
+        Raises:
+            JournalError: It could not be read.
+        """
+
+    def lost(self, key: Key, now: int) -> None:
+        """Note that the process of this call is gone, as one knows who resumes its run."""
+
+    def close(self) -> None:
+        """Give up what is still held, as if the process were gone now."""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one call took, and what it spent.
+
+    Fields:
+        plan: The name of the plan.
+        step: The step.
+        agent: The agent that did it.
+        took: How many nanoseconds it was in flight.
+        tokens_in: How many tokens it read, or None if nobody knows.
+        tokens_out: How many tokens it wrote, or None if nobody knows.
+        cost: How many pico-dollars it cost, or None if nobody knows.
+    """
+
+    plan: str
+    step: str
+    agent: str
+    took: int
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: int | None = None
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What is known of an agent's earlier calls of a step.
+
+    Fields:
+        count: How many there were in all.
+        samples: The latest of them, oldest first.
+    """
+
+    count: int
+    samples: tuple[Sample, ...]
+
+
+KEPT_SAMPLES: Final = 64
+"""How many samples the duration book keeps of each plan, step and agent."""
+
+
+class Book(Protocol):
+    """The duration book: how long the calls of earlier runs took.
+
+    The removal of a run does not touch it.
+    """
+
+    def record(self, samples: Sequence[Sample]) -> None:
+        """Add samples, oldest first; of each plan, step and agent the latest are kept.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+
+    def read(self, plan: str) -> list[Past]:
+        """Give what is known of a plan's steps, by step and agent.
+
+        Raises:
+            JournalError: It could not be read.
+        """
+
+
 class Store(Journal, Inbox, Protocol):
     """All that one state folder's journal offers."""
 
     @property
     def blobs(self) -> Blobs:
         """Bytes by content."""
+
+    @property
+    def book(self) -> Book:
+        """The duration book."""
+
+    def ledger(self, changed: Callable[[], None]) -> Ledger:
+        """Open the ledger of shared limits for the running loop.
+
+        `changed` is called in the loop when another process has changed something on a limit that
+        was asked for, and then not again before `sync` or `reserve` has told of it.
+        """
 
     def close(self) -> None:
         """Write what is queued, and give all runs up."""
