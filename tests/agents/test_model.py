@@ -7,17 +7,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from tests.agents import provider_server as wire
 from tests.agents.context import FakeContext, request
-from tests.agents.provider_server import Answer, ProviderServer
+from tests.agents.model_desk import Desk
+from tests.agents.provider_server import Answer
 
 from hocket.agents import faults, model
-from hocket.agents.base import Reply, Request
+from hocket.agents.base import Reply
 from hocket.agents.model import ModelAgent, unwrapped, wrapped
 from hocket.core.errors import AgentError, Fault, SpecError
 from hocket.core.events import Usage
@@ -27,7 +28,6 @@ from hocket.core.values import HOUR, SECOND
 pytest.importorskip("pydantic_ai")
 pytest.importorskip("openai")
 
-T = TypeVar("T")
 CANARY = "canary-key-93b1d5e7"
 POINT = {
     "type": "object",
@@ -36,69 +36,6 @@ POINT = {
     "additionalProperties": False,
 }
 GOOD = ['{"x": 1', ', "why": "so"}']
-
-
-class Desk:
-    """A provider, and agents that ask it, in one event loop."""
-
-    def __init__(self) -> None:
-        self.runner = asyncio.Runner()
-        self.server = ProviderServer()
-        self.run(self.server.__aenter__())
-        self.agents: list[ModelAgent] = []
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
-
-    def answers(self, *answers: Answer) -> None:
-        self.server.answers = list(answers)
-        self.server.seen.clear()
-        self.server.hung_up.clear()
-
-    def agent(self, **options: Any) -> ModelAgent:
-        options = {"model": "openai:tiny", "base_url": self.server.url} | options
-        made = ModelAgent("m", AgentSpec(kind="model", options=options), state=Path(), live={})
-        self.agents.append(made)
-        return made
-
-    def ask(
-        self, answer: Answer, asked: Request | None = None, **options: Any
-    ) -> tuple[Reply, FakeContext]:
-        self.answers(answer)
-        context = FakeContext()
-        return self.run(self.agent(**options).call(asked or request("hi"), context)), context
-
-    def refused(self, answer: Answer, asked: Request | None = None, **options: Any) -> AgentError:
-        with pytest.raises(AgentError) as caught:
-            self.ask(answer, asked, **options)
-        assert len(self.server.seen) <= 1, "the client has repeated the request by itself"
-        return caught.value
-
-    def body(self) -> Any:
-        return self.server.seen[-1].body
-
-    def tidy(self) -> None:
-        while self.agents:
-            self.run(self.agents.pop().close())
-
-    def close(self) -> None:
-        self.run(self.server.__aexit__())
-        self.runner.close()
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Desk]:
-    made = Desk()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def desk(shop: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GROQ_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    yield shop
-    shop.tidy()
 
 
 def everything(error: AgentError) -> str:

@@ -87,6 +87,8 @@ class LocalAgent:
         SpecError: An option is unknown or of a wrong type.
     """
 
+    announces = True
+
     def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
         self._options = read(LocalOptions, name, spec.options)
         self._log = state / "logs" / f"local-{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.log"
@@ -111,6 +113,7 @@ class LocalAgent:
         prompt, notes = await _squeeze(child, prompt, system, room)
         roles = (("system", system), ("user", prompt))
         body["messages"] = [{"role": role, "content": text} for role, text in roles if text]
+        context.sent()
         text, finish, usage = await _answer(child, body, context)
         if request.output is None:
             cut = (f"answer cut at {body['max_tokens']} tokens",) if finish == "length" else ()

@@ -20,6 +20,7 @@ from hocket.agents.model_client import Client, ask, connect
 from hocket.agents.output import fault, fit, read_json
 from hocket.agents.prices import Price, usage_of
 from hocket.agents.settings import override, prompt_of, read
+from hocket.agents.wire import calling
 from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
@@ -79,6 +80,8 @@ class ModelAgent:
     Raises:
         SpecError: An option is unknown, missing, of a wrong type, or would give a key away.
     """
+
+    announces = True
 
     def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
         self._options = read(ModelOptions, name, spec.options)
@@ -143,6 +146,7 @@ class _Call:
 
     async def run(self) -> Reply:
         failed: Exception
+        calling.set(self._context)
         try:
             return self._read(await self._send())
         except asyncio.CancelledError:
@@ -163,6 +167,8 @@ class _Call:
             settings["temperature"] = options.temperature
         if options.max_tokens is not None:
             settings["max_tokens"] = options.max_tokens
+        if not self._client.watched:
+            self._context.sent()
         sent = ask(
             self._client,
             self._prompt,

@@ -14,6 +14,7 @@ import msgspec
 
 from hocket.agents.faults import fault_of, secrets_of
 from hocket.agents.output import fault
+from hocket.agents.wire import watch
 from hocket.core.errors import AgentError
 from hocket.core.values import Json
 
@@ -31,6 +32,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         name: The model's name at the provider.
         secrets: What no fault may show.
         settings: What every request carries.
+        watched: Whether the HTTP client itself tells each call when its request leaves.
     """
 
     model: Any
@@ -38,6 +40,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     secrets: tuple[str, ...]
     settings: dict[str, Json]
+    watched: bool
 
     @property
     def enforces_schemas(self) -> bool:
@@ -91,7 +94,14 @@ def connect(model: str, base_url: str | None, key_env: str | None) -> Client:
     settings = {} if "max_retries" in unsupported else {"max_retries": 0}
     own = getattr(getattr(provider, "client", None), "api_key", None)
     secrets = secrets_of(key, own if isinstance(own, str) and own != _NO_KEY else None)
-    return Client(model=made, provider=provider, name=name, secrets=secrets, settings=settings)
+    return Client(
+        model=made,
+        provider=provider,
+        name=name,
+        secrets=secrets,
+        settings=settings,
+        watched=watch(provider),
+    )
 
 
 def _key(variable: str | None) -> str | None:
