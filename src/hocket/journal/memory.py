@@ -1,8 +1,6 @@
 """The journal in memory: for runs that need not outlive their process, and for tests.
 
 It keeps to the loop that uses it: no thread, no clock, no file.
-A commit is confirmed in the loop's next turn, or after a latency in the loop's own time, and what
-queues meanwhile is the next commit, as on a disk.
 """
 
 from __future__ import annotations
@@ -18,8 +16,12 @@ from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef, digest
 from hocket.journal.base import OnFailed, OnPosted, Posted, RunRow, Taken
 from hocket.journal.blobs import byte_range, not_stored
-from hocket.journal.codec import Encoded, encode
+from hocket.journal.book import MemoryBook
+from hocket.journal.codec import encode
+from hocket.journal.commits import Append, Commits
+from hocket.journal.memory_ledger import MemoryLedger, Rows
 from hocket.journal.progress import Progress, status_after
+from hocket.limits.claim import Key
 
 OWNER: Final = "memory:0"
 
@@ -66,15 +68,22 @@ class MemoryLog:
         """Which owner of the run this is, counted from 1."""
         return self._epoch
 
-    def append(self, events: Sequence[AnyEvent], taken: Sequence[Taken] = ()) -> int:
-        """Queue events, and answers to requests, for the next commit; all of it or none.
+    def append(
+        self,
+        events: Sequence[AnyEvent],
+        taken: Sequence[Taken] = (),
+        claims: Sequence[Key] = (),
+    ) -> int:
+        """Queue events, answers to requests and claims for the next commit; all of it or none.
 
         Raises:
             JournalError: An earlier write failed, or an event cannot be written as JSON.
+            OwnershipLost: An earlier claim had no reservation.
         """
         self.progress.check()
-        if events or taken:
-            self._journal.queue(self, [(event, encode(event)) for event in events], taken)
+        if events or taken or claims:
+            entries = [(event, encode(event)) for event in events]
+            self._journal.commits.append(Append(self, entries, tuple(taken), tuple(claims)))
             self.progress.appended += len(events)
         return self.progress.appended
 
@@ -110,12 +119,17 @@ class MemoryLog:
         if posts:
             self.progress.posted(posts)
 
-    def store(self, entries: Sequence[tuple[AnyEvent, Encoded]]) -> None:
-        """Take a commit's events as durable."""
-        for event, encoded in entries:
+    def store(self, append: Append) -> bool:
+        """Take an append as durable; False if a claim of it had no reservation."""
+        if not self._journal.rows.claim(append.claims):
+            return False
+        for event, encoded in append.entries:
             self._run.events.append(event)
             self._run.files.update(encoded.files)
             self._run.size += len(encoded.row) + (len(encoded.blob[1]) if encoded.blob else 0)
+        for answer in append.taken:
+            self._journal.inbox.answers.setdefault(answer.id, answer)
+        return True
 
     async def close(self) -> None:
         """Write what is queued and give the run up.
@@ -124,7 +138,7 @@ class MemoryLog:
             JournalError: What was queued could not be written.
         """
         if self.progress.failure is None:
-            await self._journal.flush(self)
+            await self._journal.commits.flush(self)
             self.progress.close(JournalError(f"run {self._id} was given up by this process"))
         if self._run.log is self:
             self._run.log = None
@@ -197,9 +211,6 @@ class MemoryInbox:
         return twin
 
 
-_Queued = tuple[MemoryLog, list[tuple[AnyEvent, Encoded]], tuple[Taken, ...]]
-
-
 class MemoryJournal:
     """All runs of one process, and their inbox; `blobs` holds their files.
 
@@ -210,15 +221,12 @@ class MemoryJournal:
 
     def __init__(self, *, latency: float | None = None, fail_after: int | None = None) -> None:
         self.blobs: Final = MemoryBlobs()
-        self._latency = latency
-        self._fail_after = fail_after
-        self._appends = 0
-        self._runs: dict[str, _Run] = {}
+        self.book = MemoryBook()
         self.inbox = MemoryInbox()
-        self._queue: list[_Queued] = []
-        self._in_flight: list[_Queued] = []
-        self._flushing: list[asyncio.Future[None]] = []
-        self._failure: JournalError | None = None
+        self.rows = Rows()
+        self.commits: Final = Commits(latency, fail_after, self._fail)
+        self._latency = latency
+        self._runs: dict[str, _Run] = {}
 
     async def start(self, first: RunStarted) -> MemoryLog:
         """Create a run and own it; its first event is durable when this returns.
@@ -228,7 +236,7 @@ class MemoryJournal:
         """
         if first.run in self._runs:
             raise JournalError(f"there is a run {first.run} already; choose another id")
-        self._check()
+        self.commits.check()
         run = self._runs[first.run] = _Run(first.spec.name)
         try:
             log = self._own(first.run, run)
@@ -248,7 +256,7 @@ class MemoryJournal:
             NotFound: No such run.
             Refused: Its owner is alive.
         """
-        self._check()
+        self.commits.check()
         found = self._find(run)
         if found.log is not None:
             raise Refused(
@@ -326,6 +334,10 @@ class MemoryJournal:
         """Give the owner's answer, or None as long as there is none."""
         return self.inbox.answers.get(id)
 
+    def ledger(self, changed: Callable[[], None]) -> MemoryLedger:
+        """Open the ledger of shared limits for the running loop."""
+        return MemoryLedger(self.commits, self.rows, changed)
+
     def close(self) -> None:
         """Nothing to do: there is no thread and no file."""
 
@@ -335,94 +347,20 @@ class MemoryJournal:
         `keep_in_flight` has the commit that was on its way reach the disk unconfirmed, as half of
         all real crashes do.
         """
-        if keep_in_flight and self._failure is None:
-            self._store(self._in_flight)
+        failure = JournalError("the process that held this journal has crashed")
+        self.commits.die(failure, keep_in_flight=keep_in_flight)
         twin = MemoryJournal(latency=self._latency)
         twin.blobs.stored.update(self.blobs.stored)
         twin._runs = {id: run.copy() for id, run in self._runs.items() if run.events}
+        twin.book = self.book.copy()
         twin.inbox = self.inbox.copy()
-        self._fail(JournalError("the process that held this journal has crashed"))
+        twin.rows = self.rows.copy()
         return twin
 
-    # ---- for the logs ----
-
-    def queue(
-        self,
-        log: MemoryLog,
-        entries: list[tuple[AnyEvent, Encoded]],
-        taken: Sequence[Taken],
-    ) -> None:
-        """Put an append into the next commit.
-
-        Raises:
-            JournalError: Nothing is written any more.
-        """
-        self._check()
-        self._queue.append((log, entries, tuple(taken)))
-        if not self._in_flight:
-            self._begin()
-
-    async def flush(self, log: MemoryLog) -> None:
-        """Wait until nothing that this log appended is on its way.
-
-        Raises:
-            JournalError: It could not be written.
-        """
-        while any(item[0] is log for item in (*self._in_flight, *self._queue)):
-            future = asyncio.get_running_loop().create_future()
-            self._flushing.append(future)
-            await future
-        await log.progress.wait(log.progress.appended)
-
-    def _begin(self) -> None:
-        self._in_flight, self._queue = self._queue, []
-        loop = asyncio.get_running_loop()
-        if self._latency is None:
-            loop.call_soon(self._commit)
-        else:
-            loop.call_later(self._latency, self._commit)
-
-    def _commit(self) -> None:
-        if self._failure is not None:
-            return
-        self._appends += len(self._in_flight)
-        if self._fail_after is not None and self._appends > self._fail_after:
-            self._fail(JournalError("the disk is full, as this test asked"))
-            return
-        done, self._in_flight = self._in_flight, []
-        last = self._store(done)
-        if self._queue:
-            self._begin()
-        for log, seq in last.items():
-            log.progress.confirm(seq)
-        self._wake()
-
-    def _wake(self) -> None:
-        waiting, self._flushing = self._flushing, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    def _store(self, done: Sequence[_Queued]) -> dict[MemoryLog, int]:
-        last: dict[MemoryLog, int] = {}
-        for log, entries, taken in done:
-            log.store(entries)
-            last[log] = last.get(log, log.progress.durable) + len(entries)
-            for answer in taken:
-                self.inbox.answers.setdefault(answer.id, answer)
-        return last
-
     def _fail(self, failure: JournalError) -> None:
-        self._failure = failure
-        self._queue, self._in_flight = [], []
         for run in self._runs.values():
             if run.log is not None:
                 run.log.progress.fail(failure)
-        self._wake()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise JournalError(*self._failure.args)
 
     def _find(self, run: str) -> _Run:
         found = self._runs.get(run)

@@ -1,0 +1,113 @@
+"""The duration book: how long the calls of earlier runs took, one row for each step and agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from hocket.core.errors import JournalError
+from hocket.journal.base import KEPT_SAMPLES, Past, Sample
+from hocket.journal.schema import Database, integer, one, text
+
+Place: TypeAlias = tuple[str, str, str]
+"""A plan, a step and an agent."""
+
+_Numbers: TypeAlias = tuple[int, int | None, int | None, int | None]
+
+PAGE: Final = "SELECT count, samples FROM durations WHERE plan = ? AND step = ? AND agent = ?"
+SET_PAGE: Final = """
+INSERT OR REPLACE INTO durations (plan, step, agent, count, samples) VALUES (?, ?, ?, ?, ?)"""
+PAGES: Final = """
+SELECT step, agent, count, samples FROM durations WHERE plan = ? ORDER BY step, agent"""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[_Numbers, ...]).decode
+
+
+def by_place(samples: Iterable[Sample]) -> dict[Place, list[Sample]]:
+    """Sort samples by plan, step and agent, each in the order in which they came."""
+    places: dict[Place, list[Sample]] = {}
+    for sample in samples:
+        places.setdefault((sample.plan, sample.step, sample.agent), []).append(sample)
+    return places
+
+
+def add(past: Past, samples: Sequence[Sample]) -> Past:
+    """Add samples to what is known, and forget the oldest."""
+    kept = (*past.samples, *samples)[-KEPT_SAMPLES:]
+    return Past(past.count + len(samples), kept)
+
+
+def record(db: Database, samples: Sequence[Sample]) -> None:
+    """Add samples, oldest first.
+
+    Raises:
+        JournalError: What is there already cannot be read.
+    """
+    for place, fresh in by_place(samples).items():
+        row = one(db.execute(PAGE, place))
+        past = Past(0, ()) if row is None else _past(place, integer(row[0]), text(row[1]))
+        past = add(past, fresh)
+        numbers = [(s.took, s.tokens_in, s.tokens_out, s.cost) for s in past.samples]
+        db.execute(SET_PAGE, (*place, past.count, _encode(numbers).decode()))
+
+
+def read(db: Database, plan: str) -> list[Past]:
+    """Give what is known of a plan's steps, by step and agent.
+
+    Raises:
+        JournalError: A row cannot be read.
+    """
+    return [
+        _past((plan, text(step), text(agent)), integer(count), text(samples))
+        for step, agent, count, samples in db.execute(PAGES, (plan,)).fetchall()
+    ]
+
+
+def _past(place: Place, count: int, samples: str) -> Past:
+    plan, step, agent = place
+    try:
+        numbers = _decode(samples)
+    except msgspec.DecodeError as error:
+        raise JournalError(
+            f"the durations of step {step} of plan {plan} cannot be read: {error}"
+        ) from error
+    return Past(
+        count,
+        tuple(
+            Sample(
+                plan=plan,
+                step=step,
+                agent=agent,
+                took=took,
+                tokens_in=tokens_in,
+                tokens_out=tokens_out,
+                cost=cost,
+            )
+            for took, tokens_in, tokens_out, cost in numbers
+        ),
+    )
+
+
+class MemoryBook:
+    """The duration book in memory."""
+
+    def __init__(self) -> None:
+        self._pages: dict[Place, Past] = {}
+
+    def record(self, samples: Sequence[Sample]) -> None:
+        """Add samples, oldest first; of each plan, step and agent the latest are kept."""
+        for place, fresh in by_place(samples).items():
+            self._pages[place] = add(self._pages.get(place, Past(0, ())), fresh)
+
+    def read(self, plan: str) -> list[Past]:
+        """Give what is known of a plan's steps, by step and agent."""
+        return [self._pages[place] for place in sorted(self._pages) if place[0] == plan]
+
+    def copy(self) -> MemoryBook:
+        """Give a book of the same samples."""
+        twin = MemoryBook()
+        twin._pages = dict(self._pages)
+        return twin
