@@ -34,7 +34,15 @@ from hocket.core.events import (
     TimePassed,
 )
 from hocket.core.run import RunMachine
-from hocket.core.specs import AgentSpec, InputSpec, PlanSpec, RunSpec, StepSpec, spec_digest
+from hocket.core.specs import (
+    AgentSpec,
+    InputSpec,
+    LimitSpec,
+    PlanSpec,
+    RunSpec,
+    StepSpec,
+    spec_digest,
+)
 from hocket.core.values import SECOND, Call, Json, parse_duration
 from hocket.workflows.check import problems
 from hocket.workflows.live import Live, read_place, unit_path
@@ -70,8 +78,13 @@ def plan(*steps: StepSpec, **fields: Any) -> PlanSpec:
     return PlanSpec(name=fields.pop("name", "p"), steps=steps, **fields)
 
 
-def run_spec(workflow: PlanSpec, agents: dict[str, AgentSpec] | None = None) -> RunSpec:
-    return RunSpec(workflow=workflow, agents=AGENTS if agents is None else agents)
+def run_spec(
+    workflow: PlanSpec,
+    agents: dict[str, AgentSpec] | None = None,
+    limits: dict[str, LimitSpec] | None = None,
+) -> RunSpec:
+    agents = AGENTS if agents is None else agents
+    return RunSpec(workflow=workflow, agents=agents, limits=limits or {})
 
 
 def new_machine() -> RunMachine:
@@ -93,9 +106,11 @@ class Drive:
         steps: The plan, or its steps.
         inputs: The run's inputs.
         agents: Who there is instead of `AGENTS`.
+        limits: The limits that agents and steps name.
         start: Whether calls start by themselves as soon as they may.
         thorough: Whether to compare with a fold and a fork after each event.
         checked: Whether to check invariants after each event.
+        hedge: After how long calls of steps with ``hedge`` get a second one beside them.
     """
 
     def __init__(
@@ -103,22 +118,27 @@ class Drive:
         *steps: StepSpec | PlanSpec,
         inputs: dict[str, Json] | None = None,
         agents: dict[str, AgentSpec] | None = None,
+        limits: dict[str, LimitSpec] | None = None,
         start: bool = True,
         thorough: bool = True,
         checked: bool = True,
+        hedge: float | None = None,
         **fields: Any,
     ) -> None:
         first = steps[0]
         workflow = first if isinstance(first, PlanSpec) else plan(*steps, **fields)  # type: ignore[arg-type]
-        self.spec = run_spec(workflow, agents)
+        self.spec = run_spec(workflow, agents, limits)
         assert problems(self.spec) == []
         self.machine = new_machine()
         self.events: list[AnyEvent] = []
         self.asked: dict[str, StartCall] = {}
         self.stops: list[tuple[str, str, bool]] = []
+        self.told: list[str] = []
+        """The same stops, with the names of their calls."""
         self.start = start
         self.thorough = thorough and checked
         self.checked = checked
+        self.hedge = None if hedge is None else round(hedge * SECOND)
         self._following = False
         self.apply(
             RunStarted(
@@ -146,18 +166,20 @@ class Drive:
         self._follow()
         return self
 
-    def done(self, path: str, output: Json = None) -> Drive:
-        """The call in flight at a path gives an output."""
-        return self.apply(CallFinished(at=self.at, call=self.call(path), output=output))
+    # Where a job has two calls, `n` names one of them by its attempt.
 
-    def fails(self, path: str, kind: FaultKind = "failed", **fields: Any) -> Drive:
+    def done(self, path: str, output: Json = None, *, n: int = 0) -> Drive:
+        """The call in flight at a path gives an output."""
+        return self.apply(CallFinished(at=self.at, call=self.call(path, n), output=output))
+
+    def fails(self, path: str, kind: FaultKind = "failed", *, n: int = 0, **fields: Any) -> Drive:
         """The call in flight at a path fails."""
         fault = Fault(kind=kind, message=fields.pop("message", "broken"), **fields)
-        return self.apply(CallFailed(at=self.at, call=self.call(path), fault=fault))
+        return self.apply(CallFailed(at=self.at, call=self.call(path, n), fault=fault))
 
-    def stopped(self, path: str, reason: str = "stop") -> Drive:
+    def stopped(self, path: str, reason: str = "stop", *, n: int = 0) -> Drive:
         """The call in flight at a path was stopped."""
-        return self.apply(CallCancelled(at=self.at, call=self.call(path), reason=reason))
+        return self.apply(CallCancelled(at=self.at, call=self.call(path, n), reason=reason))
 
     def pause(self, by: str = "test") -> Drive:
         return self.apply(PauseRequested(at=self.at, by=by))
@@ -188,7 +210,7 @@ class Drive:
         agents = fields.pop("agents", self.spec.agents)
         first = steps[0]
         workflow = first if isinstance(first, PlanSpec) else plan(*steps, **fields)  # type: ignore[arg-type]
-        self.spec = run_spec(workflow, agents)
+        self.spec = run_spec(workflow, agents, self.spec.limits)
         assert problems(self.spec) == []
         return self.apply(SpecReplaced(at=self.at, spec=self.spec, digest=spec_digest(self.spec)))
 
@@ -198,6 +220,7 @@ class Drive:
         self.machine = fold(self.events)
         self.asked.clear()
         self.stops.clear()
+        self.told.clear()
         if resume:
             epoch = self.machine.epoch + 1
             self.apply(RunResumed(at=self.at, epoch=epoch))
@@ -241,11 +264,19 @@ class Drive:
 
     # -- questions --------------------------------------------------------------------------
 
-    def call(self, path: str) -> Call:
-        """The call in flight at a path."""
+    def call(self, path: str, n: int = 0) -> Call:
+        """The call in flight at a path, or the one that has number `n`."""
+        if n:
+            assert Call(path, n) in self.machine.calls.in_flight(), f"{path}#{n} has landed"
+            return Call(path, n)
         job = self.machine.calls.jobs[path]
-        assert job.call in self.machine.calls.in_flight(), f"{path} is {job.state}"
+        assert job.call in job.in_flight, f"{path} is {job.state}"
         return job.call
+
+    @property
+    def names(self) -> list[str]:
+        """The calls in flight by name."""
+        return [str(call) for call in self.machine.calls.in_flight()]
 
     @property
     def flying(self) -> list[str]:
@@ -319,15 +350,30 @@ class Drive:
     def _command(self, command: Command) -> None:
         if isinstance(command, Record):
             self.apply(msgspec.structs.replace(command.event, at=self.at))
-        elif isinstance(command, StartCall):
-            self.asked[command.call.path] = command
-        elif self.asked.pop(command.call.path, None) is None:
-            self.stops.append((command.call.path, command.reason, command.hard))
+            return
+        path = command.call.path
+        if isinstance(command, StartCall):
+            assert path not in self.asked, "two calls of a path wait for their start"
+            self.asked[path] = command
+        elif path in self.asked and self.asked[path].call == command.call:
+            del self.asked[path]
+        else:
+            self.stops.append((path, command.reason, command.hard))
+            self.told.append(f"{command.call} {command.reason}{' hard' * command.hard}")
 
     def launch(self, path: str) -> Drive:
         """An asked call starts."""
         asked = self.asked.pop(path)
-        return self.apply(CallStarted(at=self.at, call=asked.call, agent=asked.agent))
+        hedged = not asked.hedge and self.machine.calls.jobs[path].spec.hedge is not None
+        return self.apply(
+            CallStarted(
+                at=self.at,
+                call=asked.call,
+                agent=asked.agent,
+                hedge_after=self.hedge if hedged else None,
+                hedge=asked.hedge,
+            )
+        )
 
 
 # -- states ---------------------------------------------------------------------------------
@@ -348,6 +394,7 @@ def state_of(machine: RunMachine) -> dict[str, Any]:
             for path, job in calls.jobs.items()
         },
         "running": calls.running,
+        "late": list(calls._late),
         "ignored": calls.ignored,
         "names": (calls._highest, calls._base, dict(calls._attempts), dict(calls._unsure)),
         "workflow": plan_state(machine.workflow) if machine.phase != "new" else None,

@@ -335,7 +335,175 @@ def test_deadlines_of_ended_calls_do_not_pile_up() -> None:
         calls.do(f"s{i}", job(), i)
         calls.started(CallStarted(at=i, call=Call(f"s{i}", 1), agent="f"))
         finish(calls, f"s{i}")
-    assert len(calls._deadlines) < 9_000
+    assert len(calls._timers) < 9_000
+
+
+# -- two calls of one job -------------------------------------------------------------------
+
+
+def hedged(effects: bool = False, **fields) -> Calls:
+    """A call that has left, with a second one asked for beside it at 5 seconds."""
+    calls = calls_with("s", start=False, effects=effects, **fields)
+    calls.started(CallStarted(at=0, call=Call("s", 1), agent="f", hedge_after=5 * SECOND))
+    calls.wake(5 * SECOND)
+    return calls
+
+
+def both(**fields) -> Calls:
+    """Two calls of one job in flight."""
+    calls = hedged(**fields)
+    assert starts(calls) == ["s#2"]
+    calls.started(CallStarted(at=6 * SECOND, call=Call("s", 2), agent="f", hedge=True))
+    return calls
+
+
+def test_a_second_call_is_asked_for_when_the_first_is_late_and_not_before() -> None:
+    calls = calls_with("s", start=False)
+    calls.started(CallStarted(at=0, call=Call("s", 1), agent="f", hedge_after=5 * SECOND))
+    assert calls.deadline() == 5 * SECOND
+    assert calls.deadline(admits=False) == 60 * SECOND
+    calls.wake(5 * SECOND - 1)
+    calls.wake(5 * SECOND, admits=False)
+    assert starts(calls) == []
+    calls.wake(5 * SECOND)
+    at = 5 * SECOND
+    assert calls.drain() == ([], [StartCall(Call("s", 2), "f", False, at, at, hedge=True)])
+    assert calls.deadline() == 60 * SECOND
+
+
+def test_a_call_with_effects_is_never_hedged() -> None:
+    calls = hedged(effects=True)
+    assert calls.drain() == ([], [])
+    assert calls.deadline() == 60 * SECOND
+
+
+def test_calls_of_one_job_are_counted_and_named_in_order() -> None:
+    calls = both()
+    assert (calls.running, calls.in_flight()) == (2, [Call("s", 1), Call("s", 2)])
+    finish(calls, "s", 2)
+    calls.do("t", job(), 7)
+    calls.started(CallStarted(at=7, call=Call("t", 1), agent="f"))
+    assert (calls.running, calls.in_flight()) == (2, [Call("t", 1), Call("s", 1)])
+    assert finish(calls, "s", 1) is None
+    assert (calls.running, calls.ignored, calls.in_flight()) == (1, 0, [Call("t", 1)])
+
+
+@pytest.mark.parametrize("lost", [(1, 2), (2, 1)])
+def test_when_both_are_lost_the_job_is_done_again(lost: tuple[int, int]) -> None:
+    calls = both()
+    calls.lost(CallLost(at=9 * SECOND, call=Call("s", lost[0])))
+    assert starts(calls) == []
+    calls.lost(CallLost(at=9 * SECOND, call=Call("s", lost[1])))
+    assert starts(calls) == ["s#3"]
+    assert calls.jobs["s"].tries == 0
+
+
+def test_a_slower_call_that_is_lost_is_nobodys_loss() -> None:
+    calls = both()
+    finish(calls, "s", 1)
+    calls.lost(CallLost(at=9 * SECOND, call=Call("s", 2)))
+    assert (calls.running, calls.ignored, calls.jobs) == (0, 0, {})
+
+
+def test_a_second_call_that_the_shell_has_not_seen_is_never_mentioned() -> None:
+    for end in (finish, fail):
+        calls = hedged()
+        end(calls, "s", 1)
+        assert calls.drain() == ([], [])
+    calls = hedged()
+    calls.pause(6 * SECOND)
+    assert calls.drain() == ([], [])
+
+
+@pytest.mark.parametrize("end", ["finish", "fail", "drop", "pause", "lose"])
+def test_a_second_call_in_the_shells_queue_is_withdrawn(end: str) -> None:
+    calls = hedged(tries=2)
+    assert starts(calls) == ["s#2"]
+    if end == "finish":
+        finish(calls, "s", 1)
+    elif end == "fail":
+        fail(calls, "s", 1)
+    elif end == "drop":
+        calls.drop("s", "stop")
+    elif end == "pause":
+        calls.pause(7 * SECOND)
+        assert calls.deadline() == 7 * SECOND
+    else:
+        calls.lost(CallLost(at=9, call=Call("s", 1)))
+    cancels, asked = calls.drain()
+    assert Call("s", 2) in [cancel.call for cancel in cancels]
+    assert [str(start.call) for start in asked] == (["s#3"] if end == "lose" else [])
+    assert broken_rules(calls) == []
+
+
+def test_a_recalled_second_call_is_asked_for_anew_under_another_name() -> None:
+    calls = hedged()
+    calls.pause(7 * SECOND)
+    calls.wake(9 * SECOND)
+    assert starts(calls) == ["s#3"]
+    calls.started(CallStarted(at=9 * SECOND, call=Call("s", 2), agent="f", hedge=True))
+    assert (calls.ignored, calls.running) == (1, 1)
+
+
+def test_a_hard_stop_reaches_calls_whose_job_is_over() -> None:
+    calls = both()
+    finish(calls, "s", 1)
+    assert calls.drain()[0] == [CancelCall(Call("s", 2), "hedge")]
+    calls.drop("", "cancel")
+    assert calls.drain()[0] == []
+    calls.drop("", "cancel", hard=True)
+    assert calls.drain()[0] == [CancelCall(Call("s", 2), "hedge", hard=True)]
+
+
+def test_a_slower_calls_path_may_be_used_again_under_other_names() -> None:
+    calls = both()
+    finish(calls, "s", 1)
+    calls.do("s", job(), 8 * SECOND, anew=True)
+    assert starts(calls) == ["s#3"]
+    assert finish(calls, "s", 2) is None
+    assert list(calls.jobs) == ["s"]
+
+
+def test_a_fork_of_two_calls_goes_its_own_way() -> None:
+    calls = both()
+    finish(calls, "s", 2)
+    fork = calls.fork()
+    finish(fork, "s", 1)
+    assert (calls.in_flight(), fork.in_flight()) == ([Call("s", 1)], [])
+    calls = hedged()
+    fork = calls.fork()
+    fork.pause(6 * SECOND)
+    assert starts(calls) == ["s#2"]
+    assert (calls.deadline(), fork.deadline()) == (60 * SECOND, 6 * SECOND)
+
+
+def test_late_calls_deadlines_do_not_pile_up() -> None:
+    calls = Calls()
+    for i in range(20_000):
+        calls.do(f"s{i}", job(), i)
+        call = Call(f"s{i}", 1)
+        calls.started(CallStarted(at=i, call=call, agent="f", hedge_after=SECOND))
+        finish(calls, f"s{i}")
+    assert len(calls._timers) < 18_000
+
+
+@pytest.mark.parametrize("hurt", ["rival", "effects", "last", "late", "dropped"])
+def test_a_broken_invariant_of_two_calls_is_named(hurt: str) -> None:
+    calls = both()
+    the_job = calls.jobs["s"]
+    if hurt == "rival":
+        the_job.state = "held"
+        calls.running = 1
+    elif hurt == "effects":
+        the_job.spec = job(effects=True)
+    elif hurt == "last":
+        the_job.last = 0
+    elif hurt == "late":
+        calls._late[Call("s", 2)] = None
+        calls.running = 3
+    else:
+        the_job.state, the_job.dropped = "stopping", True
+    assert len(broken_rules(calls)) == 1
 
 
 @pytest.mark.parametrize("hurt", ["running", "path", "start", "attempt", "dropped", "deadline"])
@@ -347,7 +515,7 @@ def test_a_broken_invariant_is_named(hurt: str) -> None:
     elif hurt == "path":
         calls.jobs["t"] = calls.jobs.pop("s")
     elif hurt == "start":
-        calls._out.start(the_job)
+        calls._out.start(the_job.ask())
     elif hurt == "attempt":
         the_job.attempt = 0
     elif hurt == "dropped":
@@ -355,5 +523,5 @@ def test_a_broken_invariant_is_named(hurt: str) -> None:
     else:
         the_job.state = "backing_off"
         calls.running = 0
-        calls._deadlines = calls_with()._deadlines
+        calls._timers = calls_with()._timers
     assert broken_rules(calls)

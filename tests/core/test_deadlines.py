@@ -48,6 +48,15 @@ def test_tidying_keeps_what_holds() -> None:
     assert deadlines.due(100, always) == [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]
 
 
+def test_trimming_keeps_stale_entries_from_being_most_of_a_long_heap() -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    for at in range(30_000):
+        deadlines.trim(lambda key, now=at: key > now - 6_000)
+        deadlines.add(at, at)
+        assert len(deadlines) < 15_000
+    assert deadlines.fork().due(30_000, always)[-6_000:] == list(range(24_000, 30_000))
+
+
 def test_a_fork_goes_its_own_way() -> None:
     deadlines: Deadlines[str] = Deadlines()
     deadlines.add(1, "a")

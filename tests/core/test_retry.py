@@ -3,7 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hocket.core.errors import Fault
-from hocket.core.retry import LONGEST_RETRY_AFTER, MAX_REFUSALS, Again, decide
+from hocket.core.retry import (
+    LONGEST_RETRY_AFTER,
+    MAX_LIMITED_REFUSALS,
+    MAX_REFUSALS,
+    Again,
+    decide,
+)
 from hocket.core.specs import RETRIED, Retry
 from hocket.core.values import HOUR, SECOND, Call
 
@@ -105,3 +111,26 @@ def test_a_delay_is_never_negative_and_never_above_all_bounds(
     decision = decide(policy, fault(kind, 5 * SECOND), tries, refusals, 7, CALL)
     if decision != "give_up":
         assert 0 <= decision.delay <= max(longest, 5 * SECOND) + 2 * SECOND
+
+
+def test_a_refusal_that_a_limit_waits_out_is_asked_again_at_once() -> None:
+    refused = fault("rate_limited", 30 * SECOND)
+    again = Again(0, counts=False)
+    assert decide(Retry(), refused, 0, 1, 7, CALL, limited=True) == again
+    assert decide(Retry(), refused, 0, MAX_LIMITED_REFUSALS, 7, CALL, limited=True) == again
+    last = decide(Retry(), refused, 0, MAX_LIMITED_REFUSALS + 1, 7, CALL, limited=True)
+    assert (last, MAX_LIMITED_REFUSALS > 10 * MAX_REFUSALS) == ("give_up", True)
+
+
+def test_a_limit_changes_nothing_for_other_faults() -> None:
+    for kind in RETRIED:
+        if kind != "rate_limited":
+            alone = decide(EXACT, fault(kind, SECOND), 2, 0, 7, CALL)
+            assert decide(EXACT, fault(kind, SECOND), 2, 0, 7, CALL, limited=True) == alone
+    only = Retry(tries=3, on=("unavailable",))
+    assert decide(only, fault("rate_limited"), 0, 1, 7, CALL, limited=True) == "give_up"
+
+
+def test_what_no_budget_holds_is_never_tried_again_even_if_a_policy_names_it() -> None:
+    policy = Retry(tries=3, on=("over_budget",))
+    assert decide(policy, fault("over_budget"), 1, 0, 7, CALL) == "give_up"

@@ -10,18 +10,16 @@ from typing import Final, Self
 import msgspec
 
 from hocket.core.commands import CancelCall, StartCall
-from hocket.core.deadlines import Deadlines
 from hocket.core.errors import EngineBug, Fault
 from hocket.core.events import CallCancelled, CallFailed, CallFinished, CallLost, CallStarted
-from hocket.core.jobs import Job
+from hocket.core.jobs import IN_FLIGHT, Job, JobState
 from hocket.core.machine import JobSpec
 from hocket.core.outbox import Outbox
+from hocket.core.timers import Timers
 from hocket.core.values import Call, Json
 
-_TIDY_AT: Final = 4_096
-_ASKED: Final = frozenset({"asked"})
-_IN_FLIGHT: Final = frozenset({"running", "stopping"})
-_ASKED_OR_IN_FLIGHT: Final = _ASKED | _IN_FLIGHT
+_ASKED: Final[frozenset[JobState]] = frozenset({"asked"})
+_ASKED_OR_IN_FLIGHT: Final = _ASKED | IN_FLIGHT
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -51,7 +49,9 @@ class Calls:
         self._attempts: dict[str, int] = {}
         self._unsure: dict[str, None] = {}
         """Paths of calls with effects that were lost and then dropped, before anybody decided."""
-        self._deadlines: Deadlines[Call] = Deadlines()
+        self._late: dict[Call, None] = {}
+        """Calls in flight that have lost to the call beside them; their jobs are over."""
+        self._timers = Timers(self.jobs)
         self._out = Outbox()
 
     def do(self, path: str, spec: JobSpec, at: int, *, anew: bool = False) -> None:
@@ -77,24 +77,24 @@ class Calls:
 
     def started(self, event: CallStarted) -> None:
         """A call has left."""
-        job = self._match(event.call, _ASKED)
+        job = _find(self.jobs, event.call, _ASKED)
         if job is None:
+            self.ignored += 1
             return
-        job.state = "running"
+        self._out.settled(event.call)
+        job.started(event.call.attempt)
         self.running += 1
-        if len(self._deadlines) > _TIDY_AT and len(self._deadlines) > 2 * self.running:
-            self._deadlines.tidy(self._holds)
-        self._deadlines.add(event.at + job.spec.timeout, event.call)
+        self._timers.started(job, event)
 
     def finished(self, event: CallFinished) -> Ended | None:
         """A call has given an output."""
-        job = self._match(event.call, _IN_FLIGHT)
+        job = self._land(event.call, IN_FLIGHT, won=True)
         return None if job is None else self._over(job, event.output, None)
 
     def failed(self, event: CallFailed | CallCancelled) -> Ended | None:
         """A call has failed, was stopped before its end, or could not even be asked."""
         failed = isinstance(event, CallFailed)
-        job = self._match(event.call, _ASKED_OR_IN_FLIGHT if failed else _IN_FLIGHT)
+        job = self._land(event.call, _ASKED_OR_IN_FLIGHT if failed else IN_FLIGHT)
         if job is None:
             return None
         fault = event.fault if isinstance(event, CallFailed) else job.stopped(event.reason)
@@ -105,7 +105,7 @@ class Calls:
 
     def lost(self, event: CallLost) -> None:
         """The owner died with the call in flight: do it again, or hold it and ask."""
-        job = self._match(event.call, _IN_FLIGHT)
+        job = self._land(event.call, IN_FLIGHT)
         if job is None:
             return
         if job.effects:
@@ -134,20 +134,33 @@ class Calls:
 
     # -- time and ends ----------------------------------------------------------------------
 
-    def deadline(self) -> int | None:
-        """Give the instant of the next time-out or end of a back-off."""
-        return self._deadlines.next(self._holds)
+    def deadline(self, *, admits: bool = True) -> int | None:
+        """Give the instant of the next time-out, end of a back-off, or second call.
 
-    def wake(self, at: int) -> None:
-        """Handle every time-out and back-off that is due."""
-        for call in self._deadlines.due(at, self._holds):
+        There are no second calls but while the run `admits` calls.
+        """
+        return self._timers.next(hedges=admits)
+
+    def wake(self, at: int, *, admits: bool = True) -> None:
+        """Handle every time-out and back-off that is due, and every call that is late."""
+        for call in self._timers.ends(at):
             job = self.jobs[call.path]
             if job.state == "backing_off":
                 job.state = "asked"
                 self._ask(job)
             else:
-                job.stop("timeout")
-                self._out.stop(job, hard=False)
+                self._out.stop(job.stop(call.attempt, "timeout"))
+        for call in self._timers.hedges(at) if admits else ():
+            job = self.jobs[call.path]
+            self._out.start(job.hedge(at))
+            self._highest = max(self._highest, job.last)
+
+    def pause(self, at: int) -> None:
+        """Recall the second calls that have not started; they may be asked for again later."""
+        for job in self.jobs.values():
+            if (second := job.recall()) is not None:
+                self._out.withdraw(second, "pause")
+                self._timers.hedge(at, job.call)
 
     def drop(self, path: str, reason: str, *, hard: bool = False) -> None:
         """Stop or forget the job at `path` if there is one; "" means all jobs."""
@@ -156,14 +169,20 @@ class Calls:
         else:
             jobs = list(self.jobs.values())
         for job in jobs:
-            if job.state not in _IN_FLIGHT:
-                self._out.withdraw(job, reason)
+            if job.state not in IN_FLIGHT:
+                if job.state == "asked":
+                    self._out.withdraw(job.call, reason)
                 job.dropped = True
                 self._over(job, None, job.stopped(reason))
             elif hard or not job.dropped:
                 job.dropped = True
-                job.stop(reason)
-                self._out.stop(job, hard)
+                if (second := job.recall()) is not None:
+                    self._out.withdraw(second, reason)
+                for call in job.in_flight:
+                    self._out.stop(job.stop(call.attempt, reason, hard=hard))
+        if hard and not path:
+            for call in self._late:
+                self._out.stop(CancelCall(call, "hedge", hard=True))
 
     def restart_names(self) -> None:
         """Let every later call have a number that no call had before."""
@@ -177,8 +196,11 @@ class Calls:
         return self._out.drain()
 
     def in_flight(self) -> list[Call]:
-        """Give the calls that have started and not ended, in the order of their jobs."""
-        return [job.call for job in self.jobs.values() if job.state in _IN_FLIGHT]
+        """Give the calls that have started and not ended, in the order of their jobs.
+
+        Those whose jobs are over come last.
+        """
+        return [call for job in self.jobs.values() for call in job.in_flight] + list(self._late)
 
     def held(self) -> list[Job]:
         """Give the jobs whose call was lost and must not be repeated unasked."""
@@ -191,21 +213,40 @@ class Calls:
         other.jobs = {path: job.fork() for path, job in self.jobs.items()}
         other._attempts = self._attempts.copy()
         other._unsure = self._unsure.copy()
-        other._deadlines = self._deadlines.fork()
+        other._late = self._late.copy()
+        other._timers = self._timers.fork(other.jobs)
         other._out = self._out.fork()
         return other
 
     # -- within -----------------------------------------------------------------------------
 
-    def _match(self, call: Call, states: frozenset[str]) -> Job | None:
-        """Give the job that a fact about a call is for; a call in flight has landed with it."""
-        job = self.jobs.get(call.path)
-        if job is None or job.attempt != call.attempt or job.state not in states:
+    def _land(self, call: Call, states: frozenset[JobState], *, won: bool = False) -> Job | None:
+        """Let a call end; give its job if that decides about it."""
+        if self._late and call in self._late:
+            del self._late[call]
+            self._out.settled(call)
+            self.running -= 1
+            return None
+        job = _find(self.jobs, call, states)
+        if job is None:
             self.ignored += 1
             return None
-        if job.state in _IN_FLIGHT:
+        self._out.settled(call)
+        if job.state_of(call.attempt) in IN_FLIGHT:
             self.running -= 1
-        self._out.settled(job)
+        other = job.part(call.attempt)
+        if other is None:
+            return job
+        name = Call(job.path, other.attempt)
+        if other.state == "asked":
+            self._out.withdraw(name, "hedge")
+        elif not won:
+            job.go_on(other)
+            return None
+        else:
+            self._late[name] = None
+            if other.state == "running":
+                self._out.stop(CancelCall(name, "hedge"))
         return job
 
     def _over(self, job: Job, output: Json, fault: Fault | None) -> Ended | None:
@@ -213,7 +254,7 @@ class Calls:
         if fault is None and not job.dropped:
             return Ended(job.path, output, None)
         # The path may be used again, and its numbers must not: only success is final.
-        self._attempts[job.path] = job.attempt
+        self._attempts[job.path] = job.last
         if job.state == "held":
             self._unsure[job.path] = None
         if job.dropped:
@@ -221,19 +262,17 @@ class Calls:
         return Ended(job.path, None, fault)
 
     def _ask(self, job: Job) -> None:
-        self._highest = max(self._highest, job.attempt)
+        self._highest = max(self._highest, job.last)
         if job.state == "backing_off":
-            self._deadlines.add(job.ready, job.call)
+            self._timers.backs_off(job)
         else:
-            self._out.start(job)
+            self._out.start(job.ask())
 
-    def _holds(self, call: Call) -> bool:
-        job = self.jobs.get(call.path)
-        return (
-            job is not None
-            and job.attempt == call.attempt
-            and job.state in ("running", "backing_off")
-        )
+
+def _find(jobs: dict[str, Job], call: Call, states: frozenset[JobState]) -> Job | None:
+    """Give the job that has a call in one of these states."""
+    job = jobs.get(call.path)
+    return job if job is not None and job.state_of(call.attempt) in states else None
 
 
 def broken_rules(calls: Calls) -> list[str]:
@@ -241,16 +280,24 @@ def broken_rules(calls: Calls) -> list[str]:
     jobs = calls.jobs
     starts = calls._out.starts
     deadline = calls.deadline()
+    pairs = [job for job in jobs.values() if job.rival is not None]
     rules = {
         "running counts the calls in flight": calls.running == len(calls.in_flight()),
         "jobs stand at their paths": all(path == job.path for path, job in jobs.items()),
-        "only asked jobs have a start": all(
-            path in jobs and jobs[path].state == "asked" and jobs[path].call == start.call
-            for path, start in starts.items()
+        "only asked calls have a start": all(
+            path in jobs and jobs[path].awaits(start.call) for path, start in starts.items()
         ),
-        "attempts count from 1": all(job.attempt >= 1 for job in jobs.values()),
+        "attempts count from 1": all(1 <= job.attempt <= job.last for job in jobs.values()),
         "a dropped job is being stopped": all(
-            job.state == "stopping" for job in jobs.values() if job.dropped
+            job.state == "stopping" and (job.rival is None or job.rival.state == "stopping")
+            for job in jobs.values()
+            if job.dropped
+        ),
+        "a second call is beside one in flight": all(job.state in IN_FLIGHT for job in pairs),
+        "a second call does no harm": not any(job.effects for job in pairs),
+        "a late call is of no job": all(
+            call.path not in jobs or jobs[call.path].state_of(call.attempt) is None
+            for call in calls._late
         ),
         "a back-off has a deadline": all(
             deadline is not None and deadline <= job.ready
@@ -258,6 +305,9 @@ def broken_rules(calls: Calls) -> list[str]:
             if job.state == "backing_off"
         ),
         "a running call has a deadline": deadline is not None
-        or all(job.state != "running" for job in jobs.values()),
+        or all(
+            job.state != "running" and (job.rival is None or job.rival.state != "running")
+            for job in jobs.values()
+        ),
     }
     return [rule for rule, holds in rules.items() if not holds]

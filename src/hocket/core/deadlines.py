@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 K = TypeVar("K")
+_TIDY_AT: Final = 4_096
 
 
 class Deadlines(Generic[K]):
@@ -15,11 +16,12 @@ class Deadlines(Generic[K]):
     An entry is stale once `holds(key)` is false for it; nobody has to remove it.
     """
 
-    __slots__ = ("_added", "_heap")
+    __slots__ = ("_added", "_heap", "_tidy_at")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, K]] = []
         self._added = 0
+        self._tidy_at = _TIDY_AT
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -51,9 +53,16 @@ class Deadlines(Generic[K]):
         self._heap = [entry for entry in self._heap if holds(entry[2])]
         heapq.heapify(self._heap)
 
+    def trim(self, holds: Callable[[K], bool]) -> None:
+        """Drop all stale entries now and then, so that they are never most of a long heap."""
+        if len(self._heap) >= self._tidy_at:
+            self.tidy(holds)
+            self._tidy_at = max(_TIDY_AT, 2 * len(self._heap))
+
     def fork(self) -> Self:
         """Copy it."""
         other = type(self)()
         other._heap = self._heap.copy()
         other._added = self._added
+        other._tidy_at = self._tidy_at
         return other

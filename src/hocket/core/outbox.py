@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Self
 
 from hocket.core.commands import CancelCall, StartCall
-from hocket.core.jobs import Job
 from hocket.core.values import Call
 
 
@@ -16,31 +15,29 @@ class Outbox:
 
     def __init__(self) -> None:
         self.starts: dict[str, StartCall] = {}
-        """By path, as a path has one call at a time."""
+        """By path: of a job's two calls only one can wait for its start."""
         self._cancels: dict[Call, CancelCall] = {}
 
-    def start(self, job: Job) -> None:
-        """A job's present call is to start."""
-        self.starts[job.path] = StartCall(
-            job.call, job.agent_name, job.effects, job.ready, job.asked
-        )
+    def start(self, start: StartCall) -> None:
+        """A call is to start."""
+        self.starts[start.call.path] = start
 
-    def stop(self, job: Job, hard: bool) -> None:
+    def stop(self, cancel: CancelCall) -> None:
         """A call in flight is to stop."""
-        self._cancels[job.call] = CancelCall(job.call, job.reason, hard)
+        self._cancels[cancel.call] = cancel
 
-    def withdraw(self, job: Job, reason: str) -> None:
-        """A call that has not started is not to start."""
-        if self.starts.pop(job.path, None) is None and job.state == "asked":
+    def withdraw(self, call: Call, reason: str) -> None:
+        """A call that was to start and has not is not to start."""
+        if not self._unsent(call):
             # The shell has it in its queue already.
-            self._cancels[job.call] = CancelCall(job.call, reason)
+            self._cancels[call] = CancelCall(call, reason)
 
-    def settled(self, job: Job) -> None:
+    def settled(self, call: Call) -> None:
         """A call has left, or has ended: what was still to be said about it is moot."""
         if self.starts:
-            self.starts.pop(job.path, None)
+            self._unsent(call)
         if self._cancels:
-            self._cancels.pop(job.call, None)
+            self._cancels.pop(call, None)
 
     def drain(self) -> tuple[list[CancelCall], list[StartCall]]:
         """Give what must stop and what must start since the last time."""
@@ -55,3 +52,11 @@ class Outbox:
         other.starts = self.starts.copy()
         other._cancels = self._cancels.copy()
         return other
+
+    def _unsent(self, call: Call) -> bool:
+        """Forget a start that was not drained; tells whether there was one."""
+        start = self.starts.get(call.path)
+        if start is None or start.call.attempt != call.attempt:
+            return False
+        del self.starts[call.path]
+        return True

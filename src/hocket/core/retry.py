@@ -6,14 +6,18 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from hocket.core.errors import Fault
+from hocket.core.errors import Fault, FaultKind
 from hocket.core.specs import Retry
 from hocket.core.values import HOUR, SECOND, Call, unit_fraction
 
 MAX_REFUSALS: Final = 50
 """How often a peer may say "not now" before that counts as its last word."""
+MAX_LIMITED_REFUSALS: Final = 1_000
+"""The same where a limit waits for the peer: one that many calls share may be refused often."""
 LONGEST_RETRY_AFTER: Final = HOUR
 """A peer that asks for a longer wait is taken to mean this."""
+_IN_VAIN: Final[frozenset[FaultKind]] = frozenset({"permanent", "over_budget"})
+"""Faults that stay however often the call is repeated, whatever a policy names."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -27,7 +31,14 @@ Decision: TypeAlias = Again | Literal["give_up"]
 
 
 def decide(
-    retry: Retry, fault: Fault, tries: int, refusals: int, seed: int, call: Call
+    retry: Retry,
+    fault: Fault,
+    tries: int,
+    refusals: int,
+    seed: int,
+    call: Call,
+    *,
+    limited: bool = False,
 ) -> Decision:
     """Decide after a failed call.
 
@@ -38,9 +49,13 @@ def decide(
         refusals: How often it was refused in a row, this time included.
         seed: The run's seed; with the call's name it fixes the jitter.
         call: The call that failed.
+        limited: Whether the agent's limit does the waiting after a refusal: it closes for all, and
+            the next call stands in its queue until it opens.
     """
-    if fault.kind == "permanent" or fault.kind not in retry.on:
+    if fault.kind in _IN_VAIN or fault.kind not in retry.on:
         return "give_up"
+    if limited and fault.kind == "rate_limited":
+        return "give_up" if refusals > MAX_LIMITED_REFUSALS else Again(0, counts=False)
     least = min(fault.retry_after or 0, LONGEST_RETRY_AFTER)
     if fault.kind == "rate_limited":
         if refusals > MAX_REFUSALS:

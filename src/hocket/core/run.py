@@ -116,7 +116,7 @@ class RunMachine:
         self.at = event.at
         if self.workflow.moves:
             self._take_moves(event.at)
-        if self.phase == "ending" and not self.calls.jobs and not self._told_end:
+        if self.phase == "ending" and not self._told_end and self._nothing_flies:
             self._told_end = True
             assert self.end is not None
             self._note("RunEnded", "", msgspec.structs.replace(self.end, at=event.at))
@@ -137,7 +137,7 @@ class RunMachine:
         """Give the instant at which `TimePassed` is due, if ever."""
         if self.phase not in _OPEN:
             return None
-        ours, theirs = self.calls.deadline(), self.workflow.deadline()
+        ours, theirs = self.calls.deadline(admits=self.admits), self.workflow.deadline()
         if ours is None or theirs is None:
             return theirs if ours is None else ours
         return min(ours, theirs)
@@ -211,8 +211,11 @@ class RunMachine:
             broken.append("an ended run has no job")
         if self.phase in {"ending", "ended"} and self.end is None:
             broken.append("a run that ends has a reason")
-        if self.phase == "ending" and self.calls.running != len(self.calls.jobs):
+        if self.phase == "ending" and not all(j.in_flight for j in self.calls.jobs.values()):
             broken.append("an ending run only waits for calls in flight")
+        rivals = [job.rival for job in self.calls.jobs.values() if job.rival is not None]
+        if not self.admits and any(rival.state == "asked" for rival in rivals):
+            broken.append("no second call waits while none may start")
         if self.phase in _OPEN:
             wanted = sorted(path for path, job in self.calls.jobs.items() if not job.dropped)
             if sorted(self.workflow.jobs()) != wanted:
@@ -252,10 +255,19 @@ class RunMachine:
                 self._note(type(move.event).__name__, move.event.path, move.event)
             elif isinstance(move, Halt):
                 if self.phase == "running":
-                    self.phase = "pausing"
-                    self.pause_reason = move.reason
+                    self._begin_pause(move.reason, at)
             elif isinstance(move, End) and self.phase in _OPEN:
                 self._begin_end(move, at, "stop", hard=False)
+
+    @property
+    def _nothing_flies(self) -> bool:
+        # A call that has lost to another of its job may land after the last job.
+        return not self.calls.jobs and not self.calls.running
+
+    def _begin_pause(self, reason: str, at: int) -> None:
+        self.phase = "pausing"
+        self.pause_reason = reason
+        self.calls.pause(at)
 
     def _begin_end(self, move: End, at: int, reason: str, *, hard: bool) -> None:
         self.phase = "ending"
@@ -319,8 +331,8 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
 def _pause(run: RunMachine, event: PauseRequested) -> None:
     if run.phase not in _OPEN:
         raise Refused(f"the run is {run.said}; only a running one can be paused")
-    run.phase = "pausing"
-    run.pause_reason = event.reason or (f"asked by {event.by}" if event.by else "asked")
+    reason = event.reason or (f"asked by {event.by}" if event.by else "asked")
+    run._begin_pause(reason, event.at)
 
 
 def _continue(run: RunMachine, event: ContinueRequested) -> None:
@@ -400,14 +412,14 @@ def _told(run: RunMachine, event: LimitChanged | Forecasted) -> None:
 def _time_passed(run: RunMachine, event: TimePassed) -> None:
     if run.phase not in _OPEN:
         return
-    run.calls.wake(event.at)
+    run.calls.wake(event.at, admits=run.admits)
     due = run.workflow.deadline()
     if due is not None and due <= event.at:
         run.workflow.wake(event.at)
 
 
 def _run_ended(run: RunMachine, event: RunEnded) -> None:
-    if run.phase != "ending" or run.calls.jobs:
+    if run.phase != "ending" or not run._nothing_flies:
         raise EngineBug("a run ends once, with no call in flight", (event,))
     run._records.pop(("RunEnded", ""), None)
     run.phase = "ended"

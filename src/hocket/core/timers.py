@@ -1,0 +1,85 @@
+"""When calls time out, when back-offs end, and when a late call gets a second one beside it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from hocket.core.deadlines import Deadlines
+from hocket.core.events import CallStarted
+from hocket.core.jobs import Job
+from hocket.core.values import Call
+
+
+class Timers:
+    """The instants at which something is to be done about a job.
+
+    What no longer holds never does again: a call has one time-out, and one that has had another
+    call beside it gets no further one.
+
+    Args:
+        jobs: The live jobs by path; whoever has them goes on changing them.
+    """
+
+    __slots__ = ("_ends", "_hedges", "_jobs")
+
+    def __init__(self, jobs: dict[str, Job]) -> None:
+        self._jobs = jobs
+        self._ends: Deadlines[Call] = Deadlines()
+        self._hedges: Deadlines[Call] = Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._ends) + len(self._hedges)
+
+    def started(self, job: Job, event: CallStarted) -> None:
+        """A call of a job has left, and has a time limit of its own."""
+        self._ends.trim(self._holds)
+        self._ends.add(event.at + job.spec.timeout, event.call)
+        # A second call has none beside itself, even if it is the only one by then.
+        first = job.attempt == event.call.attempt
+        if first and event.hedge_after is not None and not job.effects:
+            self.hedge(event.at + event.hedge_after, event.call)
+
+    def backs_off(self, job: Job) -> None:
+        """A job is to go on when it may."""
+        self._ends.add(job.ready, job.call)
+
+    def hedge(self, at: int, call: Call) -> None:
+        """A call is to get another one beside it if it is still running at an instant."""
+        self._hedges.trim(self._is_alone)
+        self._hedges.add(at, call)
+
+    def next(self, *, hedges: bool) -> int | None:
+        """Give the soonest instant; second calls only count with `hedges`."""
+        end = self._ends.next(self._holds)
+        if not hedges or not len(self._hedges):
+            return end
+        hedge = self._hedges.next(self._is_alone)
+        return hedge if end is None or (hedge is not None and hedge < end) else end
+
+    def ends(self, at: int) -> list[Call]:
+        """Take out the calls that have timed out, and those whose back-off has ended."""
+        return self._ends.due(at, self._holds)
+
+    def hedges(self, at: int) -> list[Call]:
+        """Take out the calls that are to get another one beside them."""
+        return self._hedges.due(at, self._is_alone)
+
+    def fork(self, jobs: dict[str, Job]) -> Self:
+        """Copy it for copied jobs."""
+        other = type(self)(jobs)
+        other._ends = self._ends.fork()
+        other._hedges = self._hedges.fork()
+        return other
+
+    def _holds(self, call: Call) -> bool:
+        job = self._jobs.get(call.path)
+        return job is not None and job.state_of(call.attempt) in ("running", "backing_off")
+
+    def _is_alone(self, call: Call) -> bool:
+        job = self._jobs.get(call.path)
+        return (
+            job is not None
+            and job.attempt == call.attempt
+            and job.state == "running"
+            and job.rival is None
+        )
