@@ -18,6 +18,7 @@ if typing.TYPE_CHECKING:
     from hocket.config.agent import Agent
     from hocket.config.builder import Plan
     from hocket.config.handles import Approval, Ref, Step
+    from hocket.config.limit import Budget, Limit
     from hocket.core.errors import (
         AgentError,
         CallerError,
@@ -41,6 +42,7 @@ __all__ = [
     "Agent",
     "AgentError",
     "Approval",
+    "Budget",
     "CallerError",
     "Context",
     "Engine",
@@ -49,6 +51,7 @@ __all__ = [
     "File",
     "HocketError",
     "JournalError",
+    "Limit",
     "NotFound",
     "OwnershipLost",
     "PeerError",
@@ -77,6 +80,7 @@ _WHERE = {
     "Agent": "hocket.config.agent",
     "AgentError": "hocket.core.errors",
     "Approval": "hocket.config.handles",
+    "Budget": "hocket.config.limit",
     "CallerError": "hocket.core.errors",
     "Context": "hocket.agents.base",
     "Engine": "hocket.app.engine",
@@ -85,6 +89,7 @@ _WHERE = {
     "File": "hocket.agents.output",
     "HocketError": "hocket.core.errors",
     "JournalError": "hocket.core.errors",
+    "Limit": "hocket.config.limit",
     "NotFound": "hocket.core.errors",
     "OwnershipLost": "hocket.core.errors",
     "PeerError": "hocket.core.errors",

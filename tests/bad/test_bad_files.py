@@ -26,6 +26,22 @@ def steps(*lines: str, head: str = AGENT) -> str:
     return head + "".join(f"      {line}\n" for line in lines)
 
 
+ONE = "plans: {p: {steps: {a: {command: [x]}}}}\n"
+
+
+def limited(bounds: str) -> str:
+    return f"{HEAD}models:\n  m: {{id: 'openai:x', limits: {{{bounds}}}}}\n{ONE}"
+
+
+def used(uses: str) -> str:
+    limits = "limits: {gpu: {concurrency: 2}, api: {requests: 9/min}}\n"
+    return f"{HEAD}{limits}plans:\n  p:\n    steps:\n      a: {{command: [x], uses: {uses}}}\n"
+
+
+def budgeted(budget: str) -> str:
+    return f"{PLAN}      a: {{command: [x]}}\n    budget: {budget}\n"
+
+
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(12)
 )
@@ -68,8 +84,7 @@ FILES: list[tuple[str, str | bytes, list[str]]] = [
     ("no steps", HEAD + "plans:\n  p:\n    timeout: 1m\n", ["FILE:3:3: 'steps' is missing"]),
     ("steps as list", HEAD + "plans:\n  p:\n    steps:\n      - {command: [x]}\n", ["FILE:5:7: steps: must be an object of keys and values, not a list"]),
     ("unknown key at the top", HEAD + "plan: {}\nplans: {p: {steps: {a: {command: [x]}}}}\n", ["FILE:2:1: unknown key 'plan'; did you mean 'plans'?"]),
-    ("a later version's key", PLAN + "      a: {command: [x]}\n    budget: {usd: 1}\n", ["FILE:6:5: unknown key 'budget'; known: inputs, max_parallel, timeout, defaults, steps, output"]),
-    ("limits", HEAD + "models:\n  m: {id: 'openai:x', limits: {rpm: 3}}\nplans: {p: {steps: {a: {command: [x]}}}}\n", ["FILE:3:23: unknown key 'limits'; known: id, base_url, key_env, price, settings"]),
+    ("a later version's key", PLAN + "      a: {command: [x]}\n    review: {usd: 1}\n", ["FILE:6:5: unknown key 'review'; known: inputs, max_parallel, timeout, limits, budget, priority, weight, deadline, defaults, steps, output"]),
     ("unknown key in a step", steps("a: {agent: ada, prompt: x, retires: 3}"), ["FILE:7:34: unknown key 'retires'; did you mean 'retry'?"]),
     ("two kinds of step", steps("a: {agent: ada, prompt: x, command: [y]}"), ["FILE:7:34: a step has either 'agent' or 'command', not both"]),
     ("no kind of step", steps("a: {comand: [x]}"), ["FILE:7:7: a step is an object with one of agent, command, shell, call, approve, input, run; did you mean 'command'?"]),
@@ -130,6 +145,45 @@ FILES: list[tuple[str, str | bytes, list[str]]] = [
     ("plans that multiply", HEAD + "plans:\n" + "".join(f"  p{i}:\n    steps: {{" + ", ".join(f"s{j}: {{run: p{i + 1}}}" for j in range(90)) + "}\n" for i in range(7)) + "  p7: {steps: {a: {command: [x]}}}\n", ["FILE:12:5: more than 200,000 steps, those of nested plans counted"]),
     ("no prompt", steps("a: {agent: ada}"), ["FILE:7:18: step 'a' has no prompt"]),
     ("setting of another kind", steps("a: {agent: ada, prompt: x, cwd: /tmp}"), ["FILE:7:39: a model agent has no setting 'cwd'"]),
+    # -- limits and budgets
+    ("requests by another name", limited("rpm: 3"), ["FILE:3:32: unknown key 'rpm'; write requests: 9/min"]),
+    ("unknown key of a limit", limited("requsts: 3/min"), ["FILE:3:32: unknown key 'requsts'; did you mean 'requests'?"]),
+    ("requests in no time", limited("requests: 9"), ["FILE:3:42: requests: 9 is no rate; write it like 9/min, 500/day or 600/10s"]),
+    ("requests in nonsense", limited("requests: [9/min, 5/lunch]"), ["FILE:3:50: 1: '5/lunch' has no period that is known; write s, min, hour or day, with or without a number before it"]),
+    ("half a request", limited("requests: 0.5/min"), ["FILE:3:42: requests: '0.5' is no whole number"]),
+    ("no requests", limited("requests: 0/min"), ["FILE:3:42: requests: an amount lies between 1 and 1,000,000,000,000,000"]),
+    ("requests in a moment", limited("requests: 9/0s"), ["FILE:3:42: requests: a period is longer than 0, and 366 days at most"]),
+    ("tokens with a unit", limited("tokens: 32kb/min"), ["FILE:3:40: tokens: '32kb' is no amount; write it like 500, 500k or 1.5M"]),
+    ("money in euros", limited("cost: €1/day"), ["FILE:3:38: cost: '€1' is no money; write dollars like 1.00 or $1.00"]),
+    ("money for ever", limited("cost: 1.00"), ["FILE:3:23: limits: money that all runs share is gone for ever: say per what, like 1.00/day, or shared: false for that much in each run"]),
+    ("concurrency 0", limited("concurrency: 0"), ["FILE:3:45: concurrency: must be at least 1, not 0"]),
+    ("waiting misspelt", limited("on_exceed: pauze"), ["FILE:3:43: on_exceed: must be 'wait', 'pause', 'fail' or 'fallback', not the text 'pauze'; did you mean 'pause'?"]),
+    ("unknown preset", limited("preset: openai/tier1"), ["FILE:3:40: unknown preset 'openai/tier1'; did you mean 'openai/tier-1'?"]),
+    ("limits as a number", HEAD + "models: {m: {id: 'openai:x', limits: 3}}\n" + ONE, ["FILE:2:38: limits are a name under limits, an object like {requests: 9/min}, or a list of these"]),
+    ("unknown limit of a model", HEAD + "limits: {acount: {requests: 9/min}}\nmodels: {m: {id: 'openai:x', limits: [account]}}\n" + ONE, ["FILE:3:39: unknown limit 'account'; did you mean 'acount'?"]),
+    ("unknown limit of an agent", HEAD + "agents: {a: {command: [x], limits: gpu}}\n" + ONE, ["FILE:2:36: unknown limit 'gpu'; name it under limits"]),
+    ("unknown limit of a plan", PLAN + "      a: {command: [x]}\n    limits: gpu\n", ["FILE:6:13: unknown limit 'gpu'; name it under limits"]),
+    ("unknown limit of a step", PLAN + "      a: {command: [x], limits: gpu}\n", ["FILE:5:33: unknown limit 'gpu'; name it under limits"]),
+    ("two limits of one's own", HEAD + "agents: {a: {command: [x], limits: [{spacing: 1s}, {spacing: 2s}]}}\n" + ONE, ["FILE:2:36: limits: a list of limits has names and one limit of its own at most"]),
+    ("two limits of one endpoint", HEAD + "models:\n  a: {id: 'openai:x', limits: {requests: 9/min}}\n  b: {id: 'openai:x', limits: {requests: 8/min}}\n" + ONE, ["FILE:4:23: models 'a' and 'b' are one, and state different limits; state them under 'a' alone"]),
+    ("limit with a run's name", HEAD + "limits: {run: {concurrency: 1}}\n" + ONE, ["FILE:2:10: 'run' has another meaning in templates: rename it"]),
+    ("units of nothing", used("{gup: 1}"), ["FILE:6:37: unknown limit 'gup'; did you mean 'gpu'?"]),
+    ("units of a rate", used("{api: 1}"), ["FILE:6:37: limit 'api' has no units: it has no concurrency; agents claim such a limit by 'limits'"]),
+    ("more units than there are", used("{gpu: 3}"), ["FILE:6:37: limit 'gpu' has 2 units: 3 are never free"]),
+    ("no units", used("{gpu: 0}"), ["FILE:6:37: gpu: must be at least 1, not 0"]),
+    ("a broken limit has no followers", HEAD + "limits: {gpu: {concurrency: x}}\nplans: {p: {steps: {a: {command: [x], uses: {gpu: 9}}}}}\n", ["FILE:2:29: concurrency: must be a whole number, not the text 'x'"]),
+    ("hedge as a share", steps("a: {agent: ada, prompt: x, hedge: 0.95}"), ["FILE:7:41: hedge: 0.95 is no quantile; write p95, or another from p50 to p99"]),
+    ("hedge too early", steps("a: {agent: ada, prompt: x, hedge: p10}"), ["FILE:7:41: hedge: 'p10' is no quantile; write p95, or another from p50 to p99"]),
+    ("hedge with effects", steps("a: {command: [x], hedge: p95}"), ["FILE:7:32: a second call beside the first could do harm twice: agent 'a' has effects; say effects: false if it may be repeated"]),
+    ("budget of nothing", budgeted("{per: day}"), ["FILE:6:5: budget: a budget says how much: cost in dollars, or tokens, or both"]),
+    ("budget by another name", budgeted("{usd: 1.00}"), ["FILE:6:14: unknown key 'usd'; write cost: 1.00"]),
+    ("budget in dollars a day", budgeted("1.00/day"), ["FILE:6:13: cost: '1.00/day' is no money; write dollars like 1.00 or $1.00"]),
+    ("budget of nought", budgeted("0"), ["FILE:6:13: cost: dollars lie above 0 and are 1,000,000 at most"]),
+    ("budget that waits", budgeted("{cost: 1, on_exceed: wait}"), ["FILE:6:34: on_exceed: must be 'pause', 'fail' or 'fallback', not the text 'wait'"]),
+    ("two budgets per run", budgeted("[1.00, {tokens: 500k}]"), ["FILE:6:13: budget: a list of budgets has one per run and one per day"]),
+    ("budget true", budgeted("true"), ["FILE:6:13: a budget is dollars, an object like {cost: 1.00, per: day}, or a list of these"]),
+    ("weight 0", PLAN + "      a: {command: [x]}\n    weight: 0\n", ["FILE:6:13: weight: must be more than 0, not 0"]),
+    ("budget of a nested plan", HEAD + "plans:\n  p: {steps: {a: {run: q}}}\n  q: {budget: 1.00, steps: {b: {command: [x]}}}\n", ["FILE:3:24: plan 'q' has a budget of its own, which would not hold within another; state them in plan 'p', or of the agents"]),
     # -- several at once, in order
     ("several", steps("a: {agent: adda, prompt: '{{b.x}}', tiemout: 3}", "b: {agent: ada, prompt: x, needs: [c]}", "d: {agent: adaa, prompt: x}"), ["FILE:7:43: unknown key 'tiemout'; did you mean 'timeout'?", "FILE:8:42: unknown step 'c'", "FILE:9:18: unknown agent 'adaa'; did you mean 'ada'?"]),
 ]  # fmt: skip

@@ -84,7 +84,10 @@ def test_handles_are_dependencies_and_templates() -> None:
     assert steps["schema"].output["additionalProperties"] is False
     assert spec.workflow.output == {"tests": "{{tests}}", "note": "{{api.note}}"}
     assert spec.agents["coder"] == AgentSpec(
-        kind="model", options={"model": "openai:x", "system": "Be brief."}, concurrency=2
+        kind="model",
+        options={"model": "openai:x", "system": "Be brief."},
+        concurrency=2,
+        limits=("openai:x",),
     )
     assert plan.live == {f"{__name__}:run_tests": run_tests}
     assert [plan.type_of(step) for step in (schema, tests, ship)] == [Patch, int, Approval]

@@ -119,8 +119,11 @@ def test_agents_get_their_adapters_options() -> None:
             "settings": {"top_p": 1, "seed": 4},
         },
         concurrency=3,
+        limits=("openai:gpt-5.2",),
     )
-    assert agents["direct"] == AgentSpec(kind="model", options={"model": "anthropic:claude"})
+    assert agents["direct"] == AgentSpec(
+        kind="model", options={"model": "anthropic:claude"}, limits=("anthropic:claude",)
+    )
     assert agents["tester"] == AgentSpec(
         kind="command",
         options={

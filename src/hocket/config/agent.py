@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
 from hocket.config.functions import Function
+from hocket.config.limit import Budget, Limit, Money, budgets_of, limits_of
+from hocket.config.limit_names import endpoint_name
 from hocket.config.types import schema_of
 from hocket.core.errors import Problem, SpecError, suggest
-from hocket.core.specs import AgentKind, AgentSpec
+from hocket.core.specs import AgentKind, AgentSpec, LimitSpec
 from hocket.core.values import Json
 
 O_co = TypeVar("O_co", covariant=True)
@@ -27,6 +29,8 @@ class AgentSettings(TypedDict, total=False):
     scripted: Mapping[str, Json]
     concurrency: int
     effects: bool
+    limits: Sequence[Limit] | Limit
+    budget: Sequence[Budget] | Budget | Money
     system: str
     temperature: float
     max_tokens: int
@@ -64,7 +68,7 @@ class Agent(Generic[O_co]):
         SpecError: It is none or several of these.
     """
 
-    __slots__ = ("function", "name", "output", "schema", "spec")
+    __slots__ = ("function", "limits", "name", "output", "schema", "spec")
 
     @overload
     def __init__(
@@ -85,6 +89,14 @@ class Agent(Generic[O_co]):
         """The function itself, if the agent is one and was given as such."""
         self.output: Any = output if output is not None else (Any if kind == "function" else str)
         self.schema: Json = None if output is None or output is str else schema_of(output)
+        self.limits: dict[str, LimitSpec] = {
+            **limits_of(given.pop("limits", None)),
+            **budgets_of("agent", name, given.pop("budget", None)),
+        }
+        """What its calls claim, by name."""
+        if kind == "model":
+            endpoint = endpoint_name(given["model"], given.get("base_url"))
+            self.limits = {endpoint: LimitSpec(), **self.limits}
         self.spec = self._spec(name, kind, given)
 
     @staticmethod
@@ -122,6 +134,7 @@ class Agent(Generic[O_co]):
             options=options,
             concurrency=concurrency,
             effects=kind == "command" if effects is None else effects,
+            limits=tuple(self.limits),
         )
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from hocket.config.calls import Calls
 from hocket.config.draft import Draft, duration, output_schema
 from hocket.config.functions import mistake, result_type
 from hocket.config.handles import Approval, Handle, Ref, Step
+from hocket.config.limit import Budget, Limit, Money, budgets_of, limits_of
 from hocket.config.shorthand import beside_files
 from hocket.config.told import Duration, Waits, Work
 from hocket.config.types import schema_of
@@ -38,6 +39,11 @@ class Plan(Calls):
         inputs: What a run must be given, by name; or by name what it may be given, and its default.
         closures: Whether functions are allowed that only this program can find: lambdas and those
             defined inside others. Such a run is resumed by this program alone.
+        limits: The limits of which every call of a run claims one unit.
+        budget: The most that a run may spend: dollars, a `Budget`, or one per run and one per day.
+        priority: Runs of a higher one go first where limits are shared.
+        weight: The share of a contended limit, beside other runs of the same priority.
+        deadline: How long after its start a run should be over; nearer ones go first.
     """
 
     def __init__(
@@ -48,6 +54,11 @@ class Plan(Calls):
         timeout: Duration | None = None,
         inputs: Iterable[str] | Mapping[str, InputSpec] = (),
         closures: bool = False,
+        limits: Sequence[Limit] | Limit = (),
+        budget: Sequence[Budget] | Budget | Money | None = None,
+        priority: int = 0,
+        weight: float = 1.0,
+        deadline: Duration | None = None,
     ) -> None:
         self.name = name
         self.max_parallel = max_parallel
@@ -57,6 +68,14 @@ class Plan(Calls):
         )
         self._draft = Draft(self, closures)
         self._output: Json = None
+        claims = {**limits_of(limits), **budgets_of("plan", name, budget)}
+        self._order: dict[str, Json] = {"claims": self._draft.bound("", claims)}
+        if priority:
+            self._order["priority"] = priority
+        if weight != 1:
+            self._order["weight"] = float(weight)
+        if deadline is not None:
+            self._order["deadline"] = duration("", "deadline", deadline)
 
     # -- what it is made of -----------------------------------------------------------------
 
@@ -210,8 +229,12 @@ class Plan(Calls):
         """Run another plan as a step; its output is that plan's, `timeout` bounds all of it."""
         nested = plan.spec()
         self._draft.functions.join(name, plan._draft.functions)
+        if nested.claims:
+            said = f"plan {plan.name!r} has limits of its own, which would not hold within another"
+            raise mistake(name, said, "state them on the outer plan, or on the agents")
         for known, spec in nested.agents.items():
             self._draft.join(name, known, spec)
+        self._draft.bound(name, nested.limits)
         given = dict(inputs or {})
         work = {**told}
         workflow = nested.workflow
@@ -238,7 +261,11 @@ class Plan(Calls):
         if self._draft.templates:
             plan = complete_plan(plan)
         return RunSpec(
-            workflow=plan, agents=dict(self._draft.agents), max_parallel=self.max_parallel
+            workflow=plan,
+            agents=dict(self._draft.agents),
+            max_parallel=self.max_parallel,
+            limits=dict(self._draft.limits),
+            **self._order,
         )
 
     @property

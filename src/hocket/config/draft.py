@@ -13,11 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from hocket.config.agent import Agent
+from hocket.config.amounts import read_quantile
 from hocket.config.functions import Functions, mistake
 from hocket.config.handles import Ref, Step, owner
+from hocket.config.limit import Limit, limits_of
 from hocket.config.types import schema_of
 from hocket.core.errors import suggest
-from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, Retry, StepSpec
+from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, LimitSpec, Retry, StepSpec
 from hocket.core.values import Json, parse_duration
 
 _BRACES = re.compile(r"\{\{\s*(.*?)\s*\}\}")
@@ -26,11 +28,13 @@ _UNNAMED = re.compile(r"[^A-Za-z0-9]+")
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _TOLD: Final = (
     *("needs", "wants", "within", "quorum", "when", "timeout", "on_failure"),
-    *("each", "repeat", "retry", "fallback", "effects", "options"),
+    *("each", "repeat", "retry", "fallback", "effects", "options", "uses", "takes", "hedge"),
 )
 _AS_IT_IS: Final = ("quorum", "on_failure", "repeat", "effects")
 _RETRIED: Final = Retry(tries=3)
 """The retries of a step that says nothing: models fail by themselves now and then."""
+_UNBOUND: Final = LimitSpec()
+"""What a model's own limit is as long as nobody states it."""
 
 
 class Draft:
@@ -47,6 +51,7 @@ class Draft:
     def __init__(self, plan: object, closures: bool) -> None:
         self.functions = Functions(closures)
         self.agents: dict[str, AgentSpec] = {}
+        self.limits: dict[str, LimitSpec] = {}
         self.steps: dict[str, StepSpec] = {}
         self.types: dict[str, Any] = {}
         self.templates = False
@@ -105,7 +110,7 @@ class Draft:
         for key in ("when", "each"):
             if (value := told.get(key)) is not None:
                 fields[key] = self._expression(name, value, used)
-        for key in ("within", "timeout"):
+        for key in ("within", "timeout", "takes"):
             if (value := told.get(key)) is not None:
                 fields[key] = duration(name, key, value)
         for key in _AS_IT_IS:
@@ -118,6 +123,10 @@ class Draft:
             fields["fallback"] = tuple([self.agent(name, agent) for agent in agents])
         if options := told.get("options"):
             fields["options"] = dict(options)
+        if uses := told.get("uses"):
+            fields["uses"] = self._units(name, uses)
+        if (hedge := told.get("hedge")) is not None:
+            fields["hedge"] = _quantile(name, hedge)
         if "repeat" in fields:
             self.templates = True
         needs.update((step, None) for step in used if step not in wants)
@@ -179,6 +188,29 @@ class Draft:
         except TypeError as error:
             raise mistake(name, f"{kind.__qualname__} is no JSON: {error}") from None
 
+    # -- limits -----------------------------------------------------------------------------
+
+    def bound(self, step: str, limits: Mapping[str, LimitSpec]) -> tuple[str, ...]:
+        """Take limits into the plan; gives their names.
+
+        Raises:
+            SpecError: Another limit has one of these names.
+        """
+        for name, spec in limits.items():
+            known = self.limits.get(name)
+            if known is None or known == _UNBOUND:
+                self.limits[name] = spec
+            elif spec not in (known, _UNBOUND):
+                raise mistake(step, f"two limits are called {name!r}; give one another name")
+        return tuple(limits)
+
+    def _units(self, step: str, uses: Mapping[Limit, int]) -> dict[str, int]:
+        for limit in uses:
+            if not isinstance(limit, Limit):
+                raise mistake(step, f"uses are units of limits: Limit(…), not {limit!r}")
+        self.bound(step, limits_of(list(uses)))
+        return {limit.name: units for limit, units in uses.items()}
+
     # -- agents -----------------------------------------------------------------------------
 
     def agent(self, step: str, agent: Agent[Any]) -> str:
@@ -188,6 +220,7 @@ class Draft:
             ref = self.functions.name(step, agent.function)
             spec = msgspec.structs.replace(spec, options={**spec.options, "ref": ref})
         self.join(step, agent.name, spec)
+        self.bound(step, agent.limits)
         return agent.name
 
     def join(self, step: str, name: str, spec: AgentSpec) -> None:
@@ -213,7 +246,8 @@ class Draft:
         """Give the agent of a function; all steps that call it alike share one."""
         mode, concurrency = told.pop("mode", None), told.pop("concurrency", None)
         effects = bool(told.pop("effects", False))
-        key = (fn, mode, concurrency, effects)
+        limits = self.bound(step, limits_of(told.pop("limits", None)))
+        key = (fn, mode, concurrency, effects, limits)
         known = self._called.get(key)
         if known is not None:
             return known
@@ -221,7 +255,13 @@ class Draft:
         if mode is not None:
             options["mode"] = mode
         name = _UNNAMED.sub("-", fn.__name__).strip("-") or "function"
-        spec = AgentSpec(kind="function", options=options, concurrency=concurrency, effects=effects)
+        spec = AgentSpec(
+            kind="function",
+            options=options,
+            concurrency=concurrency,
+            effects=effects,
+            limits=limits,
+        )
         self._called[key] = self.bring(name, spec)
         return self._called[key]
 
@@ -241,6 +281,13 @@ def duration(name: str, key: str, value: str | int | float) -> int:
         return parse_duration(value)
     except ValueError as error:
         raise mistake(name, f"{key}: {error}") from None
+
+
+def _quantile(name: str, value: str) -> float:
+    try:
+        return read_quantile(value)
+    except ValueError as error:
+        raise mistake(name, f"hedge: {error}") from None
 
 
 def output_schema(output: Any) -> Json:

@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
+from hocket.config.bounds import Path, Presets, built_in
 from hocket.config.messages import plain_path, to_problem
 from hocket.config.models import FilePart, NestedStep
-from hocket.config.translate import Path, Translator
+from hocket.config.translate import Translator
 from hocket.config.yaml import MAX_BYTES, Document, YamlError, parse
 from hocket.core.errors import NotFound, Problem, SpecError, suggest
 from hocket.core.specs import RunSpec
@@ -32,10 +33,12 @@ class Loaded(NamedTuple):
     Fields:
         file: Its parts.
         source: Its name.
+        presets: Gives the presets that its limits may begin with.
     """
 
     file: FilePart
     source: str
+    presets: Presets = built_in
 
     def plans(self) -> list[str]:
         """Name the plans, in the order of the file."""
@@ -48,11 +51,11 @@ class Loaded(NamedTuple):
             NotFound: There is no such plan, or several could be meant.
         """
         name = self._choose(plan)
-        made = Translator(self.file).run(name, self.source)
+        made = Translator(self.file, presets=self.presets).run(name, self.source)
         if made is None:
             raise NotFound(f"{self.source}: plan {name!r} cannot be run")
-        agents = dict(sorted(made.agents.items()))
-        return complete(msgspec.structs.replace(made, agents=agents))
+        agents, limits = dict(sorted(made.agents.items())), dict(sorted(made.limits.items()))
+        return complete(msgspec.structs.replace(made, agents=agents, limits=limits))
 
     def _choose(self, plan: str | None) -> str:
         known = self.plans()
@@ -73,27 +76,33 @@ class Loaded(NamedTuple):
         return roots[0]
 
 
-def load(path: str | FilePath, plan: str | None = None) -> RunSpec:
+def load(path: str | FilePath, plan: str | None = None, *, presets: Presets = built_in) -> RunSpec:
     """Read a file and give the spec of one of its plans.
 
     Raises:
         SpecError: The file cannot be read or has mistakes; its lines say where.
         NotFound: There is no such plan, or several could be meant.
     """
-    return read(path).spec(plan)
+    return read(path, presets=presets).spec(plan)
 
 
-def load_text(text: str, plan: str | None = None, source: str = "<text>") -> RunSpec:
+def load_text(
+    text: str,
+    plan: str | None = None,
+    source: str = "<text>",
+    *,
+    presets: Presets = built_in,
+) -> RunSpec:
     """Do as `load` does, with a file's content.
 
     Raises:
         SpecError: The text has mistakes; its lines say where.
         NotFound: There is no such plan, or several could be meant.
     """
-    return read_text(text, source).spec(plan)
+    return read_text(text, source, presets=presets).spec(plan)
 
 
-def read(path: str | FilePath) -> Loaded:
+def read(path: str | FilePath, *, presets: Presets = built_in) -> Loaded:
     """Read a file and check all plans in it.
 
     Raises:
@@ -110,23 +119,23 @@ def read(path: str | FilePath) -> Loaded:
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unread(source, f"cannot be read: {said}") from None
-    return _read(data, source)
+    return _read(data, source, presets)
 
 
-def read_text(text: str, source: str = "<text>") -> Loaded:
+def read_text(text: str, source: str = "<text>", *, presets: Presets = built_in) -> Loaded:
     """Do as `read` does, with a file's content.
 
     Raises:
         SpecError: The text has mistakes; its lines say where.
     """
-    return _read(text.encode("utf-8", "surrogatepass"), source)
+    return _read(text.encode("utf-8", "surrogatepass"), source, presets)
 
 
 def _unread(source: str, message: str) -> SpecError:
     return SpecError([Problem(where=(), message=message)], [f"{source}: {message}"])
 
 
-def _read(data: bytes, source: str) -> Loaded:
+def _read(data: bytes, source: str, presets: Presets) -> Loaded:
     try:
         document = parse(data)
     except YamlError as error:
@@ -135,11 +144,11 @@ def _read(data: bytes, source: str) -> Loaded:
     found: list[tuple[Problem, bool]] = []
     file, broken = _shape(document.tree, found)
     if file is not None:
-        found.extend((problem, False) for problem in _check(file, broken))
+        found.extend((problem, False) for problem in _check(file, broken, presets))
     if found:
         raise _spec_error(document, source, found)
     assert file is not None
-    return Loaded(file, source)
+    return Loaded(file, source, presets)
 
 
 def _shape(tree: Json, found: list[tuple[Problem, bool]]) -> tuple[FilePart | None, list[Path]]:
@@ -179,6 +188,9 @@ def _mend(tree: Json, path: Path) -> None:
             tree["agents"][name] = {"command": ["-"]}
         case ("models", str(name), *_):
             tree["models"][name] = {"id": "-:-"}
+        case ("limits", str(name), *_):
+            # Large enough for whatever a step uses of it.
+            tree["limits"][name] = {"concurrency": 1 << 40}
         case ("version",):
             tree["version"] = 1
         case (str(key), *_):
@@ -187,15 +199,18 @@ def _mend(tree: Json, path: Path) -> None:
             pass
 
 
-def _check(file: FilePart, broken: list[Path]) -> list[Problem]:
+def _check(file: FilePart, broken: list[Path], presets: Presets) -> list[Problem]:
     """Check what the models cannot: names, references, and whether plans make sense."""
     agents = frozenset(str(path[1]) for path in broken if path[:1] == ("agents",) and path[1:])
-    translator = Translator(file, agents)
+    translator = Translator(file, agents, presets)
     translator.declare_all()
     specs = {name: translator.run(name, "") for name in file.plans}
     found = translator.problems
-    for where, what in (("agents", "an agent's name"), ("plans", "a plan's name")):
-        names = file.agents if where == "agents" else file.plans
+    for where, what, names in (
+        ("agents", "an agent's name", [*file.agents]),
+        ("plans", "a plan's name", [*file.plans]),
+        ("limits", "a limit's name", [*file.limits]),
+    ):
         for name in names:
             found.extend(name_problems(name, what, (where, name)))
     for name, spec in specs.items():
@@ -211,7 +226,11 @@ def _without_followers(found: list[Problem], broken: list[Path]) -> list[Problem
     steps = {path[:4] for path in broken if path[2:3] == ("steps",)}
     followers = [
         said
-        for key, said in (("agents", "unknown agent"), ("models", "unknown model"))
+        for key, said in (
+            ("agents", "unknown agent"),
+            ("models", "unknown model"),
+            ("limits", "unknown limit"),
+        )
         if (key,) in broken
     ]
     if any(path[2:3] == ("inputs",) for path in broken):

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, Tag
 from pydantic_core import ErrorDetails
 
-from hocket.config.models import AGENT_KINDS, STEP_KINDS, TAG, FilePart
+from hocket.config.basics import TAG
+from hocket.config.models import AGENT_KINDS, STEP_KINDS, FilePart
 from hocket.core.errors import Problem, suggest
 from hocket.core.values import Json
 
@@ -32,6 +33,18 @@ _BOUNDS = {
     "less_than_equal": ("at most", "le"),
     "less_than": ("less than", "lt"),
 }
+_MEANT = {
+    "rpm": "requests: 9/min",
+    "rpd": "requests: 500/day",
+    "rps": "requests: 2/s",
+    "tpm": "tokens: 32k/min",
+    "tpd": "tokens: 1M/day",
+    "itpm": "tokens_in: 32k/min",
+    "otpm": "tokens_out: 8k/min",
+    "usd": "cost: 1.00",
+    "max_concurrency": "concurrency: 4",
+}
+"""What others call it."""
 _SHORT = {"string_too_short": "cannot be empty", "too_short": "cannot be empty"}
 
 
@@ -41,7 +54,7 @@ def to_problem(error: ErrorDetails, tree: Json) -> tuple[Problem, bool]:
     path = plain_path(raw)
     kind, value = error["type"], error["input"]
     context = error.get("ctx", {})
-    name = str(path[-1]) if path else "the file"
+    name = _called(path, tree)
     if kind == "extra_forbidden":
         message, hint = _unknown_key(raw, name, tree)
         return Problem(where=path, message=message, hint=hint), True
@@ -56,6 +69,28 @@ def to_problem(error: ErrorDetails, tree: Json) -> tuple[Problem, bool]:
         return Problem(where=path, message=error["msg"], hint=hint), False
     message = _message(kind, value, context, error["msg"])
     return Problem(where=path, message=f"{name}: {message}"), False
+
+
+def _called(path: Path, tree: Json) -> str:
+    """Name what is meant: by its key, or by its place in a list."""
+    if not path:
+        return "the file"
+    if isinstance(path[-1], int) and not _is_list(path[:-1], tree):
+        # One thing stands where there may be several.
+        return str(path[-2])
+    return str(path[-1])
+
+
+def _is_list(path: Path, tree: Json) -> bool:
+    node = tree
+    for part in path:
+        if isinstance(node, dict):
+            node = node.get(str(part))
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            return False
+    return isinstance(node, list)
 
 
 def plain_path(raw: Sequence[str | int]) -> Path:
@@ -109,6 +144,8 @@ def _unknown_key(raw: Sequence[str | int], name: str, tree: Json) -> tuple[str, 
         if tag in kinds and name in kinds and name not in fields:
             return f"{what} has either {tag!r} or {name!r}, not both", ""
     hint = suggest(name, fields)
+    if name in _MEANT and _MEANT[name].partition(":")[0] in fields:
+        hint = f"write {_MEANT[name]}"
     if not hint and len(fields) <= 12:
         hint = f"known: {', '.join(fields)}"
     return f"unknown key {name!r}", hint

@@ -9,33 +9,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, Tag, WithJsonSchema
 
+from hocket.config.basics import STRICT, TAG, Count, Duration, Names, Text, by_key
+from hocket.config.limit_parts import BudgetsOf, LimitPart, LimitsOf, Quantile
 from hocket.config.shorthand import Wanted, read_output
 from hocket.core.specs import OnFailure, OnTimeout
-from hocket.core.values import parse_duration
-
-TAG = "\x00"
-"""Begins the tags of unions: no key of a file can, so that they can be told from keys in a path."""
-
-
-def _duration(value: object) -> int:
-    if not isinstance(value, str | int | float):
-        raise ValueError("a duration is a number of seconds or a text like '90s' or '1h30m'")
-    return parse_duration(value)
-
-
-def _one_or_more(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _retry(value: object) -> object:
@@ -46,37 +25,21 @@ def _retry(value: object) -> object:
     return value
 
 
-_DURATION_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"},
-        {"type": "number", "minimum": 0},
-    ],
-    "description": "A number of seconds, or a text like 90s, 10m or 1h30m.",
-}
-_NAMES_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
-}
 _OUTPUT_SCHEMA: dict[str, Any] = {
     "anyOf": [{"enum": ["text", "json", "lines"]}, {"type": "object"}],
     "description": "text, json, lines, fields like {title: str, tags: [str]}, or a JSON Schema.",
 }
 
-Duration: TypeAlias = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
-Names: TypeAlias = Annotated[
-    list[str], BeforeValidator(_one_or_more), WithJsonSchema(_NAMES_SCHEMA)
-]
 Output: TypeAlias = Annotated[
     Wanted | None, PlainValidator(read_output), WithJsonSchema(_OUTPUT_SCHEMA)
 ]
-Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Structured: TypeAlias = Literal["auto", "native", "tool"]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 class Strict(BaseModel):
     """What every part of the file keeps to: no unknown keys, no guessing at types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = STRICT
 
 
 class RetryPart(Strict):
@@ -119,6 +82,7 @@ class ModelPart(Strict):
     base_url: Annotated[Text | None, Field(description="A server of OpenAI's protocol.")] = None
     key_env: Annotated[Text | None, Field(description="The variable that holds the key.")] = None
     price: PricePart | None = None
+    limits: LimitsOf | None = None
     settings: dict[str, Any] = {}
 
 
@@ -129,6 +93,8 @@ class AgentPart(Strict):
     effects: Annotated[
         bool | None, Field(description="Whether repeating a call could do harm.")
     ] = None
+    limits: LimitsOf | None = None
+    budget: BudgetsOf | None = None
 
 
 class ModelAgent(AgentPart):
@@ -194,25 +160,13 @@ class ScriptedAgent(AgentPart):
 AGENT_KINDS = ("model", "command", "function", "local", "scripted")
 
 
-def _by_key(kinds: tuple[str, ...], what: str) -> Discriminator:
-    """Tell the parts of a union apart by the first of several keys that is there."""
-
-    def kind(value: object) -> str | None:
-        if not isinstance(value, dict):
-            return None
-        return next((TAG + name for name in kinds if name in value), None)
-
-    said = f"{what} is an object with one of {', '.join(kinds)}"
-    return Discriminator(kind, custom_error_type="shape", custom_error_message=said)
-
-
 AgentUnion: TypeAlias = Annotated[
     Annotated[ModelAgent, Tag(TAG + "model")]
     | Annotated[CommandAgent, Tag(TAG + "command")]
     | Annotated[FunctionAgent, Tag(TAG + "function")]
     | Annotated[LocalAgent, Tag(TAG + "local")]
     | Annotated[ScriptedAgent, Tag(TAG + "scripted")],
-    _by_key(AGENT_KINDS, "an agent"),
+    by_key(AGENT_KINDS, "an agent"),
 ]
 
 
@@ -272,6 +226,15 @@ class CallPart(WorkPart):
     retry: Retries | None = None
     fallback: Names = []
     effects: bool | None = None
+    uses: Annotated[
+        dict[str, Count], Field(description="Units of limits that a call holds while it runs.")
+    ] = {}
+    takes: Annotated[Duration | None, Field(description="How long a call is expected to take.")] = (
+        None
+    )
+    hedge: Annotated[
+        Quantile | None, Field(description="When a call gets a second one beside it.")
+    ] = None
 
 
 class AgentStep(CallPart, CommandSettings):
@@ -295,6 +258,7 @@ class CommandStep(CallPart, CommandSettings):
     command: Annotated[list[Text], Field(min_length=1)]
     stdin: str | None = None
     concurrency: Count | None = None
+    limits: LimitsOf | None = None
 
 
 class ShellStep(CallPart, CommandSettings):
@@ -304,6 +268,7 @@ class ShellStep(CallPart, CommandSettings):
     args: list[str] = []
     stdin: str | None = None
     concurrency: Count | None = None
+    limits: LimitsOf | None = None
 
 
 class FunctionStep(CallPart):
@@ -313,6 +278,7 @@ class FunctionStep(CallPart):
     with_: Annotated[Any, Field(alias="with")] = None
     mode: Literal["auto", "thread", "process"] | None = None
     concurrency: Count | None = None
+    limits: LimitsOf | None = None
 
 
 class ApproveStep(StepPart):
@@ -347,7 +313,7 @@ StepUnion: TypeAlias = Annotated[
     | Annotated[ApproveStep, Tag(TAG + "approve")]
     | Annotated[InputStep, Tag(TAG + "input")]
     | Annotated[NestedStep, Tag(TAG + "run")],
-    _by_key(STEP_KINDS, "a step"),
+    by_key(STEP_KINDS, "a step"),
 ]
 
 
@@ -360,6 +326,17 @@ class PlanPart(Strict):
     ] = {}
     max_parallel: Annotated[int, Field(ge=1, description="The most calls at once.")] = 16
     timeout: Duration | None = None
+    limits: LimitsOf | None = None
+    budget: BudgetsOf | None = None
+    priority: Annotated[
+        int, Field(ge=-1000, le=1000, description="Runs of a higher one go first.")
+    ] = 0
+    weight: Annotated[
+        float, Field(gt=0, le=1000, description="The share beside others of its priority.")
+    ] = 1.0
+    deadline: Annotated[
+        Duration | None, Field(description="When a run should be over; nearer ones go first.")
+    ] = None
     defaults: DefaultsPart = DefaultsPart()
     steps: Annotated[dict[str, StepUnion], Field(min_length=1)]
     output: Any = None
@@ -369,6 +346,7 @@ class FilePart(Strict):
     """A file of plans, and of the agents and models that do their work."""
 
     version: Literal[1]
+    limits: dict[str, LimitPart] = {}
     models: dict[str, ModelPart] = {}
     agents: dict[str, AgentUnion] = {}
     plans: Annotated[dict[str, PlanPart], Field(min_length=1)]

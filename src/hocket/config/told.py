@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from hocket.config.agent import Agent
 from hocket.config.handles import Handle, Step
+from hocket.config.limit import Limit
 from hocket.core.specs import OnFailure, Repeat, Retry
 from hocket.core.values import Json
 
@@ -34,6 +35,9 @@ class Work(Waits, total=False):
     fallback: Sequence[Agent[Any]] | Agent[Any]
     effects: bool
     options: Mapping[str, Json]
+    uses: Mapping[Limit, int]
+    takes: Duration
+    hedge: str
 
 
 class Call(Work, total=False):
@@ -42,3 +46,4 @@ class Call(Work, total=False):
     kwargs: Mapping[str, Any]
     mode: Literal["auto", "thread", "process"]
     concurrency: int
+    limits: Sequence[Limit] | Limit

@@ -7,12 +7,13 @@ each other many times must not fill the memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import msgspec
 
 from hocket.config import models as part
 from hocket.config.argv import guard_dashes, split
+from hocket.config.bounds import Bounds, Path, Presets, built_in
 from hocket.config.settings import (
     SETTINGS,
     command_options,
@@ -40,8 +41,6 @@ from hocket.core.specs import (
 from hocket.core.values import Json
 from hocket.workflows.check import MAX_DEPTH
 
-Path: TypeAlias = tuple[str | int, ...]
-
 MAX_STEPS: Final = 200_000
 """The most steps of a plan in a file, those of nested plans counted each time they are used."""
 
@@ -66,13 +65,20 @@ class Translator:
         agents: The agents met so far, those that steps bring along included.
         problems: What is wrong, with paths of the file.
         broken: Agents whose settings could not be read, and about which nothing is said.
+        bounds: The limits met so far.
     """
 
-    def __init__(self, file: part.FilePart, broken: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        file: part.FilePart,
+        broken: frozenset[str] = frozenset(),
+        presets: Presets = built_in,
+    ) -> None:
         self.file = file
         self.broken = broken
         self.agents: dict[str, AgentSpec] = {}
         self.problems: list[Problem] = []
+        self.bounds = Bounds(file, presets, self._say)
         self._plans: dict[str, PlanSpec | None] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._open: list[str] = []
@@ -83,7 +89,7 @@ class Translator:
     def run(self, name: str, source: str) -> RunSpec | None:
         """Translate a plan and what it uses; None if that cannot be done.
 
-        The spec shares `agents` with the translator, which may add to them.
+        The spec shares `agents` and limits with the translator, which may add to them.
         """
         plan = self.plan(name)
         if plan is None:
@@ -93,6 +99,7 @@ class Translator:
             agents=self.agents,
             max_parallel=self.file.plans[name].max_parallel,
             source=source,
+            **self.bounds.of_run(name),
         )
 
     def plan(self, name: str) -> PlanSpec | None:
@@ -229,6 +236,11 @@ class Translator:
             self._say(where, _TOO_DEEP)
         else:
             nested = self.plan(about.run)
+        other = self.file.plans.get(about.run)
+        if other is not None and (other.limits is not None or other.budget is not None):
+            what = "limits" if other.limits is not None else "a budget"
+            said = f"plan {about.run!r} has {what} of its own, which would not hold within another"
+            self._say(where, said, f"state them in plan {plan!r}, or of the agents")
         given = self._payload(plan, name, (), "with", about.with_)
         if nested is None:
             # What it would run cannot be known, so nothing is said about what it gives.
@@ -256,6 +268,7 @@ class Translator:
                 called = self._function_step(plan, name, about)
         for other in about.fallback:
             self._declared(other)
+        self.bounds.use(about.uses)
         return StepSpec(
             **common,
             agent=called.agent,
@@ -265,6 +278,9 @@ class Translator:
             fallback=tuple(about.fallback),
             effects=about.effects,
             options=called.options,
+            uses=about.uses,
+            takes=about.takes,
+            hedge=about.hedge,
         )
 
     def _agent_step(self, plan: str, name: str, about: part.AgentStep) -> _Called:
@@ -362,7 +378,8 @@ class Translator:
             return
         where: Path = ("agents", name)
         self._agent_paths[name] = where
-        self.agents[name] = _agent(about, self.file.models)
+        limits = self.bounds.of_agent(name, about)
+        self.agents[name] = _agent(about, self.file.models, limits)
         if isinstance(about, part.ModelAgent):
             model = about.model
             if ":" not in model and model not in self.file.models:
@@ -371,6 +388,7 @@ class Translator:
 
     def declare_all(self) -> None:
         """Translate also the agents that no step uses, so that their mistakes are found."""
+        self.bounds.declare_all()
         for name in self.file.agents:
             self._declared(name)
 
@@ -391,10 +409,15 @@ class Translator:
             number += 1
         # Many plans of a file may have steps of one name: none counts from the beginning.
         self._numbers[step] = number
+        where: Path = ("plans", plan, "steps", step)
         self.agents[name] = AgentSpec(
-            kind=kind, options=options, concurrency=about.concurrency, effects=kind == "command"
+            kind=kind,
+            options=options,
+            concurrency=about.concurrency,
+            effects=kind == "command",
+            limits=self.bounds.of_step(name, where, about.limits),
         )
-        self._agent_paths[name] = ("plans", plan, "steps", step)
+        self._agent_paths[name] = where
         return name
 
 
@@ -414,7 +437,9 @@ def _retry(about: part.RetryPart | None, agent: AgentSpec | None) -> Retry:
     return Retry(tries=about.tries, **changes)
 
 
-def _agent(about: part.AgentUnion, entries: Mapping[str, part.ModelPart]) -> AgentSpec:
+def _agent(
+    about: part.AgentUnion, entries: Mapping[str, part.ModelPart], limits: tuple[str, ...]
+) -> AgentSpec:
     kind: AgentKind
     options: dict[str, Json]
     match about:
@@ -431,7 +456,9 @@ def _agent(about: part.AgentUnion, entries: Mapping[str, part.ModelPart]) -> Age
         case part.ScriptedAgent():
             kind, options = "scripted", about.scripted
     effects = kind == "command" if about.effects is None else about.effects
-    return AgentSpec(kind=kind, options=options, concurrency=about.concurrency, effects=effects)
+    return AgentSpec(
+        kind=kind, options=options, concurrency=about.concurrency, effects=effects, limits=limits
+    )
 
 
 def _texts(value: Json) -> bool:

@@ -18,6 +18,7 @@ from hocket.core.expr import Reference, parse_expr
 from hocket.core.specs import RETRIED, PlanSpec, Retry, RunSpec, StepSpec
 from hocket.core.template import Place, parse_template
 from hocket.core.values import DAY, Json, format_duration
+from hocket.workflows.check_limits import claim_problems, limit_problems
 from hocket.workflows.fields import fields_problem
 from hocket.workflows.loops import loops
 
@@ -64,6 +65,7 @@ def problems(spec: RunSpec, *, whole: bool = True) -> list[Problem]:
         )
     if whole:
         found.extend(_agent_problems(spec))
+        found.extend(limit_problems(spec))
     _Checker(spec.workflow, spec, (), found, [0], 0 if whole else None).check()
     return found
 
@@ -243,6 +245,8 @@ class _Checker:
             self._waits(step, place, edges)
         self._who(step, place)
         self._numbers(step, place)
+        if step.uses or step.takes is not None or step.hedge is not None:
+            self.found.extend(claim_problems(step, self.spec, (*self.where, *place)))
         for text, is_template, where in _texts(step):
             self._text(step, text, is_template, (*place, *where), edges)
         if step.kind == "plan":
