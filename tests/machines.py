@@ -387,6 +387,7 @@ def state_of(machine: RunMachine) -> dict[str, Any]:
         "run": (machine.run, machine.digest, machine.epoch, machine.started_at),
         "at": machine.at,
         "pause": machine.pause_reason,
+        "forecast": machine.forecast,
         "end": machine.end,
         "deadline": machine.deadline() if machine.phase != "new" else None,
         "jobs": {

@@ -8,7 +8,9 @@ from typing import Any
 from hocket.core.specs import (
     AgentSpec,
     InputSpec,
+    LimitSpec,
     PlanSpec,
+    Rate,
     Repeat,
     Retry,
     RunSpec,
@@ -17,10 +19,11 @@ from hocket.core.specs import (
 from hocket.core.values import DAY, MINUTE, MS, SECOND, Json
 
 AGENTS = {
-    "f": AgentSpec(kind="function"),
+    "f": AgentSpec(kind="function", limits=("api",)),
     "g": AgentSpec(kind="function"),
     "shell": AgentSpec(kind="command", effects=True),
 }
+LIMITS = {"api": LimitSpec(requests=(Rate(9, MINUTE),))}
 INPUTS: dict[str, Json] = {"k": 1, "list": [3, 1, 2, None, "x"]}
 
 
@@ -34,7 +37,7 @@ class Draw:
         """The steps of the plan under way that have one output of an agent."""
 
     def spec(self) -> RunSpec:
-        return RunSpec(workflow=self.plan(0, "p"), agents=AGENTS, max_parallel=4)
+        return RunSpec(workflow=self.plan(0, "p"), agents=AGENTS, max_parallel=4, limits=LIMITS)
 
     def often(self, share: float) -> bool:
         return self.rng.random() < share
@@ -120,6 +123,11 @@ class Draw:
         if self.often(0.2):
             others = [name for name in AGENTS if name != fields["agent"]]
             fields["fallback"] = tuple(others[: rng.randint(1, 2)])
+        if self.often(0.1):
+            fields["effects"] = False
+        harmless = "shell" not in (fields["agent"], *fields.get("fallback", ()))
+        if (harmless or fields.get("effects") is False) and self.often(0.4):
+            fields["hedge"] = rng.choice((0.5, 0.95))
         if self.often(0.6):
             fields["retry"] = Retry(
                 tries=rng.randint(1, 4),

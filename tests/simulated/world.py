@@ -16,7 +16,7 @@ import random
 import sys
 import traceback
 from collections import Counter, deque
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 from tests.machines import fold, lists_of, open_questions, state_of
@@ -35,8 +35,11 @@ from hocket.core.events import (
     CallStarted,
     CancelRequested,
     ContinueRequested,
+    Forecasted,
     InputAsked,
     InputGiven,
+    LimitChanged,
+    LimitNews,
     PauseRequested,
     RetryRequested,
     RunEnded,
@@ -46,6 +49,8 @@ from hocket.core.events import (
     StepFailed,
     TimePassed,
 )
+from hocket.core.jobs import Job
+from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import MS, SECOND, Call, Json, digest
@@ -53,7 +58,8 @@ from hocket.workflows.check import problems
 from hocket.workflows.plan import PlanMachine
 from hocket.workflows.shape import Shape
 
-Deed: TypeAlias = Literal["outcome", "answer", "decide", "operate", "retry", "crash", "again"]
+Operation: TypeAlias = Literal["operate", "pause", "continue", "cancel", "retry"]
+Deed: TypeAlias = Operation | Literal["outcome", "answer", "decide", "crash", "again", "news"]
 
 KINDS: tuple[FaultKind, ...] = (
     "failed",
@@ -63,6 +69,7 @@ KINDS: tuple[FaultKind, ...] = (
     "permanent",
     "timeout",
 )
+INFINITE = 10**30
 MUST_FIRE = (
     *(f"failed: {kind}" for kind in KINDS),
     *("finished", "hangs", "timed out", "cannot be asked", "finished although stopped"),
@@ -74,6 +81,12 @@ MUST_FIRE = (
     *("approved", "rejected", "nobody answered", "answer refused", "input given"),
     *("repeated fact", "early fact", "fallback", "next round", "late step", "skipped"),
     *("plan timed out", "nested plan failed", "succeeded", "run failed", "run cancelled", "fork"),
+    *("refused and asked again at once", "over budget", "over budget and final"),
+    *("hedged", "hedged after a pause", "second won", "first won", "one of two failed"),
+    *("one of two timed out", "both failed", "one of two dropped calls kept"),
+    *("second refused", "second over budget", "second withdrawn", "slower finished"),
+    *("slower failed", "slower stopped", "slower lost", "slower stopped hard"),
+    *("slower landed last", "news of a limit", "forecast", "paused for a reason"),
 )
 
 
@@ -99,6 +112,14 @@ class World:
         self.told: dict[Call, bool] = {}
         """Calls in flight that were told to stop, and whether that was hard."""
         self.started: dict[Call, str] = {}
+        self.hedge_due: dict[Call, int] = {}
+        """When calls that may have another one beside them are to get it."""
+        self.hedged: dict[Call, Call] = {}
+        """The last call that was asked for beside each."""
+        self.recalled: dict[Call, None] = {}
+        """Calls whose second one was recalled by a pause."""
+        self.widowed: dict[Call, None] = {}
+        """Calls that had another one beside them, which has failed."""
         self.finished: dict[str, list[Json]] = {}
         """What is done, and the lists that its items are from: for others it is done anew."""
         self.unsure: dict[str, None] = {}
@@ -154,6 +175,8 @@ class World:
             self.later(rng.randint(0, 40 * SECOND), "crash", None)
         for _ in range(rng.choice((0, 2, 4))):
             self.later(rng.randint(0, 40 * SECOND), "again", None)
+        for _ in range(rng.choice((0, 1, 3))):
+            self.later(rng.randint(0, 40 * SECOND), "news", None)
 
     def later(self, delay: int, deed: Deed, about: Any) -> None:
         self.added += 1
@@ -164,11 +187,13 @@ class World:
         due = self.machine.deadline()
         if due is not None and (not self.heap or due < self.heap[0][0]):
             self.now = max(self.now, due)
+            late = [call for call in self.flying if self.hedge_due.get(call, INFINITE) <= self.now]
             self.take(TimePassed(at=self.now))
             later = self.machine.deadline()
             assert later is None or later > self.now, "woken for nothing"
             self.fired["paused by a question"] += "not given" in self.machine.pause_reason
             self.follow()
+            self.all_are_hedged(late)
         elif self.heap:
             at, _, deed, about = heapq.heappop(self.heap)
             self.now = max(self.now, at)
@@ -275,8 +300,37 @@ class World:
         assert lists is None or lists != lists_of(self.machine, call.path), f"{call} was finished"
         assert call.path not in self.unsure, f"{call} repeats effects unasked"
         self.started[call] = start.agent
+        if start.hedge:
+            firsts = [c for c in self.flying if self.hedged.get(c) == call]
+            assert len(firsts) == 1, f"{call} stays in the queue for nothing"
+        elif call.path in self.machine.calls.jobs:
+            assert not self.machine.calls.jobs[call.path].in_flight
         if "~" in call.path:
             self.fired["next round"] += 1
+
+    def all_are_hedged(self, late: list[Call]) -> None:
+        """Time has passed: each call that is late, and may, has got one beside it."""
+        if self.machine.phase != "running":
+            return
+        for call in late:
+            if call in self.flying and call not in self.told:
+                assert call in self.hedged, f"{call} is late and alone"
+                assert call not in self.recalled, f"{call} is still alone after a pause"
+
+    def hedge(self, start: StartCall) -> None:
+        """What must hold of a call that is asked for beside another one."""
+        beside = [c for c in self.flying if c.path == start.call.path and c not in self.told]
+        assert len(beside) == 1, f"{start.call} is beside {beside}"
+        first = beside[0]
+        assert self.machine.phase == "running"
+        assert self.hedge_due.get(first, self.now + 1) <= self.now, f"{first} is not late"
+        assert self.started[first] == start.agent and not start.effects
+        assert first not in self.hedged or first in self.recalled, f"{first} has had one"
+        self.fired["hedged after a pause" if first in self.recalled else "hedged"] += 1
+        self.recalled.pop(first, None)
+        self.hedged[first] = start.call
+        if self.faulty and self.rng.random() < 0.05:
+            self.later(1, "pause", None)
 
     def follow(self) -> None:
         """Do as the machine says; perhaps die in the middle of it."""
@@ -296,11 +350,13 @@ class World:
             assert command.call not in self.started
             assert all(start.call.path != command.call.path for start in self.queue)
             self.queue.append(command)
+            if command.hedge:
+                self.hedge(command)
         elif isinstance(command, CancelCall):
-            before = len(self.queue)
-            self.queue = deque(s for s in self.queue if s.call != command.call)
-            if len(self.queue) == before and command.call in self.flying:
+            before, self.queue = self.queue, deque(s for s in self.queue if s.call != command.call)
+            if len(self.queue) == len(before) and command.call in self.flying:
                 self.stop(command)
+            self.withdrawn([start for start in before if start.call == command.call])
         else:
             event = msgspec.structs.replace(command.event, at=self.now)
             self.take(event)
@@ -311,6 +367,14 @@ class World:
             elif isinstance(event, StepFailed):
                 self.fired["nested plan failed"] += "-inner' took longer" in event.fault.message
                 self.fired["nested plan failed"] += "step '" in event.fault.message
+
+    def withdrawn(self, starts: list[StartCall]) -> None:
+        """Calls have left the queue unpaid."""
+        for start in starts:
+            self.fired["second withdrawn"] += start.hedge
+            if start.hedge and self.machine.phase == "pausing":
+                firsts = [c for c in self.flying if self.hedged.get(c) == start.call]
+                self.recalled.update(dict.fromkeys(c for c in firsts if c not in self.told))
 
     def admit(self) -> bool:
         """Start what may start; tells whether anything was."""
@@ -327,19 +391,58 @@ class World:
             self.take(CallFailed(at=self.now, call=start.call, fault=fault))
             return True
         assert job is not None
+        if self.faulty and self.rng.random() < self.trouble / 6:
+            self.over_budget(start)
+            return True
         self.flying[start.call] = None
-        self.take(CallStarted(at=self.now, call=start.call, agent=start.agent))
+        after = self.patience(start, job)
+        self.take(
+            CallStarted(
+                at=self.now,
+                call=start.call,
+                agent=start.agent,
+                hedge_after=after,
+                hedge=start.hedge,
+            )
+        )
+        if after is not None and not start.hedge and not start.effects:
+            self.hedge_due[start.call] = self.now + after
         if start.agent != job.agents[0]:
             self.fired["fallback"] += 1
         self.plan_outcome(start.call, given)
         return True
 
+    def over_budget(self, start: StartCall) -> None:
+        """A call is not made, because it may cost too much."""
+        job = self.machine.calls.jobs[start.call.path]
+        final = self.rng.random() < 0.3
+        fault = Fault(kind="over_budget", message="may cost too much", final=final)
+        before = (job.tries, job.agent, job.in_flight)
+        self.take(CallFailed(at=self.now, call=start.call, fault=fault))
+        if start.hedge:
+            self.fired["second over budget"] += 1
+            assert (job.tries, job.agent, job.in_flight) == before
+        else:
+            self.fired["over budget and final" if final else "over budget"] += 1
+            more = not final and before[1] + 1 < len(job.spec.agents)
+            assert (self.machine.calls.jobs.get(start.call.path) is job) == more
+
+    def patience(self, start: StartCall, job: JobSpec) -> int | None:
+        """Draw after how long a call is to have another one beside it; heeded only if it may."""
+        rng = self.rng
+        if job.hedge is None and rng.random() < 0.95:
+            return None
+        return rng.choice((None, 0, rng.randint(1, 800) * MS, rng.randint(1, 4) * SECOND))
+
     def stop(self, command: CancelCall) -> None:
         """A call in flight is told to stop, and ends, one way or another."""
         call, rng = command.call, self.rng
         self.told[call] = command.hard
+        self.fired["slower stopped hard"] += command.hard and command.reason == "hedge"
         if self.faulty and rng.random() < 0.1:
             self.later(rng.randint(0, 1_000) * MS, "retry", None)
+        if self.faulty and command.reason == "hedge" and rng.random() < 0.05:
+            self.later(1, "cancel", None)
         delay = rng.randint(0, (100 if command.hard else 2_000)) * MS
         end: AnyEvent = CallCancelled(at=0, call=call, reason=command.reason)
         chance = rng.random() if self.faulty else 1.0
@@ -376,17 +479,64 @@ class World:
             return
         del self.flying[call]
         stopped = self.told.pop(call, None) is not None
-        job = self.machine.calls.jobs[call.path]
+        event = msgspec.structs.replace(end, at=self.now)
+        job = self.machine.calls.jobs.get(call.path)
+        if job is None or job.state_of(call.attempt) is None:
+            self.slower_lands(event)
+            return
+        pair = len(job.in_flight) == 2
         if isinstance(end, CallFinished):
             self.finished[call.path] = lists_of(self.machine, call.path)
             self.fired["finished although stopped" if stopped else "finished"] += 1
             self.fired["kept for a retry"] += job.dropped
-        elif isinstance(end, CallFailed):
+            if pair:
+                won = "first won" if call in self.hedged else "second won"
+                self.fired["one of two dropped calls kept" if job.dropped else won] += 1
+            self.apply(event)
+            return
+        if isinstance(end, CallFailed):
             how = "failed although stopped" if stopped else f"failed: {end.fault.kind}"
             self.fired[how] += 1
         elif end.reason == "timeout":
             self.fired["timed out"] += 1
-        self.apply(msgspec.structs.replace(end, at=self.now))
+        self.fails(job, event, pair)
+        self.follow()
+
+    def fails(self, job: Job, event: CallFailed | CallCancelled, pair: bool) -> None:
+        """A call gives no output: what its job must make of that."""
+        call = event.call
+        kind = event.fault.kind if isinstance(event, CallFailed) else event.reason
+        tries, agent, limited = job.tries, job.agent, job.spec.limited[job.agent]
+        self.take(event)
+        goes_on = self.machine.calls.jobs.get(call.path) is job
+        if pair:
+            assert goes_on and len(job.in_flight) == 1, "the other one is still in flight"
+            assert (job.tries, job.agent) == (tries, agent), "a try was counted too early"
+            self.widowed[job.in_flight[0]] = None
+            self.fired["one of two timed out" if kind == "timeout" else "one of two failed"] += 1
+            self.fired["second refused"] += kind == "rate_limited" and call not in self.hedged
+            return
+        if call in self.widowed:
+            self.fired["both failed"] += 1
+        if job.dropped:
+            assert not goes_on
+        elif kind == "rate_limited" and limited:
+            assert goes_on and job.state == "asked" and job.ready == self.now
+            assert job.tries == tries
+            self.fired["refused and asked again at once"] += 1
+        elif goes_on and job.agent == agent:
+            assert job.tries == tries + (kind != "rate_limited"), "a try is counted once"
+
+    def slower_lands(self, event: CallFinished | CallFailed | CallCancelled) -> None:
+        """A call ends that has lost to the one beside it: nothing follows from that."""
+        how = {CallFinished: "finished", CallFailed: "failed", CallCancelled: "stopped"}
+        self.fired[f"slower {how[type(event)]}"] += 1
+        self.fired["slower landed last"] += not self.machine.calls.jobs
+        moot = {"at": 0, "late": [], "running": 0}
+        before = state_of(self.machine) | moot
+        self.take(event)
+        assert state_of(self.machine) | moot == before
+        self.follow()
 
     # -- people -----------------------------------------------------------------------------
 
@@ -446,15 +596,13 @@ class World:
             ("pause", "pause", "continue", "retry", "retry", "cancel", "spec", "held")
         )
         if deed == "pause":
-            if self.request(PauseRequested(at=self.now, by="op")):
-                self.fired["pause"] += 1
-                self.later(rng.randint(0, 20 * SECOND), "operate", None)
+            self.on_pause(None)
         elif deed == "continue":
-            self.fired["continue"] += self.request(ContinueRequested(at=self.now, by="op"))
+            self.on_continue(None)
         elif deed == "retry":
             self.try_again()
         elif deed == "cancel" and rng.random() < 0.5:
-            self.cancel()
+            self.on_cancel(None)
         elif deed == "spec" and machine.phase != "new":
             self.change_spec()
         elif deed == "held" and (held := machine.calls.held()):
@@ -472,7 +620,20 @@ class World:
         done = self.request(RetryRequested(at=self.now, path=path, by="op"))
         self.fired["retry of a step" if done else "retry refused"] += 1
 
-    def cancel(self) -> None:
+    def on_pause(self, _: None) -> None:
+        rng = self.rng
+        why = rng.choice(("", "", "the budget of the run is used up"))
+        if self.request(PauseRequested(at=self.now, by="" if why else "op", reason=why)):
+            assert self.machine.pause_reason == why or not why
+            self.fired["paused for a reason" if why else "pause"] += 1
+            self.later(rng.randint(0, 20 * SECOND), "operate", None)
+            if rng.random() < 0.3:
+                self.later(rng.randint(1, 500) * MS, "continue", None)
+
+    def on_continue(self, _: None) -> None:
+        self.fired["continue"] += self.request(ContinueRequested(at=self.now, by="op"))
+
+    def on_cancel(self, _: None) -> None:
         hard = self.rng.random() < 0.4
         ending = self.machine.phase == "ending"
         if self.request(CancelRequested(at=self.now, by="op", hard=hard)):
@@ -525,7 +686,11 @@ class World:
         self.follow()
 
     def lose(self, call: Call) -> None:
-        job = self.machine.calls.jobs[call.path]
+        job = self.machine.calls.jobs.get(call.path)
+        if job is None or job.state_of(call.attempt) is None:
+            self.fired["slower lost"] += 1
+            self.take(CallLost(at=self.now, call=call))
+            return
         self.fired["lost while stopping" if job.state == "stopping" else "lost"] += 1
         if job.effects:
             self.unsure[call.path] = None
@@ -564,6 +729,29 @@ class World:
         assert after["ignored"] == count + 1, f"not ignored: {event}"
         assert after | {"ignored": 0, "at": 0} == before | {"ignored": 0, "at": 0}
         self.fired["early fact" if event is choices[0] else "repeated fact"] += 1
+        self.follow()
+
+    def on_news(self, _: None) -> None:
+        """Something is recorded for readers alone."""
+        rng = self.rng
+        if self.machine.phase == "ended":
+            return
+        before = state_of(self.machine)
+        if rng.random() < 0.5:
+            what = rng.choice(get_args(LimitNews))
+            until = rng.choice((None, self.now + SECOND))
+            self.fired["news of a limit"] += 1
+            self.take(
+                LimitChanged(at=self.now, limit="api", what=what, message="news", until=until)
+            )
+        else:
+            ends = sorted(self.now + rng.randint(0, 900) * SECOND for _ in range(3))
+            order = rng.choice((None, {"s1": 2, "s0": 1}))
+            event = Forecasted(at=self.now, low=ends[0], finish=ends[1], high=ends[2], order=order)
+            self.fired["forecast"] += 1
+            self.take(event)
+            before["forecast"] = event
+        assert state_of(self.machine) | {"at": 0} == before | {"at": 0}
         self.follow()
 
     def compare(self) -> None:
