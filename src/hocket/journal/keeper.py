@@ -18,6 +18,7 @@ from hocket.journal.codec import Encoded, decode_request
 from hocket.journal.owner import myself
 from hocket.journal.progress import Progress
 from hocket.journal.schema import Database, in_transaction
+from hocket.journal.stake import Stake
 from hocket.journal.store import Claim
 
 POLL_SECONDS: Final = 0.5
@@ -64,12 +65,14 @@ class Keeper:
 
     Attributes:
         ports: The runs by key.
+        stakes: What the process has at stake in the ledger of shared limits.
         bell: The name of this process's bell, or "".
         pause: Seconds between two looks at the inbox when no bell rings.
     """
 
     def __init__(self, lease: float) -> None:
         self.ports: Final[dict[int, Port]] = {}
+        self.stakes: Final[list[Stake]] = []
         self.bell = ""
         self.pause = min(POLL_SECONDS, lease / HEARTBEATS)
         self._me = myself()
@@ -110,9 +113,18 @@ class Keeper:
         return work
 
     def release_all(self, db: Database) -> None:
-        """Give all runs up."""
+        """Give all runs up, and what their calls hold."""
         for port in self.ports.values():
             store.release_run(db, port.key, port.epoch)
+        self._drop_closed()
+        for stake in self.stakes:
+            stake.leave(db)
+
+    def join(self, stake: Stake) -> None:
+        """Take care of a stake from now on."""
+        if stake not in self.stakes:
+            stake.settle_in(self.bell, self._lease)
+            self.stakes.append(stake)
 
     def lose(self, port: Port) -> None:
         """Take note that another process owns a run now."""
@@ -144,6 +156,8 @@ class Keeper:
             self._next_look = time.monotonic() + self.pause
             self._renew(db)
             self._deliver(db)
+            for stake in self.stakes:
+                stake.look(db)
 
     def _enrol(self, db: Database) -> int:
         now = time.time_ns()
@@ -151,10 +165,21 @@ class Keeper:
         self._next_heartbeat = time.monotonic() + self._lease / 1e9 / HEARTBEATS
         return self._owner
 
+    def _drop_closed(self) -> None:
+        self.stakes[:] = [stake for stake in self.stakes if not stake.closed]
+
+    def _give_signs(self, db: Database) -> None:
+        self._enrol(db)
+        self._drop_closed()
+        for stake in self.stakes:
+            stake.renew(db)
+
     def _renew(self, db: sqlite3.Connection) -> None:
         if time.monotonic() < self._next_heartbeat:
             return
-        in_transaction(db, self._enrol)
+        in_transaction(db, self._give_signs)
+        for stake in self.stakes:
+            stake.commit()
         owned = store.owned_by(db, self._owner)
         for port in list(self.ports.values()):
             if owned.get(port.key) != port.epoch:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from hocket.journal.schema import integer, text
 
 _PROC: Final = Path("/proc")
 
@@ -37,6 +40,14 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 NOBODY: Final = Owner("", 0, "", "")
+
+
+def owner_in(columns: Sequence[object]) -> tuple[Owner, int]:
+    """Read the columns host, pid, start, boot and lease_until; all are NULL for nobody."""
+    if columns[0] is None:
+        return NOBODY, 0
+    owner = Owner(text(columns[0]), integer(columns[1]), text(columns[2]), text(columns[3]))
+    return owner, integer(columns[4])
 
 
 def start_of(pid: int) -> str | None:

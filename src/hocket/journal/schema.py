@@ -102,6 +102,52 @@ M001: Final = (
     "CREATE INDEX refs_digest ON refs (digest)",
 )
 
+M002: Final = (
+    # What calls hold of shared limits; state is one of those that ledger.py names.
+    # born and changed are ticks, so that a process can ask for what it has not been told.
+    # until is when a row that is over may go, NULL as long as it is not.
+    """CREATE TABLE ledger (
+        call TEXT NOT NULL,
+        name TEXT NOT NULL,
+        owner INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        units INTEGER NOT NULL,
+        claim TEXT NOT NULL,
+        sent INTEGER,
+        keep INTEGER NOT NULL,
+        born INTEGER NOT NULL,
+        changed INTEGER NOT NULL,
+        until INTEGER,
+        PRIMARY KEY (call, name)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX ledger_changed ON ledger (name, changed)",
+    "CREATE INDEX ledger_open ON ledger (owner) WHERE state < 2",
+    # One row; purged is the highest tick of a row that went.
+    "CREATE TABLE ledger_tick (tick INTEGER NOT NULL, purged INTEGER NOT NULL)",
+    "INSERT INTO ledger_tick (tick, purged) VALUES (0, 0)",
+    """CREATE TABLE limit_states (
+        name TEXT PRIMARY KEY,
+        owner INTEGER NOT NULL,
+        state BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        changed INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    # Who is to be woken when something of a limit changes.
+    """CREATE TABLE listeners (
+        name TEXT NOT NULL,
+        owner INTEGER NOT NULL,
+        PRIMARY KEY (name, owner)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE durations (
+        plan TEXT NOT NULL,
+        step TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        samples TEXT NOT NULL,
+        PRIMARY KEY (plan, step, agent)
+    ) WITHOUT ROWID""",
+)
+
 # One statement, so that both are of one moment: another process may be making the tables.
 WHOSE: Final = """
 SELECT p.application_id, (SELECT count(*) FROM sqlite_master) FROM pragma_application_id AS p"""
@@ -147,7 +193,13 @@ def m001_initial(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial,)
+def m002_limits(db: Database) -> None:
+    """Add the ledger of shared limits and the duration book."""
+    for statement in M002:
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_limits)
 """The format of a file is the number of migrations that it has been through."""
 
 

@@ -21,16 +21,18 @@ from hocket.core.errors import JournalError
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
-from hocket.journal import blobs, schema, store
-from hocket.journal.base import OnFailed, OnPosted, RunRow, Taken
+from hocket.journal import blobs, book, schema, store
+from hocket.journal.base import OnFailed, OnPosted, Past, RunRow, Sample, Taken
 from hocket.journal.bell import ring
 from hocket.journal.codec import decode, encode, encode_request
 from hocket.journal.keeper import Port
 from hocket.journal.owner import myself
 from hocket.journal.progress import status_after
 from hocket.journal.schema import Database, in_transaction
+from hocket.journal.sqlite_ledger import SqliteLedger
 from hocket.journal.store import Append, Claim
 from hocket.journal.writer import Writer
+from hocket.limits.claim import Key
 
 T = TypeVar("T")
 
@@ -59,8 +61,13 @@ class SqliteLog:
         """Which owner of the run this is: 1 for the one that started it."""
         return self._port.epoch
 
-    def append(self, events: Sequence[AnyEvent], taken: Sequence[Taken] = ()) -> int:
-        """Queue events, and answers to requests, for the next commit; all of it or none.
+    def append(
+        self,
+        events: Sequence[AnyEvent],
+        taken: Sequence[Taken] = (),
+        claims: Sequence[Key] = (),
+    ) -> int:
+        """Queue events, answers to requests and claims for the next commit; all of it or none.
 
         Raises:
             JournalError: An earlier write failed, or an event cannot be written as JSON.
@@ -69,11 +76,11 @@ class SqliteLog:
         progress = self._progress
         progress.check()
         encoded = [encode(event) for event in events]
-        if encoded or taken:
+        if encoded or taken or claims:
             first = progress.appended + 1
             status = status_after(events)
             key, epoch = self._port.key, self._port.epoch
-            append = Append(key, epoch, first, encoded, tuple(taken), status)
+            append = Append(key, epoch, first, encoded, tuple(taken), status, tuple(claims))
             self._writer.append(self._port, append)
             progress.appended += len(encoded)
         return progress.appended
@@ -168,11 +175,41 @@ class SqliteBlobs:
         return found
 
 
+class SqliteBook:
+    """The duration book in the journal's file."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self._journal = journal
+
+    def record(self, samples: Sequence[Sample]) -> None:
+        """Add samples, oldest first; of each plan, step and agent the latest are kept.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        if samples:
+            self._journal.write(lambda db: book.record(db, samples))
+
+    def read(self, plan: str) -> list[Past]:
+        """Give what is known of a plan's steps, by step and agent.
+
+        Raises:
+            JournalError: It could not be read.
+        """
+        return self._journal.query(lambda db: book.read(db, plan)) or []
+
+
 class SqliteJournal:
-    """The store of all runs of a state folder, and its inbox; `blobs` holds their files."""
+    """The store of all runs of a state folder, and its inbox.
+
+    Attributes:
+        blobs: The files of runs.
+        book: The duration book.
+    """
 
     def __init__(self, state: Path, *, lease: float = LEASE) -> None:
         self.blobs: Final = SqliteBlobs(self)
+        self.book: Final = SqliteBook(self)
         self._state = state.absolute()
         self._path = self._state / schema.FILE
         self._lease = lease
@@ -306,6 +343,10 @@ class SqliteJournal:
             JournalError: The file cannot be read.
         """
         return self.query(lambda db: store.answer_of(db, id))
+
+    def ledger(self, changed: Callable[[], None]) -> SqliteLedger:
+        """Open the ledger of shared limits for the running loop."""
+        return SqliteLedger(self._state, self._open_writer, changed)
 
     def close(self) -> None:
         """Write what is queued, give all runs up, and end the writer's thread."""

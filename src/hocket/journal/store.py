@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from hocket.core.errors import JournalError, NotFound, Refused
+from hocket.journal import ledger
 from hocket.journal.base import RunRow, Taken
 from hocket.journal.blobs import free_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
-from hocket.journal.owner import NOBODY, Owner, is_gone
+from hocket.journal.owner import Owner, is_gone, owner_in
 from hocket.journal.schema import Database, Parameter, in_transaction, integer, one, text
+from hocket.limits.claim import Key
 
 MOST_ROWS: Final = 4096
 """Rows of one INSERT: four parameters each stay below SQLite's 32,766."""
@@ -46,8 +48,10 @@ UPDATE owners SET lease_until = ? WHERE key = ? AND host = ? AND pid = ? AND sta
 ENROL: Final = """
 INSERT INTO owners (host, pid, start, boot, bell, lease_until) VALUES (?, ?, ?, ?, ?, ?)
 RETURNING key"""
+# Whoever holds something is remembered, so that its own key finds it when it wakes up.
 FORGET_OWNERS: Final = """
-DELETE FROM owners WHERE lease_until < ? AND key NOT IN (SELECT owner FROM runs)"""
+DELETE FROM owners WHERE lease_until < ? AND key NOT IN (SELECT owner FROM runs)
+    AND key NOT IN (SELECT owner FROM ledger WHERE state < 2)"""
 LAST_EVENT: Final = "SELECT coalesce(max(n), 0) FROM events WHERE run = ?"
 POST: Final = "INSERT INTO inbox (run, request) VALUES (?, ?) RETURNING id"
 UNANSWERED: Final = """
@@ -81,6 +85,7 @@ class Append(NamedTuple):
         events: The events, encoded.
         taken: Answers to requests.
         status: The run's status afterwards, or None if it stays.
+        claims: Calls whose reservations become claims.
     """
 
     run: int
@@ -89,6 +94,7 @@ class Append(NamedTuple):
     events: Sequence[Encoded]
     taken: Sequence[Taken]
     status: str | None
+    claims: Sequence[Key] = ()
 
 
 class Claim(NamedTuple):
@@ -124,13 +130,13 @@ def commit(db: Database, appends: Sequence[Append]) -> set[int]:
             return set()
         # An epoch that has passed never comes back, so asking afterwards is early enough.
         return _lost(db, appends)
-    return in_transaction(db, lambda db: _write_owned(db, appends))
+    return in_transaction(db, lambda db: write_owned(db, appends))
 
 
 def _is_plain(appends: Sequence[Append]) -> bool:
     rows = 0
     for item in appends:
-        if item.taken or item.status is not None:
+        if item.taken or item.claims or item.status is not None:
             return False
         for event in item.events:
             if event.blob is not None or event.files:
@@ -148,7 +154,7 @@ def _insert(db: Database, appends: Iterable[Append]) -> int:
     """Insert the rows of all appends, in order; gives how many were."""
     values: list[Parameter] = []
     inserted = 0
-    for run, epoch, first, events, _, _ in appends:
+    for run, epoch, first, events, *_ in appends:
         for number, event in enumerate(events, first):
             values += (run, epoch, number, event.row)
             if len(values) == 4 * MOST_ROWS:
@@ -162,8 +168,16 @@ def _insert(db: Database, appends: Iterable[Append]) -> int:
     return inserted
 
 
-def _write_owned(db: Database, appends: Sequence[Append]) -> set[int]:
+def write_owned(db: Database, appends: Sequence[Append]) -> set[int]:
+    """Write appends; give the keys of runs that are lost.
+
+    A run is lost whose owner is another now, or that has no reservation for what it claims.
+    """
     lost = _lost(db, appends)
+    claims = {key: item.run for item in appends if item.run not in lost for key in item.claims}
+    if claims:
+        claimed = ledger.claim(db, list(claims))
+        lost |= {run for key, run in claims.items() if key not in claimed}
     _write(db, [item for item in appends if item.run not in lost])
     return lost
 
@@ -214,14 +228,6 @@ def find_run(db: Database, id: str) -> int:
 def no_such_run(id: str) -> NotFound:
     """Say that there is no run of that id."""
     return NotFound(f"there is no run {id}; `hocket runs` lists those there are")
-
-
-def owner_in(columns: Sequence[object]) -> tuple[Owner, int]:
-    """Read the columns host, pid, start, boot and lease_until; all are NULL for nobody."""
-    if columns[0] is None:
-        return NOBODY, 0
-    owner = Owner(text(columns[0]), integer(columns[1]), text(columns[2]), text(columns[3]))
-    return owner, integer(columns[4])
 
 
 def enrol(db: Database, key: int, me: Owner, bell: str, now: int, lease: int) -> int:

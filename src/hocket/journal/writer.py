@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,6 +21,7 @@ from hocket.journal import schema, store
 from hocket.journal.bell import Bell
 from hocket.journal.keeper import Keeper, Port
 from hocket.journal.schema import Database, in_transaction
+from hocket.journal.stake import Note, Stake
 from hocket.journal.store import Append
 
 T = TypeVar("T")
@@ -33,6 +35,12 @@ class _Queued(NamedTuple):
 class _Job(NamedTuple):
     work: Callable[[Database], Any]
     future: Future[Any]
+    stake: Stake | None = None
+
+
+class _Noted(NamedTuple):
+    stake: Stake
+    note: Note
 
 
 class _Look:
@@ -43,7 +51,7 @@ class _Stop:
     """Asks for the end, after all that was queued before."""
 
 
-_Item: TypeAlias = _Queued | _Job | _Look | _Stop
+_Item: TypeAlias = _Queued | _Job | _Noted | _Look | _Stop
 
 
 class Writer:
@@ -62,6 +70,9 @@ class Writer:
         self._closed = False
         self._stopping = False
         self._bell: Bell | None = None
+        self._noted: list[_Noted] = []
+        """What waits for the next commit; others may wait for it, but nobody here."""
+        self._noted_until = 0.0
         self._thread = threading.Thread(target=self._main, name="hocket-writer", daemon=True)
         self._thread.start()
 
@@ -90,8 +101,25 @@ class Writer:
             self._queue.put(_Job(work, future))
         return future
 
+    def ask(self, stake: Stake, work: Callable[[Database], T]) -> Future[T]:
+        """Queue work on the ledger; what was noted before is written with it.
+
+        Raises:
+            JournalError: The journal is closed.
+        """
+        future: Future[T] = Future()
+        with self._door:
+            if self._closed:
+                raise JournalError("the journal is closed")
+            self._queue.put(_Job(work, future, stake))
+        return future
+
+    def note(self, stake: Stake, note: Note) -> None:
+        """Have something written with the next commit, and soon if others may wait for it."""
+        self._queue.put(_Noted(stake, note))
+
     def look(self) -> None:
-        """Ask for a look at the inbox."""
+        """Ask for a look at the inbox, and at the ledger."""
         self._queue.put(_Look())
 
     def close(self) -> None:
@@ -136,8 +164,12 @@ class Writer:
             schema.free_reserve(self._state)
 
     def _take(self) -> list[_Item]:
+        pause = self.keeper.until_look()
+        if self._noted:
+            left = max(0.0, self._noted_until - time.monotonic())
+            pause = left if pause is None else min(pause, left)
         try:
-            items = [self._queue.get(timeout=self.keeper.until_look())]
+            items = [self._queue.get(timeout=pause)]
         except Empty:
             return []
         items += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
@@ -150,6 +182,9 @@ class Writer:
                 if isinstance(item, _Queued):
                     batch.append(item)
                     continue
+                if isinstance(item, _Noted):
+                    self._keep(item)
+                    continue
                 ready, batch = batch, []
                 self._commit(db, ready)
                 if isinstance(item, _Job):
@@ -158,8 +193,7 @@ class Writer:
                     self.keeper.look_soon()
                 else:
                     self._stopping = True
-            ready, batch = batch, []
-            self._commit(db, ready)
+            self._commit(db, batch, notes=self._pressing())
         except BaseException:
             for item in items:
                 self._requeue(item)
@@ -171,11 +205,29 @@ class Writer:
         if isinstance(item, _Stop) or (isinstance(item, _Job) and not item.future.done()):
             self._queue.put(item)
 
-    def _commit(self, db: Database, batch: Sequence[_Queued]) -> None:
+    def _keep(self, noted: _Noted) -> None:
+        self.keeper.join(noted.stake)
+        if not self._noted:
+            self._noted_until = time.monotonic() + self.keeper.pause
+        self._noted.append(noted)
+
+    def _pressing(self) -> bool:
+        """Tell whether notes must be written even if nothing else is."""
+        return bool(self._noted) and (
+            time.monotonic() >= self._noted_until
+            or self._stopping
+            or any(noted.stake.company for noted in self._noted)
+        )
+
+    def _commit(self, db: Database, batch: Sequence[_Queued], *, notes: bool = False) -> None:
         batch = [item for item in batch if not item.port.dead]
-        if not batch:
+        if not batch and not notes:
             return
-        lost = store.commit(db, [item.append for item in batch])
+        appends = [item.append for item in batch]
+        if self._noted:
+            lost = self._with_notes(db, lambda db: store.write_owned(db, appends))
+        else:
+            lost = store.commit(db, appends)
         last = {item.port: item.append.first + len(item.append.events) - 1 for item in batch}
         for port, seq in last.items():
             if port.key in lost:
@@ -183,11 +235,49 @@ class Writer:
             else:
                 port.tell(port.progress.confirm, seq)
 
+    def _with_notes(
+        self, db: Database, work: Callable[[Database], T], stake: Stake | None = None
+    ) -> T:
+        """Do some work in a transaction, and write in the same what was noted."""
+        noted, self._noted = self._noted, []
+        notes: dict[Stake, list[Note]] = {} if stake is None else {stake: []}
+        for item in noted:
+            notes.setdefault(item.stake, []).append(item.note)
+
+        def write(db: Database) -> None:
+            for each, of_stake in notes.items():
+                if of_stake:
+                    each.apply(db, of_stake)
+
+        def whole(db: Database) -> T:
+            if stake is not None:
+                write(db)
+                return work(db)
+            # The claims of an append are older than what was noted of their calls.
+            result = work(db)
+            write(db)
+            return result
+
+        try:
+            result = in_transaction(db, whole)
+        except BaseException:
+            self._noted = noted
+            for each in notes:
+                each.undo()
+            raise
+        for each in notes:
+            each.commit()
+        return result
+
     def _work(self, db: sqlite3.Connection, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
-            result = in_transaction(db, job.work)
+            if job.stake is None:
+                result = in_transaction(db, job.work)
+            else:
+                self.keeper.join(job.stake)
+                result = self._with_notes(db, job.work, job.stake)
         except (HocketError, ValueError) as error:
             job.future.set_exception(error)
         except (sqlite3.Error, OSError) as error:
@@ -200,16 +290,21 @@ class Writer:
             job.future.set_result(result)
 
     def _finish(self, db: sqlite3.Connection) -> None:
-        in_transaction(db, self.keeper.release_all)
+        self._give_up(db)
         self._end(JournalError("the journal is closed"))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _give_up(self, db: Database) -> None:
+        in_transaction(db, self.keeper.release_all)
+        for stake in self.keeper.stakes:
+            stake.commit()
 
     def _break(self, db: sqlite3.Connection, error: sqlite3.Error | OSError, path: Path) -> None:
         """Nothing is written any more; on a full disk the reserve makes room to give runs up."""
         if schema.is_full(error, path):
             schema.free_reserve(self._state)
             try:
-                in_transaction(db, self.keeper.release_all)
+                self._give_up(db)
             except sqlite3.Error as second:
                 # Then the lease gives them up, or this process does by ending.
                 error.add_note(f"the runs could not be given up: {second}")
