@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from hocket.config.file import load
+from hocket.app.state import state_folder
+from hocket.config.file import Loaded, read
+from hocket.config.overrides import Overrides, overridden
+from hocket.config.presets import FILE as PRESETS_FILE
+from hocket.config.presets import known_presets
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 
+_AS_IT_IS = Overrides()
 
-def load_plan(path: str | Path, plan: str | None = None) -> RunSpec:
+
+def load_file(path: str | Path) -> Loaded:
+    """Read a file of plans; presets that its limits name are also looked for in the state folder.
+
+    Raises:
+        SpecError: It has mistakes, or the file of presets has; the lines say where.
+    """
+    presets = partial(known_presets, state_folder() / PRESETS_FILE)
+    return read(path, presets=presets)._replace(place=str(Path(path).resolve()))
+
+
+def load_plan(
+    path: str | Path, plan: str | None = None, overrides: Overrides = _AS_IT_IS
+) -> RunSpec:
     """Read a plan from a file.
 
     Commands run in the file's own folder unless their ``cwd`` says otherwise, and functions are
@@ -20,9 +39,15 @@ def load_plan(path: str | Path, plan: str | None = None) -> RunSpec:
 
     Raises:
         SpecError: The file has mistakes; its lines say where.
-        NotFound: There is no such plan in it.
+        NotFound: There is no such plan in it, or no limit that is to be another.
+        Refused: A limit cannot be read.
     """
-    spec = load(path, plan)
+    loaded = load_file(path)
+    return settle(overridden(loaded.spec(plan), overrides, loaded), path)
+
+
+def settle(spec: RunSpec, path: str | Path) -> RunSpec:
+    """Settle everything in a file's spec that depends on where the file is."""
     folder = Path(path).resolve().parent
     agents = {name: _placed_agent(agent, folder) for name, agent in spec.agents.items()}
     return msgspec.structs.replace(

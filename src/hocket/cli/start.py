@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
 
 from hocket.app.engine import Engine
-from hocket.app.load import find_functions_beside, load_plan
+from hocket.app.load import find_functions_beside, load_file, load_plan, settle
 from hocket.app.run import Run
 from hocket.app.state import find_run
 from hocket.cli.ask import owner_alive, post
@@ -21,6 +22,7 @@ from hocket.cli.shown import SHOWN
 from hocket.cli.user import user
 from hocket.cli.weights import fetch_weights
 from hocket.config.diff import spec_diff
+from hocket.config.overrides import Overrides, bounded_as, overridden
 from hocket.core.errors import NotFound, Refused
 from hocket.core.requests import AnyRequest, Retry
 from hocket.core.run import RunMachine
@@ -44,6 +46,18 @@ Jsonl = Annotated[bool, Parameter(help="Every event as a line of JSON.", negativ
 NoWait = Annotated[
     bool, Parameter(help="Stop, resumably, when only people are waited for.", negative=())
 ]
+Limits = Annotated[
+    list[str],
+    Parameter(
+        name="--limit", negative=(), help="Another limit, as flash.requests=15/min; repeatable."
+    ),
+]
+BudgetOf = Annotated[
+    str, Parameter(name="--budget", help="Dollars of the run, as 1.00, or of a day, as 5/day.")
+]
+Priority = Annotated[int, Parameter(help="Runs of a higher one go first.")]
+Weight = Annotated[float, Parameter(help="The share beside runs of the same priority.")]
+Deadline = Annotated[str, Parameter(help="When it should be over, as 10m; nearer ones go first.")]
 
 
 def run(
@@ -58,6 +72,11 @@ def run(
     max_parallel: Annotated[
         int | None, Parameter(help="The most calls at once; else as the plan says.")
     ] = None,
+    limit: Limits | None = None,
+    budget: BudgetOf | None = None,
+    priority: Priority | None = None,
+    weight: Weight | None = None,
+    deadline: Deadline | None = None,
     seed: Annotated[int | None, Parameter(help="Where jitter comes from; else drawn.")] = None,
     memory: Annotated[bool, Parameter(help="Keep no journal on disk.", negative=())] = False,
     no_wait: NoWait = False,
@@ -73,7 +92,8 @@ def run(
         plan: The plan's name, where the file has several.
     """
     path, plan = _meant(target, plan)
-    spec = load_plan(path, plan)
+    overrides = Overrides(limit or (), budget, priority, weight, deadline)
+    spec = load_plan(path, plan, overrides)
     if max_parallel is not None:
         if max_parallel < 1:
             raise Refused("--max-parallel must be 1 or more")
@@ -113,6 +133,11 @@ def resume(
         bool, Parameter(help="Go on as the run began, whatever the file says now.", negative=())
     ] = False,
     file: Annotated[Path | None, Parameter(help="The file, if it has moved.")] = None,
+    limit: Limits | None = None,
+    budget: BudgetOf | None = None,
+    priority: Priority | None = None,
+    weight: Weight | None = None,
+    deadline: Deadline | None = None,
     no_wait: NoWait = False,
     plain: Plain = False,
     quiet: Quiet = False,
@@ -122,6 +147,7 @@ def resume(
     """Take up a run that was paused, or whose process died.
 
     What it has finished is not done again.
+    Its limits stay as it began with them, unless --new-spec takes the file's or others are given.
 
     Args:
         run: The run's id, its beginning, or "last".
@@ -129,7 +155,8 @@ def resume(
     show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
     if new_spec and pinned:
         raise Refused("--new-spec and --pinned exclude each other")
-    return _go_on(run, (), show, json_, wait=not no_wait, new=new_spec, pinned=pinned, file=file)
+    how = _Again(new_spec, pinned, file, Overrides(limit or (), budget, priority, weight, deadline))
+    return _go_on(run, (), show, json_, how, wait=not no_wait)
 
 
 def retry(
@@ -155,7 +182,23 @@ def retry(
     if owner_alive(run):
         return post(run, request)
     show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
-    return _go_on(run, (request,), show, json_, wait=not no_wait, pinned=True)
+    return _go_on(run, (request,), show, json_, _Again(pinned=True), wait=not no_wait)
+
+
+class _Again(NamedTuple):
+    """With what a run goes on.
+
+    Fields:
+        new: Go on with the changed file.
+        pinned: Go on as the run began.
+        file: The file, if it has moved.
+        overrides: What is to be otherwise from now on.
+    """
+
+    new: bool = False
+    pinned: bool = False
+    file: Path | None = None
+    overrides: Overrides = Overrides()
 
 
 def _go_on(
@@ -163,17 +206,15 @@ def _go_on(
     requests: Sequence[AnyRequest],
     show: Show,
     json_: bool,
+    how: _Again,
     *,
     wait: bool,
-    new: bool = False,
-    pinned: bool = False,
-    file: Path | None = None,
 ) -> int:
     async def whole() -> int:
         async with Engine() as engine:
             run_id = find_run(engine.journal.runs(), given)
             machine = engine.fold(run_id)
-            changed = None if pinned else _changed(machine, file, new=new)
+            changed = _changed(machine, how)
             spec = changed or machine.spec
             find_functions_beside(spec.source)
             fetch_weights(spec)
@@ -182,7 +223,7 @@ def _go_on(
                 return await engine.resume(
                     run_id,
                     changed,
-                    new_spec=new,
+                    new_spec=changed is not None,
                     requests=requests,
                     observers=observers,
                     stay=False,
@@ -194,30 +235,57 @@ def _go_on(
     return asyncio.run(whole())
 
 
-def _changed(machine: RunMachine, file: Path | None, *, new: bool) -> RunSpec | None:
-    """Read the run's file again; gives its spec if it has changed and that is wanted.
+def _changed(machine: RunMachine, how: _Again) -> RunSpec | None:
+    """Give the spec that a run is to go on with; None for the one that it has.
 
     Raises:
-        Refused: It has changed; the message shows how.
+        Refused: Its file has changed, and nobody says what is to hold; the message shows how.
+    """
+    now = None if how.pinned else _of_file(machine, how)
+    if now is not None and how.new:
+        return now if spec_digest(now) != machine.digest else None
+    if now is not None and spec_digest(now) != machine.digest:
+        told = spec_diff(machine.spec, now)
+        raise Refused(
+            f"{how.file or machine.spec.source} has changed since run {machine.run} began:\n"
+            f"{told}\n"
+            "Go on with the changed file: add --new-spec (equal steps stay done).\n"
+            "Go on as the run began: add --pinned."
+        )
+    if not how.overrides:
+        return None
+    path = how.file or machine.spec.source
+    loaded = load_file(path) if now is not None else None
+    return overridden(machine.spec, how.overrides, loaded)
+
+
+def _of_file(machine: RunMachine, how: _Again) -> RunSpec | None:
+    """Read the run's file again; without --new-spec the run's own limits hold.
+
+    Raises:
+        Refused: It is not there, and would have to be.
     """
     source = machine.spec.source
-    path = file or (Path(source) if source else None)
-    if path is None or (file is None and not path.exists()):
-        if new:
+    path = how.file or (Path(source) if source else None)
+    if path is None or (how.file is None and not path.exists()):
+        if how.new:
             raise Refused(f"the file of this run is not at {path}; say where with --file")
         return None
-    now = load_plan(path, machine.spec.name)
+    loaded = load_file(path)
+    spec = loaded.spec(machine.spec.name)
+    if how.new:
+        spec = overridden(spec, how.overrides, loaded)
+    now = settle(spec, path)
     now = msgspec.structs.replace(now, max_parallel=machine.spec.max_parallel)
-    if spec_digest(now) == machine.digest:
-        return None
-    if new:
+    kept = bounded_as(now, machine.spec)
+    if how.new or spec_digest(kept) == spec_digest(now):
         return now
-    told = spec_diff(machine.spec, now)
-    raise Refused(
-        f"{path} has changed since run {machine.run} began:\n{told}\n"
-        "Go on with the changed file: add --new-spec (equal steps stay done).\n"
-        "Go on as the run began: add --pinned."
+    print(
+        f"hocket: the limits of run {machine.run} stay as it began with them; --new-spec takes "
+        f"those of {path}",
+        file=sys.stderr,
     )
+    return kept
 
 
 def _meant(target: str, plan: str | None) -> tuple[str, str | None]:

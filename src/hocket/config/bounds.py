@@ -47,18 +47,24 @@ class Bounds:
         file: The file.
         presets: Gives the presets.
         say: Is told what is wrong: where, what, and a hint.
+        place: Where the file is, for the names of what its agents and plans state themselves.
 
     Attributes:
         known: The limits that are claimed, as far as was asked for yet, by name.
     """
 
     def __init__(
-        self, file: part.FilePart, presets: Presets, say: Callable[[Path, str, str], None]
+        self,
+        file: part.FilePart,
+        presets: Presets,
+        say: Callable[[Path, str, str], None],
+        place: str = "",
     ) -> None:
         self.known: dict[str, LimitSpec] = {}
         self._file = file
         self._presets = presets
         self._say = say
+        self._place = place
         self._stated: dict[str, tuple[str, Path, LimitPart]] = {}
         """What models say of their endpoints: by whom, where, what."""
         for name, model in file.models.items():
@@ -156,12 +162,12 @@ class Bounds:
         self, owner: str, name: str, where: Path, given: LimitsOf | None, *, adaptive: bool
     ) -> dict[str, None]:
         claims: dict[str, None] = {}
-        for place, item in _items((*where, "limits"), given):
+        for at, item in _items((*where, "limits"), given):
             if isinstance(item, LimitPart):
-                own = limits_name(owner, name)
-                self.known[own] = self._spec(place, item, adaptive=adaptive)
+                own = limits_name(owner, name, "" if item.shared is False else self._place)
+                self.known[own] = self._spec(at, item, adaptive=adaptive)
                 claims[own] = None
-            elif (known := self._claim(place, item)) is not None:
+            elif (known := self._claim(at, item)) is not None:
                 claims[known] = None
         return claims
 
@@ -172,7 +178,7 @@ class Bounds:
         claims: dict[str, None] = {}
         for about in budgets:
             daily = about.per == "day"
-            own = budget_name(owner, name, daily=daily)
+            own = budget_name(owner, name, daily=daily, place=self._place)
             self.known[own] = budget_of(
                 about.cost, about.tokens, daily=daily, on_exceed=about.on_exceed
             )

@@ -34,11 +34,13 @@ class Loaded(NamedTuple):
         file: Its parts.
         source: Its name.
         presets: Gives the presets that its limits may begin with.
+        place: Where it is, for whoever tells limits of agents and plans apart.
     """
 
     file: FilePart
     source: str
     presets: Presets = built_in
+    place: str = ""
 
     def plans(self) -> list[str]:
         """Name the plans, in the order of the file."""
@@ -51,7 +53,7 @@ class Loaded(NamedTuple):
             NotFound: There is no such plan, or several could be meant.
         """
         name = self._choose(plan)
-        made = Translator(self.file, presets=self.presets).run(name, self.source)
+        made = Translator(self.file, presets=self.presets, place=self.place).run(name, self.source)
         if made is None:
             raise NotFound(f"{self.source}: plan {name!r} cannot be run")
         agents, limits = dict(sorted(made.agents.items())), dict(sorted(made.limits.items()))

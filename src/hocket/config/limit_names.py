@@ -5,10 +5,6 @@ None of these can be the name of a limit under ``limits``, nor that of a run's o
 
 from __future__ import annotations
 
-from typing import Final
-
-PER_DAY: Final = " per day"
-
 
 def endpoint_name(model: str, base_url: str | None) -> str:
     """Name the limit of a model at an address: all who ask it there share it.
@@ -22,16 +18,21 @@ def endpoint_name(model: str, base_url: str | None) -> str:
     return f"{model}@{host.rpartition('@')[2].lower()}{slash}{path}"
 
 
-def limits_name(owner: str, name: str) -> str:
-    """Name the limit that an agent or a plan states itself; `owner` says which of them."""
-    return f"{owner}:{name} limits"
+def limits_name(owner: str, name: str, place: str = "") -> str:
+    """Name the limit that an agent or a plan states itself.
+
+    Args:
+        owner: Whether it is an ``agent`` or a ``plan``.
+        name: What that is called.
+        place: The file that it is in, so that others of its name elsewhere have their own.
+    """
+    return f"{owner}:{name} limits{_in(place)}"
 
 
-def budget_name(owner: str, name: str, *, daily: bool) -> str:
-    """Name the budget of an agent or a plan."""
-    return f"{owner}:{name} budget{PER_DAY if daily else ''}"
+def budget_name(owner: str, name: str, *, daily: bool, place: str = "") -> str:
+    """Name the budget of an agent or a plan; that of each run needs no place."""
+    return f"{owner}:{name} budget{f' per day{_in(place)}' if daily else ''}"
 
 
-def owned(name: str) -> bool:
-    """Tell whether it is the limit or the budget of an agent or a plan."""
-    return name.startswith(("agent:", "plan:"))
+def _in(place: str) -> str:
+    return f" in {place}" if place else ""

@@ -48,7 +48,9 @@ _MEANT = {
 _SHORT = {"string_too_short": "cannot be empty", "too_short": "cannot be empty"}
 
 
-def to_problem(error: ErrorDetails, tree: Json) -> tuple[Problem, bool]:
+def to_problem(
+    error: ErrorDetails, tree: Json, file: type[BaseModel] = FilePart
+) -> tuple[Problem, bool]:
     """Give a problem with its path in the file, and whether its key is meant, not its value."""
     raw = error["loc"]
     path = plain_path(raw)
@@ -56,7 +58,7 @@ def to_problem(error: ErrorDetails, tree: Json) -> tuple[Problem, bool]:
     context = error.get("ctx", {})
     name = _called(path, tree)
     if kind == "extra_forbidden":
-        message, hint = _unknown_key(raw, name, tree)
+        message, hint = _unknown_key(raw, name, file)
         return Problem(where=path, message=message, hint=hint), True
     if kind == "missing":
         # There is no such place: its parent's key is what can be pointed at.
@@ -136,8 +138,8 @@ def describe(value: object) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
-def _unknown_key(raw: Sequence[str | int], name: str, tree: Json) -> tuple[str, str]:
-    fields = known_fields(raw[:-1])
+def _unknown_key(raw: Sequence[str | int], name: str, file: type[BaseModel]) -> tuple[str, str]:
+    fields = known_fields(raw[:-1], file)
     for kinds, what in ((STEP_KINDS, "a step"), (AGENT_KINDS, "an agent")):
         # Only in a step and in an agent does a tag stand before the key.
         tag = str(raw[-2])[1:] if len(raw) > 1 and str(raw[-2]).startswith(TAG) else ""
@@ -151,9 +153,9 @@ def _unknown_key(raw: Sequence[str | int], name: str, tree: Json) -> tuple[str, 
     return f"unknown key {name!r}", hint
 
 
-def known_fields(raw: Sequence[str | int]) -> list[str]:
-    """Give the keys that the file may have at a path of pydantic's."""
-    node: Any = FilePart
+def known_fields(raw: Sequence[str | int], file: type[BaseModel] = FilePart) -> list[str]:
+    """Give the keys that a file may have at a path of pydantic's."""
+    node: Any = file
     for part in raw:
         node = _descend(_bare(node), part)
         if node is None:

@@ -73,12 +73,13 @@ class Translator:
         file: part.FilePart,
         broken: frozenset[str] = frozenset(),
         presets: Presets = built_in,
+        place: str = "",
     ) -> None:
         self.file = file
         self.broken = broken
         self.agents: dict[str, AgentSpec] = {}
         self.problems: list[Problem] = []
-        self.bounds = Bounds(file, presets, self._say)
+        self.bounds = Bounds(file, presets, self._say, place)
         self._plans: dict[str, PlanSpec | None] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._open: list[str] = []
