@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from hocket.agents.base import Context, Reply, Request
 from hocket.core.errors import AgentError, Fault, FaultKind
 from hocket.core.events import AnyEvent, CallStarted, Recorded
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, Call, FileRef, Json
+from hocket.engine.desk import Desks
 from hocket.engine.engine import Engine, Kind, Parts
 from hocket.journal.memory import MemoryJournal
 from hocket.simulator.loop import pending_tasks, run_virtual, virtual_loop
@@ -117,14 +120,25 @@ class Watcher:
         self.said.append((str(call), stream, text))
 
 
+_OF_A_RUN = ("max_parallel", "limits", "claims", "priority", "weight", "deadline")
+
+
 def plan(*steps: StepSpec, effects: Sequence[str] = (), **more: Any) -> RunSpec:
-    """Make a run's spec: every agent that a step names is there."""
+    """Make a run's spec: every agent that a step names is there.
+
+    `claimed` names the limits that each agent's calls claim.
+    """
     names = [name for step in steps for name in (step.agent, *step.fallback) if name]
     agents = {
         name: AgentSpec(kind="function", options={"ref": f"x:{name}"}, effects=name in effects)
         for name in dict.fromkeys(names)
     }
-    run = {key: more.pop(key) for key in ("max_parallel",) if key in more}
+    claimed = more.pop("claimed", {})
+    agents = {
+        name: msgspec.structs.replace(agent, limits=tuple(claimed.get(name, ())))
+        for name, agent in agents.items()
+    }
+    run = {key: more.pop(key) for key in _OF_A_RUN if key in more}
     return RunSpec(workflow=PlanSpec(name="p", steps=steps, **more), agents=agents, **run)
 
 
@@ -154,6 +168,7 @@ def engine(
         capacity=lambda name, spec: (capacity or {}).get(name),
         kinds={"plan": Kind(VERSION, make_plan)},
         wall=clock,
+        desks=Desks(clock, journal.ledger),
     )
     return Engine(parts)
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from hocket.app.adapters import KINDS, capacity, hire
 from hocket.app.files import StoredFiles
+from hocket.app.history import History
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.app.run import Run
@@ -26,8 +27,10 @@ from hocket.core.requests import AnyRequest, Retry
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
 from hocket.core.values import Call, Json
+from hocket.engine.desk import Desks
 from hocket.engine.engine import Engine as Shell
 from hocket.engine.engine import Parts
+from hocket.engine.engine import Run as Driven
 from hocket.engine.inbox import event_of
 from hocket.engine.runner import Observer
 from hocket.insight.tally import Tally
@@ -64,6 +67,7 @@ class Engine:
         self.journal: Final[Store] = (
             MemoryJournal() if memory else SqliteJournal(self.state, lease=lease)
         )
+        self._desks = Desks(time.time_ns, self.journal.ledger)
         self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
 
@@ -172,7 +176,7 @@ class Engine:
                     f"there is a run {run_id} already: take it up with hocket resume {run_id}, "
                     "or choose another id"
                 )
-        watch = _Watch(Tally(), LiveLog(self._logs, run_id), observers)
+        watch = _Watch(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).start(
             spec,
             dict(inputs),
@@ -182,7 +186,12 @@ class Engine:
             stay=stay,
             wait=wait,
         )
-        return Run(run, watch.tally, watch.log, plan)
+        return self._lead(run, watch, plan)
+
+    def _lead(self, run: Driven, watch: _Watch, plan: Plan | None) -> Run:
+        history = History(run.machine.spec)
+        watch.histories.append(history)
+        return Run(run, watch.tally, watch.log, plan, partial(history.write, self.journal.book))
 
     async def resume(
         self,
@@ -220,7 +229,7 @@ class Engine:
                 spec = None
             elif found := problems(spec) or secret_problems(spec):
                 raise SpecError(found)
-        watch = _Watch(Tally(), LiveLog(self._logs, run_id), observers)
+        watch = _Watch(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).resume(
             run_id,
             spec=spec,
@@ -230,7 +239,7 @@ class Engine:
             stay=stay,
             wait=wait,
         )
-        return Run(run, watch.tally, watch.log, plan)
+        return self._lead(run, watch, plan)
 
     def fold(self, run_id: str) -> RunMachine:
         """Rebuild a run's state from its journal, to be looked at.
@@ -315,6 +324,7 @@ class Engine:
                 capacity=capacity,
                 kinds=KINDS,
                 wall=time.time_ns,
+                desks=self._desks,
             )
         )
 
@@ -322,8 +332,9 @@ class Engine:
 class _Watch:
     """What the app itself watches of a run, beside the caller's observers."""
 
-    def __init__(self, tally: Tally, log: LiveLog, observers: Sequence[Observer]) -> None:
-        self.tally = tally
+    def __init__(self, log: LiveLog, observers: Sequence[Observer]) -> None:
+        self.tally = Tally()
+        self.histories: list[History] = []
         self.log = log
         self.observers: list[Observer] = [self, log, *observers]
 
@@ -331,6 +342,8 @@ class _Watch:
         """Count what is on disk."""
         for recorded in events:
             self.tally.add(recorded.event)
+            for history in self.histories:
+                history.add(recorded.event)
 
     def emitted(self, call: Call, stream: str, text: str) -> None:
         """Nothing of it counts before it is on disk."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
 from hocket.engine.engine import Run as Driven
 from hocket.insight.tally import Tally
+from hocket.limits.lobby import Queue
 
 _BY = "program"
 
@@ -41,9 +42,15 @@ class Run:
     """A run under way: watch it, answer it, pause or cancel it, await its result."""
 
     def __init__(
-        self, driven: Driven, tally: Tally, log: LiveLog, plan: Plan | None = None
+        self,
+        driven: Driven,
+        tally: Tally,
+        log: LiveLog,
+        plan: Plan | None = None,
+        settled: Callable[[], None] | None = None,
     ) -> None:
         self._driven = driven
+        self._settled = settled
         self._tally = tally
         self._log = log
         self._plan = plan
@@ -59,8 +66,8 @@ class Run:
         return self._driven.machine
 
     @property
-    def queued(self) -> dict[str, int]:
-        """How many calls wait, by what for."""
+    def queued(self) -> list[Queue]:
+        """How many calls wait, for what and until when."""
         return self._driven.queued
 
     @property
@@ -84,6 +91,8 @@ class Run:
             machine = await self._driven.settled()
         finally:
             self._log.close()
+        if self._settled is not None:
+            self._settled()
         return Result(machine, self._tally, self._plan)
 
     def pause(self, by: str = _BY) -> None:

@@ -33,8 +33,9 @@ from hocket.core.events import (
     RunEnded,
 )
 from hocket.core.values import Call, format_duration
+from hocket.limits.lobby import Queue
 from hocket.report.story import Story
-from hocket.report.text import cause_words, clean, counts_words, one_line, spent_words
+from hocket.report.text import clean, counts_words, one_line, queue_words, spent_words
 
 TOO_SOON: Final = 0.5
 """Seconds in which nobody can have read a question: a key meant something else."""
@@ -207,19 +208,22 @@ class LiveDisplay:
         more = len(self.asked) + len(self._inputs) - len(rows)
         if more > 0:
             rows.append(Text(f"  … and {more} more wait: hocket show {run.id}", "yellow"))
-        for cause, count in (run.queued | _backing_off(run)).items():
-            calls = "1 call waits" if count == 1 else f"{count:,} calls wait"
-            rows.append(Text(f"… {calls} for {cause_words(cause)}", "dim"))
+        now = time.time_ns()
+        for queue in [*run.queued, *_backing_off(run)]:
+            words = queue_words(queue.cause, queue.until, queue.count, now)
+            rows.append(Text(f"… {words}", "dim"))
         if run.machine.phase == "pausing":
             flying = len(self._running)
             rows.append(Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow"))
         return rows
 
 
-def _backing_off(run: Run) -> dict[str, int]:
+def _backing_off(run: Run) -> list[Queue]:
     jobs = run.machine.calls.jobs
-    count = 0 if len(jobs) > _MOST_JOBS else sum(j.state == "backing_off" for j in jobs.values())
-    return {"backoff": count} if count else {}
+    if len(jobs) > _MOST_JOBS:
+        return []
+    ready = [job.ready for job in jobs.values() if job.state == "backing_off"]
+    return [Queue("backoff", min(ready), len(ready))] if ready else []
 
 
 def _beginning(text: str) -> str:

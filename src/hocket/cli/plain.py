@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -12,8 +14,13 @@ from hocket.app.run import Run
 from hocket.cli.closing import waiting_lines
 from hocket.cli.screen import Background
 from hocket.core.events import Recorded, RunEnded
-from hocket.core.values import Call
+from hocket.core.values import SECOND, Call
 from hocket.report.story import Story
+from hocket.report.text import queue_words
+
+_LOOK: Final = 0.5
+_LONG: Final = 2 * SECOND
+"""How long a wait must still be before a line is worth it."""
 
 
 class PlainDisplay:
@@ -21,6 +28,9 @@ class PlainDisplay:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._told: dict[str, int] = {}
+        """Until when what was told to be waited for is closed, by cause."""
+        self._task: asyncio.Task[None] | None = None
         self._story = Story()
         self._lines: Background[str] = Background(_to_stderr)
 
@@ -30,6 +40,20 @@ class PlainDisplay:
             self.say(f"run {run.id}")
             for line in waiting_lines(run.machine):
                 self.say(line)
+            self._task = asyncio.get_running_loop().create_task(self._watch(run))
+
+    async def _watch(self, run: Run) -> None:
+        """Tell what calls wait for and until when, once for each opening that is far away."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            now = time.time_ns()
+            for queue in run.queued:
+                until = queue.until
+                if until is None or until - now < _LONG:
+                    continue
+                if until - self._told.get(queue.cause, 0) > _LONG:
+                    self._told[queue.cause] = until
+                    self.say(queue_words(queue.cause, until, queue.count, now))
 
     def say(self, text: str) -> None:
         """Show a line of our own."""
@@ -37,6 +61,8 @@ class PlainDisplay:
 
     def end(self) -> None:
         """The run has settled."""
+        if self._task is not None:
+            self._task.cancel()
         self._lines.close()
         if self._lines.dropped:
             _to_stderr([f"{self._lines.dropped:,} lines were left out: nobody read them\n"])

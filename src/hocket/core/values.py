@@ -96,6 +96,15 @@ class Call(msgspec.Struct, frozen=True, order=True, gc=False):
         return f"{self.path}#{self.attempt}"
 
 
+def step_of(path: str) -> str:
+    """Give the step that a path is of, without items and rounds: ``a/3~2/b`` is of ``a/b``."""
+    if path.isidentifier():
+        return path
+    names = (part.partition("~")[0] for part in path.split("/"))
+    # A step's name begins with a letter, so what does not is an item's number.
+    return "/".join(name for name in names if not name[:1].isdigit())
+
+
 class FileRef(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", tag="file"):
     """A file stored by content, as it stands in an output.
 

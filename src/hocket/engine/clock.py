@@ -23,13 +23,13 @@ class Clock:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: int) -> None:
-        self._loop = loop
+        self.loop = loop
         self._start = loop.time()
         self._wall = wall
 
     def now(self) -> int:
         """Give the present instant."""
-        return self._wall + round((self._loop.time() - self._start) * _NS)
+        return self._wall + round((self.loop.time() - self._start) * _NS)
 
     def loop_time(self, at: int) -> float:
         """Give the loop's time of an instant."""

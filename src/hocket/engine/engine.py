@@ -25,12 +25,16 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, RunSpec, spec_digest
 from hocket.core.values import Json
 from hocket.engine.audience import Observer
+from hocket.engine.claims import Claims
 from hocket.engine.clock import Clock
 from hocket.engine.crew import Crew, Hire
+from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
 from hocket.engine.inbox import event_of
 from hocket.engine.runner import Runner
 from hocket.journal.base import Journal, Log
+from hocket.limits.lobby import Queue
+from hocket.limits.spending import Spending
 
 PROGRAM = f"hocket {__version__}"
 
@@ -55,6 +59,7 @@ class Parts(msgspec.Struct, frozen=True):
         capacity: Gives how many calls of an agent may be in flight, or None for any number.
         kinds: The kinds of workflow, by the tag of their specs.
         wall: Gives the wall's time in nanoseconds since the epoch.
+        desks: Where calls wait for their limits; None for one desk of this engine alone.
     """
 
     journal: Journal
@@ -63,6 +68,7 @@ class Parts(msgspec.Struct, frozen=True):
     capacity: Callable[[str, AgentSpec], int | None]
     kinds: Mapping[str, Kind]
     wall: Callable[[], int]
+    desks: Desks | None = None
 
 
 class Run:
@@ -87,9 +93,9 @@ class Run:
         return self._runner.machine
 
     @property
-    def queued(self) -> dict[str, int]:
-        """How many calls wait, by what for."""
-        return self._runner.admission.blocked()
+    def queued(self) -> list[Queue]:
+        """How many calls wait, for what and until when."""
+        return self._runner.line.desk.waiting(self.id)
 
     def ask(self, request: AnyRequest) -> None:
         """Grant a request as if it had come through the inbox.
@@ -148,6 +154,12 @@ class Engine:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self._desks = parts.desks or Desks(parts.wall)
+
+    @property
+    def desk(self) -> Desk:
+        """Where the calls of all its runs wait."""
+        return self._desks()
 
     async def start(
         self,
@@ -176,7 +188,7 @@ class Engine:
             Refused: An input is missing or unknown.
         """
         check_inputs(spec, inputs)
-        clock = self._clock()
+        clock = self.desk.clock
         first = RunStarted(
             at=clock.now(),
             run=run,
@@ -189,10 +201,8 @@ class Engine:
         )
         machine = self._machine()
         machine.apply(first)
-        limits, capacities = self._limits(spec)
         log = await self.parts.journal.start(first)
-        crew = Crew(spec.agents, self.parts.hire)
-        runner = Runner(machine, log, clock, crew, self.parts.files, limits, capacities)
+        runner = await self._runner(machine, log, clock, Spending())
         runner.audience.admit(observers, [Recorded(1, first)])
         runner.stay, runner.wait = stay, wait
         return Run(runner)
@@ -257,19 +267,25 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         log = await self.parts.journal.resume(run)
+        spending = Spending()
+
+        def replayed(event: AnyEvent) -> None:
+            spending.add(event)
+            if also is not None:
+                also(event)
+
         try:
-            machine = self.fold(run, also)
+            machine = self.fold(run, replayed)
             if machine.phase == "ended" and spec is None and not requests:
                 raise Refused(f"run {run} has ended: {machine.said}")
-            # The wall's clock may have been put back since.
             clock = self._clock(machine.at)
             opening = self._take_over(machine, log, clock.now(), spec, requests)
-            limits, capacities = self._limits(machine.spec)
         except BaseException:
             await log.close()
             raise
-        crew = Crew(machine.spec.agents, self.parts.hire)
-        runner = Runner(machine, log, clock, crew, self.parts.files, limits, capacities)
+        for recorded in opening:
+            spending.add(recorded.event)
+        runner = await self._runner(machine, log, clock, spending)
         runner.audience.admit(observers, opening)
         runner.stay, runner.wait = stay, wait
         return Run(runner)
@@ -297,19 +313,37 @@ class Engine:
     def _machine(self) -> RunMachine:
         return RunMachine({tag: kind.make for tag, kind in self.parts.kinds.items()})
 
-    def _clock(self, at: int = 0) -> Clock:
-        return Clock(asyncio.get_running_loop(), max(self.parts.wall(), at))
+    def _clock(self, at: int) -> Clock:
+        """Give a clock that is not behind a run, whose wall's clock may have been put back."""
+        clock = self.desk.clock
+        return clock if clock.now() >= at else Clock(clock.loop, at)
 
-    def _limits(self, spec: RunSpec) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
-        """Give the limits that each agent's calls claim, and how much each lets through."""
-        capacities = {"run": spec.max_parallel}
-        limits: dict[str, tuple[str, ...]] = {}
-        for name, agent in spec.agents.items():
-            capacity = self.parts.capacity(name, agent)
-            limits[name] = ("run",) if capacity is None else (f"agent:{name}", "run")
-            if capacity is not None:
-                capacities[f"agent:{name}"] = capacity
-        return limits, capacities
+    async def _runner(
+        self, machine: RunMachine, log: Log, clock: Clock, spending: Spending
+    ) -> Runner:
+        """Put together what drives a run, and let its calls wait at the desk.
+
+        Raises:
+            JournalError: The ledger of shared limits cannot be read.
+        """
+        spec, desk, crew = machine.spec, self.desk, Crew(machine.spec.agents, self.parts.hire)
+        claims = Claims(machine.run, spec, self.parts.capacity)
+        runner = Runner(machine, log, clock, crew, self.parts.files, desk, claims)
+        try:
+            await desk.open(
+                machine.run,
+                runner,
+                claims.limits,
+                past=claims.past(spending),
+                priority=spec.priority,
+                weight=spec.weight,
+                deadline=None if spec.deadline is None else machine.started_at + spec.deadline,
+            )
+        except BaseException:
+            desk.close(machine.run)
+            await log.close()
+            raise
+        return runner
 
 
 def check_inputs(spec: RunSpec, inputs: Mapping[str, Json]) -> None:

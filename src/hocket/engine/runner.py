@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from hocket.agents.base import Agent, Request
 from hocket.core.commands import CancelCall, Record, StartCall
-from hocket.core.errors import CallerError, Fault, JournalError, OwnershipLost, Refused
+from hocket.core.errors import (
+    CallerError,
+    Fault,
+    FaultKind,
+    JournalError,
+    OwnershipLost,
+    Refused,
+)
 from hocket.core.events import (
     AnyEvent,
     CallCancelled,
@@ -24,20 +32,23 @@ from hocket.core.events import (
     PauseRequested,
     Recorded,
     TimePassed,
-    Wait,
 )
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.engine.audience import Audience, Observer
 from hocket.engine.backlog import Backlog
+from hocket.engine.claims import Claims
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.crew import Crew
+from hocket.engine.desk import Desk
 from hocket.engine.flight import Files, Flight, Outcome
 from hocket.engine.inbox import event_of
+from hocket.engine.line import Line
 from hocket.journal.base import Log, Posted, Taken
 from hocket.journal.codec import encode
-from hocket.limits.admission import COMMIT, PAUSE, Admission
+from hocket.limits.claim import Key, Quota, key_of
+from hocket.limits.lobby import COMMIT, PAUSE, Admitted, Hopeless
 
 __all__ = ["Observer", "Runner"]
 
@@ -53,8 +64,8 @@ class Runner:
         clock: What time it is.
         crew: The agents.
         files: Where calls keep files.
-        limits: The limits that each agent's calls claim besides the run's own.
-        capacities: How many calls each limit lets through at once.
+        desk: Where calls wait for their limits.
+        claims: What each call claims.
     """
 
     def __init__(
@@ -64,8 +75,8 @@ class Runner:
         clock: Clock,
         crew: Crew,
         files: Files,
-        limits: dict[str, tuple[str, ...]],
-        capacities: dict[str, int],
+        desk: Desk,
+        claims: Claims,
     ) -> None:
         self.machine = machine
         self.failure: Exception | None = None
@@ -73,16 +84,13 @@ class Runner:
         self.halted = False
         """Whether the run is driven here no more."""
         self.flights: dict[Call, Flight] = {}
-        self.admission = Admission(capacities)
+        self.line = Line(machine, desk, claims, crew, clock)
         self._log = log
         self._clock = clock
         self._crew = crew
         self._files = files
-        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self.audience = Audience(self._loop)
-        self._starts: dict[Call, StartCall] = {}
-        """The calls that wait for their limits."""
         self._following = False
         self._backlog = Backlog(log.seq)
         self._alarm = Alarm(self._loop, clock, self._woken)
@@ -173,8 +181,10 @@ class Runner:
 
     # -- what follows from events -----------------------------------------------------------
 
-    def _write(self, event: AnyEvent, taken: Sequence[Taken] = ()) -> None:
-        self.audience.note(Recorded(self._log.append((event,), taken), event))
+    def _write(
+        self, event: AnyEvent, taken: Sequence[Taken] = (), claims: Sequence[Key] = ()
+    ) -> None:
+        self.audience.note(Recorded(self._log.append((event,), taken, claims), event))
         self._moved.set()
 
     def _follow(self) -> None:
@@ -184,23 +194,21 @@ class Runner:
         self._following = True
         try:
             while self.failure is None:
+                self._hold()
                 commands = self.machine.drain()
-                if not commands and not self._start_admitted():
+                if not commands and not self.line.desk.pump():
                     break
                 for command in commands:
                     if type(command) is StartCall:
-                        limits = self._limits[command.agent]
-                        self._starts[command.call] = command
-                        self.admission.offer(command.call, limits, command.ready)
+                        self.line.offer(command)
                     elif type(command) is CancelCall:
-                        if self.admission.withdraw(command.call):
-                            del self._starts[command.call]
-                        elif command.call in self.flights:
-                            self.flights[command.call].stop(command.reason, hard=command.hard)
+                        flight = self.flights.get(command.call)
+                        if flight is not None:
+                            flight.stop(command.reason, hard=command.hard)
+                        else:
+                            self.line.withdraw(command.call)
                     elif type(command) is Record:
-                        event = msgspec.structs.replace(command.event, at=self.now())
-                        self.machine.apply(event)
-                        self._write(event)
+                        self._note(msgspec.structs.replace(command.event, at=self.now()))
         finally:
             self._following = False
         self._alarm.set(self.machine.deadline())
@@ -209,44 +217,54 @@ class Runner:
         elif not self.wait and self.machine.waits_for_people:
             self.record(PauseRequested(at=self.now(), by="--no-wait"))
 
+    def _note(self, event: AnyEvent) -> None:
+        """Take in and write what follows from other facts."""
+        self.machine.apply(event)
+        self._write(event)
+
+    def _hold(self) -> None:
+        """Let calls through only while the run goes on and the disk keeps up."""
+        if not self.machine.admits:
+            self.line.hold(PAUSE)
+        else:
+            self.line.hold(COMMIT if self._backlog.holds(self._log.seq) else "")
+
     def _at_rest(self) -> bool:
         machine = self.machine
         return machine.phase == "ended" or (machine.paused and not self.stay)
 
-    def _start_admitted(self) -> bool:
-        if not len(self.admission):
+    def start(self, item: Admitted) -> bool:
+        """Start a call that its limits have let through."""
+        if self.failure is not None or self.halted:
+            self.line.release(item.call)
             return False
-        now = self.now()
-        if self._backlog.holds(self._log.seq, now):
+        start = self.line.take(item)
+        if start is None:
             return False
-        if since := self._backlog.waited(now):
-            self.admission.admit(since, COMMIT)
-        admitted = self.admission.admit(now, "" if self.machine.admits else PAUSE)
-        for item in admitted:
-            start = self._starts.pop(item.call)
-            job = self.machine.calls.jobs.get(item.call.path)
-            if job is not None and job.call == item.call:
-                self._start(start, item.waits, now)
-            else:
-                # One admitted before it could not be made, and took the others along.
-                self.admission.release(item.call)
-        return bool(admitted)
+        job = self.machine.calls.jobs.get(item.call.path)
+        if job is None or not job.awaits(item.call):
+            # One admitted before it could not be made, and took the others along.
+            self.line.release(item.call)
+            return False
+        try:
+            self._start(start, item)
+        except Exception as error:
+            self._fail(error)
+        # What follows is seen to here, unless the run is at it.
+        self._follow()
+        return True
 
-    def _start(self, start: StartCall, waits: tuple[Wait, ...], now: int) -> None:
-        call = start.call
-        if start.asked < start.ready:
-            waits = (Wait("backoff", start.asked, start.ready), *waits)
+    def _start(self, start: StartCall, item: Admitted) -> None:
+        call, now = start.call, self.now()
         try:
             job, given = self.machine.request(call)
             agent = self._crew[start.agent]
         except Exception as error:
-            self.admission.release(call)
+            self.line.release(call)
             known = isinstance(error, CallerError)
             what = "" if known else f"agent {start.agent!r} raised {type(error).__name__}: "
             fault = Fault(kind="permanent", message=f"{what}{error}"[:_MESSAGE])
-            event = CallFailed(at=now, call=call, fault=fault)
-            self.machine.apply(event)
-            self._write(event)
+            self._note(CallFailed(at=now, call=call, fault=fault))
             return
         request = Request(
             run=self.machine.run,
@@ -256,18 +274,58 @@ class Runner:
             output=job.output,
             options=job.options,
         )
-        started = CallStarted(at=now, call=call, agent=start.agent, waits=waits)
+        hedge_after = None
+        if job.hedge is not None and not start.hedge and not start.effects:
+            hedge_after = self.line.outlook.quantile(call.path, start.agent, job.hedge)
+        started = CallStarted(
+            at=now,
+            call=call,
+            agent=start.agent,
+            waits=self.line.waits(start, item, now),
+            reserved=self.line.reserved(item.claim),
+            hedge_after=hedge_after,
+            hedge=start.hedge,
+        )
         self.machine.apply(started)
-        self._write(started)
-        flight = Flight(request, self.audience.emit, self._files)
+        self._write(started, claims=(item.key,) if item.shared else ())
+        flight = Flight(
+            request,
+            self.audience.emit,
+            self._files,
+            on_sent=partial(self.line.sent, call),
+            on_told=partial(self._told, call),
+        )
         self.flights[call] = flight
-        need = self._log.seq if start.effects else 0
-        flight.task = self._loop.create_task(self._fly(flight, agent, need))
+        late = start.effects or self.line.claims.leaves_late(item.claim)
+        flight.task = self._loop.create_task(self._fly(flight, agent, self._log.seq if late else 0))
+
+    def exceeded(self, item: Hopeless) -> None:
+        """A call would exceed what its run may spend, or can never fit: say so and act on it."""
+        if self.failure is not None or self.halted or not self.machine.admits:
+            return
+        why = self.line.why(item)
+        if item.on_exceed == "pause":
+            self.record(PauseRequested(at=self.now(), by="", reason=why))
+            return
+        kind: FaultKind = "permanent" if item.on_exceed == "wait" else "over_budget"
+        final = item.on_exceed != "fallback"
+        fault = Fault(kind=kind, message=why, final=final)
+        self.line.withdraw(item.call)
+        self.record(CallFailed(at=self.now(), call=item.call, fault=fault))
+
+    def fail(self, error: Exception) -> None:
+        """The ledger of shared limits cannot be used: nothing may go on without it."""
+        self._fail(error)
+
+    def _told(self, call: Call, quotas: Sequence[Quota]) -> None:
+        news = self.line.desk.quota(key_of(self.machine.run, call), quotas)
+        for event in self.line.told(news, self.now()):
+            self.record(event)
 
     async def _fly(self, flight: Flight, agent: Agent, need: int) -> None:
-        """Do a call; one with effects not before its start is on disk."""
+        """Do a call; one that has effects or is counted not before its start is on disk."""
         call = flight.request.call
-        outcome: Outcome
+        outcome: Outcome | None = None
         flight.begun = True
         try:
             if flight.reason:
@@ -285,9 +343,12 @@ class Runner:
             return
         finally:
             del self.flights[call]
-            self.admission.release(call)
-        if self.failure is None:
+            # Without an outcome nobody knows what it has spent.
+            news = self.line.settle(flight, outcome)
+        if self.failure is None and outcome is not None:
             self._land(outcome)
+            for event in news:
+                self.record(event)
 
     def _land(self, outcome: Outcome) -> None:
         """Record how a call ended: that has happened, whatever follows from it."""
@@ -371,6 +432,7 @@ class Runner:
         try:
             await asyncio.gather(keeper, *tasks, return_exceptions=True)
         finally:
+            self.line.close()
             try:
                 await self._crew.close()
             except Exception as error:

@@ -13,8 +13,10 @@ from hocket.core.events import (
     CallStarted,
     CancelRequested,
     ContinueRequested,
+    Forecasted,
     InputAsked,
     InputGiven,
+    LimitChanged,
     PauseRequested,
     RetryRequested,
     RunEnded,
@@ -98,7 +100,8 @@ def _tell_run(event: AnyEvent) -> str:
         case SpecReplaced():
             return "going on with a changed plan"
         case PauseRequested():
-            return f"pause asked by {event.by or 'somebody'}"
+            asked = f"pause asked by {event.by or 'somebody'}"
+            return f"pausing: {one_line(event.reason)}" if event.reason else asked
         case ContinueRequested():
             return f"going on, asked by {event.by or 'somebody'}"
         case CancelRequested():
@@ -116,8 +119,21 @@ def _tell_run(event: AnyEvent) -> str:
             return f"{event.path} got its input from {event.by}"
         case RunEnded():
             return f"run {event.status}{': ' if event.reason else ''}{one_line(event.reason)}"
+        case LimitChanged():
+            return f"limit {event.limit}: {one_line(event.message)}"
+        case Forecasted():
+            return _forecast(event)
         case _:
             return ""
+
+
+def _forecast(event: Forecasted) -> str:
+    left = format_duration(max(0, event.finish - event.at))
+    low, high = (format_duration(max(0, at - event.at)) for at in (event.low, event.high))
+    spread = "" if low == high else f" ({low} to {high})"
+    binds = f", bound by {event.binds}" if event.binds else ""
+    order = "" if event.order is None else f"; a better order of {event.tried:,} was adopted"
+    return f"expected to end in {left}{spread}{binds}{order}"
 
 
 def _waited(waits: tuple[Wait, ...]) -> str:

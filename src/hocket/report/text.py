@@ -7,6 +7,7 @@ from typing import Final
 
 from hocket.agents.terminal import plain
 from hocket.core.machine import StepStatus, StepView
+from hocket.core.values import format_duration
 from hocket.insight.tally import Tally
 
 _SHOWN_FIRST: Final[tuple[StepStatus, ...]] = (
@@ -70,12 +71,40 @@ def spent_words(tally: Tally) -> str:
     return " · ".join(words)
 
 
+_CAUSES: Final = {
+    "backoff": "its back-off",
+    "pause": "the run to go on",
+    "commit": "the disk",
+    "share": "its turn beside other runs",
+    "claim": "the journal's word on a shared limit",
+}
+_CAUSES_OF_A_LIMIT: Final = {
+    "rate": "room in the rate of {}",
+    "spacing": "the spacing of {}",
+    "closed": "{}, which has refused calls,",
+    "breaker": "{}, which is down,",
+    "budget": "the budget {}",
+    "reserved": "{}, kept for a larger call,",
+}
+
+
 def cause_words(cause: str) -> str:
     """Write the cause of a wait for a person: ``slot:agent:coder`` is "a slot of coder"."""
     kind, _, rest = cause.partition(":")
     if kind == "slot":
-        return "a slot of the run" if rest == "run" else f"a slot of {rest.partition(':')[2]}"
-    return {"backoff": "its back-off", "pause": "the run to go on"}.get(cause, cause)
+        return "a slot of the run" if rest == "run" else f"a slot of {rest.removeprefix('agent:')}"
+    if kind in _CAUSES_OF_A_LIMIT:
+        return _CAUSES_OF_A_LIMIT[kind].format(rest)
+    return _CAUSES.get(cause, cause)
+
+
+def queue_words(cause: str, until: int | None, count: int, now: int) -> str:
+    """Write what calls wait for and until when: "3 calls wait for …, 12 s to go"."""
+    calls = "1 call waits" if count == 1 else f"{count:,} calls wait"
+    words = f"{calls} for {cause_words(cause).rstrip(',')}"
+    if until is None or until <= now:
+        return words
+    return f"{words}: the next may go in {format_duration(until - now)}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,77 @@
+"""How long the calls of a run took, for the duration book of later runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hocket.core.events import AnyEvent, CallFinished, CallStarted, Usage
+from hocket.core.specs import AgentSpec, RunSpec
+from hocket.core.values import Call, canonical, digest, step_of
+from hocket.journal.base import KEPT_SAMPLES, Book, Sample
+
+MOST_STEPS: Final = 2_000
+"""Further steps of a plan are known by their agents alone."""
+
+_UNKNOWN: Final = Usage()
+
+
+def known_as(agents: Mapping[str, AgentSpec]) -> dict[str, str]:
+    """Name agents by what they are, so that another agent of the same name is none of them."""
+    return {name: f"{name}@{digest(canonical(spec))[:8]}" for name, spec in agents.items()}
+
+
+class History:
+    """Collects samples of the calls that gave an output; costs O(1) for each event.
+
+    Args:
+        spec: The run's spec.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._plan = spec.name
+        self._names = known_as(spec.agents)
+        self._flying: dict[Call, tuple[str, int]] = {}
+        self._samples: dict[tuple[str, str], list[Sample]] = {}
+
+    def add(self, event: AnyEvent) -> None:
+        """Take an event in."""
+        if isinstance(event, CallStarted):
+            self._flying[event.call] = event.agent, event.at
+            return
+        call = getattr(event, "call", None)
+        if call is None:
+            return
+        agent, since = self._flying.pop(call, ("", 0))
+        if agent and isinstance(event, CallFinished):
+            self._keep(step_of(call.path), agent, event.at - since, event.usage or _UNKNOWN)
+
+    def _keep(self, step: str, agent: str, took: int, usage: Usage) -> None:
+        kept = self._samples.get((step, agent))
+        if kept is None:
+            step = step if len(self._samples) < MOST_STEPS else ""
+            kept = self._samples.setdefault((step, agent), [])
+        kept.append(
+            Sample(
+                plan=self._plan,
+                step=step,
+                agent=self._names.get(agent, agent),
+                took=took,
+                tokens_in=usage.tokens_in,
+                tokens_out=usage.tokens_out,
+                cost=usage.cost,
+            )
+        )
+        if len(kept) > 2 * KEPT_SAMPLES:
+            del kept[:KEPT_SAMPLES]
+
+    def write(self, book: Book) -> None:
+        """Add what was collected to the book, and forget it.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        samples = [sample for kept in self._samples.values() for sample in kept]
+        self._samples.clear()
+        if samples:
+            book.record(samples)
