@@ -191,6 +191,17 @@ def responses_stream(text: str = "Hello", **how: Any) -> Answer:
     return sse(body, **how)
 
 
+def google_stream(text: str = "Hello", **how: Any) -> Answer:
+    """A streamed answer as Google's API writes it."""
+    content = {"role": "model", "parts": [{"text": text}]}
+    body = {
+        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 7, "totalTokenCount": 18},
+        "modelVersion": "tiny-1",
+    }
+    return sse(b"data: " + json.dumps(body).encode() + b"\r\n\r\n", **how)
+
+
 def named(event: dict[str, Any]) -> bytes:
     """One server-sent event with its type as its name."""
     return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()

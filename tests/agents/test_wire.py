@@ -22,17 +22,6 @@ pytest.importorskip("pydantic_ai")
 pytest.importorskip("openai")
 
 
-def google_stream(text: str = "Hello", **how: Any) -> Answer:
-    """A streamed answer as Google's API writes it."""
-    content = {"role": "model", "parts": [{"text": text}]}
-    body = {
-        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
-        "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 7, "totalTokenCount": 18},
-        "modelVersion": "tiny-1",
-    }
-    return wire.sse(b"data: " + json.dumps(body).encode() + b"\r\n\r\n", **how)
-
-
 def left(count: int) -> dict[str, str]:
     return {"x-ratelimit-remaining-requests": str(count), "x-ratelimit-reset-requests": "1.5s"}
 
@@ -73,7 +62,7 @@ MODELS = [
     ("openai:tiny", wire.stream),
     ("openai-responses:tiny", wire.responses_stream),
     ("anthropic:tiny", wire.anthropic_stream),
-    ("google:tiny", google_stream),
+    ("google:tiny", wire.google_stream),
 ]
 
 

@@ -67,15 +67,17 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         tokens_out: How many tokens it is expected to write.
         most_tokens: The most tokens that it can read and write; None if nothing bounds them.
         most_cost: The most pico-dollars that it can cost; 0 if it is free, None if nobody can say.
+        why: Why nobody can say the most, and what to do about it, or "".
     """
 
     tokens_in: int = 0
     tokens_out: int = 0
     most_tokens: int | None = None
     most_cost: int | None = None
+    why: str = ""
 
 
-UNKNOWN = Estimate()
+UNKNOWN = Estimate(why="an agent of this kind cannot say what a call will take")
 """What is said of a call by an agent that cannot estimate."""
 
 
@@ -141,13 +143,26 @@ class Estimating(Protocol):
     """What an agent may have besides: it can say beforehand what a call will take."""
 
     def estimate(self, request: Request) -> Estimate:
-        """Estimate a call, by arithmetic alone: within 50 microseconds. Never raises."""
+        """Estimate a call, by arithmetic alone: within 50 microseconds once `ready`. Never raises.
+
+        Without `ready` the first one is as exact, but may take a while.
+        """
+
+    async def ready(self) -> None:
+        """Find out what estimates need, such as a list of prices, off the loop."""
 
 
 def estimate(agent: Agent, request: Request) -> Estimate:
     """Estimate a call of any agent; `UNKNOWN` if the agent is not `Estimating`."""
     known = getattr(agent, "estimate", None)
     return UNKNOWN if known is None else known(request)
+
+
+async def ready(agent: Agent) -> None:
+    """Have an agent find out what its estimates need."""
+    known = getattr(agent, "ready", None)
+    if known is not None:
+        await known()
 
 
 def announces(agent: Agent) -> bool:

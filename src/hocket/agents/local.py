@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from hocket.agents import weights
-from hocket.agents.base import Context, Reply, Request
+from hocket.agents.base import Context, Estimate, Reply, Request
+from hocket.agents.estimates import Learned, size_of
 from hocket.agents.local_child import Child
 from hocket.agents.local_schema import bounded, most_tokens
 from hocket.agents.output import fault, fit, read_json
@@ -94,6 +95,7 @@ class LocalAgent:
         self._log = state / "logs" / f"local-{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.log"
         self._starting: asyncio.Task[Child] | None = None
         self._stop = threading.Event()
+        self._learned = Learned()
 
     async def call(self, request: Request, context: Context) -> Reply:
         """Ask the model once.
@@ -108,6 +110,7 @@ class LocalAgent:
         """
         options = override(self._options, request.options, _OF_A_STEP)
         prompt, system = prompt_of(request.input, options.system)
+        size = size_of(prompt, system, request.output)
         child = await self._child(context)
         body, room = await _body(child, options, request.output)
         prompt, notes = await _squeeze(child, prompt, system, room)
@@ -115,6 +118,7 @@ class LocalAgent:
         body["messages"] = [{"role": role, "content": text} for role, text in roles if text]
         context.sent()
         text, finish, usage = await _answer(child, body, context)
+        self._learned.note(size, usage)
         if request.output is None:
             cut = (f"answer cut at {body['max_tokens']} tokens",) if finish == "length" else ()
             return Reply(output=text, usage=usage, notes=(NOTE, *notes, *cut))
@@ -124,6 +128,21 @@ class LocalAgent:
             error.usage = usage
             raise
         return Reply(output=output, usage=usage, notes=(NOTE, *notes))
+
+    def estimate(self, request: Request) -> Estimate:
+        """Estimate a call; it is free, and its prompt is cut where the context ends."""
+        try:
+            options = override(self._options, request.options, _OF_A_STEP)
+        except AgentError as error:
+            return Estimate(why=error.fault.message)
+        size = size_of(*prompt_of(request.input, options.system), request.output)
+        most_out = options.max_tokens or (_ANSWER if request.output is None else _LONGEST_ANSWER)
+        return Estimate(
+            tokens_in=min(self._learned.tokens_in(size), CONTEXT - most_out),
+            tokens_out=self._learned.tokens_out(most_out),
+            most_tokens=CONTEXT,
+            most_cost=0,
+        )
 
     async def close(self) -> None:
         """End the child process, or the download that would come before it."""

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hocket.agents.base import Context, Reply, Request
+from hocket.agents.base import Context, Estimate, Reply, Request
+from hocket.agents.estimates import Learned, size_of
 from hocket.agents.faults import fault_of, redact
 from hocket.agents.model_client import Client, ask, connect
 from hocket.agents.output import fault, fit, read_json
-from hocket.agents.prices import Price, usage_of
+from hocket.agents.prices import Price, Tariff, stated, tariff, usage_of
 from hocket.agents.settings import override, prompt_of, read
 from hocket.agents.wire import calling
 from hocket.core.errors import AgentError, Problem, SpecError
@@ -65,6 +66,16 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     structured: Literal["auto", "native", "tool"] = "auto"
 
 
+# Settings that cannot make a call larger or dearer than its tokens are.
+_HARMLESS = re.compile(
+    r"(temperature|top_[pk]|seed|(presence|frequency)_penalty|logit_bias|stop_sequences|timeout|"
+    r"max_tokens|parallel_tool_calls|tool_choice|thinking|\w+_(reasoning_effort|thinking|"
+    r"thinking_config|effort|reasoning_summary|text_verbosity|user|logprobs|safety_settings)|"
+    # Writing to a cache is dearer than reading, and counted in.
+    r"cache|anthropic_cache\w*|openai_prompt_cache\w*)\Z"
+)
+# Models that look things up by themselves, and bill what they find.
+_SEARCHES = re.compile(r"search|sonar|:online\Z")
 _OF_A_STEP = frozenset({"system", "temperature", "max_tokens", "settings", "stream", "structured"})
 
 
@@ -88,6 +99,9 @@ class ModelAgent:
         if problems := _problems(("agents", name), self._options):
             raise SpecError(problems)
         self._connecting: asyncio.Task[Client] | None = None
+        self._learned = Learned()
+        self._tariff: Tariff | None = None
+        self._priced = False
 
     async def call(self, request: Request, context: Context) -> Reply:
         """Send one request.
@@ -102,7 +116,51 @@ class ModelAgent:
         if problems := _problems(("options",), options):
             raise fault("permanent", f"the step's {SpecError(problems)}")
         client = await self._client()
-        return await _Call(client, options, request, context).run()
+        call = _Call(client, options, request, context)
+        try:
+            reply = await call.run()
+        except AgentError as error:
+            if error.fault.kind == "invalid_output":
+                self._learned.note(call.size, error.usage)
+            raise
+        self._learned.note(call.size, reply.usage)
+        return reply
+
+    def estimate(self, request: Request) -> Estimate:
+        """Estimate a call by what it would send, what this agent's calls took, and the prices."""
+        try:
+            options = override(self._options, request.options, _OF_A_STEP)
+        except AgentError as error:
+            return Estimate(why=error.fault.message)
+        size = size_of(*prompt_of(request.input, options.system), request.output)
+        most_out, why = _most_out(options)
+        most = most_cost = None
+        if most_out is not None and not why:
+            most = size.most_tokens + most_out
+            self._look_up()
+            if self._tariff is not None:
+                most_cost = self._tariff.most_cost(size.most_tokens, most_out)
+            else:
+                why = f"nobody has a price for {options.model}; state one with 'price'"
+        return Estimate(
+            tokens_in=self._learned.tokens_in(size),
+            tokens_out=self._learned.tokens_out(most_out),
+            most_tokens=most,
+            most_cost=most_cost,
+            why=why,
+        )
+
+    async def ready(self) -> None:
+        """Look the model's price up, in a thread."""
+        if not self._priced:
+            await asyncio.to_thread(self._look_up)
+
+    def _look_up(self) -> None:
+        """Find the price of the model as the options name it."""
+        if not self._priced:
+            options = self._options
+            self._tariff = stated(options.model, options.base_url, options.price)
+            self._priced = True
 
     async def close(self) -> None:
         """Close the HTTP client."""
@@ -122,9 +180,17 @@ class ModelAgent:
         return await asyncio.shield(connecting)
 
     async def _connect(self) -> Client:
-        options = self._options
-        client = await asyncio.to_thread(connect, options.model, options.base_url, options.key_env)
+        client = await asyncio.to_thread(self._make_client)
         await client.provider.__aenter__()
+        return client
+
+    def _make_client(self) -> Client:
+        options = self._options
+        client = connect(options.model, options.base_url, options.key_env)
+        url, own_url = client.address(options.base_url)
+        # The client knows better than the options where it goes, and so at which price.
+        self._tariff = tariff(client.name, client.system, url, own_url, options.price)
+        self._priced = True
         return client
 
 
@@ -139,6 +205,7 @@ class _Call:
         self._context = context
         self._schema = request.output
         self._prompt, self._system = prompt_of(request.input, options.system)
+        self.size = size_of(self._prompt, self._system, request.output)
         self._by_tool = options.structured == "tool" or (
             options.structured == "auto" and not client.enforces_schemas
         )
@@ -201,13 +268,13 @@ class _Call:
 
     def _count(self, answer: Any) -> None:
         """Price what was used; a stream tells its usage as far as it has come."""
-        url = self._options.base_url or str(getattr(self._client.provider, "base_url", ""))
+        url, own_url = self._client.address(self._options.base_url)
         self._usage = usage_of(
             answer.usage,
             model=answer.model_name or self._client.name,
             provider=answer.provider_name or "",
             url=url,
-            own_url=self._options.base_url is not None,
+            own_url=own_url,
             price=self._options.price,
         )
 
@@ -250,6 +317,18 @@ class _Call:
     def _fault(self, kind: Any, what: str, detail: str = "") -> AgentError:
         secrets = self._client.secrets
         return fault(kind, f"{self._options.model}: {what}", detail=redact(detail, secrets))
+
+
+def _most_out(options: ModelOptions) -> tuple[int | None, str]:
+    """Give the most tokens of an answer, if it is stated, and why the call has no bound, or ""."""
+    most = options.settings.get("max_tokens") if options.max_tokens is None else options.max_tokens
+    most = most if isinstance(most, int) and most > 0 else None
+    for name in options.settings:
+        if not _HARMLESS.match(name):
+            return most, f"nobody can say what the setting {name!r} adds to a call"
+    if _SEARCHES.search(options.model):
+        return most, f"{options.model} reads what it finds, however much that is"
+    return most, "" if most is not None else "set max_tokens: nothing bounds the answer's length"
 
 
 def _text_of(event: Any) -> str:

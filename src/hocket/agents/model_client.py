@@ -43,6 +43,15 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool
 
     @property
+    def system(self) -> str:
+        """What pydantic-ai calls the provider, in answers too."""
+        return str(self.model.system)
+
+    def address(self, base_url: str | None) -> tuple[str, bool]:
+        """Give where requests go, and whether the user has named that address."""
+        return base_url or str(getattr(self.provider, "base_url", "")), base_url is not None
+
+    @property
     def enforces_schemas(self) -> bool:
         """Whether the provider itself holds an answer to a JSON Schema."""
         return bool(self.model.profile.get("supports_json_schema_output"))

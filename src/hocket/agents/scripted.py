@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from hocket.agents.base import Context, Reply, Request
+from hocket.agents.base import Context, Estimate, Reply, Request
 from hocket.agents.output import fault, fit
+from hocket.agents.prices import dollars
 from hocket.agents.settings import override, read
-from hocket.core.errors import FaultKind, Problem, SpecError
+from hocket.core.errors import AgentError, FaultKind, Problem, SpecError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
 from hocket.core.values import SECOND, Call, Json, parse_duration
@@ -50,6 +51,7 @@ class ScriptedReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         after: How long it takes, as ``"2s"``.
         tokens_in: Tokens that it says to have read.
         tokens_out: Tokens that it says to have written.
+        cost: Dollars that it says to have cost; it is free by default.
         stream: Show the output word by word while `after` passes.
     """
 
@@ -58,7 +60,20 @@ class ScriptedReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     after: Duration = 0
     tokens_in: int | None = None
     tokens_out: int | None = None
+    cost: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
     stream: bool = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it says to have spent, or None if it says nothing."""
+        if self.tokens_in is None and self.tokens_out is None and not self.cost:
+            return None
+        return Usage(tokens_in=self.tokens_in, tokens_out=self.tokens_out, cost=self.pico)
+
+    @property
+    def pico(self) -> int:
+        """The cost in pico-dollars."""
+        return dollars(self.cost)
 
 
 class ScriptedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,19 +110,11 @@ class ScriptedAgent:
             AgentError: The scripted failure; ``invalid_output`` where the output does not fit the
                 step's schema.
         """
-        options = override(self._options, request.options, frozenset({"replies", "by"}))
-        if request.options:
-            problems = _problems(("options",), options)
-            if problems:
-                raise fault("permanent", f"the step's {SpecError(problems)}")
-        prompt = _prompt(request.input)
-        reply = _due(options, prompt, request.call)
-        usage = None
-        if reply.tokens_in is not None or reply.tokens_out is not None:
-            usage = Usage(tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, cost=0)
-        if reply.tokens_in is not None:
+        reply, prompt = self._reply(request)
+        usage = reply.usage
+        if usage is not None and (reply.tokens_in is not None or reply.cost):
             # A prompt is read, and paid, before anything is written.
-            context.spend(Usage(tokens_in=reply.tokens_in, cost=0))
+            context.spend(Usage(tokens_in=reply.tokens_in, cost=reply.pico))
         output = _fill(reply.output, prompt)
         await _pass_time(reply, output, context)
         if reply.error is not None:
@@ -121,8 +128,33 @@ class ScriptedAgent:
             raise error
         return Reply(output=fit(output, request.output), usage=usage)
 
+    def estimate(self, request: Request) -> Estimate:
+        """Say what the reply that is due says to have spent."""
+        try:
+            reply, _ = self._reply(request)
+        except AgentError as error:
+            return Estimate(why=error.fault.message)
+        read, written = reply.tokens_in or 0, reply.tokens_out or 0
+        return Estimate(
+            tokens_in=read, tokens_out=written, most_tokens=read + written, most_cost=reply.pico
+        )
+
     async def close(self) -> None:
         """Nothing is held between calls."""
+
+    def _reply(self, request: Request) -> tuple[ScriptedReply, str]:
+        """Give the reply that is due, and the prompt.
+
+        Raises:
+            AgentError: ``permanent``: the step's options are wrong.
+        """
+        options = override(self._options, request.options, frozenset({"replies", "by"}))
+        if request.options:
+            problems = _problems(("options",), options)
+            if problems:
+                raise fault("permanent", f"the step's {SpecError(problems)}")
+        prompt = _prompt(request.input)
+        return _due(options, prompt, request.call), prompt
 
 
 def _problems(where: tuple[str | int, ...], options: ScriptedOptions) -> list[Problem]:
