@@ -69,7 +69,7 @@ BURY_OWNER: Final = f"{BURY} owner = ?3"
 BURY_CALLS: Final = f"{BURY} call IN (SELECT value FROM json_each(?3))"
 # CROSS keeps the limits in front, so that the index is used.
 NEWS: Final = """
-SELECT l.name, l.call, l.units, l.claim, l.sent, l.state, l.born
+SELECT l.name, l.call, l.units, l.claim, l.sent, l.state, l.born, l.keep
 FROM json_each(?2) AS v CROSS JOIN ledger AS l
 WHERE l.name = json_extract(v.value, '$[0]') AND l.changed > json_extract(v.value, '$[1]')
     AND l.owner <> ?1
@@ -121,11 +121,19 @@ class Row(NamedTuple):
         entry: The entry as it is now.
         born: The tick at which it was reserved.
         gone: Whether it counts no more.
+        keep: For how long it matters after it was sent.
     """
 
     entry: Entry
     born: int
     gone: bool
+    keep: int
+
+    def matters(self, now: int) -> bool:
+        """Tell whether it still counts for somebody who has never heard of it."""
+        if self.gone:
+            return False
+        return not self.entry.over or (self.entry.sent or 0) + self.keep > now
 
 
 class Other(NamedTuple):
@@ -205,7 +213,7 @@ def bury_calls(db: Database, keys: Iterable[Key], at: int, now: int) -> None:
 def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
     """Give what others have changed of limits, each since a tick, in the order of the changes."""
     rows: list[Row] = []
-    for name, call, units, numbers, at, state, born in db.execute(
+    for name, call, units, numbers, at, state, born, keep in db.execute(
         NEWS, (owner, _json(seen.items()))
     ).fetchall():
         tokens_in, tokens_out, most_tokens, most_cost = _decode_claim(text(numbers))
@@ -218,7 +226,7 @@ def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
             None if at is None else integer(at),
             integer(state) >= OVER,
         )
-        rows.append(Row(entry, integer(born), integer(state) == GONE))
+        rows.append(Row(entry, integer(born), integer(state) == GONE, integer(keep)))
     return rows
 
 

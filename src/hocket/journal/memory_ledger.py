@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from hocket.core.errors import JournalError
 from hocket.journal.base import Told
 from hocket.journal.commits import Commits
 from hocket.limits.claim import Entry, Key
@@ -43,6 +44,11 @@ class _Row:
     @property
     def open(self) -> bool:
         return not self.gone and not self.entry.over
+
+    def matters(self, now: int) -> bool:
+        if self.gone:
+            return False
+        return not self.entry.over or (self.entry.sent or 0) + self.keep > now
 
     def copy(self) -> _Row:
         twin = _Row(self.entry, self.owner, self.keep, self.born)
@@ -119,12 +125,12 @@ class Rows:
             if free:
                 for entry in group:
                     self._put(_Row(entry, owner, keep[entry.limit], self.tick + 1), owner)
-        return granted, self._news(owner, seen), self.tick
+        return granted, self._news(owner, seen, now), self.tick
 
     def sync(self, owner: int, seen: Mapping[str, int], now: int) -> tuple[Told, int]:
         """Give what others have changed, and the present tick."""
         self._bury_strays(now)
-        return self._news(owner, seen), self.tick
+        return self._news(owner, seen, now), self.tick
 
     def claim(self, keys: Sequence[Key]) -> bool:
         """Make claims of reservations; False, and nothing is changed, if one is not there."""
@@ -209,13 +215,13 @@ class Rows:
     def _fresh(self, limit: str, tick: int, owner: int) -> bool:
         return any(row.born > tick and not row.gone for row in self._since(limit, tick, owner))
 
-    def _news(self, owner: int, seen: Mapping[str, int]) -> Told:
+    def _news(self, owner: int, seen: Mapping[str, int], now: int) -> Told:
         entries: list[Entry] = []
         forgotten: list[tuple[str, Key]] = []
         states: dict[str, bytes] = {}
         for limit, tick in seen.items():
             for row in reversed(list(self._since(limit, tick, owner))):
-                if not row.gone:
+                if row.matters(now) or (tick and not row.gone):
                     entries.append(row.entry)
                 elif tick:
                     forgotten.append((limit, row.entry.key))
@@ -254,8 +260,7 @@ class Rows:
                 default=self.tick,
             )
             for key, row in list(rows.items()):
-                over = row.gone or (row.entry.over and (row.entry.sent or 0) + row.keep <= now)
-                if over and row.changed <= told:
+                if not row.matters(now) and row.changed <= told:
                     del rows[key]
                     self._keys[key].discard(limit)
                     if not self._keys[key]:
@@ -279,6 +284,7 @@ class MemoryLedger:
         self._loop = asyncio.get_running_loop()
         self._listening: set[str] = set()
         self._rung = False
+        self._closed = False
         self._number = rows.join(self)
 
     async def reserve(
@@ -289,6 +295,7 @@ class MemoryLedger:
         Raises:
             JournalError: It could not be written.
         """
+        self._check()
         seen = {entry.limit: self.seen.get(entry.limit, 0) for entry in entries}
         granted: list[bool] = []
 
@@ -330,6 +337,7 @@ class MemoryLedger:
         Raises:
             JournalError: It could not be read.
         """
+        self._check()
         seen = {limit: self.seen.get(limit, 0) for limit in limits}
 
         def work() -> tuple[Told, int]:
@@ -346,13 +354,18 @@ class MemoryLedger:
 
     def close(self) -> None:
         """Give up what is still held, as if the process were gone now."""
+        self._closed = True
         self._commits.note(lambda: self._rows.leave(self._number))
 
     def ring(self, limit: str) -> None:
         """Be told that another has changed something of a limit."""
-        if limit in self._listening and not self._rung:
+        if limit in self._listening and not self._rung and not self._closed:
             self._rung = True
             self._loop.call_soon(self._changed)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise JournalError("the ledger of shared limits is closed")
 
     def _listen(self, limits: Iterable[str]) -> None:
         """What is changed after this is news, whether or not the answer has been taken in."""

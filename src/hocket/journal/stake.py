@@ -230,13 +230,12 @@ class Stake:
         view = self._view
         if not view.owner or self.closed:
             return
-        if self._notice(view, ledger.tick(db), 0):
-            self._meet(db, view, [])
-        told = view.foreign > view.looked and ledger.is_news(db, view.owner, view.looked)
+        gone: list[Other] = []
+        if self._notice(view, ledger.tick(db), 0) or view.others:
+            self._meet(db, view, gone)
+        news = view.foreign > view.looked and ledger.is_news(db, view.owner, view.looked)
         view.looked = max(view.looked, view.foreign)
-        if not told and view.others:
-            told = any(map(self._is_gone, ledger.holders(db, view.owner)))
-        if told and not self._rung:
+        if (news or gone) and not self._rung:
             self._rung = True
             self._tell()
 
@@ -336,7 +335,11 @@ class Stake:
         rows = ledger.news(db, view.owner, since)
         fresh = {r.entry.limit for r in rows if not r.gone and r.born > seen[r.entry.limit]}
         told = Told(
-            tuple(row.entry for row in rows if not row.gone),
+            tuple(
+                r.entry
+                for r in rows
+                if r.matters(view.now) or (since[r.entry.limit] and not r.gone)
+            ),
             tuple((r.entry.limit, r.entry.key) for r in rows if r.gone and seen[r.entry.limit]),
             ledger.states(db, view.owner, seen),
         )
