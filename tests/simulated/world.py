@@ -202,6 +202,7 @@ class World:
             return False
         if self.rng.random() < 0.02:
             self.compare()
+            self.compare_commands()
         return True
 
     def unblock(self) -> None:
@@ -753,6 +754,14 @@ class World:
             before["forecast"] = event
         assert state_of(self.machine) | {"at": 0} == before | {"at": 0}
         self.follow()
+
+    def compare_commands(self) -> None:
+        """A machine folded from the facts asks for all that the shell still has to do."""
+        commands = fold(self.events, self.new_machine()).drain()
+        starts = [command.call for command in commands if isinstance(command, StartCall)]
+        assert sorted(starts) == sorted(start.call for start in self.queue)
+        stops = {c.call: c.hard for c in commands if isinstance(c, CancelCall)}
+        assert stops == self.told, "other calls are told to stop"
 
     def compare(self) -> None:
         """A fold, a fork and the machine are one; a fork that goes on changes nothing here."""

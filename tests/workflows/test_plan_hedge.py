@@ -159,7 +159,7 @@ def test_a_slower_call_that_has_been_told_to_stop_is_not_told_again() -> None:
 @pytest.mark.parametrize("kind", ["failed", "rate_limited", "permanent", "over_budget"])
 def test_while_one_is_in_flight_the_other_s_failure_does_not_count(n: int, kind: Any) -> None:
     drive = late(step("a", hedge=0.95, retry=TWICE)).fails("a", kind, n=n, final=True)
-    assert drive.names == [f"a#{3 - n}"]
+    assert (drive.names, drive.told) == ([f"a#{3 - n}"], [])
     job = drive.machine.calls.jobs["a"]
     assert (job.tries, job.refusals) == (0, 0)
     assert drive.done("a", "out").output == "out"
@@ -266,6 +266,18 @@ def test_a_hard_cancel_leaves_a_slower_call_no_time_either() -> None:
     assert drive.stopped("a", "hedge", n=2).phase == "succeeded"
 
 
+def test_the_first_reason_to_stop_is_the_one_that_counts() -> None:
+    drive = late(step("a", hedge=0.95, timeout="5s")).wait(5)
+    drive.told.clear()
+    assert drive.cancel(hard=True).told == ["a#1 timeout hard", "a#2 timeout hard"]
+
+
+def test_a_slower_call_that_lands_before_it_is_told_to_stop_is_not_told() -> None:
+    drive = late().done("a", n=1)
+    drive.apply(CallFailed(at=drive.at, call=Call("a", 2), fault=Fault(kind="failed", message="")))
+    assert [str(command.call) for command in fold(drive.events).drain()] == []
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_what_one_of_two_dropped_calls_gives_is_kept(n: int) -> None:
     drive = late(step("a", hedge=0.95), step("s")).fails("s")
@@ -357,6 +369,18 @@ def test_a_refused_call_of_a_limited_agent_stands_in_the_queue_again_at_once() -
         drive.fails("a", "rate_limited", retry_after=30 * SECOND)
         assert drive.names == [f"a#{attempt}"]
     assert drive.machine.calls.jobs["a"].tries == 0
+
+
+def test_a_fallback_without_a_limit_backs_off_after_a_refusal() -> None:
+    agents = {
+        "m": AgentSpec(kind="function", limits=("api",)),
+        "n": AgentSpec(kind="function"),
+    }
+    limits = {"api": LimitSpec(concurrency=1)}
+    drive = Drive(step("a", agent="m", fallback="n"), agents=agents, limits=limits)
+    drive.fails("a").fails("a", "rate_limited")
+    assert (drive.names, drive.agent("a")) == ([], "n")
+    assert drive.wait(3).names == ["a#3"]
 
 
 def test_a_failure_that_is_final_leaves_no_fallback() -> None:

@@ -76,10 +76,6 @@ class Timers:
         return job is not None and job.state_of(call.attempt) in ("running", "backing_off")
 
     def _is_alone(self, call: Call) -> bool:
+        # One that has another beside it was taken out for that.
         job = self._jobs.get(call.path)
-        return (
-            job is not None
-            and job.attempt == call.attempt
-            and job.state == "running"
-            and job.rival is None
-        )
+        return job is not None and job.attempt == call.attempt and job.state == "running"
