@@ -46,12 +46,13 @@ def _problems(spec: RunSpec) -> Iterator[Problem]:
 
 
 def uncounted(spec: RunSpec) -> list[str]:
-    """Name the agents that have a budget of their own, and tell nobody what they spend."""
+    """Say in a line each which agents have a budget, and tell nobody what they spend."""
     return [
-        name
+        f"agent {name}: a command tells nobody what it spends, so {limit!r} does not bound it"
         for name, agent in spec.agents.items()
-        if agent.kind in ("command", "local")
-        and any(limit.startswith(f"agent:{name} budget") for limit in agent.limits)
+        if agent.kind == "command"
+        for limit in agent.limits
+        if spec.limits[limit].cost or spec.limits[limit].tokens
     ]
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from hocket.app.adapters import KINDS, capacity, hire
+from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
 from hocket.app.history import History
 from hocket.app.livelog import LiveLog
@@ -164,7 +165,7 @@ class Engine:
             JournalError: It could not be recorded.
         """
         plan, spec, live = _parts_of(what)
-        found = problems(spec) or secret_problems(spec)
+        found = problems(spec) or secret_problems(spec) or budget_problems(spec)
         if found:
             raise SpecError(found)
         if run_id is None:
@@ -227,7 +228,7 @@ class Engine:
                 self._check_same(run_id, spec, {})
             if spec_digest(spec) == self.fold(run_id).digest:
                 spec = None
-            elif found := problems(spec) or secret_problems(spec):
+            elif found := problems(spec) or secret_problems(spec) or budget_problems(spec):
                 raise SpecError(found)
         watch = _Watch(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).resume(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from hocket.app.budgets import budget_problems
 from hocket.app.state import state_folder
 from hocket.config.file import Loaded, read
 from hocket.config.overrides import Overrides, overridden
@@ -15,6 +16,7 @@ from hocket.config.presets import FILE as PRESETS_FILE
 from hocket.config.presets import known_presets
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json
+from hocket.workflows.check import problems
 
 _AS_IT_IS = Overrides()
 
@@ -38,12 +40,26 @@ def load_plan(
     found beside the file, so that it does not matter from where a run is started or resumed.
 
     Raises:
-        SpecError: The file has mistakes; its lines say where.
+        SpecError: The file has mistakes, or a budget in it could not be kept; its lines say where.
         NotFound: There is no such plan in it, or no limit that is to be another.
         Refused: A limit cannot be read.
     """
     loaded = load_file(path)
-    return settle(overridden(loaded.spec(plan), overrides, loaded), path)
+    return settle(checked(loaded, plan, overrides), path)
+
+
+def checked(loaded: Loaded, plan: str | None, overrides: Overrides = _AS_IT_IS) -> RunSpec:
+    """Give the spec of a file's plan with other limits, if its limits make sense.
+
+    Raises:
+        SpecError: They don't, or a budget could not be kept; its lines say where.
+        NotFound: There is no such plan, or no limit that is to be another.
+        Refused: A limit cannot be read.
+    """
+    spec = overridden(loaded.spec(plan), overrides, loaded)
+    if found := (problems(spec) if overrides else []) or budget_problems(spec):
+        raise loaded.mistakes(spec.name, found)
+    return spec
 
 
 def settle(spec: RunSpec, path: str | Path) -> RunSpec:

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from hocket.app.budgets import uncounted
+from hocket.app.load import checked, load_file
 from hocket.app.needs import missing
 from hocket.cli.shown import SHOWN
-from hocket.cli.start import FILE
+from hocket.cli.start import FILE, BudgetOf, Deadline, Limits, Priority, Weight
 from hocket.cli.templates import TEMPLATES
-from hocket.config.file import read
+from hocket.config.overrides import Overrides
 from hocket.config.schema import file_schema
 from hocket.core.errors import Refused, suggest
 from hocket.core.specs import RunSpec
@@ -59,6 +61,11 @@ def check(
     plan: str | None = None,
     /,
     *,
+    limit: Limits | None = None,
+    budget: BudgetOf | None = None,
+    priority: Priority | None = None,
+    weight: Weight | None = None,
+    deadline: Deadline | None = None,
     json_: Annotated[
         bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
     ] = False,
@@ -69,8 +76,9 @@ def check(
         file: The file.
         plan: Only this plan.
     """
-    loaded = read(file)
-    specs = [loaded.spec(name) for name in ([plan] if plan else loaded.plans())]
+    loaded = load_file(file)
+    overrides = Overrides(limit or (), budget, priority, weight, deadline)
+    specs = [checked(loaded, name, overrides) for name in ([plan] if plan else loaded.plans())]
     if json_:
         print(json.dumps([_document(spec) for spec in specs], indent=2))
         return 0
@@ -84,6 +92,8 @@ def check(
             print(f"  inputs: {', '.join(about['inputs'])}")
         for line in about["missing"]:
             print(f"  missing: {line}", file=sys.stderr)
+        for line in about["notes"]:
+            print(f"  note: {line}", file=sys.stderr)
     print("no mistakes")
     return 0
 
@@ -108,6 +118,7 @@ def _document(spec: RunSpec) -> dict[str, Any]:
         "agents": sorted(spec.agents),
         "inputs": inputs,
         "missing": missing(spec),
+        "notes": uncounted(spec),
     }
 
 

@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "approve": ("hocket.cli.ask:approve", "Approve or reject what a step shows."),
     "send": ("hocket.cli.ask:send", "Give a waiting step its input."),
     "retry": ("hocket.cli.start:retry", "Do a failed or held step again."),
+    "limits": ("hocket.cli.limits:limits", "List limits, and how much of them is used."),
     "prune": ("hocket.cli.care:prune", "Delete old runs."),
     "doctor": ("hocket.cli.care:doctor", "Say whether all that runs need is here."),
     "schema": ("hocket.cli.files:schema", "Print the JSON Schema of hocket.yaml."),

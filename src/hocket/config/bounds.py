@@ -51,6 +51,7 @@ class Bounds:
 
     Attributes:
         known: The limits that are claimed, as far as was asked for yet, by name.
+        paths: Where each of them is stated, if it is.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Bounds:
         place: str = "",
     ) -> None:
         self.known: dict[str, LimitSpec] = {}
+        self.paths: dict[str, Path] = {}
         self._file = file
         self._presets = presets
         self._say = say
@@ -142,13 +144,16 @@ class Bounds:
             spec = LimitSpec()
             if name in self._stated:
                 _, where, about = self._stated[name]
+                self.paths[name] = where
                 spec = self._spec(where, about, adaptive=True)
             self.known[name] = spec
         return name
 
     def _named(self, name: str) -> str:
         if name not in self.known:
-            self.known[name] = self._spec(("limits", name), self._file.limits[name], adaptive=None)
+            where: Path = ("limits", name)
+            self.known[name] = self._spec(where, self._file.limits[name], adaptive=None)
+            self.paths[name] = where
         return name
 
     def _claim(self, where: Path, name: str) -> str | None:
@@ -166,6 +171,7 @@ class Bounds:
             if isinstance(item, LimitPart):
                 own = limits_name(owner, name, "" if item.shared is False else self._place)
                 self.known[own] = self._spec(at, item, adaptive=adaptive)
+                self.paths[own] = at
                 claims[own] = None
             elif (known := self._claim(at, item)) is not None:
                 claims[known] = None
@@ -182,6 +188,7 @@ class Bounds:
             self.known[own] = budget_of(
                 about.cost, about.tokens, daily=daily, on_exceed=about.on_exceed
             )
+            self.paths[own] = (*where, "budget")
             claims[own] = None
         return claims
 

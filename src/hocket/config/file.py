@@ -7,6 +7,7 @@ mending one mistake does not reveal the next.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Final, NamedTuple
 
@@ -35,12 +36,14 @@ class Loaded(NamedTuple):
         source: Its name.
         presets: Gives the presets that its limits may begin with.
         place: Where it is, for whoever tells limits of agents and plans apart.
+        document: Its text, for whoever looks for the place of a mistake.
     """
 
     file: FilePart
     source: str
     presets: Presets = built_in
     place: str = ""
+    document: Document | None = None
 
     def plans(self) -> list[str]:
         """Name the plans, in the order of the file."""
@@ -58,6 +61,18 @@ class Loaded(NamedTuple):
             raise NotFound(f"{self.source}: plan {name!r} cannot be run")
         agents, limits = dict(sorted(made.agents.items())), dict(sorted(made.limits.items()))
         return complete(msgspec.structs.replace(made, agents=agents, limits=limits))
+
+    def mistakes(self, plan: str, found: Sequence[Problem]) -> SpecError:
+        """Give the error of what was found wrong with a plan's spec, with places in the file."""
+        if self.document is None:
+            return SpecError(found)
+        translator = Translator(self.file, presets=self.presets, place=self.place)
+        translator.run(plan, self.source)
+        placed = [
+            (msgspec.structs.replace(one, where=translator.locate(plan, one.where)), False)
+            for one in found
+        ]
+        return _spec_error(self.document, self.source, placed)
 
     def _choose(self, plan: str | None) -> str:
         known = self.plans()
@@ -150,7 +165,7 @@ def _read(data: bytes, source: str, presets: Presets) -> Loaded:
     if found:
         raise _spec_error(document, source, found)
     assert file is not None
-    return Loaded(file, source, presets)
+    return Loaded(file, source, presets, document=document)
 
 
 def _shape(tree: Json, found: list[tuple[Problem, bool]]) -> tuple[FilePart | None, list[Path]]:

@@ -130,6 +130,8 @@ class Translator:
         if where[:1] == ("agents",) and len(where) > 1:
             rest = where[3:] if where[2:3] == ("options",) else where[2:]
             return (*self._agent_paths.get(str(where[1]), where[:2]), *rest)
+        if where[:1] == ("limits",) and len(where) > 1:
+            return (*self.bounds.paths.get(str(where[1]), ("plans", plan)), *where[2:])
         if where[:1] == ("steps",) and len(where) > 1:
             step, rest = str(where[1]), where[2:]
             about = self.file.plans[plan].steps.get(step)

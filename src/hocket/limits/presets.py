@@ -1,7 +1,7 @@
 """Limits that providers state for their tiers, to begin with.
 
-They change without notice, and an account may have others: each names the page that it was taken
-from and the day, and users override them or add their own.
+They change without notice, and an account may have others: each names the page that states such
+limits and the day they are of, and users override them or add their own.
 A limit holds for each model, or each family of models, unless `about` says otherwise.
 Days are windows of 24 hours here, which is never more than a provider's calendar day allows.
 """
@@ -22,7 +22,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     Fields:
         limit: The limits.
         source: The page that states them, or the file that a user has stated them in.
-        as_of: When that page was read, as in ``2026-05-22``; "" for a user's own.
+        as_of: Of what day they are, as in ``2026-05-22``; "" for a user's own.
         about: What they hold for.
     """
 

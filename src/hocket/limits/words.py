@@ -1,0 +1,74 @@
+"""Writes bounds as people do: ``9/min``, ``32k/min``, ``$0.50/day``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from hocket.core.specs import LimitSpec, Rate
+from hocket.core.values import DAY, HOUR, MINUTE, SECOND, format_duration
+
+WINDOWS: Final = ("requests", "tokens", "tokens_in", "tokens_out", "cost")
+KINDS: Final = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "tokens_in": "tokens in",
+    "tokens_out": "tokens out",
+    "cost": "",
+    "concurrency": "at once",
+    "spacing": "between starts",
+}
+"""What stands behind an amount of each kind."""
+
+_PICO: Final = 10**12
+_PERIODS: Final = ((DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+
+
+def amount_words(kind: str, amount: int) -> str:
+    """Write an amount: ``9``, ``32k`` tokens, ``$0.50``."""
+    if kind == "cost":
+        return _dollars(amount)
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if kind.startswith("tokens") and amount >= unit and amount % (unit // 100) == 0:
+            return f"{_plain(Decimal(amount) / unit)}{letter}"
+    return f"{amount:,}"
+
+
+def rate_words(kind: str, rate: Rate) -> str:
+    """Write so much in some time: ``9/min``, ``600/10s``, ``$1.00``."""
+    return amount_words(kind, rate.amount) + period_words(rate.per)
+
+
+def period_words(per: int) -> str:
+    """Write a period behind an amount: ``/min``, ``/10s``; nothing for ever."""
+    if not per:
+        return ""
+    unit, word = next((p for p in _PERIODS if per % p[0] == 0), (SECOND, "s"))
+    number = _plain(Decimal(per) / unit)
+    return f"/{'' if number == '1' else number}{word}"
+
+
+def bounds_words(limit: LimitSpec) -> list[str]:
+    """Write each of a limit's bounds: ``9/min requests``, ``4 at once``."""
+    words = [
+        f"{rate_words(kind, rate)} {KINDS[kind]}".strip()
+        for kind in WINDOWS
+        for rate in getattr(limit, kind)
+    ]
+    if limit.concurrency is not None:
+        words.append(f"{limit.concurrency:,} at once")
+    if limit.spacing:
+        words.append(f"{format_duration(limit.spacing)} between starts")
+    return words
+
+
+def _dollars(pico: int) -> str:
+    amount = Decimal(pico) / _PICO
+    cents = amount.quantize(Decimal("0.01"))
+    if cents == amount or amount >= 1:
+        return f"${cents:,}"
+    return f"${_plain(amount.quantize(Decimal('0.000001')))}"
+
+
+def _plain(number: Decimal) -> str:
+    return format(number.normalize(), "f")
