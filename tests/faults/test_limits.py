@@ -78,7 +78,7 @@ def test_two_runs_in_two_processes_stay_below_one_limit(home: Home, provider: Pr
         home.start("run", "--plain", "--id", run, "-i", items(20)) for run in ("one", "two")
     ]
     for started in children:
-        out, err = started.communicate(timeout=60)
+        _, err = started.communicate(timeout=60)
         assert started.returncode == 0, err
     judge(provider, 40)
 
