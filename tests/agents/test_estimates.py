@@ -1,8 +1,10 @@
 """What a call is expected to take, and that no call ever takes more than the most that was said."""
 
+import contextlib
 import datetime
 import json
 import random
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hocket.agents.local import CONTEXT, LocalAgent
 from hocket.agents.model import ModelAgent
 from hocket.agents.prices import PICO, Price, Tariff, dollars, known, stated, tariff, usage_of
 from hocket.agents.scripted import ScriptedAgent
+from hocket.core.errors import AgentError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
 from hocket.core.values import Json
@@ -57,7 +60,22 @@ PROVIDERS = [
     ("anthropic:claude-opus-5", "anthropic", wire.anthropic_stream),
     ("google:gemini-2.5-flash", "google.genai", wire.google_stream),
 ]
-SCHEMAS: list[Json] = [None, POINT, TREE, {"type": "array", "items": POINT}, {"const": "日本"}]
+BARE: Json = {
+    "type": "object",
+    "properties": {
+        f"{kind}{i}": {"type": kind} | bounds
+        for kind, bounds in {"object": {}, "integer": {"minimum": 1}}.items()
+        for i in range(60)
+    },
+}
+SCHEMAS: list[Json] = [
+    None,
+    POINT,
+    TREE,
+    BARE,
+    {"type": "array", "items": POINT},
+    {"const": "日本"},
+]
 
 
 def agent(**options: Any) -> ModelAgent:
@@ -110,11 +128,12 @@ def test_no_call_costs_more_than_was_said_whatever_is_sent(
         for schema in SCHEMAS:
             asked = request(prompt, output=schema)
             said = made.estimate(asked)
-            try:
+            desk.server.seen.clear()
+            with contextlib.suppress(AgentError):
                 desk.run(made.call(asked, FakeContext()))
-            except Exception as error:
-                # The answer does not fit the schema, but it was asked for.
-                assert "output" in str(error), error
+            if not desk.server.seen:
+                assert schema is BARE, "a client may refuse a schema with that much in it"
+                continue
             read = bytes_of(desk.body())
             assert said.most_tokens is not None and said.most_cost is not None
             assert read + 50 <= said.most_tokens, (prompt, schema)
@@ -123,7 +142,7 @@ def test_no_call_costs_more_than_was_said_whatever_is_sent(
             assert real.cost <= said.most_cost, (prompt, schema)
             # A bound that is far too high would hold calls back for nothing.
             if schema is not TREE:
-                assert said.most_tokens <= 4 * read + 2_000, (prompt, schema)
+                assert said.most_tokens <= 5 * read + 2_000, (prompt, schema)
 
 
 def _usage(read: int, written: int, **how: Any) -> Usage:
@@ -174,6 +193,41 @@ def test_a_tariff_takes_the_dearest_step_that_a_call_may_reach() -> None:
     assert made.most_cost(0, 0) == 7
     assert made.most_cost(200_000, 1) == 7 + 600_000 + 10
     assert made.most_cost(200_001, 1) == 7 + 1_200_006 + 20
+
+
+def test_of_several_prices_the_dearest_counts_that_can_still_apply() -> None:
+    types = pytest.importorskip("genai_prices.types")
+    past, later = datetime.date(2020, 1, 1), datetime.date(2999, 1, 1)
+    night = types.TimeOfDateConstraint(datetime.time(1), datetime.time(2))
+
+    def dearest(*listed: tuple[Any, int]) -> int:
+        prices_listed = [
+            types.ConditionalPrice(when, prices=types.ModelPrice(input_mtok=Decimal(price)))
+            for when, price in listed
+        ]
+        found = prices._dearest(prices_listed)
+        assert found is not None
+        return found.most_cost(1, 0) // 1_000_000
+
+    began, will_begin = types.StartDateConstraint(past), types.StartDateConstraint(later)
+    assert dearest((None, 9), (began, 3)) == 3, "what was dear once is over"
+    assert dearest((None, 9), (began, 3), (night, 1)) == 3
+    assert dearest((None, 9), (began, 3), (night, 5)) == 5
+    assert dearest((None, 9), (began, 3), (will_begin, 7)) == 7
+    assert dearest((night, 4), (night, 2)) == 4
+
+
+def test_a_model_that_is_counted_otherwise_has_no_tariff() -> None:
+    types = pytest.importorskip("genai_prices.types")
+    text = {"input_mtok": Decimal(1), "output_mtok": Decimal(2)}
+    assert prices._dearest(types.ModelPrice(**text, input_audio_mtok=Decimal(9))) == Tariff(
+        ((-1, 1_000_000, 2_000_000),)
+    )
+    assert prices._dearest(types.ModelPrice(**text, requests_kcount=Decimal(5))) == Tariff(
+        ((-1, 1_000_000, 2_000_000),), request=PICO // 200
+    )
+    assert prices._dearest(types.ModelPrice(**text, input_mchars=Decimal(1))) is None
+    assert prices._dearest(types.ModelPrice(input_audio_hours=Decimal(1))) is None
 
 
 def test_a_stated_price_wins_and_is_never_rounded_down() -> None:

@@ -19,8 +19,9 @@ EXPECTED_OUT = 512
 _MESSAGE = 64
 # What an API writes around a tool or a schema; the longest known is 700 tokens.
 _SCHEMA = 1_024
-# Clients rewrite schemas: they add "required" and "additionalProperties", and describe bounds.
-_REWRITTEN = 2
+# Clients rewrite each part of a schema: they add "properties", "required" with every key again and
+# "additionalProperties", and say bounds in words.
+_PART = 96
 
 _PER_TOKEN = 4
 _AROUND = 64
@@ -66,33 +67,35 @@ def _schema_size(schema: Json) -> Size:
         return known[1]
     try:
         written = len(msgspec.json.encode(schema))
-        # Some clients put a copy of what is meant in place of each reference.
-        largest = max(written, _inlined(schema, schema, {}))
+        largest = _rewritten(schema, schema, {})
     except RecursionError:
         # Nested so deeply that no client can write it down: such a call is never sent.
         written = largest = 0
-    size = Size(written, _REWRITTEN * largest + _SCHEMA)
+    size = Size(written, largest + _SCHEMA)
     if len(_schemas) >= _KEPT_SCHEMAS:
         del _schemas[next(iter(_schemas))]
     _schemas[id(schema)] = (schema, size)
     return size
 
 
-def _inlined(part: Json, root: Json, known: dict[str, int]) -> int:
-    """Give the bytes of a part of a schema with all references replaced by what they mean."""
+def _rewritten(part: Json, root: Json, known: dict[str, int]) -> int:
+    """Give the most bytes that clients make of a part of a schema.
+
+    Some put a copy of what is meant in place of each reference.
+    """
     if isinstance(part, list):
-        return 2 + sum(_inlined(item, root, known) + 1 for item in part)
+        return 2 + sum(_rewritten(item, root, known) + 1 for item in part)
     if not isinstance(part, dict):
         return len(msgspec.json.encode(part))
-    size = 2
+    size = _PART
     for key, value in part.items():
-        size += len(msgspec.json.encode(key)) + 2 + _inlined(value, root, known)
+        size += 2 * len(msgspec.json.encode(key)) + 3 + _rewritten(value, root, known)
     ref = part.get("$ref")
     if isinstance(ref, str):
         if ref not in known:
             # One that leads back to itself cannot be replaced.
             known[ref] = 0
-            known[ref] = _inlined(_meant(ref, root), root, known)
+            known[ref] = _rewritten(_meant(ref, root), root, known)
         size += known[ref]
     return size
 

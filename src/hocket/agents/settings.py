@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -54,7 +55,8 @@ def override(options: Options, changes: Mapping[str, Json], allowed: frozenset[s
     return msgspec.structs.replace(options, **values)
 
 
-def _types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+@functools.cache
+def _types(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
