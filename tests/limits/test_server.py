@@ -1,7 +1,6 @@
 """The enforcing server enforces what it says: the tests of limits rest on it."""
 
 import asyncio
-import json
 import random
 import signal
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.agents.context import FakeContext, request
+from tests.limits.client import call, post
 from tests.limits.server import (
     Bound,
     Counted,
@@ -28,21 +28,6 @@ from hocket.core.specs import AgentSpec
 from hocket.core.values import SECOND
 
 MS = SECOND // 1_000
-
-
-async def post(address: str, target: str, body: Any = None) -> tuple[int, dict[str, str], Any]:
-    """Send one request over a connection of its own."""
-    host, port = address.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    data = json.dumps(body).encode()
-    head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
-    writer.write(head.encode() + data)
-    line, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-    headers = dict(each.split(": ", 1) for each in rest)
-    answer = await reader.readexactly(int(headers["Content-Length"]))
-    writer.close()
-    await writer.wait_closed()
-    return int(line.split(" ")[1]), headers, json.loads(answer)
 
 
 def model(url: str, **options: Any) -> ModelAgent:
@@ -173,6 +158,21 @@ def test_a_model_agent_can_ask_it(stream: bool) -> None:
                 await agent.close()
 
     asyncio.run(main())
+
+
+def test_plain_http_says_when_it_is_sent_and_what_a_refusal_asks_for() -> None:
+    async def main() -> FakeContext:
+        async with LimitServer({"": (Bound(1, 60 * SECOND),)}) as server:
+            context = FakeContext()
+            assert await call(server.address, "m", context) == "m"
+            with pytest.raises(AgentError) as refused:
+                await call(server.address, "m", context)
+            wait = refused.value.fault.retry_after
+            assert wait is not None and 50 * SECOND < wait <= 60 * SECOND
+            return context
+
+    context = asyncio.run(main())
+    assert (len(context.sent_after), context.answers) == (2, 2)
 
 
 def test_as_a_process_it_writes_what_it_counted_and_ends_with_us(tmp_path: Path) -> None:
