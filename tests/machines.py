@@ -37,7 +37,6 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import (
     AgentSpec,
     InputSpec,
-    LimitSpec,
     PlanSpec,
     RunSpec,
     StepSpec,
@@ -79,12 +78,9 @@ def plan(*steps: StepSpec, **fields: Any) -> PlanSpec:
 
 
 def run_spec(
-    workflow: PlanSpec,
-    agents: dict[str, AgentSpec] | None = None,
-    limits: dict[str, LimitSpec] | None = None,
+    workflow: PlanSpec, agents: dict[str, AgentSpec] | None = None, **fields: Any
 ) -> RunSpec:
-    agents = AGENTS if agents is None else agents
-    return RunSpec(workflow=workflow, agents=agents, limits=limits or {})
+    return RunSpec(workflow=workflow, agents=AGENTS if agents is None else agents, **fields)
 
 
 def new_machine() -> RunMachine:
@@ -106,7 +102,7 @@ class Drive:
         steps: The plan, or its steps.
         inputs: The run's inputs.
         agents: Who there is instead of `AGENTS`.
-        limits: The limits that agents and steps name.
+        run: What else the run's spec says: limits, priority.
         start: Whether calls start by themselves as soon as they may.
         thorough: Whether to compare with a fold and a fork after each event.
         checked: Whether to check invariants after each event.
@@ -118,7 +114,7 @@ class Drive:
         *steps: StepSpec | PlanSpec,
         inputs: dict[str, Json] | None = None,
         agents: dict[str, AgentSpec] | None = None,
-        limits: dict[str, LimitSpec] | None = None,
+        run: dict[str, Any] | None = None,
         start: bool = True,
         thorough: bool = True,
         checked: bool = True,
@@ -127,7 +123,7 @@ class Drive:
     ) -> None:
         first = steps[0]
         workflow = first if isinstance(first, PlanSpec) else plan(*steps, **fields)  # type: ignore[arg-type]
-        self.spec = run_spec(workflow, agents, limits)
+        self.spec = run_spec(workflow, agents, **(run or {}))
         assert problems(self.spec) == []
         self.machine = new_machine()
         self.events: list[AnyEvent] = []
@@ -181,8 +177,8 @@ class Drive:
         """The call in flight at a path was stopped."""
         return self.apply(CallCancelled(at=self.at, call=self.call(path, n), reason=reason))
 
-    def pause(self, by: str = "test") -> Drive:
-        return self.apply(PauseRequested(at=self.at, by=by))
+    def pause(self, by: str = "test", reason: str = "") -> Drive:
+        return self.apply(PauseRequested(at=self.at, by=by, reason=reason))
 
     def go_on(self) -> Drive:
         return self.apply(ContinueRequested(at=self.at, by="test"))
@@ -210,7 +206,8 @@ class Drive:
         agents = fields.pop("agents", self.spec.agents)
         first = steps[0]
         workflow = first if isinstance(first, PlanSpec) else plan(*steps, **fields)  # type: ignore[arg-type]
-        self.spec = run_spec(workflow, agents, self.spec.limits)
+        replaced = {"workflow": workflow, "agents": agents}
+        self.spec = msgspec.structs.replace(self.spec, **replaced)
         assert problems(self.spec) == []
         return self.apply(SpecReplaced(at=self.at, spec=self.spec, digest=spec_digest(self.spec)))
 
@@ -361,7 +358,7 @@ class Drive:
             self.stops.append((path, command.reason, command.hard))
             self.told.append(f"{command.call} {command.reason}{' hard' * command.hard}")
 
-    def launch(self, path: str) -> Drive:
+    def launch(self, path: str, **fields: Any) -> Drive:
         """An asked call starts."""
         asked = self.asked.pop(path)
         hedged = not asked.hedge and self.machine.calls.jobs[path].spec.hedge is not None
@@ -372,6 +369,7 @@ class Drive:
                 agent=asked.agent,
                 hedge_after=self.hedge if hedged else None,
                 hedge=asked.hedge,
+                **fields,
             )
         )
 

@@ -3,6 +3,7 @@
 It is run once for each release, ``python -m tests.histories.make``, and what it has written is
 never changed or deleted: a user's journals are not either.
 The runs go through every kind of event, and are the same at every writing.
+So is what the journal keeps beside them: what calls hold of shared limits, and how long calls took.
 """
 
 from __future__ import annotations
@@ -23,16 +24,33 @@ import msgspec
 from tests.machines import Drive, fold, plan, step
 
 from hocket._version import __version__
-from hocket.core.events import AnyEvent, CallFinished, RunStarted, Usage
+from hocket.core.errors import Fault
+from hocket.core.events import (
+    AnyEvent,
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallStarted,
+    Forecasted,
+    LimitChanged,
+    Reserved,
+    RunStarted,
+    Usage,
+    Wait,
+)
 from hocket.core.run import RunMachine
-from hocket.core.specs import Repeat, Retry
-from hocket.core.values import Json
+from hocket.core.specs import AgentSpec, LimitSpec, Rate, Repeat, Retry
+from hocket.core.values import DAY, MINUTE, SECOND, Json
+from hocket.journal.base import Sample
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
+from hocket.limits.claim import Claim, Entry
 
 HERE = Path(__file__).parent
 BEGAN = 1_767_225_600_000_000_000
 """The first of January 2026, when all of these runs began."""
+CENTURY = 36_525 * DAY
+"""So long do the claims matter, or they would be gone by now."""
 
 
 def whole() -> Drive:
@@ -49,7 +67,7 @@ def whole() -> Drive:
             step("odd", when="list == []"),
             step("after", needs="odd"),
             step("sign", kind="approve", input="Ship {{items}}?", needs="poll"),
-            step("word", kind="input", input="A word?", needs="sign"),
+            step("word", kind="input", input="A word?", needs="sign", output={"type": "string"}),
             step("last", needs="word nested", input="{{word}} {{nested}}"),
             inputs="goal",
         ),
@@ -88,9 +106,10 @@ def retried() -> Drive:
 
 
 def cancelled() -> Drive:
-    """Paused, continued, cancelled."""
+    """Paused, continued, cancelled, and cancelled hard when that took too long."""
     drive = Drive(step("a"), step("b"), step("c", kind="approve", input="ok?", timeout="10s"))
     drive.pause().go_on().wait(12).go_on().done("a", "kept").cancel()
+    drive.wait(5).cancel(hard=True)
     return drive.stopped("b", "cancel")
 
 
@@ -116,15 +135,71 @@ def unfinished() -> Drive:
     return drive.done("a", 1)
 
 
+def limited() -> Drive:
+    """Limits, a budget, a forecast, calls beside late ones: one is faster, one is recalled."""
+    dollar = 1_000_000_000_000
+    limits = {
+        "api": LimitSpec(requests=(Rate(9, MINUTE), Rate(500, DAY)), spacing=SECOND, margin=0),
+        "purse": LimitSpec(cost=(Rate(dollar, 0),), shared=False, on_exceed="pause"),
+        "gpu": LimitSpec(concurrency=2),
+    }
+    drive = Drive(
+        step("fast", agent="m", hedge=0.95, takes=2 * SECOND),
+        step("slow", agent="m", hedge=0.5, needs="fast"),
+        step("train", uses={"gpu": 2}, agent="shell"),
+        agents={
+            "m": AgentSpec(kind="model", options={"model": "test:m"}, limits=("api", "purse")),
+            "shell": AgentSpec(kind="command", options={"run": ["true"]}, effects=True),
+        },
+        run={"limits": limits, "claims": ("gpu",), "priority": 3, "weight": 2.0, "deadline": DAY},
+        start=False,
+        hedge=4,
+    )
+    at, most = drive.at, Reserved(4_000, dollar // 100)
+    order = {"train": 3, "fast": 2, "slow": 1}
+    forecast = Forecasted(
+        at=at, finish=60 * SECOND, low=50 * SECOND, high=80 * SECOND, binds="api", tried=40
+    )
+    drive.apply(msgspec.structs.replace(forecast, order=order))
+    drive.launch("train").launch("fast", reserved=most)
+    drive.fails("fast", "rate_limited", retry_after=5 * SECOND)
+    news = LimitChanged(
+        at=drive.at, limit="api", what="closed", message="429", until=drive.at + 5 * SECOND
+    )
+    drive.apply(news).wait(5)
+    drive.launch("fast", reserved=most, waits=(Wait("closed:api", at, at + 5 * SECOND),)).wait(4)
+    drive.launch("fast", reserved=most).done("fast", "second", n=3).wait(1)
+    spent = Usage(tokens_in=120, tokens_out=40, cost=2_000_000)
+    lost = CallCancelled(at=drive.at, call=drive.call("fast", 2), reason="hedge", usage=spent)
+    drive.apply(lost)
+    drive.launch("slow", reserved=most).wait(4)
+    drive.pause("", "budget purse is used up: $1.00").wait(3).done("train").go_on().wait(1)
+    drive.launch("slow", reserved=most).done("slow", "first", n=1)
+    drive.apply(LimitChanged(at=drive.at, limit="purse", what="warned", message="80 %"))
+    down = Fault(kind="unavailable", message="503")
+    return drive.apply(CallFailed(at=drive.at, call=drive.call("slow", 3), fault=down, usage=spent))
+
+
 RUNS: dict[str, Callable[[], Drive]] = {
     make.__name__: make
-    for make in (whole, failed, retried, cancelled, crashed, replaced, unfinished)
+    for make in (whole, failed, retried, cancelled, crashed, replaced, limited, unfinished)
 }
+
+
+def dated(event: AnyEvent) -> AnyEvent:
+    """Put all instants of an event into the year in which it happened."""
+    instants = {"at", "until", "finish", "low", "high"} & set(event.__struct_fields__)
+    known = {name: getattr(event, name) for name in instants}
+    fields: dict[str, Any] = {name: at + BEGAN for name, at in known.items() if at is not None}
+    if isinstance(event, CallStarted):
+        waits = event.waits
+        fields["waits"] = tuple(Wait(w.cause, w.since + BEGAN, w.until + BEGAN) for w in waits)
+    return msgspec.structs.replace(event, **fields)
 
 
 def events_of(name: str) -> list[AnyEvent]:
     """Give a run's events, named and dated."""
-    events = [msgspec.structs.replace(e, at=e.at + BEGAN) for e in RUNS[name]().events]
+    events = [dated(event) for event in RUNS[name]().events]
     first = events[0]
     assert isinstance(first, RunStarted)
     return [msgspec.structs.replace(first, run=name, program=f"hocket {__version__}"), *events[1:]]
@@ -150,6 +225,53 @@ def outcome(machine: RunMachine) -> dict[str, Any]:
     }
 
 
+_SPENT = Claim(tokens_in=120, tokens_out=40, most_tokens=160, most_cost=2_000_000)
+HELD = (
+    Entry("api", "limited/fast#1", 1, Claim(), BEGAN, True),
+    Entry("api", "limited/fast#2", 1, _SPENT, BEGAN + SECOND, True),
+    Entry("gpu", "limited/train#1", 2, Claim(), BEGAN, True),
+)
+"""What calls have held of shared limits."""
+STATES = {"api": b'{"amount":7}'}
+"""What calls have found out about them."""
+SAMPLES = (
+    Sample(plan="p", step="fast", agent="m", took=2 * SECOND, tokens_in=9, tokens_out=7, cost=5),
+    Sample(plan="p", step="fast", agent="m", took=3 * SECOND),
+    Sample(plan="p", step="train", agent="shell", took=4 * SECOND, cost=0),
+)
+
+
+async def write_shared(journal: SqliteJournal) -> None:
+    """Write what outlives the runs."""
+    ledger = journal.ledger(lambda: None)
+    keep = {entry.limit: CENTURY for entry in HELD}
+    asked = [Entry(e.limit, e.key, e.units, e.claim) for e in HELD]
+    granted, _ = await ledger.reserve(asked, BEGAN, keep)
+    assert all(granted)
+    for entry in HELD:
+        assert entry.sent is not None
+        ledger.sent(entry.key, entry.sent)
+    ledger.settle(HELD, BEGAN + 2 * SECOND)
+    for limit, state in STATES.items():
+        ledger.state(limit, state, 1)
+    # Its answer comes when all of that is written.
+    await ledger.sync(["api", "gpu"], BEGAN)
+    ledger.close()
+    journal.book.record(SAMPLES)
+
+
+async def read_shared(journal: SqliteJournal) -> dict[str, Any]:
+    """Give what outlives the runs, as a later version must find it."""
+    ledger = journal.ledger(lambda: None)
+    told = await ledger.sync(["api", "gpu"], BEGAN + MINUTE)
+    ledger.close()
+    return {
+        "held": msgspec.to_builtins(sorted(told.entries, key=lambda entry: entry.key)),
+        "states": {limit: state.decode() for limit, state in told.states.items()},
+        "past": msgspec.to_builtins(journal.book.read("p")),
+    }
+
+
 async def write(folder: Path) -> None:
     """Write every run into a journal."""
     with patch.object(socket, "gethostname", return_value="somewhere"):
@@ -160,6 +282,7 @@ async def write(folder: Path) -> None:
             log = await journal.start(first)
             await log.durable(log.append(rest))
             await log.close()
+        await write_shared(journal)
         journal.close()
     # Nothing of the machine that wrote it is worth keeping.
     with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as db:
@@ -176,9 +299,12 @@ def main() -> None:
         asyncio.run(write(Path(scratch)))
         target.mkdir()
         shutil.copy(Path(scratch) / FILE, target / FILE)
+        with SqliteJournal(Path(scratch)) as journal:
+            shared = asyncio.run(read_shared(journal))
     expected = {name: outcome(fold(events_of(name))) for name in RUNS}
-    text = json.dumps(expected, indent=1, ensure_ascii=False, sort_keys=True)
-    (target / "expected.json").write_text(text + "\n", encoding="utf-8")
+    for file, value in (("expected.json", expected), ("shared.json", shared)):
+        text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
+        (target / file).write_text(text + "\n", encoding="utf-8")
     print(f"wrote {target.name}: {', '.join(RUNS)}")
 
 

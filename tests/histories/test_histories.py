@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
-from tests.histories.make import RUNS, events_of, outcome
+from tests.histories.make import RUNS, events_of, outcome, read_shared
 from tests.machines import fold
 
 from hocket._version import __version__
 from hocket.core.events import AnyEvent
+from hocket.journal.codec import encode
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
 
@@ -44,6 +47,16 @@ def test_an_old_run_is_what_it_was(journal: SqliteJournal, version: str, name: s
     assert json.loads(json.dumps(outcome(machine))) == expected(version, name)
 
 
+@pytest.mark.parametrize("version", [v for v in VERSIONS if (HERE / v / "shared.json").exists()])
+def test_what_calls_held_and_how_long_they_took_is_still_known(
+    journal: SqliteJournal, version: str
+) -> None:
+    with journal:
+        shared = asyncio.run(read_shared(journal))
+    text = (HERE / version / "shared.json").read_text(encoding="utf-8")
+    assert json.loads(json.dumps(shared)) == json.loads(text)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_old_run_can_be_taken_up(journal: SqliteJournal, version: str) -> None:
     rows = {row.id: row.status for row in journal.runs()}
@@ -57,6 +70,24 @@ def test_the_present_version_has_left_its_journal() -> None:
     assert __version__ in VERSIONS
 
 
-def test_the_runs_go_through_every_kind_of_event() -> None:
-    seen = {type(event) for name in RUNS for event in events_of(name)}
-    assert {kind.__name__ for kind in get_args(AnyEvent)} == {kind.__name__ for kind in seen}
+@pytest.mark.parametrize("version", [__version__])
+def test_the_present_version_s_runs_go_through_every_kind_of_event(
+    journal: SqliteJournal, version: str
+) -> None:
+    with journal:
+        events = [recorded.event for row in journal.runs() for recorded in journal.read(row.id)]
+    seen = {type(event).__name__ for event in events}
+    assert {kind.__name__ for kind in get_args(AnyEvent)} == seen
+    used = {
+        f"{type(event).__name__}.{field.name}"
+        for event in events
+        for field in msgspec.structs.fields(event)
+        if getattr(event, field.name) != field.default
+    }
+    fields = {f"{kind.__name__}.{f}" for kind in get_args(AnyEvent) for f in kind.__struct_fields__}
+    assert fields - used == set(), "a field that has only its default was not written"
+
+
+def test_the_runs_are_the_same_at_every_writing() -> None:
+    texts = [[encode(event) for name in RUNS for event in events_of(name)] for _ in range(2)]
+    assert texts[0] == texts[1]

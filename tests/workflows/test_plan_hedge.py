@@ -15,6 +15,7 @@ from hocket.core.events import CallCancelled, CallFailed, CallFinished, CallLost
 from hocket.core.specs import AgentSpec, LimitSpec, Retry
 from hocket.core.values import SECOND, Call
 
+LIMITED = {"limits": {"api": LimitSpec(concurrency=1)}}
 TWICE = Retry(tries=2, first=SECOND, jitter=0.0)
 
 
@@ -364,7 +365,7 @@ def test_a_list_that_has_changed_makes_new_calls_beside_a_slower_one() -> None:
 
 def test_a_refused_call_of_a_limited_agent_stands_in_the_queue_again_at_once() -> None:
     agents = {"m": AgentSpec(kind="function", limits=("api",))}
-    drive = Drive(step("a", agent="m"), agents=agents, limits={"api": LimitSpec(concurrency=1)})
+    drive = Drive(step("a", agent="m"), agents=agents, run=LIMITED)
     for attempt in range(2, 120):
         drive.fails("a", "rate_limited", retry_after=30 * SECOND)
         assert drive.names == [f"a#{attempt}"]
@@ -376,8 +377,7 @@ def test_a_fallback_without_a_limit_backs_off_after_a_refusal() -> None:
         "m": AgentSpec(kind="function", limits=("api",)),
         "n": AgentSpec(kind="function"),
     }
-    limits = {"api": LimitSpec(concurrency=1)}
-    drive = Drive(step("a", agent="m", fallback="n"), agents=agents, limits=limits)
+    drive = Drive(step("a", agent="m", fallback="n"), agents=agents, run=LIMITED)
     drive.fails("a").fails("a", "rate_limited")
     assert (drive.names, drive.agent("a")) == ([], "n")
     assert drive.wait(3).names == ["a#3"]
