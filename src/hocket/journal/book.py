@@ -19,6 +19,7 @@ _Numbers: TypeAlias = tuple[int, int | None, int | None, int | None]
 PAGE: Final = "SELECT count, samples FROM durations WHERE plan = ? AND step = ? AND agent = ?"
 SET_PAGE: Final = """
 INSERT OR REPLACE INTO durations (plan, step, agent, count, samples) VALUES (?, ?, ?, ?, ?)"""
+IS_THERE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'durations'"
 PAGES: Final = """
 SELECT step, agent, count, samples FROM durations WHERE plan = ? ORDER BY step, agent"""
 
@@ -60,6 +61,9 @@ def read(db: Database, plan: str) -> list[Past]:
     Raises:
         JournalError: A row cannot be read.
     """
+    if one(db.execute(IS_THERE)) is None:
+        # A file of an older format that cannot be written stays without it.
+        return []
     return [
         _past((plan, text(step), text(agent)), integer(count), text(samples))
         for step, agent, count, samples in db.execute(PAGES, (plan,)).fetchall()

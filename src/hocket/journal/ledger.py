@@ -42,11 +42,12 @@ FROM json_each(?3)"""
 CLAIM: Final = f"""
 UPDATE ledger SET state = {CLAIMED}
 WHERE call IN (SELECT value FROM json_each(?)) AND state = {RESERVED} RETURNING call"""
+# A plus keeps an index out that would have all open rows looked at.
 SENT: Final = f"""
 UPDATE ledger SET sent = v.at, changed = ?1
 FROM (SELECT json_extract(value, '$[0]') AS call, json_extract(value, '$[1]') AS at
       FROM json_each(?3)) AS v
-WHERE ledger.call = v.call AND owner = ?2 AND state < {OVER} AND sent IS NULL"""
+WHERE ledger.call = v.call AND +owner = ?2 AND +state < {OVER} AND sent IS NULL"""
 SETTLE: Final = f"""
 UPDATE ledger SET state = {OVER}, claim = v.claim, sent = coalesce(v.at, sent, ?4), changed = ?1,
     until = max(coalesce(v.at, sent, ?4) + keep, ?4 + {GRACE})

@@ -122,15 +122,10 @@ class Rows:
         for group in groups.values():
             free = not any(self._fresh(entry.limit, seen[entry.limit], owner) for entry in group)
             granted.append(free)
-            if free:
-                for entry in group:
-                    self._put(_Row(entry, owner, keep[entry.limit], self.tick + 1), owner)
+            for entry in group if free else ():
+                self._keys.setdefault(entry.key, set()).add(entry.limit)
+                self._touch(_Row(entry, owner, keep[entry.limit], self.tick + 1), owner)
         return granted, self._news(owner, seen, now), self.tick
-
-    def sync(self, owner: int, seen: Mapping[str, int], now: int) -> tuple[Told, int]:
-        """Give what others have changed, and the present tick."""
-        self._bury_strays(now)
-        return self._news(owner, seen, now), self.tick
 
     def claim(self, keys: Sequence[Key]) -> bool:
         """Make claims of reservations; False, and nothing is changed, if one is not there."""
@@ -186,15 +181,10 @@ class Rows:
     def _of(self, key: Key) -> list[_Row]:
         return [self._limits[limit][key] for limit in sorted(self._keys.get(key, ()))]
 
-    def _put(self, row: _Row, actor: int) -> None:
-        self._limits.setdefault(row.entry.limit, {})
-        self._keys.setdefault(row.entry.key, set()).add(row.entry.limit)
-        self._touch(row, actor)
-
     def _touch(self, row: _Row, actor: int) -> None:
         self.tick += 1
         row.changed = self.tick
-        rows = self._limits[row.entry.limit]
+        rows = self._limits.setdefault(row.entry.limit, {})
         rows.pop(row.entry.key, None)
         rows[row.entry.key] = row
         self._ring(row.entry.limit, actor)
@@ -342,7 +332,8 @@ class MemoryLedger:
 
         def work() -> tuple[Told, int]:
             self._listen(seen)
-            return self._rows.sync(self._number, seen, now)
+            _, told, tick = self._rows.reserve(self._number, (), seen, now, {})
+            return told, tick
 
         told, tick = await self._commits.submit(work)
         self._learn(seen, tick)

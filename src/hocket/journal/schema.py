@@ -366,7 +366,9 @@ def open_for_writing(state: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(state: Path) -> sqlite3.Connection | None:
-    """Open the journal of a state folder without changing it; None if there is none.
+    """Open the journal of a state folder for queries; None if there is none.
+
+    A file of an older format is brought to the present one, unless it cannot be written.
 
     Raises:
         JournalError: The file is not a journal of ours, or cannot be read.
@@ -381,7 +383,7 @@ def open_for_reading(state: Path) -> sqlite3.Connection | None:
         except BaseException:
             db.close()
             raise
-        if found == len(MIGRATIONS):
+        if found == len(MIGRATIONS) or (found and not _is_writable(path)):
             return db
         db.close()
         if found == 0:
@@ -390,6 +392,10 @@ def open_for_reading(state: Path) -> sqlite3.Connection | None:
         return _open_existing(path)
     except (sqlite3.Error, OSError) as error:
         raise journal_error(error, path) from error
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _is_busy(error: BaseException) -> bool:

@@ -94,7 +94,7 @@ class SqliteLedger:
             raise JournalError("the ledger of shared limits is closed")
         if self._writer is None:
             self._writer = self._open_writer()
-        return self._writer.ask(self._stake, work)
+        return self._writer.submit(work, self._stake)
 
     def _note(self, note: Note) -> None:
         if self._stake.closed:

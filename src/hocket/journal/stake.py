@@ -176,7 +176,7 @@ class Stake:
         now = max((note.now for note in notes if isinstance(note, Settled | Lost)), default=0)
         view = self._begin(db, now)
         if self._advance(db, view):
-            self._meet(db, view, [])
+            self._meet(db, view)
         owner, tick = view.owner, view.tick
         calls = [note for note in notes if isinstance(note, Sent)]
         if calls:
@@ -206,7 +206,7 @@ class Stake:
             return
         view = self._begin(db, 0)
         if self._advance(db, view):
-            self._meet(db, view, [])
+            self._meet(db, view)
         ledger.leave(db, view.owner)
 
     # -- after it ---------------------------------------------------------------------------
@@ -230,9 +230,9 @@ class Stake:
         view = self._view
         if not view.owner or self.closed:
             return
-        gone: list[Other] = []
+        gone: set[int] = set()
         if self._notice(view, ledger.tick(db), 0) or view.others:
-            self._meet(db, view, gone)
+            gone = self._meet(db, view)
         news = view.foreign > view.looked and ledger.is_news(db, view.owner, view.looked)
         view.looked = max(view.looked, view.foreign)
         if (news or gone) and not self._rung:
@@ -282,18 +282,16 @@ class Stake:
         view.tick = tick.tick
         return moved
 
-    def _meet(self, db: Database, view: _View, gone: list[Other]) -> None:
-        """See who else is there, and who is there no more."""
-        others: dict[int, Other] = {}
-        for other in (*ledger.holders(db, view.owner), *ledger.listeners(db, view.owner)):
-            if self._is_gone(other):
-                gone.append(other)
-            else:
-                others[other.key] = other
-        view.others = tuple(others.values())
-
-    def _is_gone(self, other: Other) -> bool:
-        return is_gone(other.owner, other.lease_until, time.time_ns(), self._me)
+    def _meet(self, db: Database, view: _View) -> set[int]:
+        """See who else has to do with these limits; gives the keys of those who are gone."""
+        found = (*ledger.holders(db, view.owner), *ledger.listeners(db, view.owner))
+        view.others = tuple({other.key: other for other in found}.values())
+        now = time.time_ns()
+        return {
+            other.key
+            for other in view.others
+            if is_gone(other.owner, other.lease_until, now, self._me)
+        }
 
     def _ask(
         self, db: Database, view: _View, seen: Mapping[str, int]
@@ -319,12 +317,12 @@ class Stake:
 
     def _bury(self, db: Database, view: _View) -> None:
         """See to what others have left behind that are gone."""
-        gone: list[Other] = []
-        self._meet(db, view, gone)
-        for key in {other.key: None for other in gone}:
+        gone = self._meet(db, view)
+        for key in sorted(gone):
             self._advance(db, view)
             ledger.bury_owner(db, key, view.tick, view.now)
             ledger.unlisten(db, key)
+        view.others = tuple(other for other in view.others if other.key not in gone)
 
     def _news(
         self, db: Database, view: _View, seen: Mapping[str, int]

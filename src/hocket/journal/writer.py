@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,6 +19,7 @@ from hocket.core.errors import HocketError, JournalError
 from hocket.journal import schema, store
 from hocket.journal.bell import Bell
 from hocket.journal.keeper import Keeper, Port
+from hocket.journal.notes import Notes
 from hocket.journal.schema import Database, in_transaction
 from hocket.journal.stake import Note, Stake
 from hocket.journal.store import Append
@@ -35,7 +35,7 @@ class _Queued(NamedTuple):
 class _Job(NamedTuple):
     work: Callable[[Database], Any]
     future: Future[Any]
-    stake: Stake | None = None
+    stake: Stake | None
 
 
 class _Noted(NamedTuple):
@@ -70,9 +70,7 @@ class Writer:
         self._closed = False
         self._stopping = False
         self._bell: Bell | None = None
-        self._noted: list[_Noted] = []
-        """What waits for the next commit; others may wait for it, but nobody here."""
-        self._noted_until = 0.0
+        self._notes = Notes()
         self._thread = threading.Thread(target=self._main, name="hocket-writer", daemon=True)
         self._thread.start()
 
@@ -88,21 +86,10 @@ class Writer:
             raise JournalError(*self._failure.args)
         self._queue.put(_Queued(port, append))
 
-    def submit(self, work: Callable[[Database], T]) -> Future[T]:
+    def submit(self, work: Callable[[Database], T], stake: Stake | None = None) -> Future[T]:
         """Queue work for a transaction of its own; it sees all that was queued before.
 
-        Raises:
-            JournalError: The journal is closed.
-        """
-        future: Future[T] = Future()
-        with self._door:
-            if self._closed:
-                raise JournalError("the journal is closed")
-            self._queue.put(_Job(work, future))
-        return future
-
-    def ask(self, stake: Stake, work: Callable[[Database], T]) -> Future[T]:
-        """Queue work on the ledger; what was noted before is written with it.
+        With a stake it is work on the ledger, and sees what was noted before.
 
         Raises:
             JournalError: The journal is closed.
@@ -164,10 +151,8 @@ class Writer:
             schema.free_reserve(self._state)
 
     def _take(self) -> list[_Item]:
-        pause = self.keeper.until_look()
-        if self._noted:
-            left = max(0.0, self._noted_until - time.monotonic())
-            pause = left if pause is None else min(pause, left)
+        pauses = (self.keeper.until_look(), self._notes.patience())
+        pause = min((seconds for seconds in pauses if seconds is not None), default=None)
         try:
             items = [self._queue.get(timeout=pause)]
         except Empty:
@@ -183,7 +168,8 @@ class Writer:
                     batch.append(item)
                     continue
                 if isinstance(item, _Noted):
-                    self._keep(item)
+                    self.keeper.join(item.stake)
+                    self._notes.add(item.stake, item.note, self.keeper.pause)
                     continue
                 ready, batch = batch, []
                 self._commit(db, ready)
@@ -193,7 +179,7 @@ class Writer:
                     self.keeper.look_soon()
                 else:
                     self._stopping = True
-            self._commit(db, batch, notes=self._pressing())
+            self._commit(db, batch, notes=self._stopping or self._notes.pressing())
         except BaseException:
             for item in items:
                 self._requeue(item)
@@ -205,69 +191,21 @@ class Writer:
         if isinstance(item, _Stop) or (isinstance(item, _Job) and not item.future.done()):
             self._queue.put(item)
 
-    def _keep(self, noted: _Noted) -> None:
-        self.keeper.join(noted.stake)
-        if not self._noted:
-            self._noted_until = time.monotonic() + self.keeper.pause
-        self._noted.append(noted)
-
-    def _pressing(self) -> bool:
-        """Tell whether notes must be written even if nothing else is."""
-        return bool(self._noted) and (
-            time.monotonic() >= self._noted_until
-            or self._stopping
-            or any(noted.stake.company for noted in self._noted)
-        )
-
     def _commit(self, db: Database, batch: Sequence[_Queued], *, notes: bool = False) -> None:
         batch = [item for item in batch if not item.port.dead]
-        if not batch and not notes:
-            return
         appends = [item.append for item in batch]
-        if self._noted:
-            lost = self._with_notes(db, lambda db: store.write_owned(db, appends))
-        else:
+        if self._notes and (batch or notes):
+            lost = self._notes.write_after(db, lambda db: store.write_owned(db, appends))
+        elif batch:
             lost = store.commit(db, appends)
+        else:
+            return
         last = {item.port: item.append.first + len(item.append.events) - 1 for item in batch}
         for port, seq in last.items():
             if port.key in lost:
                 self.keeper.lose(port)
             else:
                 port.tell(port.progress.confirm, seq)
-
-    def _with_notes(
-        self, db: Database, work: Callable[[Database], T], stake: Stake | None = None
-    ) -> T:
-        """Do some work in a transaction, and write in the same what was noted."""
-        noted, self._noted = self._noted, []
-        notes: dict[Stake, list[Note]] = {} if stake is None else {stake: []}
-        for item in noted:
-            notes.setdefault(item.stake, []).append(item.note)
-
-        def write(db: Database) -> None:
-            for each, of_stake in notes.items():
-                if of_stake:
-                    each.apply(db, of_stake)
-
-        def whole(db: Database) -> T:
-            if stake is not None:
-                write(db)
-                return work(db)
-            # The claims of an append are older than what was noted of their calls.
-            result = work(db)
-            write(db)
-            return result
-
-        try:
-            result = in_transaction(db, whole)
-        except BaseException:
-            self._noted = noted
-            for each in notes:
-                each.undo()
-            raise
-        for each in notes:
-            each.commit()
-        return result
 
     def _work(self, db: sqlite3.Connection, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
@@ -277,7 +215,7 @@ class Writer:
                 result = in_transaction(db, job.work)
             else:
                 self.keeper.join(job.stake)
-                result = self._with_notes(db, job.work, job.stake)
+                result = self._notes.write_before(db, job.stake, job.work)
         except (HocketError, ValueError) as error:
             job.future.set_exception(error)
         except (sqlite3.Error, OSError) as error:
