@@ -36,6 +36,7 @@ if typing.TYPE_CHECKING:
     )
     from hocket.core.machine import StepView
     from hocket.core.specs import Repeat, Retry
+    from hocket.engine.limiter import Limiter
     from hocket.insight.tally import Tally
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "HocketError",
     "JournalError",
     "Limit",
+    "Limiter",
     "NotFound",
     "OwnershipLost",
     "PeerError",
@@ -90,6 +92,7 @@ _WHERE = {
     "HocketError": "hocket.core.errors",
     "JournalError": "hocket.core.errors",
     "Limit": "hocket.config.limit",
+    "Limiter": "hocket.engine.limiter",
     "NotFound": "hocket.core.errors",
     "OwnershipLost": "hocket.core.errors",
     "PeerError": "hocket.core.errors",

@@ -65,11 +65,13 @@ def read_money(value: object) -> int:
 
 
 def read_rate(value: object) -> Rate:
-    """Read so many in some time: ``9/min``, ``600/10s`` or ``32k/min``.
+    """Read so many in some time: ``9/min``, ``600/10s`` or ``32k/min``; a `Rate` stays as it is.
 
     Raises:
         ValueError: It is no rate.
     """
+    if isinstance(value, Rate):
+        return value
     amount, slash, period = _text(value).partition("/")
     if not slash:
         raise ValueError(f"{_shown(value)} is no rate; write it like 9/min, 500/day or 600/10s")
@@ -77,11 +79,13 @@ def read_rate(value: object) -> Rate:
 
 
 def read_spending(value: object) -> Rate:
-    """Read money in some time, as ``0.50/day``, or in all, as ``1.00``.
+    """Read money in some time, as ``0.50/day``, or in all, as ``1.00``; a `Rate` stays as it is.
 
     Raises:
         ValueError: It is neither.
     """
+    if isinstance(value, Rate):
+        return value
     amount, slash, period = _text(value).partition("/")
     return Rate(read_money(amount.strip()), _period(period.strip(), value) if slash else 0)
 

@@ -8,18 +8,21 @@ from typing import Final, Literal, TypeAlias, TypeVar
 import msgspec
 
 from hocket.config.amounts import read_count, read_money, read_rate, read_spending
-from hocket.config.limit_names import budget_name
+from hocket.config.limit_names import budget_name, is_endpoint
 from hocket.core.errors import Problem, SpecError, suggest
 from hocket.core.specs import LimitSpec, OnExceed, Rate
 from hocket.core.values import DAY, Json, parse_duration
 from hocket.limits.presets import PRESETS
 
-Rates: TypeAlias = str | Sequence[str]
+Rates: TypeAlias = str | Rate | Sequence[str | Rate]
 """So much in some time, as ``"9/min"``; several of them all hold."""
 Money: TypeAlias = str | float | int
 """Dollars: a number, or a text like ``"$1.00"``."""
+Spendings: TypeAlias = Money | Rate | Sequence[Money | Rate]
+"""Dollars in some time, as ``"0.50/day"``, or in all, as ``1.00``."""
 Duration: TypeAlias = str | int | float
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -58,7 +61,7 @@ class Limit:
         tokens: Rates = (),
         tokens_in: Rates = (),
         tokens_out: Rates = (),
-        cost: Money | Sequence[Money] = (),
+        cost: Spendings = (),
         concurrency: int | None = None,
         spacing: Duration | None = None,
         margin: Duration | None = None,
@@ -84,7 +87,7 @@ class Limit:
         base = LimitSpec() if preset is None else _preset(name, preset)
         changes = {key: value for key, value in given.items() if value not in ((), None)}
         spec = msgspec.structs.replace(base, **changes)
-        if adaptive is None and not adapts(spec):
+        if adaptive is None and not adapts(spec) and not is_endpoint(name):
             spec = msgspec.structs.replace(spec, adaptive=False)
         self.spec: Final = spec
 
@@ -191,9 +194,9 @@ def _preset(name: str, preset: str) -> LimitSpec:
 
 
 def _each(
-    name: str, key: str, given: Money | Sequence[Money], read: Callable[[object], Rate]
+    name: str, key: str, given: Spendings, read: Callable[[object], Rate]
 ) -> tuple[Rate, ...]:
-    several = [given] if isinstance(given, str | int | float) else given
+    several = [given] if isinstance(given, str | int | float | Rate) else given
     return tuple([_read(name, key, item, read) for item in several])
 
 
@@ -201,7 +204,7 @@ def _time(name: str, key: str, value: Duration) -> int:
     return _read(name, key, value, parse_duration)
 
 
-def _read(name: str, key: str, value: Money, read: Callable[[Money], T]) -> T:
+def _read(name: str, key: str, value: A, read: Callable[[A], T]) -> T:
     try:
         return read(value)
     except ValueError as error:
