@@ -119,6 +119,10 @@ class Limit:
         """
         holdings = self._holdings
         held = holdings.of(key)
+        if self._plain:
+            # It has no window to count in, and no peer to learn of: only its units are freed.
+            holdings.refund(held)
+            return []
         if held.sent is None:
             holdings.send(key, at)
         if not self._adapts:
@@ -221,6 +225,7 @@ class Limit:
         self._slots = _ANY if spec.concurrency is None else spec.concurrency
         self._holdings = holdings
         self._windows = holdings.windows
+        self._plain = not (self._windows or self._adapts)
         self._budgets = [window for window in self._windows if window.budget]
         self._peer.use(self._windows)
 

@@ -26,7 +26,7 @@ NEVER: Final = 1 << 62
 
 
 class Narrowed(msgspec.Struct, frozen=True, array_like=True):
-    """A window that allows less than was announced.
+    """A window that allows less than was announced, or did so once.
 
     Fields:
         kind: The window's kind.
@@ -34,6 +34,8 @@ class Narrowed(msgspec.Struct, frozen=True, array_like=True):
         allowed: What the peer's refusals leave.
         stated: What the peer itself has stated at most.
         start: What was allowed when the present episode began.
+        quiet: What was allowed before it was last widened, which nobody had refused; 0 if it never
+            was.
         since: When it was last narrowed or widened.
     """
 
@@ -42,6 +44,7 @@ class Narrowed(msgspec.Struct, frozen=True, array_like=True):
     allowed: int
     stated: int
     start: int
+    quiet: int
     since: int
 
     @property
@@ -65,7 +68,7 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         closed: Until when nobody calls.
         episode: How often it was closed.
         row: How often it was closed since a call that was taken after a closing was answered.
-        narrowed: The windows that allow less than was announced.
+        narrowed: The windows that allow less than was announced, or did so once.
         breaker: Whether the endpoint may be called.
     """
 
@@ -108,6 +111,8 @@ def narrow(state: LimitState, window: Window | None, sent: int, at: int, same: b
 
     What it accepts is what counts now, has been sent and was not refused; but no less than half of
     what was allowed when the episode began.
+    While calls are leaving the window nobody knows exactly how many of them the peer still counts,
+    so then it goes back to what was allowed before it was last widened.
     A refusal that took longer than half a window tells nothing: too much has left it since.
 
     Args:
@@ -125,6 +130,8 @@ def narrow(state: LimitState, window: Window | None, sent: int, at: int, same: b
     known = _known(state, window)
     start = known.start if same else known.amount
     accepted = window.total - window.unsent
+    if window.leaving(at) and 0 < known.quiet < start:
+        accepted = known.quiet
     allowed = min(start, max(accepted, (start + 1) // 2, 1))
     return _with(
         state, window, msgspec.structs.replace(known, allowed=allowed, start=start, since=at)
@@ -137,7 +144,9 @@ def widen(state: LimitState, windows: Sequence[Window], at: int) -> LimitState:
         known = _known(state, window)
         if at >= known.due:
             allowed = min(known.stated, known.allowed + max(1, window.amount // 10))
-            wider = msgspec.structs.replace(known, allowed=allowed, start=allowed, since=at)
+            wider = msgspec.structs.replace(
+                known, allowed=allowed, start=allowed, quiet=known.allowed, since=at
+            )
             state = _with(state, window, wider)
     return state
 
@@ -184,11 +193,11 @@ def _known(state: LimitState, window: Window) -> Narrowed:
         if item.kind == window.kind and item.per == window.per:
             return item
     amount = window.amount
-    return Narrowed(window.kind, window.per, amount, amount, amount, 0)
+    return Narrowed(window.kind, window.per, amount, amount, amount, 0, 0)
 
 
 def _with(state: LimitState, window: Window, item: Narrowed) -> LimitState:
     others = tuple(n for n in state.narrowed if (n.kind, n.per) != (item.kind, item.per))
-    if item.amount < window.amount:
+    if item.amount < window.amount or item.quiet:
         others = (*others, item)
     return msgspec.structs.replace(state, narrowed=others)

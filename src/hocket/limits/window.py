@@ -226,6 +226,13 @@ class Window:
                 return latest
         return None
 
+    def leaving(self, at: int) -> bool:
+        """Tell whether something counts here that the server may count no more."""
+        for held in self.log:
+            if held.amounts[self.index]:
+                return held.sent is not None and held.sent + self.per <= at
+        return False
+
     def haunt(self, amount: int, until: int) -> None:
         """Count what others use of the same window until then, instead of what was known of it."""
         if self.phantom is not None and (before := self.haunted()):
