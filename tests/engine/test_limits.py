@@ -191,7 +191,8 @@ def test_a_budget_is_never_passed_and_what_is_left_of_reservations_is_used() -> 
     # The next call might have cost 0.20, and more than 0.80 was gone.
     assert DOLLAR * 0.8 < spent <= DOLLAR
     (pause,) = only(journal, PauseRequested)
-    assert "budget" in pause.reason and "$" in pause.reason
+    assert pause.reason.startswith("over budget: $") and "may cost up to $0.20" in pause.reason
+    assert [item.what for item in only(journal, LimitChanged)] == ["warned", "warned"]
 
 
 def test_a_crash_grants_no_second_budget() -> None:

@@ -11,6 +11,7 @@ from hocket.insight.tally import Tally
 from hocket.report.text import counts_words, one_line, spent_words, step_rows, table
 
 _MOST = 20
+_BUDGET = "over budget: "
 _NOTEWORTHY = {"failed", "held", "waiting", "running", "stopped"}
 
 
@@ -24,6 +25,8 @@ def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
     ]
     views = [v for v in machine.view() if v.status in _NOTEWORTHY]
     reason = end.reason if end is not None else ""
+    if over_budget(machine) and machine.phase != "ended":
+        reason = machine.pause_reason
     # The failed step's own line says it already.
     if reason and not any(v.detail and v.detail in reason for v in views[:_MOST]):
         lines.append(f"  {one_line(reason)}")
@@ -64,5 +67,15 @@ def next_lines(machine: RunMachine, *, alive: bool = False) -> list[str]:
             lines.append(f"  to do what failed again: hocket retry {run}")
         lines.append(f"  to look at it: hocket show {run}")
     elif machine.phase in {"running", "pausing"} and not alive:
+        if over_budget(machine):
+            lines.append(f"  to go on with more: hocket resume {run} --budget DOLLARS")
         lines.append(f"  to go on: hocket resume {run}")
     return lines
+
+
+def over_budget(machine: RunMachine) -> bool:
+    """Tell whether a budget has stopped the run: it is paused for it, or has failed of it."""
+    if machine.phase == "ended":
+        failed = (view.detail for view in machine.view() if view.status == "failed")
+        return machine.said == "failed" and any(_BUDGET in detail for detail in failed)
+    return machine.phase == "pausing" and machine.pause_reason.startswith(_BUDGET)

@@ -11,10 +11,11 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from hocket.app.result import Result
 from hocket.app.run import Run
-from hocket.cli.closing import closing_lines
+from hocket.cli.closing import closing_lines, over_budget
 from hocket.cli.keys import Keys
 from hocket.cli.live import LiveDisplay
 from hocket.cli.main import (
+    EXIT_BUDGET,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_TIMEOUT,
@@ -101,6 +102,8 @@ async def drive(
         print(pretty(run_document(run.machine, run.tally)))
     else:
         _report(run, result, quiet=show == "quiet")
+    if over_budget(run.machine) and not interrupts.count:
+        return EXIT_BUDGET
     return exit_status(result, interrupted=interrupts.count > 0)
 
 

@@ -21,6 +21,7 @@ from hocket.core.errors import CallerError, EngineBug, HocketError, SpecError
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_WAITS: Final = 3
+EXIT_BUDGET: Final = 4
 EXIT_UNREACHABLE: Final = 5
 EXIT_BUG: Final = 70
 EXIT_TIMEOUT: Final = 124

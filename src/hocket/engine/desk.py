@@ -146,11 +146,12 @@ class Desk:
                         self._granting.append(item)
                     else:
                         self._start(item)
-                for hopeless in self.admission.hopeless():
-                    client = self._clients.get(hopeless.run)
+                hopeless = self.admission.hopeless()
+                for one in hopeless:
+                    client = self._clients.get(one.run)
                     if client is not None:
-                        client.exceeded(hopeless)
-                moved = moved or bool(admitted)
+                        client.exceeded(one)
+                moved = moved or bool(admitted) or bool(hopeless)
                 if not admitted and not self._again:
                     break
         finally:

@@ -196,13 +196,14 @@ class Line:
         for use in limit.used(self.desk.clock.now()):
             if use.kind == "cost" and use.used + claim.most_cost > use.allowed:
                 return (
-                    f"budget {item.limit}: {_dollars(use.used)} of {_dollars(use.allowed)} is gone "
-                    f"and {item.call} may cost up to {_dollars(claim.most_cost)}"
+                    f"over budget: {_dollars(use.used)} of the {_dollars(use.allowed)} of "
+                    f"{item.limit} is gone, and {item.call} may cost up to "
+                    f"{_dollars(claim.most_cost)}"
                 )
             if use.kind.startswith("tokens") and use.used + claim.most_tokens > use.allowed:
                 return (
-                    f"budget {item.limit}: {use.used:,} of {use.allowed:,} tokens are gone "
-                    f"and {item.call} may take up to {claim.most_tokens:,}"
+                    f"over budget: {use.used:,} of the {use.allowed:,} tokens of {item.limit} are "
+                    f"gone, and {item.call} may take up to {claim.most_tokens:,}"
                 )
         units = dict(claim.units).get(item.limit, 1)
         return f"{item.call} claims {units} of {item.limit!r}, which has fewer in all"

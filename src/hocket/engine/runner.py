@@ -346,11 +346,9 @@ class Runner:
             # Without an outcome nobody knows what it has spent.
             news = self.line.settle(flight, outcome)
         if self.failure is None and outcome is not None:
-            self._land(outcome)
-            for event in news:
-                self.record(event)
+            self._land(outcome, news)
 
-    def _land(self, outcome: Outcome) -> None:
+    def _land(self, outcome: Outcome, news: Sequence[AnyEvent]) -> None:
         """Record how a call ended: that has happened, whatever follows from it."""
         try:
             try:
@@ -362,6 +360,8 @@ class Runner:
                 outcome = CallFailed(at=outcome.at, call=outcome.call, fault=fault)
                 self._write(outcome)
             self.machine.apply(outcome)
+            for event in news:
+                self._note(event)
             self._follow()
         except Exception as error:
             self._fail(error)

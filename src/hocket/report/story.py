@@ -120,7 +120,7 @@ def _tell_run(event: AnyEvent) -> str:
         case RunEnded():
             return f"run {event.status}{': ' if event.reason else ''}{one_line(event.reason)}"
         case LimitChanged():
-            return f"limit {event.limit}: {one_line(event.message)}"
+            return one_line(event.message)
         case Forecasted():
             return _forecast(event)
         case _:
