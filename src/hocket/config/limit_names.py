@@ -18,6 +18,11 @@ def endpoint_name(model: str, base_url: str | None) -> str:
     return f"{model}@{host.rpartition('@')[2].lower()}{slash}{path}"
 
 
+def is_endpoint(name: str) -> bool:
+    """Tell whether a limit is a model's own."""
+    return ":" in name or "@" in name
+
+
 def limits_name(owner: str, name: str, place: str = "") -> str:
     """Name the limit that an agent or a plan states itself.
 
