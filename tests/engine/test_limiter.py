@@ -51,6 +51,14 @@ def test_a_window_opens_exactly_when_the_oldest_leaves_it() -> None:
     assert virtual(main) == [0, 0, 1, 1, 2]
 
 
+def test_those_who_wait_need_not_wait_for_the_answers_of_others() -> None:
+    async def main() -> list[float]:
+        limiter = Limiter("1/s", margin=0)
+        return await together(enter(limiter, 10) for _ in range(4))
+
+    assert virtual(main) == [0, 1, 2, 3]
+
+
 def test_several_windows_hold_at_once() -> None:
     async def main() -> list[float]:
         limiter = Limiter(["2/s", "3/10s"], margin=0)
@@ -214,11 +222,11 @@ def test_a_call_that_no_longer_waits_leaves_nothing_behind() -> None:
         tasks = [asyncio.create_task(enter(limiter)) for _ in range(100)]
         await asyncio.sleep(1)
         waiting = limiter.waiting
-        for task in tasks[:98]:
+        for task in tasks[1:99]:
             task.cancel()
         await asyncio.sleep(0)
         left = limiter.waiting
-        return waiting, left, await together(tasks[98:])
+        return waiting, left, await together([tasks[0], tasks[99]])
 
     assert virtual(main) == (100, 2, [60, 60])
 
@@ -375,6 +383,26 @@ def test_what_one_loop_has_sent_still_counts_in_the_next_one() -> None:
 
     assert virtual(abandon) == [0, 0]
     assert virtual(lambda: together(enter(limiter) for _ in range(3))) == [1, 1, 2]
+
+
+def test_who_waited_in_a_loop_that_is_gone_waits_no_more() -> None:
+    limiter = Limiter("1/h")
+
+    async def begin() -> asyncio.Task[float]:
+        await enter(limiter)
+        waiting = asyncio.create_task(enter(limiter))
+        await asyncio.sleep(0)
+        return waiting
+
+    loop = asyncio.new_event_loop()
+    waiting = loop.run_until_complete(begin())
+    loop.close()
+    assert (limiter.waiting, waiting.done()) == (1, False)
+
+    async def look() -> int:
+        return use(limiter, "requests").used
+
+    assert (asyncio.run(look()), limiter.waiting) == (1, 0)
 
 
 def test_two_loops_cannot_share_it_at_the_same_time() -> None:
