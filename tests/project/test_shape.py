@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "hocket"
-PURE = ("core", "workflows", "limits", "insight")
+PURE = ("core", "workflows", "limits", "insight", "forecast")
 
 FILE_LINES = 500
 FUNCTION_LINES = 60

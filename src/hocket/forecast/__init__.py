@@ -1,0 +1,1 @@
+"""Pure: what will happen: virtual time that drives machines and limits, and the look-ahead."""

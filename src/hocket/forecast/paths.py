@@ -1,0 +1,59 @@
+"""The longest remaining path of each step: its rank, where nobody has found a better order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from hocket.core.specs import PlanSpec, StepSpec
+from hocket.workflows.shape import Shape
+
+Expected: TypeAlias = Callable[[PlanSpec, StepSpec], int]
+"""How long one call of a step is expected to take, in nanoseconds."""
+
+_UNITS: Final = re.compile(r"(?:/\d+)?(?:~\d+)?(?=/|\Z)")
+
+
+def step_path(path: str) -> str:
+    """Give the path of the step that a call's path is of: ``a/3~2/b`` is of ``a/b``."""
+    if "/" not in path and "~" not in path:
+        return path
+    return _UNITS.sub("", path)
+
+
+def rank_of(ranks: Mapping[str, int], path: str) -> int:
+    """Give the rank of a call; those of steps that nobody has ranked go last."""
+    rank = ranks.get(path)
+    return ranks.get(step_path(path), 0) if rank is None else rank
+
+
+def ranks(shape: Shape, expected: Expected) -> dict[str, int]:
+    """Give for each step by its path how long it is from its start to the end of the run.
+
+    An item of ``each`` counts once, as all may go at once, and so does a round of ``repeat``.
+    """
+    found: dict[str, int] = {}
+    _plan(shape, expected, "", 0, found)
+    return found
+
+
+def _plan(shape: Shape, expected: Expected, prefix: str, after: int, found: dict[str, int]) -> int:
+    """Note the ranks of a plan's steps, and give its longest path."""
+    nodes, spec = shape.nodes, shape.spec
+    tails = [0] * len(nodes)
+    longest = 0
+    for node in reversed(list(shape.in_order())):
+        tail = 0
+        for i in node.dependents:
+            tail = max(tail, tails[i])
+        for i in node.wanters:
+            tail = max(tail, tails[i])
+        if node.child is not None:
+            tail += _plan(node.child, expected, f"{prefix}{node.spec.name}/", after + tail, found)
+        elif node.job is not None:
+            tail += expected(spec, node.spec)
+            found[prefix + node.spec.name] = after + tail
+        tails[node.index] = tail
+        longest = max(longest, tail)
+    return longest
