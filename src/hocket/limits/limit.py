@@ -121,7 +121,8 @@ class Limit:
         held = holdings.of(key)
         if self._plain:
             # It has no window to count in, and no peer to learn of: only its units are freed.
-            holdings.refund(held)
+            holdings.slots -= held.units
+            del holdings.live[key]
             return []
         if held.sent is None:
             holdings.send(key, at)

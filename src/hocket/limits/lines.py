@@ -157,6 +157,8 @@ class Room:
         gates: The limits that its calls may claim besides shared ones of other runs, by name.
         groups: Its classes.
         kinds: The places of the classes, by the name of what they claim.
+        claim: The claim that was offered last, if there is any.
+        place: The place of its class.
         queued: All that wait.
         heads: A heap of the heads that are to be judged; old ones stay until they surface.
         held: What holds all of them up, or "".
@@ -165,12 +167,14 @@ class Room:
     """
 
     __slots__ = (
+        "claim",
         "gates",
         "groups",
         "heads",
         "held",
         "kinds",
         "name",
+        "place",
         "queued",
         "since",
         "stirred",
@@ -185,6 +189,8 @@ class Room:
         self.gates: dict[str, Gate] = {}
         self.groups: list[Group] = []
         self.kinds: dict[tuple[object, ...], int] = {}
+        self.claim: Claim | None = None
+        self.place = 0
         self.queued: dict[Call, Waiting] = {}
         self.heads: list[Waiting] = []
         self.held = ""
@@ -238,6 +244,8 @@ class Room:
         copy.gates = {name: gates[id(gate)] for name, gate in self.gates.items()}
         copy.groups = [group.fork(copy, gates) for group in self.groups]
         copy.kinds = self.kinds.copy()
+        copy.claim = self.claim
+        copy.place = self.place
         copy.queued = self.queued.copy()
         copy.heads = self.heads.copy()
         copy.held = self.held

@@ -260,22 +260,27 @@ class Passes(Queues):
                 gate.taken = self._passes
         for share in group.shares:
             share.charge(room.name, 1 / room.weight)
-        heappop(group.heap)
         del room.queued[item.call]
+        heap = group.heap
+        heappop(heap)
         group.count -= 1
         group.fitted = 0
+        if len(heap) > group.count:
+            group.tidy()
         waits = item.before
         if item.since < at:
             waits = bounded((*waits, *cut(group.log, item.since, at)))
         self._inside[key] = Inside(group, item, waits, at)
         if group.kept:
             self._unkeep(group)
-        group.tidy()
-        group.awake = False
         if group.heap:
-            self._wake(group)
+            # The room is being looked at, and its first head is the one that goes.
+            heapreplace(room.heads, group.heap[0])
         else:
-            group.contend(None)
+            group.awake = False
+            heappop(room.heads)
+            if group.contends is not None:
+                group.contend(None)
         came, group.came = group.came, None
         if came is not None:
             self._call(came)

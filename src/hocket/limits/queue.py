@@ -98,6 +98,7 @@ class Queues(Roster):
                 # Classes that were begun with the other one are not gone on with.
                 room.gates[name] = gate
                 room.kinds.clear()
+                room.claim = None
         for group in room.groups:
             group.shares = room.shares_of(group.claims)
 
@@ -169,11 +170,8 @@ class Queues(Roster):
         if room is None or call in room.queued:
             what = "is not open" if room is None else f"has offered {call} already"
             raise ValueError(f"run {run!r} {what}")
-        kind = kind_of(claim)
-        place = room.kinds.get(kind)
-        if place is None:
-            gates = tuple([(self._gate(room, name), units) for name, units in claim.units])
-            place = room.group(kind, gates).kind
+        # Most calls come with the claim of the one before.
+        place = room.place if claim is room.claim else self._place(room, claim)
         self._offered += 1
         item = Waiting(-rank, self._offered, place, at, call, claim, lasts, ())
         self._enter(room.groups[place], item)
@@ -233,6 +231,16 @@ class Queues(Roster):
                     until = min(known, default=None)
                 found[cause] = Queue(cause, until, count)
         return list(found.values())
+
+    def _place(self, room: Room, claim: Claim) -> int:
+        """Find the class of a claim, or begin it."""
+        kind = kind_of(claim)
+        place = room.kinds.get(kind)
+        if place is None:
+            gates = tuple([(self._gate(room, name), units) for name, units in claim.units])
+            place = room.group(kind, gates).kind
+        room.claim, room.place = claim, place
+        return place
 
     def _enter(self, group: Group, item: Waiting) -> None:
         room = group.room
