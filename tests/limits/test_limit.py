@@ -86,6 +86,17 @@ def test_what_never_left_has_never_been() -> None:
     assert one.blocked(1, Claim(tokens_in=9), 0) is None
 
 
+def test_what_was_given_back_holds_nobody_up() -> None:
+    one = Limit("m", LimitSpec(requests=(Rate(2, SECOND),)))
+    go(one, "a", 0)
+    go(one, "b", 0)
+    one.settle("b", Ending("done", round_trip=8 * MS), 8 * MS)
+    assert one.blocked(1, ONE, 9 * MS) == Block("rate:m", SECOND + 12 * MS + 238 * MS)
+    one.release("a")
+    go(one, "c", 10 * MS)
+    assert one.blocked(1, ONE, 20 * MS) == Block("rate:m", SECOND + 12 * MS)
+
+
 def test_a_call_that_was_sent_again_counts_from_the_later_instant() -> None:
     one = limit(requests=(Rate(2, SECOND),))
     go(one, "a", 0)
@@ -279,6 +290,18 @@ def test_other_numbers_leave_whoever_holds_the_limit() -> None:
     for i in range(1, 4):
         one.settle(f"a{i}", DONE, 70)
     assert one.blocked(1, ONE, 80) == Block("rate:m", MINUTE + 20 + 7)
+
+
+def test_another_margin_holds_for_what_is_there() -> None:
+    one = limit(requests=(Rate(1, SECOND),))
+    go(one, "a", 0)
+    one.restate(LimitSpec(requests=(Rate(1, SECOND),)))
+    assert one.blocked(1, ONE, 0) == Block("rate:m", SECOND + 250 * MS)
+    one.settle("a", Ending("done", round_trip=8 * MS), 8 * MS)
+    one.restate(LimitSpec(requests=(Rate(1, SECOND),), concurrency=1))
+    assert one.blocked(1, ONE, 9 * MS) == Block("rate:m", SECOND + 12 * MS)
+    one.restate(LimitSpec(requests=(Rate(1, SECOND),), margin=3))
+    assert one.blocked(1, ONE, 9 * MS) == Block("rate:m", SECOND + 3)
 
 
 def test_other_numbers_keep_what_has_been_spent_and_what_was_learned() -> None:
