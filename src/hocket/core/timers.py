@@ -27,9 +27,6 @@ class Timers:
         self._ends: Deadlines[Call] = Deadlines()
         self._hedges: Deadlines[Call] = Deadlines()
 
-    def __len__(self) -> int:
-        return len(self._ends) + len(self._hedges)
-
     def started(self, job: Job, event: CallStarted) -> None:
         """A call of a job has left, and has a time limit of its own."""
         self._ends.trim(self._holds)
