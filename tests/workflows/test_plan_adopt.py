@@ -1,8 +1,10 @@
 """A changed spec keeps what is finished where definition, agents and inputs are equal."""
 
+import msgspec
 from tests.machines import AGENTS, Drive, plan, step
 
-from hocket.core.specs import AgentSpec, InputSpec, Repeat
+from hocket.core.specs import AgentSpec, InputSpec, LimitSpec, Repeat
+from hocket.core.values import SECOND
 
 
 def failed(*steps) -> Drive:
@@ -31,6 +33,16 @@ def test_a_step_whose_agent_has_changed_is_done_anew() -> None:
     agents = AGENTS | {"g": AgentSpec(kind="function", options={"new": 1})}
     drive.replace(step("a"), step("b", agent="g"), step("x", needs="a b"), agents=agents)
     assert drive.flying == ["b"]
+
+
+def test_limits_do_not_change_what_a_step_gives() -> None:
+    drive = failed(step("a"), step("b", agent="g"))
+    limits = {"api": LimitSpec(), "gpu": LimitSpec(concurrency=1)}
+    drive.spec = msgspec.structs.replace(drive.spec, limits=limits)
+    agents = AGENTS | {"g": msgspec.structs.replace(AGENTS["g"], limits=("api",))}
+    bounded = step("a", uses={"gpu": 1}, takes=SECOND, hedge=0.9)
+    drive.replace(bounded, step("b", agent="g"), step("x", needs="a b"), agents=agents)
+    assert drive.flying == ["x"]
 
 
 def test_steps_may_come_and_go() -> None:

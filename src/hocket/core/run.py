@@ -322,7 +322,13 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
     run._records.clear()
     run.questions.clear()
     run._adopt_spec(event.spec, event.digest)
-    same = [name for name, spec in event.spec.agents.items() if old_agents.get(name) == spec]
+    # Limits say when a call is made, and nothing of what it gives.
+    old_agents = {n: msgspec.structs.replace(spec, limits=()) for n, spec in old_agents.items()}
+    same = [
+        name
+        for name, spec in event.spec.agents.items()
+        if old_agents.get(name) == msgspec.structs.replace(spec, limits=())
+    ]
     run.phase = "running"
     run.end = None
     run.workflow.adopt(old, frozenset(same), event.at)

@@ -2,10 +2,14 @@
 
 A step is alike in both specs if its definition and its agents are equal, and so are the steps
 whose outputs it could see.
+Limits, expected times and hedges may differ: they change when a call is made, not what it gives.
 """
 
 from __future__ import annotations
 
+import msgspec
+
+from hocket.core.specs import StepSpec
 from hocket.core.values import Json
 from hocket.workflows.progress import SUCCEEDED
 from hocket.workflows.shape import Node
@@ -29,7 +33,9 @@ def inherit(new: State, old: State, agents: frozenset[str]) -> None:
         _hand_down(new, old, was, agents)
         if not all(i in alike for i in (*node.needs, *node.wants)):
             continue
-        if old.shape.nodes[was].spec != node.spec or not _agents_of(node) <= agents:
+        if not _gives_the_same(old.shape.nodes[was].spec, node.spec):
+            continue
+        if not _agents_of(node) <= agents:
             continue
         status = old.progress.status[was]
         if status == SUCCEEDED:
@@ -45,6 +51,15 @@ def inherit(new: State, old: State, agents: frozenset[str]) -> None:
     for index in kept:
         for want in new.shape.nodes[index].wants:
             new.mark_late(new.shape.nodes[want])
+
+
+def _gives_the_same(old: StepSpec, new: StepSpec) -> bool:
+    """Tell whether a step is the same but for when its calls are made, and how many at once."""
+    if old == new:
+        return True
+    return msgspec.structs.replace(old, uses={}, takes=None, hedge=None) == msgspec.structs.replace(
+        new, uses={}, takes=None, hedge=None
+    )
 
 
 def _hand_down(new: State, old: State, was: int, agents: frozenset[str]) -> None:
