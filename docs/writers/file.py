@@ -12,12 +12,13 @@ from pydantic.fields import FieldInfo
 
 from hocket.agents.scripted import ScriptedError, ScriptedOptions, ScriptedReply
 from hocket.config import models
+from hocket.config.limit_parts import BudgetPart, BudgetsOf, LimitPart, LimitsOf
 from hocket.config.translate import MAX_STEPS
 from hocket.config.yaml import MAX_BYTES
 from hocket.core.values import format_duration
 from hocket.workflows.check import MAX_DEPTH
 from writers.docstrings import NOTE, fields, section, summary, table
-from writers.keys import DEFAULTS, MEANINGS, OUTPUT, PARTS, STRUCTS, TITLES
+from writers.keys import BESIDES, DEFAULTS, MEANINGS, OUTPUT, PARTS, STRUCTS, TITLES
 
 
 def file_page() -> str:
@@ -36,7 +37,7 @@ def file_page() -> str:
     for title, where, parts in PARTS:
         lines += [f"## {title}", ""]
         if where:
-            lines += [f"Under `{where}`.", ""]
+            lines += [f"Under `{where}`{BESIDES.get(title, '')}.", ""]
         if title == "An agent":
             lines += ["One of five kinds, told by which of these keys it has.", ""]
         if title == "A step":
@@ -131,9 +132,15 @@ def _default(part: type[BaseModel], key: str, field: FieldInfo) -> str:
 
 def _file_kind(kind: Any) -> str:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    for alias, said in _ALIASES:
+        if kind == alias:
+            return said
     if origin is typing.Annotated:
         for note in inner[1:]:
             if isinstance(note, BeforeValidator | PlainValidator):
+                if getattr(note.func, "__name__", "") == "_listed":
+                    one = _file_kind(typing.get_args(inner[0])[0])
+                    return f"{one} or list of these"
                 name = _SHORTHANDS.get(getattr(note.func, "__name__", ""))
                 if name:
                     return name
@@ -153,15 +160,23 @@ def _file_kind(kind: Any) -> str:
     return {str: "text", int: "integer", float: "number", bool: "true or false", Any: "JSON"}[kind]
 
 
+_ALIASES = ((LimitsOf, "[limits](#a-limit)"), (BudgetsOf, "[budget](#budget)"))
 _SHORTHANDS = {
     "_duration": "[duration](#durations)",
     "_one_or_more": "text or list of texts",
     "_retry": "integer or [retry](#retry)",
     "read_output": "[output](#output)",
     "_inputs": "list of texts, or input by name",
+    "read_rate": "[rate](#rates)",
+    "read_spending": "[dollars](#rates)",
+    "read_count": "[amount](#rates)",
+    "read_money": "[dollars](#rates)",
+    "read_quantile": "`p50` to `p99`",
 }
 _KINDS: dict[type[BaseModel], str] = {
     models.PricePart: "[price](#price)",
+    LimitPart: "[limit](#a-limit)",
+    BudgetPart: "[budget](#budget)",
     models.RepeatPart: "[repeat](#repeat)",
     models.DefaultsPart: "[defaults](#defaults)",
     **dict.fromkeys(

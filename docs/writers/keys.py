@@ -9,12 +9,14 @@ from hocket.agents.function import FunctionOptions
 from hocket.agents.local import LocalOptions
 from hocket.agents.model import ModelOptions
 from hocket.config import models
+from hocket.config.limit_parts import BudgetPart, LimitPart
 from hocket.core import specs
 
 STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
     models.RetryPart: (specs.Retry,),
     models.RepeatPart: (specs.Repeat,),
     models.ModelPart: (ModelOptions,),
+    LimitPart: (specs.LimitSpec,),
     models.ModelAgent: (ModelOptions, specs.AgentSpec),
     models.CommandAgent: (CommandOptions, specs.AgentSpec),
     models.FunctionAgent: (FunctionOptions, specs.AgentSpec),
@@ -40,7 +42,47 @@ STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
 
 MEANINGS: dict[str, str] = {
     "FilePart.version": "The version of the file's format.",
+    "FilePart.limits": "Limits by name; all runs of the state folder share those of one name.",
     "FilePart.models": "Models by name.",
+    "LimitPart.preset": "A provider's tier to begin with, such as `openai/tier-1`; `hocket limits "
+    "--presets` lists them. The keys beside it win.",
+    "LimitPart.requests": "Calls that start; several rates all hold.",
+    "LimitPart.cost": "Dollars, such as `0.50/day`; in all only with `shared: false`.",
+    "LimitPart.concurrency": "Units in use at once; a call holds its units from its start to its "
+    "end.",
+    "LimitPart.spacing": "The least time between two starts.",
+    "LimitPart.margin": "How much later than it was sent a request may be counted by the server. "
+    "By default 250 ms to begin with, and learned from round trips.",
+    "LimitPart.shared": "Whether all runs of the state folder share it; if not, each run has its "
+    "own.",
+    "LimitPart.adaptive": "Whether refusals, the provider's headers and failures of the endpoint "
+    "narrow it. By default for models, and where there are rates of requests or tokens or nothing "
+    "at all.",
+    "LimitPart.on_exceed": "What becomes of a call that does not fit and will not by waiting for "
+    "calls in flight: it waits, the run is paused, the call fails, or the step's fallback takes "
+    "over.",
+    "BudgetPart.cost": "Dollars.",
+    "BudgetPart.tokens": "Tokens read and written together.",
+    "BudgetPart.per": "Each run has it, or all runs of the state folder within 24 hours.",
+    "BudgetPart.on_exceed": "What becomes of a call whose most would not fit: the run is paused, "
+    "the call fails, or the step's fallback takes over.",
+    "ModelPart.limits": "The model's own limit, the names of others, or both: `{requests: 9/min}`, "
+    "`account`, `[account, {requests: 9/min}]`. Whoever asks the model at its address shares it.",
+    "PlanPart.limits": "Limits that every call of a run claims. A plan that another one runs has "
+    "none.",
+    "PlanPart.budget": "The most that a run may spend; a number is dollars.",
+    "PlanPart.priority": "Runs of a higher one go first where limits are shared.",
+    "PlanPart.weight": "The share of a contended limit, beside other runs of the same priority.",
+    "PlanPart.deadline": "How long after its start a run should be over; nearer ones go first. It "
+    "is a wish, not a timeout.",
+    "limits": "Limits that each call claims: a name under `limits`, a limit of its own, or a list "
+    "of names and one of its own.",
+    "budget": "The most that all its calls may spend; a number is dollars of each run.",
+    "takes": "How long a call is expected to take. By default what earlier calls of the step took.",
+    "hedge": "The quantile of earlier durations after which a call gets a second one beside it; "
+    "only where a repetition does no harm.",
+    "uses": "Units of limits with a concurrency that each call of the step holds while it runs: "
+    "`{gpu: 1, license: 2}`.",
     "FilePart.agents": "Agents by name.",
     "FilePart.plans": "Plans by name.",
     "PlanPart.max_parallel": "The most calls of a run at once.",
@@ -116,6 +158,10 @@ DEFAULTS: dict[str, str] = {
     "effects": "see text",
     "retry": "see text",
     "concurrency": "see text",
+    "LimitPart.concurrency": "–",
+    "LimitPart.margin": "see text",
+    "LimitPart.adaptive": "see text",
+    "LimitPart.spacing": "–",
     "cwd": "the file's folder",
     "required": "see text",
     "timeout": "1h; 1d for people",
@@ -127,6 +173,11 @@ DEFAULTS: dict[str, str] = {
 
 PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     ("The file", "", (models.FilePart,)),
+    (
+        "A limit",
+        "limits.NAME",
+        (LimitPart, BudgetPart),
+    ),
     ("A model", "models.NAME", (models.ModelPart, models.PricePart)),
     (
         "An agent",
@@ -161,8 +212,15 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
         ),
     ),
 )
+BESIDES: dict[str, str] = {
+    "A limit": ", or under a key `limits` of a model, an agent, a plan, or a step with an agent of "
+    "its own",
+}
+"""Where else a part may stand."""
 TITLES: dict[type[BaseModel], str] = {
     models.FilePart: "Keys",
+    LimitPart: "Keys of a limit",
+    BudgetPart: "budget",
     models.ModelPart: "Keys of a model",
     models.PricePart: "price",
     models.AgentPart: "Every agent",
@@ -208,6 +266,14 @@ An output that does not fit is the fault `invalid_output`.
 ## Durations
 
 A number of seconds, or a text like `500ms`, `90s`, `10m`, `1h30m`, `2d`.
+
+## Rates
+
+An amount in some time: `9/min`, `500/day`, `600/10s`, `32k/min`, `1.5M/day`.
+An amount may have `k` or `M` behind it.
+A period is `s`, `min`, `hour` or `day`, with or without a number before it, or `sec`, `second`,
+`m`, `minute`, `h`, `d`.
+Dollars are `1.00`, `"$1.00"`, or in some time, `0.50/day`.
 
 ## Names
 

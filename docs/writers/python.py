@@ -82,6 +82,13 @@ _TOLD = {
     "mode": "`auto` awaits an `async def` on the loop and runs others in a thread; `process` is "
     "for CPU work.",
     "concurrency": "The most calls at once over the run.",
+    "limits": "Limits that each call claims.",
+    "budget": "The most that all calls of the agent may spend: dollars of each run, a `Budget`, or "
+    "one per run and one per day.",
+    "uses": "Units of limits with a concurrency that each call holds while it runs.",
+    "takes": "How long a call is expected to take; by default what earlier calls of the step took.",
+    "hedge": "The quantile of earlier durations after which a call gets a second one beside it, "
+    'as `"p95"`; only where a repetition does no harm.',
     "when": "An expression, or a handle; if it is false the step is skipped.",
     "function": "The function, or its `module:qualname`.",
     "local": "The embedded demo model: `smollm2-135m`.",

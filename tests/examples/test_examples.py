@@ -109,6 +109,16 @@ def test_a_rejected_release_is_not_published(place: Place) -> None:
     assert not (place.examples / "NOTES.md").exists()
 
 
+def test_limits_are_kept_and_the_budget_holds(place: Place) -> None:
+    output = place.output("limits.yaml", "--id", "limits")
+    assert output["answers"] == [f"answer {n}" for n in range(1, 7)]
+    assert output["trained"] == [["trained", "trained"], "trained"]
+    log = place.hocket("logs", "limits")
+    assert "for room in the rate of api" in log
+    assert "large#1 started (trainer, waited" in log
+    place.hocket("run", "limits.yaml", "--id", "poor", "--budget", "0.10", status=4)
+
+
 def test_words(place: Place) -> None:
     assert place.run("words.py") == "'voices' is the longest of 5 words\n"
 
