@@ -10,7 +10,9 @@ import msgspec
 from hocket.core.specs import (
     AgentSpec,
     InputSpec,
+    LimitSpec,
     PlanSpec,
+    Rate,
     Repeat,
     Retry,
     RunSpec,
@@ -18,6 +20,9 @@ from hocket.core.specs import (
 )
 from hocket.core.values import SECOND, Json
 from hocket.workflows.check import complete, problems
+
+MOST = 10
+"""The most that a call may cost, in pico-dollars."""
 
 AGENTS = {
     "a": AgentSpec(kind="scripted"),
@@ -37,6 +42,9 @@ def random_run(seed: int) -> tuple[RunSpec, dict[str, Json]]:
         timeout=draw.choice((100, 10_000, 10_000)) * SECOND,
     )
     spec = complete(RunSpec(workflow=workflow, agents=AGENTS, max_parallel=draw.randrange(1, 8)))
+    hedged = tuple(_hedged(step, draw) for step in spec.workflow.steps)
+    workflow = msgspec.structs.replace(spec.workflow, steps=hedged)
+    spec = msgspec.structs.replace(spec, workflow=workflow)
     bad = {problem.where[1] for problem in problems(spec)}
     if bad:
         # A step whose text cannot mean anything, as a field of a list, does without one.
@@ -46,9 +54,38 @@ def random_run(seed: int) -> tuple[RunSpec, dict[str, Json]]:
         ]
         workflow = msgspec.structs.replace(workflow, steps=tuple(steps))
         spec = complete(msgspec.structs.replace(spec, workflow=workflow))
+    spec = complete(_limited(spec, draw))
     found = problems(spec)
     assert found == [], found
     return spec, {"list": list(range(draw.randrange(6)))}
+
+
+def _hedged(step: StepSpec, draw: Random) -> StepSpec:
+    """Let some calls that may be repeated have a second one beside a late one."""
+    names = {step.agent, *step.fallback}
+    harmless = step.kind == "call" and not step.effects and "shell" not in names
+    if not harmless or draw.random() < 0.6:
+        return step
+    return msgspec.structs.replace(step, hedge=0.95)
+
+
+def _limited(spec: RunSpec, draw: Random) -> RunSpec:
+    """Put limits on some agents of a run."""
+    limits: dict[str, LimitSpec] = {}
+    if draw.random() < 0.5:
+        rate = Rate(draw.randrange(2, 9), draw.choice((1, 5)) * SECOND)
+        limits["api"] = LimitSpec(requests=(rate,), margin=0)
+    if draw.random() < 0.4:
+        limits["seats"] = LimitSpec(concurrency=draw.randrange(1, 3))
+    if draw.random() < 0.4:
+        cost = (Rate(MOST * draw.randrange(3, 40), 0),)
+        on_exceed = draw.choice(("fail", "fallback"))
+        limits["money"] = LimitSpec(cost=cost, shared=False, on_exceed=on_exceed)
+    agents = {
+        name: msgspec.structs.replace(agent, limits=tuple(limits)) if name == "a" else agent
+        for name, agent in spec.agents.items()
+    }
+    return msgspec.structs.replace(spec, agents=agents, limits=limits)
 
 
 def changed(spec: RunSpec, draw: Random) -> RunSpec:

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import msgspec
 from tests.engine.kit import NoFiles, wall
 from tests.machines import state_of
-from tests.simulated.plans import changed, random_run
+from tests.simulated.plans import MOST, changed, random_run
 
-from hocket.agents.base import Context, Reply, Request
+from hocket.agents.base import Context, Estimate, Reply, Request
 from hocket.core.errors import AgentError, Fault, JournalError, Refused
 from hocket.core.events import (
     AnyEvent,
@@ -33,6 +33,7 @@ from hocket.core.events import (
     CallLost,
     CallStarted,
     InputGiven,
+    LimitChanged,
     Recorded,
     RetryRequested,
     RunEnded,
@@ -43,7 +44,9 @@ from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, R
 from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import SECOND, Call, Json
+from hocket.engine.desk import CLAIM, Desks
 from hocket.engine.engine import Engine, Kind, Parts, Run
+from hocket.engine.line import Unknown
 from hocket.journal.memory import MemoryJournal
 from hocket.simulator.loop import pending_tasks, run_virtual, virtual_loop
 from hocket.workflows.plan import VERSION, make_plan
@@ -96,6 +99,9 @@ FAULTS = (
     "refused",
     "lost",
     "held",
+    "hedged",
+    "over_budget",
+    "limit_closed",
 )
 """Everything that may go wrong or interfere; a test asserts that each of it has happened."""
 
@@ -119,22 +125,27 @@ class Actor:
         self._name = name
         self._closed = False
 
+    def estimate(self, request: Request) -> Estimate:
+        return Estimate(tokens_in=5, tokens_out=5, most_tokens=20, most_cost=MOST)
+
     async def call(self, request: Request, context: Context) -> Reply:
         world, call = self._world, request.call
         world.must(not self._closed, "a closed agent was called")
         world.leaves(call, self._effects)
         draw = Random(f"{world.seed}/{self._name}/{call}/{request.input!r}")
+        cost = draw.randrange(MOST)
+        world.leaves_paid(self._name, cost)
         if draw.random() < 0.3:
             context.emit("working")
             context.spend(Usage(tokens_in=draw.randrange(9)))
         world.in_flight += 1
         world.must(world.in_flight <= world.spec.max_parallel, "more calls than max_parallel")
         try:
-            return await self._answer(context, draw)
+            return await self._answer(context, draw, cost)
         finally:
             world.in_flight -= 1
 
-    async def _answer(self, context: Context, draw: Random) -> Reply:
+    async def _answer(self, context: Context, draw: Random, cost: int) -> Reply:
         world = self._world
         try:
             await self._work(draw, draw.random())
@@ -147,7 +158,8 @@ class Actor:
                 raise
             world.count("finishes_anyway")
             await asyncio.sleep(draw.random())
-        return Reply(output=self._output(draw), usage=Usage(tokens_out=draw.randrange(9)))
+        usage = Usage(tokens_in=5, tokens_out=draw.randrange(9), cost=cost)
+        return Reply(output=self._output(draw), usage=usage)
 
     async def _work(self, draw: Random, luck: float) -> None:
         if luck < 0.25:
@@ -184,6 +196,13 @@ class Actor:
         if self._world.draw.random() < 0.01:
             self._world.count("agent_not_closed")
             raise RuntimeError("it cannot be closed")
+
+
+class Guess(Unknown):
+    """Expects of all calls that most take a third of a second, so that slow ones are hedged."""
+
+    def quantile(self, path: str, agent: str, share: float) -> int | None:
+        return SECOND // 3
 
 
 class Watcher:
@@ -242,13 +261,35 @@ class World:
         self._folded = 0
         self._broken: list[str] = []
         self._reports: list[dict[str, Any]] = []
+        self._desks: list[Desks] = []
         self._left: list[Call] = []
+        self._sent: dict[str, list[float]] = {}
+        self._paid: dict[str, int] = {}
         self._by: dict[int, str] = {}
 
     def must(self, holds: bool, otherwise: str) -> None:
         """Note what does not hold: raised where an agent or an observer is, it would be handled."""
         if not holds:
             self._broken.append(otherwise)
+
+    def leaves_paid(self, agent: str, cost: int) -> None:
+        """Note that a call of an agent has left, and what it will have cost, told or not."""
+        self._sent.setdefault(agent, []).append(virtual_loop().time())
+        self._paid[agent] = self._paid.get(agent, 0) + cost
+
+    def _within_limits(self) -> None:
+        """Judge as the server would: no window was ever above its bound, and no budget passed."""
+        for agent, spec in self.spec.agents.items():
+            for name in spec.limits:
+                limit = self.spec.limits[name]
+                for rate in limit.requests:
+                    sent = self._sent.get(agent, [])
+                    ends = zip(sent, sent[rate.amount :], strict=False)
+                    close = [b for a, b in ends if b - a < rate.per / SECOND - 1e-6]
+                    self.must(not close, f"more than {rate.amount} calls of {agent} at {close}")
+                for rate in limit.cost:
+                    paid = self._paid.get(agent, 0)
+                    self.must(paid <= rate.amount, f"{paid} of {rate.amount} spent by {agent}")
 
     def count(self, fault: str) -> None:
         """Note that something has gone wrong, as it should."""
@@ -279,8 +320,11 @@ class World:
                 retries += 1
             await asyncio.sleep(self.draw.choice((0.0, 1.0, 100.0)))
             run = await self._resume()
+        for desks in self._desks:
+            await desks.settled()
         left = [task for task in pending_tasks(loop) if task is not asyncio.current_task()]
         assert left == [], "tasks are left over"
+        self._within_limits()
         self._final()
         events = [recorded.event for recorded in self.journal.read(RUN)]
         digest = hashlib.blake2b(msgspec.json.encode([loop.digest(), events]), digest_size=16)
@@ -296,6 +340,8 @@ class World:
             self.open_agents += 1
             return Actor(self, name, spec.effects)
 
+        desks = Desks(wall, self.journal.ledger)
+        self._desks.append(desks)
         parts = Parts(
             journal=self.journal,
             files=NoFiles(),
@@ -303,6 +349,7 @@ class World:
             capacity=lambda name, spec: capacities[name],
             kinds={"plan": Kind(VERSION, make_plan)},
             wall=wall,
+            desks=desks,
         )
         return Engine(parts)
 
@@ -345,6 +392,11 @@ class World:
             try:
                 # First all of it, then without the changed spec, then without the one step.
                 run = await self._engine().resume(RUN, spec=spec, requests=requests, **ways)
+            except JournalError:
+                # It could not be read who holds what of the limits: nobody drives the run.
+                self.count("journal_failed")
+                self.journal = self.journal.crash()
+                return await self._resume()
             except Refused as refusal:
                 self.count("refused")
                 assert list(self.journal.read(RUN)) == before, "a refusal left a trace"
@@ -363,6 +415,7 @@ class World:
     def _checked(self, run: Run) -> Run:
         """Have every invariant checked after each event from now on."""
         machine = run.machine
+        run._runner.line.outlook = Guess()
         apply = machine.apply
 
         def checked(event: AnyEvent) -> None:
@@ -428,7 +481,13 @@ class World:
         while True:
             await asyncio.sleep(self.draw.choice((0.0, 0.2, 2.0, 20.0)) * self.draw.random())
             runner = run._runner
-            self.must(runner.admission.admitted == len(runner.flights), "a slot is held by no call")
+            desk = runner.line.desk
+            asked = sum(
+                queue.count for queue in desk.waiting(runner.line.room) if queue.cause == CLAIM
+            )
+            held = desk.admission.admitted - asked
+            fits = runner.halted or held == len(runner.flights)
+            self.must(fits, "a slot is held by no call")
             request = self._request(run.machine)
             if request is None:
                 if self.acts > ACTS:
@@ -559,6 +618,12 @@ class World:
         for event in events:
             if isinstance(event, CallLost):
                 self.faults["lost"] += 1
+            elif isinstance(event, CallStarted) and event.hedge:
+                self.faults["hedged"] += 1
+            elif isinstance(event, CallFailed) and event.fault.kind == "over_budget":
+                self.faults["over_budget"] += 1
+            elif isinstance(event, LimitChanged) and event.what == "closed":
+                self.faults["limit_closed"] += 1
             elif isinstance(event, CallCancelled) and event.reason == "timeout":
                 self.faults["timeout"] += 1
             elif isinstance(event, CallFailed) and "no field" in event.fault.message:

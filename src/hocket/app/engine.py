@@ -314,6 +314,7 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         """Close the journal."""
+        await self._desks.settled()
         self.close()
 
     def _shell(self, live: Mapping[str, Any]) -> Shell:

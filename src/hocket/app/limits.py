@@ -9,6 +9,7 @@ import msgspec
 from hocket.core.events import RunStarted, SpecReplaced
 from hocket.core.specs import LimitSpec, RunSpec
 from hocket.journal.base import RunRow, Store
+from hocket.limits.claim import run_of
 from hocket.limits.limit import Limit
 from hocket.limits.pace import LimitState
 
@@ -51,7 +52,7 @@ async def shared_limits(store: Store, now: int) -> list[SharedLimit]:
     for entry in told.entries:
         limits[entry.limit].sync(entry)
         if not entry.over:
-            run = entry.key.partition("/")[0]
+            run = run_of(entry.key)
             flying[entry.limit][run] = flying[entry.limit].get(run, 0) + 1
     for name, state in told.states.items():
         limits[name].adopt(_decode(state))

@@ -59,6 +59,11 @@ class Claims:
             claim = self._known[agent, uses] = Claim(units=tuple(sorted(units.items())))
         return claim
 
+    @property
+    def weighed(self) -> list[str]:
+        """Name the agents whose calls claim a limit to which tokens or money matter."""
+        return [name for name in self._of_agent if self.weighs(self.of(name, ()))]
+
     def weighs(self, claim: Claim) -> bool:
         """Tell whether tokens or money matter to any of its limits."""
         return bool(self._weighed) and any(name in self._weighed for name, _ in claim.units)

@@ -68,7 +68,9 @@ class Desk:
         """Admitted calls that wait for the ledger's word."""
         self._held: dict[Key, tuple[Admitted, int | None]] = {}
         """What calls in flight hold of shared limits, and when they were sent."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._versions: dict[str, int] = {}
+        """Which state of each shared limit others have been told."""
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._asking = False
         self._pumping = False
         self._again = False
@@ -178,11 +180,13 @@ class Desk:
         held = self._held.pop(key, None)
         if held is not None and self._ledger is not None:
             item, sent = held
-            if ending.kind == "refused":
-                self._ledger.release([key])
-            else:
+            limits = (self.admission.limit(name) for name in item.shared)
+            if any(limit.entry(key) is not None for limit in limits):
                 self._ledger.settle(_entries(item, sent, ending), at)
-        self._tell_states(news)
+            else:
+                # A peer does not count what it has refused.
+                self._ledger.release([key])
+            self._tell_states(item)
         return news
 
     def release(self, key: Key) -> None:
@@ -200,7 +204,9 @@ class Desk:
     def quota(self, key: Key, quotas: Sequence[Quota]) -> list[News]:
         """Take in what a provider's headers say."""
         news = self.admission.quota(key, quotas, self.clock.now())
-        self._tell_states(news)
+        held = self._held.get(key)
+        if held is not None:
+            self._tell_states(held[0])
         return news
 
     def waiting(self, run: str = "") -> list[Queue]:
@@ -211,8 +217,8 @@ class Desk:
         asked = sum(not run or item.run == run for item in self._granting)
         return [*queues, Queue(CLAIM, None, asked)] if asked else queues
 
-    async def closed(self) -> None:
-        """Wait for what is under way and leave nothing behind."""
+    async def settled(self) -> None:
+        """Wait until nothing is under way any more."""
         self._alarm.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -252,14 +258,19 @@ class Desk:
     def _grant(self, asked: Sequence[Admitted], granted: Sequence[bool], told: Told) -> None:
         """Start what was granted; the rest goes back to its place, seen with what we know now."""
         at = self.clock.now()
+        ready = []
         for item, good in zip(asked, granted, strict=True):
             if good:
                 self._held[item.key] = item, None
+                ready.append(item)
             else:
                 self.admission.put_back(item.key, CLAIM, at)
         self._learn(told)
-        for item, good in zip(asked, granted, strict=True):
-            if good:
+        for item in ready:
+            if any(self.admission.limit(name).state().closed > at for name in item.shared):
+                # Its peer has refused another call meanwhile.
+                self.put_back(item, CLAIM)
+            else:
                 self._start(item)
         self.pump()
 
@@ -274,12 +285,14 @@ class Desk:
         for limit, key in told.forgotten:
             self.admission.forget(limit, key)
 
-    def _tell_states(self, news: Iterable[News]) -> None:
+    def _tell_states(self, item: Admitted) -> None:
+        """Tell other processes what the limits of a call have learned from it."""
         if self._ledger is None:
             return
-        for name in {item.limit: None for item in news}:
-            if name in self._shared:
-                state = self.admission.limit(name).state()
+        for name in item.shared:
+            state = self.admission.limit(name).state()
+            if state.version > self._versions.get(name, 0):
+                self._versions[name] = state.version
                 self._ledger.state(name, _encode(state), state.version)
 
     def _changed(self) -> None:
@@ -302,8 +315,8 @@ class Desk:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
 
 class Desks:
@@ -325,6 +338,11 @@ class Desks:
         if self._desk is None or self._desk.loop is not loop:
             self._desk = Desk(Clock(loop, self._wall()), self._ledger)
         return self._desk
+
+    async def settled(self) -> None:
+        """Wait until nothing is under way at the desk of this loop."""
+        if self._desk is not None and self._desk.loop is asyncio.get_running_loop():
+            await self._desk.settled()
 
 
 def _entries(item: Admitted, sent: int | None, ending: Ending | None) -> list[Entry]:

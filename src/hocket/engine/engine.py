@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 import msgspec
 
 from hocket._version import __version__
+from hocket.agents.base import ready
 from hocket.core.errors import JournalError, NotFound, Refused, suggest
 from hocket.core.events import (
     AnyEvent,
@@ -95,7 +96,7 @@ class Run:
     @property
     def queued(self) -> list[Queue]:
         """How many calls wait, for what and until when."""
-        return self._runner.line.desk.waiting(self.id)
+        return self._runner.line.desk.waiting(self._runner.line.room)
 
     def ask(self, request: AnyRequest) -> None:
         """Grant a request as if it had come through the inbox.
@@ -330,8 +331,9 @@ class Engine:
         claims = Claims(machine.run, spec, self.parts.capacity)
         runner = Runner(machine, log, clock, crew, self.parts.files, desk, claims)
         try:
+            await _make_ready(crew, claims)
             await desk.open(
-                machine.run,
+                runner.line.room,
                 runner,
                 claims.limits,
                 past=claims.past(spending),
@@ -340,10 +342,21 @@ class Engine:
                 deadline=None if spec.deadline is None else machine.started_at + spec.deadline,
             )
         except BaseException:
-            desk.close(machine.run)
+            desk.close(runner.line.room)
             await log.close()
             raise
         return runner
+
+
+async def _make_ready(crew: Crew, claims: Claims) -> None:
+    """Let agents look their prices up whose calls are going to be estimated."""
+    for name in claims.weighed:
+        try:
+            agent = crew[name]
+        except Exception:
+            # Each of its calls will say why it cannot be made.
+            continue
+        await ready(agent)
 
 
 def check_inputs(spec: RunSpec, inputs: Mapping[str, Json]) -> None:

@@ -8,7 +8,6 @@ import msgspec
 
 from hocket.agents.base import UNKNOWN, Estimate, Request, estimate
 from hocket.core.commands import StartCall
-from hocket.core.errors import CallerError
 from hocket.core.events import (
     CallCancelled,
     CallFailed,
@@ -71,6 +70,7 @@ class Line:
     """The waiting calls of one run.
 
     Args:
+        room: What the run is called at the desk.
         machine: The run's machine.
         desk: Where they wait.
         claims: What each claims.
@@ -79,12 +79,18 @@ class Line:
     """
 
     def __init__(
-        self, machine: RunMachine, desk: Desk, claims: Claims, crew: Crew, clock: Clock
+        self,
+        room: str,
+        machine: RunMachine,
+        desk: Desk,
+        claims: Claims,
+        crew: Crew,
+        clock: Clock,
     ) -> None:
         self.outlook: Outlook = Unknown()
         self.claims: Final = claims
         self.desk: Final = desk
-        self._run = machine.run
+        self.room = room
         self._machine = machine
         self._crew = crew
         # A resumed run may be ahead of the wall's clock, by which limits count.
@@ -98,7 +104,7 @@ class Line:
         outlook = self.outlook
         self._starts[call] = start
         self.desk.admission.offer(
-            self._run,
+            self.room,
             call,
             self._claim(start),
             start.ready - self._ahead,
@@ -111,7 +117,7 @@ class Line:
         if self._starts.pop(call, None) is None:
             return False
         # If it was admitted already, whoever starts it will find that nobody wants it.
-        self.desk.admission.withdraw(self._run, call)
+        self.desk.admission.withdraw(self.room, call)
         return True
 
     def hold(self, cause: str) -> None:
@@ -121,9 +127,9 @@ class Line:
         self._held = cause
         now = self.desk.clock.now()
         if cause:
-            self.desk.admission.hold(self._run, cause, now)
+            self.desk.admission.hold(self.room, cause, now)
         else:
-            self.desk.admission.free(self._run, now)
+            self.desk.admission.free(self.room, now)
 
     def take(self, item: Admitted) -> StartCall | None:
         """Give what an admitted call is to start with; None if it cannot start now.
@@ -157,11 +163,11 @@ class Line:
 
     def sent(self, call: Call) -> None:
         """Note that a call leaves now."""
-        self.desk.sent(key_of(self._run, call))
+        self.desk.sent(key_of(self.room, call))
 
     def release(self, call: Call) -> None:
         """Give back what a call holds that was never made."""
-        self.desk.release(key_of(self._run, call))
+        self.desk.release(key_of(self.room, call))
 
     def settle(self, flight: Flight, outcome: Outcome | None) -> list[LimitChanged]:
         """Note how a call ended, or that nobody knows; gives what that means for its limits."""
@@ -170,9 +176,9 @@ class Line:
             self.release(call)
             return []
         if outcome is None:
-            self.desk.settle(key_of(self._run, call), Ending("other"))
+            self.desk.settle(key_of(self.room, call), Ending("other"))
             return []
-        news = self.desk.settle(key_of(self._run, call), ending(flight, outcome))
+        news = self.desk.settle(key_of(self.room, call), ending(flight, outcome))
         return self.told(news, outcome.at)
 
     def told(self, news: list[News], at: int) -> list[LimitChanged]:
@@ -191,7 +197,7 @@ class Line:
     def why(self, item: Hopeless) -> str:
         """Say in words why a call will never fit."""
         start = self._starts.get(item.call)
-        limit = self.desk.admission.limit(item.limit, self._run)
+        limit = self.desk.admission.limit(item.limit, self.room)
         claim = Claim() if start is None else self._claim(start)
         for use in limit.used(self.desk.clock.now()):
             if use.kind == "cost" and use.used + claim.most_cost > use.allowed:
@@ -217,7 +223,7 @@ class Line:
     def close(self) -> None:
         """Let nobody wait any more."""
         self._starts.clear()
-        self.desk.close(self._run)
+        self.desk.close(self.room)
 
     # -- within -----------------------------------------------------------------------------
 
@@ -239,11 +245,11 @@ class Line:
         try:
             job, given = self._machine.request(start.call)
             agent = self._crew[start.agent]
-        except CallerError:
+        except Exception:
             # Its start will fail for the same reason, and tell it.
             return UNKNOWN
         request = Request(
-            run=self._run,
+            run=self._machine.run,
             call=start.call,
             agent=start.agent,
             input=given,

@@ -47,7 +47,7 @@ from hocket.engine.inbox import event_of
 from hocket.engine.line import Line
 from hocket.journal.base import Log, Posted, Taken
 from hocket.journal.codec import encode
-from hocket.limits.claim import Key, Quota, key_of
+from hocket.limits.claim import Key, Quota, key_of, room_of
 from hocket.limits.lobby import COMMIT, PAUSE, Admitted, Hopeless
 
 __all__ = ["Observer", "Runner"]
@@ -84,7 +84,8 @@ class Runner:
         self.halted = False
         """Whether the run is driven here no more."""
         self.flights: dict[Call, Flight] = {}
-        self.line = Line(machine, desk, claims, crew, clock)
+        room = room_of(machine.run, log.epoch)
+        self.line = Line(room, machine, desk, claims, crew, clock)
         self._log = log
         self._clock = clock
         self._crew = crew
@@ -303,6 +304,10 @@ class Runner:
         """A call would exceed what its run may spend, or can never fit: say so and act on it."""
         if self.failure is not None or self.halted or not self.machine.admits:
             return
+        job = self.machine.calls.jobs.get(item.call.path)
+        if job is None or not job.awaits(item.call):
+            # Another one's failure took it along, and it is about to leave.
+            return
         why = self.line.why(item)
         if item.on_exceed == "pause":
             self.record(PauseRequested(at=self.now(), by="", reason=why))
@@ -318,7 +323,7 @@ class Runner:
         self._fail(error)
 
     def _told(self, call: Call, quotas: Sequence[Quota]) -> None:
-        news = self.line.desk.quota(key_of(self.machine.run, call), quotas)
+        news = self.line.desk.quota(key_of(self.line.room, call), quotas)
         for event in self.line.told(news, self.now()):
             self.record(event)
 

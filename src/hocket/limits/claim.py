@@ -10,9 +10,22 @@ from hocket.core.events import LimitNews
 from hocket.core.values import Call
 
 Key: TypeAlias = str
-"""Names a call over all runs of a state folder: ``run/path#attempt``."""
+"""Names a call over all runs of a state folder and their owners: ``run~epoch/path#attempt``."""
 
 EndingKind: TypeAlias = Literal["done", "refused", "down", "other"]
+
+
+def room_of(run: str, epoch: int) -> str:
+    """Name a run as one of its owners has it.
+
+    What one owner has reserved and not begun its heir may do under the same attempt's number.
+    """
+    return f"{run}~{epoch}"
+
+
+def run_of(key: Key) -> str:
+    """Give the run that a key is of."""
+    return key.partition("/")[0].rpartition("~")[0]
 
 
 def key_of(run: str, call: Call) -> Key:

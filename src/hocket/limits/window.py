@@ -34,8 +34,8 @@ from hocket.limits.claim import Block, Claim, Ending, Key
 
 MARGIN: Final = 250 * MS
 """How long a request of which nothing is known may be on its way."""
-SLACK: Final = 2 * MS
-"""How much longer than measured a round trip may have been, besides a quarter of it."""
+SLACK: Final = MS
+"""How much longer than measured a round trip may have been: clocks don't run quite alike."""
 GONE: Final = -1
 """What a call counts in a window that has let go of it."""
 
@@ -303,7 +303,7 @@ def clear_at(sent: int, margin: int | None, ending: Ending, at: int) -> int:
         return sent + margin
     way = MARGIN
     if ending.round_trip is not None:
-        way = ending.round_trip + ending.round_trip // 4 + SLACK
+        way = ending.round_trip + SLACK
     elif ending.kind in ("done", "refused"):
         way = at - sent
     return sent + max(0, min(way, MARGIN))
