@@ -52,6 +52,8 @@ def check(state: Path, *, resume: bool = True) -> int:
         assert len(recorded) >= highest
         check_events([item.event for item in recorded])
         check_answers(journal, recorded, acks)
+        asyncio.run(check_claims(journal, recorded, acks))
+        assert len(journal.book.read("p")) >= (["sample"] in acks)
         for words in acks:
             if words[0] == "file":
                 assert journal.blobs.read(words[1]) == bytes(5000)
@@ -72,6 +74,24 @@ def check_answers(
     for words in acks:
         if words[0] == "answered":
             assert journal.answer(int(words[1])) is not None
+
+
+async def check_claims(
+    journal: SqliteJournal, recorded: list[ev.Recorded], acks: list[list[str]]
+) -> None:
+    """A call counts if and only if its start is there; then it was sent, as far as one can tell."""
+    names = {item.event.call for item in recorded if isinstance(item.event, ev.CallFinished)}
+    numbers = [n for n in range(worker.BATCHES) if worker.claims(n) and Call(f"b{n}", 1) in names]
+    told = await journal.ledger(lambda: None).sync(["window"], 9000)
+    assert sorted(item.key for item in told.entries) == sorted(f"b{n}" for n in numbers)
+    assert {words[1] for words in acks if words[0] == "claimed"} <= {e.key for e in told.entries}
+    for item in told.entries:
+        number = int(item.key[1:])
+        assert item.over
+        assert item.sent in {2000 + number, 9000}
+        assert item.claim.tokens_in in {number, 99}
+        # What was noted of it is all there or not at all, but for what came later.
+        assert (item.claim.tokens_in == 99) <= (item.sent == 2000 + number)
 
 
 async def go_on(journal: SqliteJournal, count: int) -> None:

@@ -17,10 +17,11 @@ from tests.crash import plan_run
 from hocket.core import events as ev
 from hocket.core.requests import Pause
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec
-from hocket.core.values import Call
+from hocket.core.values import SECOND, Call
 from hocket.journal import schema
-from hocket.journal.base import Taken
+from hocket.journal.base import Sample, Taken
 from hocket.journal.sqlite import SqliteJournal
+from hocket.limits.claim import Claim, Entry
 
 MODES = {"before": 0, "after": 1, "torn": 2}
 BATCHES = 16
@@ -46,6 +47,16 @@ def batch(number: int) -> list[ev.CallFinished]:
     ]
 
 
+def held(number: int) -> Entry:
+    """What the call of a batch holds of a shared limit."""
+    return Entry("window", f"b{number}", 1, Claim(tokens_in=number))
+
+
+def claims(number: int) -> bool:
+    """Whether the call of a batch claims a shared limit."""
+    return number % 4 == 1
+
+
 async def write(state: Path, acks: int) -> None:
     def ack(*words: object) -> None:
         os.write(acks, (" ".join(map(str, words)) + "\n").encode())
@@ -53,6 +64,7 @@ async def write(state: Path, acks: int) -> None:
     journal = SqliteJournal(state)
     log = await journal.start(started())
     ack("event", 1)
+    ledger = journal.ledger(lambda: None)
     (state / "file").write_bytes(bytes(5000))
     for number in range(BATCHES):
         if number % 4 == 3:
@@ -61,12 +73,24 @@ async def write(state: Path, acks: int) -> None:
             seq = log.append(batch(number), [Taken(id)])
             await log.durable(seq)
             ack("answered", id, seq)
+        elif claims(number):
+            entry = held(number)
+            await ledger.reserve([entry], 1000 + number, {"window": 3600 * SECOND})
+            seq = log.append(batch(number), (), [entry.key])
+            await log.durable(seq)
+            ack("claimed", entry.key)
+            ledger.sent(entry.key, 2000 + number)
+            if number % 8 == 1:
+                over = Entry("window", entry.key, 1, Claim(tokens_in=99), None, True)
+                ledger.settle([over], 3000 + number)
         else:
             seq = log.append(batch(number))
             await log.durable(seq)
         ack("event", seq)
     ref = journal.blobs.put(state / "file", "file")
     ack("file", ref.digest)
+    journal.book.record([Sample(plan="p", step="s", agent="a", took=5)])
+    ack("sample")
     seq = log.append([ev.RunEnded(at=99, status="succeeded")])
     await log.close()
     ack("event", seq)

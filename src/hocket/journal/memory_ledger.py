@@ -287,11 +287,12 @@ class MemoryLedger:
         """
         self._check()
         seen = {entry.limit: self.seen.get(entry.limit, 0) for entry in entries}
+        kept = {limit: keep[limit] for limit in seen}
         granted: list[bool] = []
 
         def work() -> tuple[Told, int]:
             self._listen(seen)
-            found, told, tick = self._rows.reserve(self._number, entries, seen, now, keep)
+            found, told, tick = self._rows.reserve(self._number, entries, seen, now, kept)
             granted.extend(found)
             return told, tick
 

@@ -43,7 +43,8 @@ class SqliteLedger:
             JournalError: It could not be written.
         """
         seen = {entry.limit: self._seen.get(entry.limit, 0) for entry in entries}
-        future = self._ask(lambda db: self._stake.reserve(db, entries, seen, now, keep))
+        kept = {limit: keep[limit] for limit in seen}
+        future = self._ask(lambda db: self._stake.reserve(db, entries, seen, now, kept))
         try:
             answer = await asyncio.shield(asyncio.wrap_future(future))
         except asyncio.CancelledError:

@@ -97,7 +97,7 @@ class _View(msgspec.Struct):
         listening: The limits whose changes are to be told.
         others: Who else has to do with these limits.
         purge_at: When to drop again what matters no more.
-        now: The latest instant that anybody gave.
+        now: The instant that was given last.
         wrote: Whether this transaction changes something.
     """
 
@@ -253,7 +253,7 @@ class Stake:
         view = self._next
         if view is None:
             view = self._next = msgspec.structs.replace(self._view, wrote=False)
-        view.now = max(view.now, now)
+        view.now = now or view.now
         if view.lease_until < time.time_ns():
             self._enrol(db, view)
         return view
