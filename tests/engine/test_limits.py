@@ -121,6 +121,21 @@ def test_a_refused_call_is_asked_again_though_it_has_one_try_only() -> None:
     assert all("backoff" not in str(event.waits) for event in only(journal, CallStarted))
 
 
+def test_a_limit_that_does_not_close_leaves_the_waiting_to_the_back_off() -> None:
+    journal = MemoryJournal()
+    doer = Doer(lambda request, context: _refuses_once(request))
+    spec = limited(1, LimitSpec(concurrency=3, adaptive=False), max_parallel=2)
+    assert virtual(lambda: alone(journal, spec, doer)) == "succeeded"
+    first, second = doer.calls
+    assert second[0] - first[0] >= 1
+
+
+async def _refuses_once(request: Request) -> Json:
+    if request.call.attempt == 1:
+        raise AgentError(Fault(kind="rate_limited", message="no"))
+    return "done"
+
+
 def test_runs_under_one_limit_share_it_by_their_weights() -> None:
     journal = MemoryJournal()
     light, heavy = sleeps(0.5), sleeps(0.5)

@@ -61,7 +61,7 @@ from hocket.core.machine import (
     Workflow,
     WorkflowFactory,
 )
-from hocket.core.specs import RunSpec
+from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Call, Json
 
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
@@ -232,7 +232,7 @@ class RunMachine:
         self.digest = digest
         factory = self._workflows[str(spec.workflow.__struct_config__.tag)]
         facts = {"id": self.run, "name": spec.name}
-        self.workflow = factory(spec.workflow, spec.agents, self.inputs, facts)
+        self.workflow = factory(spec.workflow, _patient(spec), self.inputs, facts)
 
     def _ended(self, ended: Ended | None, at: int) -> None:
         if ended is None:
@@ -277,6 +277,21 @@ class RunMachine:
 
     def _note(self, kind: str, path: str, event: Any) -> None:
         self._records[kind, path] = Record(event)
+
+
+def _patient(spec: RunSpec) -> dict[str, AgentSpec]:
+    """Give the agents with those of their limits alone that do the waiting after a refusal."""
+    if not spec.limits:
+        return spec.agents
+    closing = {
+        name: limit.adaptive and limit.on_exceed == "wait" for name, limit in spec.limits.items()
+    }
+    return {
+        name: msgspec.structs.replace(
+            agent, limits=tuple(n for n in (*agent.limits, *spec.claims) if closing.get(n))
+        )
+        for name, agent in spec.agents.items()
+    }
 
 
 def _restated(view: StepView, status: StepStatus, instead: tuple[StepStatus, ...]) -> StepView:
