@@ -7,6 +7,8 @@ import pytest
 from hocket.config.file import load_text, read_text
 from hocket.config.overrides import Overrides, bounded_as, overridden
 from hocket.config.presets import known_presets
+from hocket.config.schema import file_schema
+from hocket.config.yaml import parse
 from hocket.core.errors import CallerError, NotFound, Refused, SpecError
 from hocket.core.specs import LimitSpec, Rate, RunSpec, spec_digest
 from hocket.core.values import DAY, MINUTE, MS, SECOND
@@ -195,6 +197,21 @@ def test_a_plan_without_limits_is_the_same_plan_as_ever() -> None:
 
 
 PLAIN = "ec00f4c754bf30f00913d1ede1771e9e15e12c7d43c24e822208c338fbb29543"
+
+
+def test_the_schema_for_editors_knows_limits() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    judge = jsonschema.Draft7Validator(file_schema())
+    judge.validate(parse(FULL.encode()).tree)
+    for good, bad in (
+        ("requests: 9/min", "requests: 9"),
+        ("tokens: 32k/min", "tokens: 32kb/min"),
+        ("hedge: p95", "hedge: p101"),
+        ("cost: $1.00", "cost: -1"),
+        ("uses: {gpu: 1", "uses: {gpu: 0"),
+    ):
+        assert good in FULL
+        assert not judge.is_valid(parse(FULL.replace(good, bad).encode()).tree), bad
 
 
 # ---- presets ----

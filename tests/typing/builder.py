@@ -6,6 +6,7 @@ from typing import Any, TypedDict, assert_type
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
 from hocket.config.handles import Approval, Ref, Step
+from hocket.config.limit import Budget, Limit
 
 
 @dataclass
@@ -85,6 +86,12 @@ assert_type(plan.command("kept", ["make"], files=["*.txt"]), Step[dict[str, Any]
 assert_type(
     plan.approval("ship", "Ship it?", tests, timeout="4h", on_timeout="pause"), Step[Approval]
 )
+gpu = Limit("gpu", concurrency=1)
+bound = Agent("bound", model="openai:gpt-5.2", limits=[gpu], budget=Budget(2, per="day"))
+bounded = Plan("bounded", limits=gpu, budget=1.00, priority=5, weight=3, deadline="10m")
+asked = bounded.step("a", bound, "x", uses={gpu: 1}, takes="3m", hedge="p95")
+assert_type(asked, Step[str])
+assert_type(bounded.call("b", count, asked, limits=gpu, uses={gpu: 1}), Step[int])
 assert_type(plan.ask("word", "Which word?"), Step[str])
 assert_type(plan.nest("inner", Plan("inner"), {"a": tests}), Step[Any])
 assert_type(plan.input("goal", str), Ref[str])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
+from hocket.config.limit import Budget, Limit
 
 
 @dataclass
@@ -39,4 +40,7 @@ plan.step("g", "coder", "Write it")  # type: ignore[call-overload]  # No overloa
 plan.step("h", coder, "x", on_failure="ignore")  # type: ignore[call-overload]  # No overload variant
 plan.approval("i", "Well?", on_timeout="wait")  # type: ignore[arg-type]  # incompatible type "Literal['wait']"
 Agent("x", modle="openai:x")  # type: ignore[call-overload]  # No overload variant of "Agent"
+plan.step("j", coder, "x", uses={"gpu": 1})  # type: ignore[dict-item]  # expected "Limit": "int"
+Limit("api", request="9/min")  # type: ignore[call-arg]  # Unexpected keyword argument "request"
+Budget(1.00, per="week")  # type: ignore[arg-type]  # incompatible type "Literal['week']"
 step: Plan = weight  # type: ignore[assignment]  # Incompatible types in assignment

@@ -173,9 +173,14 @@ _Limit: TypeAlias = Annotated[
     Annotated[Text, Tag(TAG + "name")] | Annotated[LimitPart, Tag(TAG + "limit")],
     _by_type({str: "name", dict: "limit"}, "a limit is a name under limits, or an object"),
 ]
+_Dollars: TypeAlias = Annotated[
+    BudgetPart,
+    BeforeValidator(_dollars),
+    WithJsonSchema(_MONEY_SCHEMA),
+    Tag(TAG + "dollars"),
+]
 _Budget: TypeAlias = Annotated[
-    Annotated[BudgetPart, BeforeValidator(_dollars), Tag(TAG + "dollars")]
-    | Annotated[BudgetPart, Tag(TAG + "budget")],
+    _Dollars | Annotated[BudgetPart, Tag(TAG + "budget")],
     _by_type(
         {str: "dollars", int: "dollars", float: "dollars", dict: "budget"},
         "a budget is dollars, or an object like {cost: 1.00, per: day}",
@@ -192,7 +197,7 @@ LimitsOf: TypeAlias = Annotated[
 ]
 """A limit's name, a limit of its own, or a list of names and one of its own."""
 BudgetsOf: TypeAlias = Annotated[
-    Annotated[BudgetPart, BeforeValidator(_dollars), Tag(TAG + "dollars")]
+    _Dollars
     | Annotated[BudgetPart, Tag(TAG + "budget")]
     | Annotated[list[_Budget], Field(min_length=1), AfterValidator(_one_each), Tag(TAG + "list")],
     _by_type(
