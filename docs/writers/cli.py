@@ -24,6 +24,8 @@ def cli_page() -> str:
         "| 1 | The run failed or was cancelled; `doctor` found something bad. |",
         "| 2 | A mistake in the command, in the file, or in what was asked of a run. |",
         "| 3 | The run was paused, and can be resumed. |",
+        "| 4 | The run was paused because its budget does not hold the next call; `hocket resume "
+        "RUN --budget DOLLARS` goes on. |",
         "| 5 | The journal or the demo model's weights could not be reached. |",
         "| 70 | A bug in Hocket. |",
         "| 124 | The run failed by a `timeout`: the plan's, or that of a step that stops it. |",

@@ -55,7 +55,7 @@ app = App(
     version=__version__,
     help_epilogue=(
         "Exit status: 0 success, 1 the run failed, 2 usage or file error, 3 stopped and resumable, "
-        "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
+        "4 its budget is spent, 5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
         "Environment: HOCKET_HOME the state folder, NO_COLOR no colours, HOCKET_LEASE the seconds "
         "after which the run of a process that gives no sign of life may be taken over (15)."
     ),
