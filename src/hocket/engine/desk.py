@@ -154,7 +154,7 @@ class Desk:
                     if client is not None:
                         client.exceeded(one)
                 moved = moved or bool(admitted) or bool(hopeless)
-                if not admitted and not self._again:
+                if not self._again:
                     break
         finally:
             self._pumping = False
