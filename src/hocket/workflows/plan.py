@@ -21,7 +21,7 @@ from hocket.core.machine import End, Move, StepStatus, StepView, Workflow
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
 from hocket.workflows.inherit import inherit
-from hocket.workflows.live import ALONE, UNDONE
+from hocket.workflows.live import ALONE, UNDONE, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
 from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State
@@ -330,3 +330,26 @@ def make_plan(
 ) -> Workflow:
     """Make the machine of a plan; its spec has passed `hocket.workflows.check`."""
     return PlanMachine(Shape(spec, agents), inputs, facts)
+
+
+def assuming(machine: PlanMachine, shape: Shape) -> PlanMachine:
+    """Copy a plan under way, to go on with other texts: for a forecast of what is not known yet.
+
+    `shape` has the same steps with the same edges; conditions, lists and inputs may differ.
+    """
+    copy = machine.fork()
+    _go_on_with(copy, shape)
+    return copy
+
+
+def _go_on_with(machine: PlanMachine, shape: Shape) -> None:
+    state = machine._state
+    machine.shape = state.shape = state.progress.shape = machine._steps.shape = shape
+    for index, live in state.live.items():
+        node = shape.nodes[index]
+        if node.child is None or state.progress.done(index):
+            continue
+        for item in live.units():
+            child = live.children.get(unit_path(node.spec.name, item, live.round(item)))
+            if isinstance(child, PlanMachine):
+                _go_on_with(child, node.child)
