@@ -15,8 +15,8 @@ import pytest
 
 from hocket.core.errors import JournalError
 from hocket.core.values import SECOND
+from hocket.journal import keeper, schema, stake, store
 from hocket.journal import ledger as sql
-from hocket.journal import schema, stake, store
 from hocket.journal.base import Past, Sample, Told
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
@@ -119,6 +119,61 @@ def test_a_note_is_written_before_long_even_if_nothing_else_is(
             trace.wanted = "UPDATE ledger SET sent"
             ledger.sent("k1", 4)
             assert await asyncio.to_thread(trace.came.wait, 20)
+
+    run(main())
+
+
+def test_a_note_is_written_at_once_if_others_may_wait_for_it(
+    tmp_path: Path, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "POLL_SECONDS", 3600)
+
+    async def main() -> None:
+        with SqliteJournal(tmp_path, lease=1e6) as journal, SqliteJournal(tmp_path) as other:
+            ledger = journal.ledger(lambda: None)
+            await other.ledger(lambda: None).sync(["a"], 1)
+            await ledger.reserve([entry("k1")], 2, KEEP)
+            trace.wanted = "UPDATE ledger SET state"
+            ledger.settle([ended("k1")], 3)
+            assert await asyncio.to_thread(trace.came.wait, 20)
+
+    run(main())
+
+
+def test_the_lease_is_renewed_while_there_is_a_run(tmp_path: Path) -> None:
+    async def main() -> None:
+        with SqliteJournal(tmp_path, lease=0.5) as journal:
+            await journal.start(started("r"))
+            await journal.ledger(lambda: None).sync(["a"], 1)
+            ask = "SELECT min(lease_until) FROM owners HAVING count(*) = 2"
+            first = journal.query(lambda db: db.execute(ask).fetchone())
+            assert first is not None
+            async with asyncio.timeout(20):
+                while True:
+                    if journal.query(lambda db: db.execute(ask).fetchone()) != first:
+                        break
+                    await asyncio.sleep(0.01)
+
+    run(main())
+
+
+def test_whoever_holds_something_is_not_forgotten_as_long_as_nobody_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with SqliteJournal(tmp_path) as journal, SqliteJournal(tmp_path) as other:
+            one = journal.ledger(lambda: None)
+            await one.reserve([entry("k1")], 1, KEEP)
+            later = SimpleNamespace(
+                time_ns=lambda: time.time_ns() + 3600 * SECOND, monotonic=time.monotonic
+            )
+            for module in (stake, keeper):
+                monkeypatch.setattr(module, "time", later)
+            await other.start(started("r"))
+            one.sent("k1", 2)
+            await one.sync(["a"], 2)
+            told = await other.ledger(lambda: None).sync(["a"], 3)
+            assert told == Told((Entry("a", "k1", 1, Claim(), 2),))
 
     run(main())
 

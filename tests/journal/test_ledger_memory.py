@@ -103,6 +103,22 @@ def test_a_commit_on_its_way_at_a_crash_may_have_made_a_claim() -> None:
     run_virtual(main)
 
 
+def test_rows_that_matter_no_more_are_dropped() -> None:
+    async def main() -> None:
+        journal = MemoryJournal()
+        ledger, other = journal.ledger(lambda: None), journal.ledger(lambda: None)
+        await other.sync(["a"], 0)
+        for number in range(1000):
+            at = number * SECOND
+            await ledger.reserve([entry(f"k{number}")], at, KEEP)
+            ledger.settle([Entry("a", f"k{number}", 1, Claim(), at, True)], at)
+            if number % 100 == 99:
+                await other.sync(["a"], at)
+        assert 60 <= len(journal.rows) < 400
+
+    run_virtual(main)
+
+
 def test_a_reservation_takes_as_long_as_a_commit() -> None:
     async def main() -> None:
         journal = MemoryJournal(latency=0.25)

@@ -79,6 +79,10 @@ class Rows:
         """Whether there may be rows of ledgers that are gone."""
         self._roomy = _FEW
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self._limits.values()))
+
     def copy(self) -> Rows:
         """Give what a crash leaves: the same rows, and all their ledgers gone."""
         twin = Rows()
@@ -241,7 +245,7 @@ class Rows:
 
     def _sweep(self, now: int) -> None:
         """Drop rows that matter no more, whenever there are twice as many as were left."""
-        if sum(map(len, self._limits.values())) <= self._roomy:
+        if len(self) <= self._roomy:
             return
         left = 0
         for limit, rows in self._limits.items():
