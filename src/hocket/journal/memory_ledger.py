@@ -124,7 +124,11 @@ class Rows:
             groups.setdefault(entry.key, []).append(entry)
         granted: list[bool] = []
         for group in groups.values():
-            free = not any(self._fresh(entry.limit, seen[entry.limit], owner) for entry in group)
+            free = not any(
+                row.born > seen[entry.limit] and not row.gone
+                for entry in group
+                for row in self._since(entry.limit, seen[entry.limit], owner)
+            )
             granted.append(free)
             for entry in group if free else ():
                 self._keys.setdefault(entry.key, set()).add(entry.limit)
@@ -205,9 +209,6 @@ class Rows:
                 return
             if row.owner != owner:
                 yield row
-
-    def _fresh(self, limit: str, tick: int, owner: int) -> bool:
-        return any(row.born > tick and not row.gone for row in self._since(limit, tick, owner))
 
     def _news(self, owner: int, seen: Mapping[str, int], now: int) -> Told:
         entries: list[Entry] = []
