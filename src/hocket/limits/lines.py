@@ -17,7 +17,7 @@ import msgspec
 from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec
 from hocket.core.values import Call
-from hocket.limits.claim import Claim
+from hocket.limits.claim import Block, Claim
 from hocket.limits.classes import Waiting
 from hocket.limits.fair import Share
 from hocket.limits.limit import Limit
@@ -271,52 +271,79 @@ class Inside(msgspec.Struct, frozen=True):
 
 
 class Line:
-    """The classes of one run whose heads want the same of a limit that has not got it.
+    """The classes whose heads want the same of a limit that has not got it.
 
-    If the first of them does not fit, neither do the others: only the first is called when
-    something changes, and the next one only when that one has gone.
+    If it does not fit one of them it fits none: whether it has come to fit is asked once for all,
+    and then only the first is called, and the next one when that one has gone.
 
     Attributes:
         gate: The limit.
         key: Its name among the lines of the limit.
-        room: The run.
+        units: How many units they want.
+        claim: What the first of them wants besides, and so all.
         each: Whether they do not stand for one another, so that all are called at once.
-        heads: A heap of their heads; those who left stay until they surface.
+        heads: A heap of their heads for each run; those who left stay until they surface.
         live: How many stand in it.
         cause: What holds them up.
         until: Until when, if that is known.
         due: The instant for which it is noted down to be called.
     """
 
-    __slots__ = ("cause", "due", "each", "gate", "heads", "key", "live", "room", "until")
+    __slots__ = (
+        "cause",
+        "claim",
+        "due",
+        "each",
+        "gate",
+        "heads",
+        "key",
+        "live",
+        "units",
+        "until",
+    )
 
-    def __init__(self, gate: Gate, key: LineKey, room: Room, each: bool) -> None:
+    def __init__(self, gate: Gate, key: LineKey, units: int, claim: Claim, each: bool) -> None:
         self.gate = gate
         self.key = key
-        self.room = room
+        self.units = units
+        self.claim = claim
         self.each = each
-        self.heads: list[Waiting] = []
+        self.heads: dict[Room, list[Waiting]] = {}
         self.live = 0
         self.cause = ""
         self.until: int | None = None
         self.due: int | None = None
 
-    def enter(self, group: Group, cause: str, until: int | None, at: int) -> None:
+    @property
+    def large(self) -> bool:
+        """Whether others may fit where these do not."""
+        return self.units > 1 or self.gate.weighs
+
+    def learn(self, block: Block, at: int) -> None:
+        """Note what holds them up now."""
+        if block.cause != self.cause:
+            for group in self.groups():
+                note(group.log, block.cause, at)
+            self.cause = block.cause
+        self.until = block.until
+
+    def enter(self, group: Group, block: Block, at: int) -> None:
         """Let the head of a class stand in it."""
-        if cause != self.cause:
-            if self.live:
-                for other in self.groups():
-                    note(other.log, cause, at)
-            self.cause = cause
-        self.until = until
+        if self.live:
+            self.learn(block, at)
+        else:
+            self.cause, self.until = block.cause, block.until
         group.line = self
         self.live += 1
         self.gate.parked += 1
-        heads = self.heads
+        heads = self.heads.get(group.room)
+        if heads is None:
+            self.heads[group.room] = [group.heap[0]]
+            return
         heappush(heads, group.heap[0])
         if len(heads) > 2 * self.live + 8:
-            self.heads = [member.heap[0] for member in self.groups()]
-            heapify(self.heads)
+            heads[:] = [member.heap[0] for member in self.groups() if member.room is group.room]
+            heapify(heads)
 
     def leave(self, group: Group) -> None:
         """Let the head of a class go."""
@@ -332,37 +359,55 @@ class Line:
                 # There are as many such lines as there are sums of tokens.
                 gate.lines.pop(self.key, None)
 
-    def call(self) -> Group | None:
-        """Take out whoever is first."""
-        groups = self.room.groups
-        while self.live:
-            head = heappop(self.heads)
-            group = groups[head.kind]
-            if group.line is self and group.heap[0] is head:
-                self.leave(group)
+    def first(self) -> Group | None:
+        """Give whoever is first."""
+        best: Group | None = None
+        place: tuple[Tier, float, Waiting] | None = None
+        gone: list[Room] = []
+        shares = self.gate.shares
+        for room, heads in self.heads.items():
+            group = None
+            while heads:
+                head = heads[0]
+                group = room.groups[head.kind]
+                if group.line is self and group.heap[0] is head:
+                    break
+                heappop(heads)
+            if group is None or not heads:
+                gone.append(room)
+                continue
+            if len(self.heads) == 1:
                 return group
-        return None
+            share = shares.get(room.tier)
+            mine = (room.tier, 0.0 if share is None else share.tag(room.name), heads[0])
+            if place is None or mine < place:
+                best, place = group, mine
+        for room in gone:
+            del self.heads[room]
+        return best
 
     def groups(self) -> list[Group]:
         """Give the classes that stand in it."""
-        groups = self.room.groups
-        found: dict[int, Group] = {}
-        for head in self.heads:
-            group = groups[head.kind]
-            if group.line is self:
-                found[head.kind] = group
-        return list(found.values())
+        found: dict[Group, None] = {}
+        for room, heads in self.heads.items():
+            for head in heads:
+                group = room.groups[head.kind]
+                if group.line is self and group.heap[0] is head:
+                    found[group] = None
+        return list(found)
 
-    def fork(self, gate: Gate, room: Room) -> Self:
-        """Copy it, for the copies of its limit and of its run."""
-        copy = type(self)(gate, self.key, room, self.each)
-        copy.heads = self.heads.copy()
+    def fork(self, gate: Gate, rooms: Mapping[int, Room]) -> Self:
+        """Copy it, for the copies of its limit and of the runs by id."""
+        copy = type(self)(gate, self.key, self.units, self.claim, self.each)
+        for room, heads in self.heads.items():
+            if id(room) in rooms:
+                copy.heads[rooms[id(room)]] = heads.copy()
         copy.live = self.live
         copy.cause = self.cause
         copy.until = self.until
         copy.due = self.due
         for group in self.groups():
-            room.groups[group.kind].line = copy
+            rooms[id(group.room)].groups[group.kind].line = copy
         return copy
 
 
@@ -425,15 +470,15 @@ class Gate:
             share = self.shares[tier] = Share()
         return share
 
-    def line(self, room: Room, units: int, claim: Claim, each: bool) -> Line:
-        """Give the line for those of a run who want so much."""
-        key: LineKey = (room.name, units, each)
+    def line(self, units: int, claim: Claim, each: bool) -> Line:
+        """Give the line for those who want so much."""
+        key: LineKey = (units, each)
         if self.weighs:
             amounts = claim.tokens_in, claim.tokens_out, claim.most_tokens, claim.most_cost
-            key = (*key, amounts)
+            key = (units, each, *amounts)
         line = self.lines.get(key)
         if line is None:
-            line = self.lines[key] = Line(self, key, room, each)
+            line = self.lines[key] = Line(self, key, units, claim, each)
         return line
 
     def before(self, one: Group, two: Group) -> bool:
@@ -454,6 +499,14 @@ class Gate:
         if self.first is None or self.before(group, self.first):
             self.first = group
 
+    def find_first(self) -> None:
+        """Note who is first of those who may be overtaken because they want much."""
+        for line in self.lines.values():
+            if line.live and line.large and not line.each:
+                group = line.first()
+                if group is not None:
+                    self.stand_first(group)
+
     def overtake(self, group: Group, at: int) -> None:
         """Note that a class took of what the first one waits for."""
         first = self.first
@@ -462,11 +515,6 @@ class Gate:
         number = first.heap[0].number
         if first.overtaken is None or first.overtaken[0] != number:
             first.overtaken = number, at
-
-    def forget(self, room: Room) -> None:
-        """Let go of the lines of a run that has ended."""
-        for key in [key for key, line in self.lines.items() if line.room is room]:
-            del self.lines[key]
 
     def fork(self) -> Self:
         """Copy it, but for its lines, its first one and its keeper."""

@@ -60,10 +60,7 @@ class Admission(Passes):
             gate.limit.sent(key, at)
             if gate.parked and gate.slots is None:
                 # Only now it may be known when its place in the window is free again.
-                for line in gate.lines.values():
-                    if line.live and line.until is None:
-                        self._changed[gate] = None
-                        break
+                self._left[gate] = None
 
     def settle(self, key: Key, ending: Ending, at: int) -> list[News]:
         """Let a call end; gives what has become of its limits."""
@@ -112,7 +109,7 @@ class Admission(Passes):
         None means that only events can let anybody through; `AT_ONCE`, that something has happened
         since calls were last let through.
         """
-        if self._changed or any(room.next() is not None for room in self._stirred):
+        if self._changed or self._left or any(room.next() is not None for room in self._stirred):
             return AT_ONCE
         due = self._due
         while due:
@@ -153,6 +150,7 @@ class Admission(Passes):
         }
         copy._stirred = [copies[id(room)] for room in self._stirred if id(room) in copies]
         copy._changed = {gates[id(gate)]: None for gate in self._changed if id(gate) in gates}
+        copy._left = {gates[id(gate)]: None for gate in self._left if id(gate) in gates}
         copy._hopeless = self._hopeless.copy()
         copy._offered = self._offered
         copy._numbered = self._numbered
@@ -166,7 +164,7 @@ class Admission(Passes):
             new = gates[id(gate)]
             for key, line in gate.lines.items():
                 if line.live:
-                    lines[id(line)] = new.lines[key] = line.fork(new, rooms[id(line.room)])
+                    lines[id(line)] = new.lines[key] = line.fork(new, rooms)
             for one, name in ((gate.first, "first"), (gate.keeper, "keeper")):
                 if one is not None:
                     setattr(new, name, rooms[id(one.room)].groups[one.kind])

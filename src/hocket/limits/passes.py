@@ -29,6 +29,8 @@ from hocket.limits.waits import SHARE, bounded, cut, note
 
 _Verdict: TypeAlias = tuple[Gate, int, Block]
 _Order: TypeAlias = tuple[int, int, float, int, int]
+_Rivals: TypeAlias = dict[Share, dict[str, float]]
+"""The runs that compete for a limit in one pass, and how far its share was when that began."""
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
@@ -97,16 +99,19 @@ class Passes(Queues):
         if self._due:
             self._call_due(at)
         if self._changed:
-            self._call_changed()
+            self._call_changed(at)
+        if self._left:
+            self._call_left(at)
+        rivals: _Rivals = {}
         if len(self._stirred) > 1:
-            self._sift(at)
+            self._sift(at, rivals)
             if self._changed:
-                self._call_changed()
+                self._call_changed(at)
         while self._stirred:
             if len(self._stirred) == 1:
                 self._alone(at, admitted)
             else:
-                self._together(at, admitted)
+                self._together(at, rivals, admitted)
         return admitted
 
     def hopeless(self) -> list[Hopeless]:
@@ -115,8 +120,11 @@ class Passes(Queues):
         rooms = self._rooms
         return [item for item in told if item.run in rooms and item.call in rooms[item.run].queued]
 
-    def _sift(self, at: int) -> None:
-        """Judge all heads before any run takes from another, so that it is known who gave way."""
+    def _sift(self, at: int, rivals: _Rivals) -> None:
+        """Judge all heads before any run takes from another, so that it is known who gave way.
+
+        Note in `rivals` which runs have calls that fit.
+        """
         for room in list(self._stirred):
             if room.held:
                 continue
@@ -126,6 +134,8 @@ class Passes(Queues):
                 if verdict is None:
                     group.fitted = self._passes
                     fit.append(heappop(room.heads))
+                    for share in group.shares:
+                        rivals.setdefault(share, {})[room.name] = share.now
                 else:
                     self._park(group, verdict, at)
             heapify(fit)
@@ -143,12 +153,11 @@ class Passes(Queues):
                 return
             self._try(group, at, admitted)
             if self._changed:
-                self._call_changed()
+                self._call_changed(at)
 
-    def _together(self, at: int, admitted: list[Admitted]) -> None:
+    def _together(self, at: int, rivals: _Rivals, admitted: list[Admitted]) -> None:
         """Let calls of several runs through, in their order."""
         order: list[tuple[_Order, Room]] = []
-        bases: dict[Share, float] = {}
         stirred = self._stirred
         while stirred or order:
             while stirred:
@@ -157,7 +166,7 @@ class Passes(Queues):
                 if group is None:
                     room.stirred = False
                 else:
-                    heappush(order, (self._order(group, bases), room))
+                    heappush(order, (self._order(group, rivals), room))
             if not order:
                 return
             # Each start changes the order of those that share a limit with it.
@@ -166,23 +175,24 @@ class Passes(Queues):
             if group is None:
                 room.stirred = False
                 heappop(order)
-            elif (now := self._order(group, bases)) != before:
+            elif (now := self._order(group, rivals)) != before:
                 heapreplace(order, (now, room))
             else:
                 self._try(group, at, admitted)
                 if self._changed:
-                    self._call_changed()
+                    self._call_changed(at)
 
-    def _order(self, group: Group, bases: dict[Share, float]) -> _Order:
-        """Give the place of a class among those of other runs; `bases` stays during one pass.
+    def _order(self, group: Group, rivals: _Rivals) -> _Order:
+        """Give the place of a class among those of other runs.
 
         Where runs compete for several limits, the one counts of which this run has had the most.
         """
         room = group.room
         most: float | None = None
         for share in group.shares:
-            if share.contested(room.name):
-                lead = share.tag(room.name) - bases.setdefault(share, share.now)
+            now = rivals.setdefault(share, {room.name: share.now})
+            if len(now) > 1 or share.contested(room.name):
+                lead = share.tag(room.name) - next(iter(now.values()))
                 most = lead if most is None else max(most, lead)
         head = group.heap[0]
         return *room.tier, most or 0.0, head.behind, head.number
@@ -211,7 +221,7 @@ class Passes(Queues):
 
     def _reserve(self, gate: Gate, first: Group, group: Group, at: int) -> None:
         """Let the first one in line reserve a limit if it was overtaken for too long."""
-        if first.overdue(at, self._patience) and gate.before(first, group):
+        if first.overdue(at, self._patience) and first.room.tier <= group.room.tier:
             gate.keeper = first
             first.kept.append(gate)
             if not first.turn:
@@ -226,8 +236,8 @@ class Passes(Queues):
         group.awake = False
         reserved = gate.keeper is not None and block.cause == reserved_by(gate)
         each = block.hopeless or reserved
-        line = gate.line(room, units, head.claim, each)
-        line.enter(group, block.cause, block.until, at)
+        line = gate.line(units, head.claim, each)
+        line.enter(group, block, at)
         self._note_due(line)
         taken = gate.taker if gate.taken == self._passes else room.name
         lost = group.fitted == self._passes and taken != room.name
@@ -240,10 +250,10 @@ class Passes(Queues):
             on_exceed = gate.limit.spec.on_exceed
             hopeless = Hopeless(room.name, head.call, gate.name, block.cause, on_exceed)
             self._hopeless.append(hopeless)
-        elif not each:
+        elif line.large and not reserved:
             gate.stand_first(group)
         if came is not None and came is not line:
-            self._call(came)
+            self._call(came, at)
 
     def _take(self, group: Group, at: int) -> Admitted:
         """Let the head of a class through."""
@@ -283,5 +293,5 @@ class Passes(Queues):
                 group.contend(None)
         came, group.came = group.came, None
         if came is not None:
-            self._call(came)
+            self._call(came, at)
         return Admitted(room.name, item.call, key, item.claim, waits, group.shared)

@@ -112,8 +112,6 @@ class Queues(Roster):
             group.heap.clear()
             group.count = 0
         room.queued.clear()
-        for gate in room.gates.values():
-            gate.forget(room)
         self._forget_shares(room, room.tier)
 
     def hold(self, run: str, cause: str, at: int) -> None:

@@ -31,6 +31,8 @@ class Roster:
         """The runs that have heads to judge."""
         self._changed: dict[Gate, None] = {}
         """Limits that may let somebody through who stands in a line."""
+        self._left: dict[Gate, None] = {}
+        """Limits of which a call has left since: the end of a wait for them may be known now."""
         self._due: list[tuple[int, int, Line]] = []
         """(until, number, line): a heap; entries that are out of date stay until they surface."""
         self._numbered = 0
@@ -93,13 +95,29 @@ class Roster:
         if gate.parked:
             self._changed[gate] = None
 
-    def _call(self, line: Line) -> None:
-        """Have the first one of a line judged, or each."""
-        while (group := line.call()) is not None:
+    def _call(self, line: Line, at: int) -> None:
+        """Have the first one of a line judged if it fits this limit now."""
+        if line.each:
+            self._call_all(line)
+        elif line.live:
+            gate = line.gate
+            block = gate.limit.blocked(line.units, line.claim, at)
+            if block is None:
+                group = line.first()
+                if group is not None:
+                    line.leave(group)
+                    group.came = line
+                    self._wake(group)
+            elif block.hopeless:
+                self._call_all(line)
+            else:
+                line.learn(block, at)
+                self._note_due(line)
+
+    def _call_all(self, line: Line) -> None:
+        for group in line.groups():
+            line.leave(group)
             self._wake(group)
-            if not line.each:
-                group.came = line
-                return
 
     def _call_due(self, at: int) -> None:
         due = self._due
@@ -108,14 +126,23 @@ class Roster:
             if line.due == until:
                 line.due = None
                 if line.until == until:
-                    self._call(line)
+                    self._call(line, at)
 
-    def _call_changed(self) -> None:
+    def _call_changed(self, at: int) -> None:
         changed, self._changed = self._changed, {}
         for gate in changed:
             for line in list(gate.lines.values()):
                 if line.live:
-                    self._call(line)
+                    self._call(line, at)
+            if gate.parked and gate.first is None:
+                gate.find_first()
+
+    def _call_left(self, at: int) -> None:
+        left, self._left = self._left, {}
+        for gate in left:
+            for line in list(gate.lines.values()):
+                if line.live and line.until is None:
+                    self._call(line, at)
 
     def _note_due(self, line: Line) -> None:
         if line.until is not None and line.until != line.due:
