@@ -486,7 +486,7 @@ class World:
                 queue.count for queue in desk.waiting(runner.line.room) if queue.cause == CLAIM
             )
             held = desk.admission.admitted - asked
-            fits = runner.halted or held == len(runner.flights)
+            fits = runner.halted or held == len(runner.departures.flights)
             self.must(fits, "a slot is held by no call")
             request = self._request(run.machine)
             if request is None:

@@ -334,7 +334,7 @@ class Engine:
             await _make_ready(crew, claims)
             await desk.open(
                 runner.line.room,
-                runner,
+                runner.departures,
                 claims.limits,
                 past=claims.past(spending),
                 priority=spec.priority,

@@ -1,0 +1,225 @@
+"""The calls of one run that leave: started once their limits let them through, and seen home."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from hocket.agents.base import Agent, Request
+from hocket.core.commands import StartCall
+from hocket.core.errors import CallerError, Fault, FaultKind, JournalError, OwnershipLost
+from hocket.core.events import AnyEvent, CallCancelled, CallFailed, CallStarted, PauseRequested
+from hocket.core.run import RunMachine
+from hocket.core.values import Call
+from hocket.engine.audience import Audience
+from hocket.engine.crew import Crew
+from hocket.engine.flight import Files, Flight, Outcome
+from hocket.engine.line import Line
+from hocket.journal.base import Log
+from hocket.limits.claim import Key, Quota, key_of
+from hocket.limits.lobby import Admitted, Hopeless
+
+_MESSAGE: Final = 500
+
+
+class Base(Protocol):
+    """What drives the run: where facts are recorded and followed up."""
+
+    machine: RunMachine
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to begin here."""
+
+    def now(self) -> int:
+        """Give the instant for the next event."""
+
+    def note(self, event: AnyEvent, claims: Sequence[Key] = ()) -> None:
+        """Take a fact in and write it."""
+
+    def record(self, event: AnyEvent) -> None:
+        """Take a fact in, write it, and carry out what follows."""
+
+    def land(self, outcome: Outcome, news: Sequence[AnyEvent]) -> None:
+        """Record how a call ended and what that showed of its limits."""
+
+    def follow(self) -> None:
+        """Carry out what follows."""
+
+    def fail(self, error: Exception) -> None:
+        """Nothing may go on."""
+
+
+class Departures:
+    """Starts calls and waits for their ends; at the desk it stands for its run.
+
+    Args:
+        base: What drives the run.
+        line: The run's waiting calls.
+        log: The run's writing end.
+        crew: The agents.
+        files: Where calls keep files.
+        audience: Who is shown what calls say.
+
+    Attributes:
+        flights: The calls in flight.
+    """
+
+    def __init__(
+        self, base: Base, line: Line, log: Log, crew: Crew, files: Files, audience: Audience
+    ) -> None:
+        self.flights: dict[Call, Flight] = {}
+        self._base = base
+        self._line = line
+        self._log = log
+        self._crew = crew
+        self._files = files
+        self._audience = audience
+        self._loop = asyncio.get_running_loop()
+
+    # -- for the desk -----------------------------------------------------------------------
+
+    def start(self, item: Admitted) -> bool:
+        """Start a call that its limits have let through."""
+        base, line = self._base, self._line
+        if base.over:
+            line.release(item.call)
+            return False
+        start = line.take(item)
+        if start is None:
+            return False
+        if not self._awaited(item.call):
+            # One admitted before it could not be made, and took the others along.
+            line.release(item.call)
+            return False
+        try:
+            self._start(start, item)
+        except Exception as error:
+            base.fail(error)
+        # What follows is seen to here, unless the run is at it.
+        base.follow()
+        return True
+
+    def exceeded(self, item: Hopeless) -> None:
+        """A call would exceed what its run may spend, or can never fit: say so and act on it."""
+        base = self._base
+        if base.over or not base.machine.admits or not self._awaited(item.call):
+            # Another one's failure may have taken it along.
+            return
+        why = self._line.why(item)
+        if item.on_exceed == "pause":
+            base.record(PauseRequested(at=base.now(), by="", reason=why))
+            return
+        kind: FaultKind = "permanent" if item.on_exceed == "wait" else "over_budget"
+        fault = Fault(kind=kind, message=why, final=item.on_exceed != "fallback")
+        self._line.withdraw(item.call)
+        base.record(CallFailed(at=base.now(), call=item.call, fault=fault))
+
+    def fail(self, error: Exception) -> None:
+        """The ledger of shared limits cannot be used: nothing may go on without it."""
+        self._base.fail(error)
+
+    # -- for the run ------------------------------------------------------------------------
+
+    def stop(self, call: Call, reason: str, *, hard: bool) -> None:
+        """Stop a call in flight, or take it out of the line."""
+        flight = self.flights.get(call)
+        if flight is None:
+            self._line.withdraw(call)
+        else:
+            flight.stop(reason, hard=hard)
+
+    def stop_all(self, reason: str, *, hard: bool) -> None:
+        """Stop all calls in flight."""
+        for flight in list(self.flights.values()):
+            flight.stop(reason, hard=hard)
+
+    async def cleared(self) -> None:
+        """Cut off what is in flight, and wait until it is gone."""
+        tasks = [flight.task for flight in self.flights.values() if flight.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- within -----------------------------------------------------------------------------
+
+    def _awaited(self, call: Call) -> bool:
+        job = self._base.machine.calls.jobs.get(call.path)
+        return job is not None and job.awaits(call)
+
+    def _start(self, start: StartCall, item: Admitted) -> None:
+        base, line, call = self._base, self._line, start.call
+        now = base.now()
+        try:
+            job, given = base.machine.request(call)
+            agent = self._crew[start.agent]
+        except Exception as error:
+            line.release(call)
+            known = isinstance(error, CallerError)
+            what = "" if known else f"agent {start.agent!r} raised {type(error).__name__}: "
+            fault = Fault(kind="permanent", message=f"{what}{error}"[:_MESSAGE])
+            base.note(CallFailed(at=now, call=call, fault=fault))
+            return
+        request = Request(
+            run=base.machine.run,
+            call=call,
+            agent=start.agent,
+            input=given,
+            output=job.output,
+            options=job.options,
+        )
+        hedge_after = None
+        if job.hedge is not None and not start.hedge and not start.effects:
+            hedge_after = line.outlook.quantile(call.path, start.agent, job.hedge)
+        started = CallStarted(
+            at=now,
+            call=call,
+            agent=start.agent,
+            waits=line.waits(start, item, now),
+            reserved=line.reserved(item.claim),
+            hedge_after=hedge_after,
+            hedge=start.hedge,
+        )
+        base.note(started, (item.key,) if item.shared else ())
+        flight = Flight(
+            request,
+            self._audience.emit,
+            self._files,
+            on_sent=partial(line.sent, call),
+            on_told=partial(self._told, call),
+        )
+        self.flights[call] = flight
+        late = start.effects or line.claims.leaves_late(item.claim)
+        flight.task = self._loop.create_task(self._fly(flight, agent, self._log.seq if late else 0))
+
+    def _told(self, call: Call, quotas: Sequence[Quota]) -> None:
+        news = self._line.desk.quota(key_of(self._line.room, call), quotas)
+        for event in self._line.told(news, self._base.now()):
+            self._base.record(event)
+
+    async def _fly(self, flight: Flight, agent: Agent, need: int) -> None:
+        """Do a call; one that has effects or is counted not before its start is on disk."""
+        call, base = flight.request.call, self._base
+        outcome: Outcome | None = None
+        flight.begun = True
+        try:
+            if flight.reason:
+                raise asyncio.CancelledError
+            if need:
+                await self._log.durable(need)
+            outcome = await flight.fly(agent, base.now)
+        except asyncio.CancelledError:
+            if not flight.reason:
+                raise
+            # It was stopped before it had left.
+            outcome = CallCancelled(at=base.now(), call=call, reason=flight.reason)
+        except (JournalError, OwnershipLost) as error:
+            base.fail(error)
+            return
+        finally:
+            del self.flights[call]
+            # Without an outcome nobody knows what it has spent.
+            news = self._line.settle(flight, outcome)
+        base.land(outcome, news)
