@@ -389,7 +389,7 @@ def test_retrying_a_nested_step_of_a_run_that_has_failed_takes_up_the_whole_run(
         again.machine.check()
         assert (await again.settled()).said == "succeeded"
 
-    virtual(main)
+    virtual(main, None)
     assert [call for _, call in inner.calls] == ["s/i#1", "s/i#2"]
     assert [call for _, call in slow.calls] == ["s/j#1", "t#1", "s/j#2", "t#2"]
     assert [call for _, call in stop.calls] == ["u#1", "u#2"]

@@ -10,29 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
-
-import msgspec
+from typing import Any, Final, Protocol
 
 from hocket.core.errors import HocketError
 from hocket.core.specs import LimitSpec
-from hocket.core.values import MINUTE, SECOND
 from hocket.engine.clock import EARLY, Alarm, Clock
-from hocket.journal.base import Ledger, Told
-from hocket.limits.claim import Claim, Ending, Entry, Key, News, Quota
+from hocket.engine.shares import OpenLedger, Shares
+from hocket.limits.claim import Ending, Entry, Key, News, Quota
 from hocket.limits.lobby import Admission, Admitted, Hopeless, Queue
-from hocket.limits.pace import LimitState
 
 CLAIM: Final = "claim"
 """What a call waits for while the journal is asked for its units."""
-
-_SLACK: Final = MINUTE
-_LONGEST_MARGIN: Final = SECOND
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(LimitState).decode
-
-OpenLedger: TypeAlias = Callable[[Callable[[], None]], Ledger]
-"""Opens the ledger of shared limits; the callback is told when another process changes it."""
 
 
 class Client(Protocol):
@@ -61,20 +49,16 @@ class Desk:
         self.admission: Final = Admission()
         self._loop = asyncio.get_running_loop()
         self._clients: dict[str, Client] = {}
-        self._shared: dict[str, LimitSpec] = {}
-        """The shared limits of open runs."""
-        self._ledger = None if ledger is None else ledger(self._changed)
+        self._shares = None
+        if ledger is not None:
+            self._shares = Shares(self.admission, ledger(self._changed))
         self._granting: list[Admitted] = []
         """Admitted calls that wait for the ledger's word."""
-        self._held: dict[Key, tuple[Admitted, int | None]] = {}
-        """What calls in flight hold of shared limits, and when they were sent."""
-        self._versions: dict[str, int] = {}
-        """Which state of each shared limit others have been told."""
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._asking = False
         self._pumping = False
         self._again = False
-        self._alarm = Alarm(self._loop, clock, self._rung)
+        self._alarm = Alarm(self._loop, clock, self.rung)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -112,10 +96,8 @@ class Desk:
         self._clients[run] = client
         for entry in past:
             self.admission.limit(entry.limit, run).sync(entry)
-        fresh = {n: spec for n, spec in limits.items() if spec.shared}
-        self._shared.update(fresh)
-        if fresh and self._ledger is not None:
-            self._learn(await self._ledger.sync(list(fresh), self.clock.now()))
+        if self._shares is not None:
+            await self._shares.open(limits, self.clock.now())
 
     def close(self, run: str) -> None:
         """Forget a run's waiting calls; those in flight are settled when they land."""
@@ -144,7 +126,7 @@ class Desk:
                 self._again = False
                 admitted = self.admission.admit(self._now())
                 for item in admitted:
-                    if item.shared and self._ledger is not None:
+                    if item.shared and self._shares is not None:
                         self._granting.append(item)
                     else:
                         self._start(item)
@@ -158,55 +140,48 @@ class Desk:
                     break
         finally:
             self._pumping = False
-        if self._granting and not self._asking:
+        if self._granting and not self._asking and self._shares is not None:
             self._asking = True
-            self._spawn(self._ask())
+            self._spawn(self._ask(self._shares))
         self._alarm.set(self.admission.next())
         return moved
+
+    def rung(self) -> None:
+        """The instant has come at which somebody may go."""
+        self.pump()
 
     def sent(self, key: Key) -> None:
         """Note that a call leaves now."""
         at = self.clock.now()
         self.admission.sent(key, at)
-        held = self._held.get(key)
-        if held is not None and self._ledger is not None:
-            self._held[key] = held[0], at
-            self._ledger.sent(key, at)
+        if self._shares is not None:
+            self._shares.sent(key, at)
 
     def settle(self, key: Key, ending: Ending) -> list[News]:
         """Note how a call ended; gives what that means for its limits."""
         at = self.clock.now()
         news = self.admission.settle(key, ending, at)
-        held = self._held.pop(key, None)
-        if held is not None and self._ledger is not None:
-            item, sent = held
-            limits = (self.admission.limit(name) for name in item.shared)
-            if any(limit.entry(key) is not None for limit in limits):
-                self._ledger.settle(_entries(item, sent, ending), at)
-            else:
-                # A peer does not count what it has refused.
-                self._ledger.release([key])
-            self._tell_states(item)
+        if self._shares is not None:
+            self._shares.settle(key, ending, at)
         return news
 
     def release(self, key: Key) -> None:
         """Give back what a call holds that never left."""
         self.admission.release(key, self.clock.now())
-        if self._held.pop(key, None) is not None and self._ledger is not None:
-            self._ledger.release([key])
+        if self._shares is not None:
+            self._shares.release(key)
 
     def put_back(self, item: Admitted, cause: str) -> None:
         """Let an admitted call that cannot start now wait in its old place."""
         self.admission.put_back(item.key, cause, self.clock.now())
-        if self._held.pop(item.key, None) is not None and self._ledger is not None:
-            self._ledger.release([item.key])
+        if self._shares is not None:
+            self._shares.release(item.key)
 
     def quota(self, key: Key, quotas: Sequence[Quota]) -> list[News]:
         """Take in what a provider's headers say."""
         news = self.admission.quota(key, quotas, self.clock.now())
-        held = self._held.get(key)
-        if held is not None:
-            self._tell_states(held[0])
+        if self._shares is not None:
+            self._shares.learned(key)
         return news
 
     def waiting(self, run: str = "") -> list[Queue]:
@@ -237,81 +212,46 @@ class Desk:
         elif not client.start(item):
             self._again = True
 
-    async def _ask(self) -> None:
+    async def _ask(self, shares: Shares) -> None:
         """Ask the ledger for what is ready, as long as there is any."""
-        ledger = self._ledger
-        assert ledger is not None
         try:
             while self._granting:
                 asked = list(self._granting)
-                entries = [entry for item in asked for entry in _entries(item, None, None)]
-                granted, told = await ledger.reserve(entries, self.clock.now(), self._keep(asked))
+                granted, told = await shares.reserve(asked, self.clock.now())
                 del self._granting[: len(asked)]
-                self._grant(asked, granted, told)
+                at = self.clock.now()
+                for item, good in zip(asked, granted, strict=True):
+                    if not good:
+                        self.admission.put_back(item.key, CLAIM, at)
+                shares.learn(told)
+                for item, good in zip(asked, granted, strict=True):
+                    if good and shares.closed(item, at):
+                        self.put_back(item, CLAIM)
+                    elif good:
+                        self._start(item)
+                self.pump()
         except HocketError as error:
             self._granting.clear()
-            for client in list(self._clients.values()):
-                client.fail(error)
+            self._fail(error)
         finally:
             self._asking = False
 
-    def _grant(self, asked: Sequence[Admitted], granted: Sequence[bool], told: Told) -> None:
-        """Start what was granted; the rest goes back to its place, seen with what we know now."""
-        at = self.clock.now()
-        ready = []
-        for item, good in zip(asked, granted, strict=True):
-            if good:
-                self._held[item.key] = item, None
-                ready.append(item)
-            else:
-                self.admission.put_back(item.key, CLAIM, at)
-        self._learn(told)
-        for item in ready:
-            if any(self.admission.limit(name).state().closed > at for name in item.shared):
-                # Its peer has refused another call meanwhile.
-                self.put_back(item, CLAIM)
-            else:
-                self._start(item)
-        self.pump()
-
-    def _keep(self, asked: Sequence[Admitted]) -> dict[str, int]:
-        """Say for how long the ledger must remember what is claimed of each limit."""
-        names = {name: None for item in asked for name in item.shared}
-        return {name: _memory(self._shared[name]) for name in names}
-
-    def _learn(self, told: Told) -> None:
-        states = {name: _decode(raw) for name, raw in told.states.items()}
-        self.admission.sync(told.entries, states)
-        for limit, key in told.forgotten:
-            self.admission.forget(limit, key)
-
-    def _tell_states(self, item: Admitted) -> None:
-        """Tell other processes what the limits of a call have learned from it."""
-        if self._ledger is None:
-            return
-        for name in item.shared:
-            state = self.admission.limit(name).state()
-            if state.version > self._versions.get(name, 0):
-                self._versions[name] = state.version
-                self._ledger.state(name, _encode(state), state.version)
-
     def _changed(self) -> None:
         """Another process has changed what it holds of a shared limit."""
-        if self._shared and self._clients:
-            self._spawn(self._sync())
+        if self._shares is not None and self._clients:
+            self._spawn(self._sync(self._shares))
 
-    async def _sync(self) -> None:
-        assert self._ledger is not None
+    async def _sync(self, shares: Shares) -> None:
         try:
-            self._learn(await self._ledger.sync(list(self._shared), self.clock.now()))
+            await shares.sync(self.clock.now())
         except HocketError as error:
-            for client in list(self._clients.values()):
-                client.fail(error)
-            return
-        self.pump()
+            self._fail(error)
+        else:
+            self.pump()
 
-    def _rung(self) -> None:
-        self.pump()
+    def _fail(self, error: Exception) -> None:
+        for client in list(self._clients.values()):
+            client.fail(error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -343,33 +283,3 @@ class Desks:
         """Wait until nothing is under way at the desk of this loop."""
         if self._desk is not None and self._desk.loop is asyncio.get_running_loop():
             await self._desk.settled()
-
-
-def _entries(item: Admitted, sent: int | None, ending: Ending | None) -> list[Entry]:
-    """Say what a call holds of each shared limit, or held and spent."""
-    units = dict(item.claim.units)
-    claim = msgspec.structs.replace(item.claim, units=())
-    if ending is not None and ending.spent is not None:
-        claim = _spent(claim, ending)
-    over = ending is not None
-    return [Entry(name, item.key, units[name], claim, sent, over) for name in item.shared]
-
-
-def _spent(claim: Claim, ending: Ending) -> Claim:
-    spent = ending.spent
-    assert spent is not None
-    read = claim.tokens_in if spent.tokens_in is None else spent.tokens_in
-    written = claim.tokens_out if spent.tokens_out is None else spent.tokens_out
-    known = spent.tokens_in is not None and spent.tokens_out is not None
-    return Claim(
-        tokens_in=read,
-        tokens_out=written,
-        most_tokens=read + written if known else claim.most_tokens,
-        most_cost=claim.most_cost if spent.cost is None else spent.cost,
-    )
-
-
-def _memory(spec: LimitSpec) -> int:
-    windows = (*spec.requests, *spec.tokens, *spec.tokens_in, *spec.tokens_out, *spec.cost)
-    longest = max((rate.per for rate in windows), default=0)
-    return max(longest, spec.spacing) + max(spec.margin or 0, _LONGEST_MARGIN) + _SLACK
