@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -221,6 +222,20 @@ def test_an_open_run_may_be_given_other_numbers() -> None:
     assert go(admission, 0) == [1]
     admission.open("r", {"run": slots(2)}, 5, priority=1)
     assert go(admission, 5) == [2]
+
+
+def test_a_limit_of_a_run_may_become_one_of_all() -> None:
+    admission = opened(api=slots(1))
+    offer(admission, units(api=1), 1)
+    assert go(admission, 0) == [1]
+    admission.open("q", {"api": slots(1, shared=True)}, 1)
+    admission.open("r", {"api": slots(1, shared=True)}, 1)
+    offer(admission, units(api=1), 2, run="q", at=1)
+    assert go(admission, 1) == [2]
+    end(admission, key(1), at=2)
+    offer(admission, units(api=1), 3, at=2)
+    assert go(admission, 2) == []
+    assert admission.limit("api", "r") is admission.limit("api")
 
 
 def test_a_closed_run_waits_no_more_but_holds_what_is_in_flight() -> None:
@@ -571,6 +586,37 @@ def test_what_gave_way_to_its_own_run_waits_for_the_limit() -> None:
     assert second.waits == (Wait("slot:api", 0, 4),)
 
 
+def test_what_has_taken_its_part_waits_for_the_limit() -> None:
+    admission = Admission()
+    for run in "rq":
+        admission.open(run, {"api": slots(2, shared=True)}, 0)
+    offer(admission, units(api=1), 1, 2)
+    offer(admission, units(api=1), 3, run="q")
+    first, second = admission.admit(0)
+    assert (first.run, second.run) == ("r", "q")
+    end(admission, first.key, at=4)
+    (third,) = admission.admit(4)
+    assert third.waits == (Wait("slot:api", 0, 4),)
+
+
+def test_what_held_a_call_up_when_it_was_first_seen_has_done_so_since_it_waits() -> None:
+    admission = opened(run=slots(1))
+    offer(admission, units(run=1), 1, at=5)
+    go(admission, 5)
+    offer(admission, units(run=1), 2, at=3)
+    assert go(admission, 6) == []
+    end(admission, key(1), at=9)
+    (second,) = admission.admit(9)
+    assert second.waits == (Wait("slot:run", 3, 9),)
+
+
+def test_a_cause_that_lasts_no_time_leaves_no_trace() -> None:
+    log: list[tuple[int, str]] = []
+    for cause, at in (("a", 0), ("b", 5), ("a", 5), ("c", 7), ("d", 7)):
+        note(log, cause, at)
+    assert log == [(0, "a"), (7, "d")]
+
+
 def test_the_number_of_waits_is_bounded_however_often_the_cause_changes() -> None:
     admission = opened(run=slots(1))
     offer(admission, units(run=1), 1, 2)
@@ -626,11 +672,14 @@ def work_of(do: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    # A collection has lines of its own: those whom it tells of itself.
+    gc.disable()
     sys.settrace(trace)
     try:
         do()
     finally:
         sys.settrace(before)
+        gc.enable()
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -16,9 +16,10 @@ from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import Call
 from hocket.limits.claim import Claim, Ending
+from hocket.limits.fair import Share
 from hocket.limits.lobby import Admission, Admitted, Queue
 
-Act: TypeAlias = tuple[int, Callable[[], None]]
+Act: TypeAlias = tuple[int, Callable[[Admission], None]]
 DONE = Ending("done")
 PER = 1_000
 
@@ -40,16 +41,23 @@ def lives(
     lasts: Callable[[Admitted], int],
     until: int,
     more: Iterable[Act] = (),
+    fork: int | None = None,
 ) -> list[tuple[int, Admitted]]:
-    """Let calls start and end, each after its time; `more` happens at its instants."""
+    """Let calls start and end, each after its time; `more` happens at its instants.
+
+    From the instant `fork` on a copy goes on instead.
+    """
     found: list[tuple[int, Admitted]] = []
     ends: list[tuple[int, str]] = []
     at = 0
     acts = iter(more)
     later = next(acts, None)
     while at <= until:
+        if fork is not None and at >= fork:
+            admission, fork = admission.fork(), None
+            admission.check()
         while later is not None and later[0] <= at:
-            later[1]()
+            later[1](admission)
             later = next(acts, None)
         for item in admission.admit(at):
             admission.sent(item.key, at)
@@ -74,6 +82,11 @@ def offer(admission: Admission, run: str, claim: Claim, count: int, at: int = 0,
         admission.offer(run, Call(f"c{number}", 1), claim, at, **m)
 
 
+def comes(at: int, run: str, claim: Claim, count: int = 1, **more: int) -> Act:
+    """Offer calls at an instant."""
+    return at, lambda admission: offer(admission, run, claim, count, at, **more)
+
+
 # -- shares -----------------------------------------------------------------------------------
 
 
@@ -84,7 +97,7 @@ def test_two_runs_share_a_limit_by_their_weights(spec: LimitSpec, late: int) -> 
     admission.open("one", {"api": spec}, 0, weight=1)
     admission.open("three", {"api": spec}, 0, weight=3)
     offer(admission, "one", units(api=1), 5_000)
-    more = [(late, lambda: offer(admission, "three", units(api=1), 5_000, late))]
+    more = [comes(late, "three", units(api=1), 5_000)]
     starts = lives(admission, lambda item: 40, 24 * PER, more)
     both = [(at, item.run) for at, item in starts if at >= late + PER]
     for begun in range(late + PER, 13 * PER, PER // 2):
@@ -123,7 +136,7 @@ def test_a_large_run_delays_a_small_later_one_by_no_more_than_its_share() -> Non
         admission.open(run, {"api": rate(10)}, 0)
     offer(admission, "large", units(api=1), 10_000)
     begun = 4 * PER + 1
-    more = iter([(begun, lambda: offer(admission, "small", units(api=1), 10, begun))])
+    more = [comes(begun, "small", units(api=1), 10)]
     starts = lives(admission, lambda item: 10, 9 * PER, more)
     ended = max(at for at, item in starts if item.run == "small")
     # Half of each window is its own, and the present one is used up.
@@ -139,7 +152,7 @@ def test_a_run_that_was_idle_has_saved_nothing_up() -> None:
     offer(admission, "idle", units(api=1), 1)
     offer(admission, "busy", units(api=1), 1_000)
     begun = 20 * PER + 1
-    more = iter([(begun, lambda: offer(admission, "idle", units(api=1), 200, begun))])
+    more = [comes(begun, "idle", units(api=1), 200)]
     starts = lives(admission, lambda item: 10, 24 * PER, more)
     counts = Counter(item.run for at, item in starts if at > begun)
     assert abs(counts["busy"] - counts["idle"]) <= 1
@@ -150,11 +163,12 @@ def test_a_run_that_was_held_has_saved_nothing_up() -> None:
     for run in ("busy", "held"):
         admission.open(run, {"api": rate(10)}, 0)
         offer(admission, run, units(api=1), 500)
-    admission.hold("held", "pause", 0)
     begun = 10 * PER + 1
-    starts = lives(
-        admission, lambda i: 10, 14 * PER, iter([(begun, lambda: admission.free("held", begun))])
-    )
+    acts: list[Act] = [
+        (PER + 1, lambda admission: admission.hold("held", "pause", PER + 1)),
+        (begun, lambda admission: admission.free("held", begun)),
+    ]
+    starts = lives(admission, lambda item: 10, 14 * PER, acts)
     counts = Counter(item.run for at, item in starts if at > begun)
     assert abs(counts["busy"] - counts["held"]) <= 1
 
@@ -225,31 +239,37 @@ def test_a_lower_priority_waits_however_much_it_is_behind() -> None:
     assert [item.run for _, item in starts] == ["high"] * 20 + ["low"] * 20
 
 
+def test_whoever_catches_up_does_not_turn_the_share_back() -> None:
+    share = Share()
+    share.join("behind")
+    for _ in range(5):
+        share.charge("ahead", 1)
+    share.charge("behind", 1)
+    assert (share.tag("behind"), share.tag("ahead"), share.tag("new")) == (1, 5, 4)
+
+
 # -- reservations -----------------------------------------------------------------------------
 
 
-def stream(
-    admission: Admission, count: int, gap: int, **more: int
-) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Small calls without an end, so that there is hardly ever more than one slot free."""
-    for at in range(0, count * gap, gap):
-
-        def act(at: int = at) -> None:
-            offer(admission, "r", units(gpu=1), 1, at, **more)
-
-        yield at, act
-
-
-def large_after(patience: int, **more: int) -> tuple[int, list[tuple[int, Admitted]]]:
+def large_after(patience: int) -> tuple[int, list[tuple[int, Admitted]]]:
+    """Let a large claim come into a stream of small ones, of which one at a time ends."""
     admission = Admission(max_overtake=patience)
     admission.open("r", {"gpu": slots(4, shared=False)}, 0)
-
-    def large() -> None:
-        offer(admission, "r", units(gpu=4), 1, 55)
-
-    acts = sorted([*stream(admission, 400, 10, **more), (55, large)], key=lambda act: act[0])
-    starts = lives(admission, lambda item: 37, 6_000, iter(acts))
+    acts = [comes(at, "r", units(gpu=1)) for at in range(0, 4_000, 10)]
+    acts.insert(6, comes(55, "r", units(gpu=4)))
+    starts = lives(admission, lambda item: 37, 6_000, acts)
     return next(at for at, item in starts if item.claim == units(gpu=4)), starts
+
+
+def crossing() -> list[Act]:
+    """Two large claims of the same two limits, each of which may reserve one, and many small."""
+    acts: list[Act] = []
+    for at in range(0, 3_000, 10):
+        acts.append(comes(at, "r", units(a=1) if at % 20 else units(b=1), 2))
+        if at == 100:
+            acts.append(comes(101, "r", units(a=4, b=2)))
+            acts.append(comes(102, "r", units(a=2, b=4)))
+    return acts
 
 
 def test_a_large_claim_is_overtaken_for_ever_without_a_reservation() -> None:
@@ -303,18 +323,65 @@ def test_a_short_call_passes_a_reservation_and_one_of_unknown_length_does_not() 
     admission.check()
 
 
-def test_nothing_passes_while_a_call_in_flight_is_late() -> None:
+def reserved(limits: dict[str, LimitSpec], claim: Claim, lasts: list[int | None]) -> Admission:
+    """Begin with calls in flight, of so much time each, and a claim that reserves from 2 on."""
     admission = Admission(max_overtake=0)
-    admission.open("r", {"gpu": slots(3)}, 0)
-    offer(admission, "r", units(gpu=1), 2, lasts=5)
-    admission.admit(0)
-    offer(admission, "r", units(gpu=3), 1)
-    admission.admit(0)
+    admission.open("r", limits, 0)
+    for item in lasts:
+        admission.offer("r", Call(f"c{admission._offered}", 1), units(gpu=1), 0, lasts=item)
+    for started in admission.admit(0):
+        admission.sent(started.key, 0)
+    offer(admission, "r", claim, 1)
+    assert admission.admit(0) == []
     offer(admission, "r", units(gpu=1), 1, 1)
     (passed,) = admission.admit(1)
-    admission.settle(passed.key, DONE, 9)
-    offer(admission, "r", units(gpu=1), 1, 9, lasts=1)
-    assert admission.admit(9) == []
+    admission.release(passed.key, 2)
+    return admission
+
+
+def passes(admission: Admission, lasts: int, at: int) -> bool:
+    offer(admission, "r", units(gpu=1), 1, at, lasts=lasts)
+    return bool(admission.admit(at))
+
+
+@pytest.mark.parametrize(
+    ("lasts", "lets"), [([5, 5], False), ([50, None], False), ([50, 50], True), ([5, 50], False)]
+)
+def test_nothing_passes_unless_all_that_must_end_is_known(
+    lasts: list[int | None], lets: bool
+) -> None:
+    admission = reserved({"gpu": slots(3)}, units(gpu=3), lasts)
+    assert passes(admission, 1, 9) is lets
+
+
+def test_nothing_passes_the_reservation_of_a_window() -> None:
+    limits = {"gpu": LimitSpec(concurrency=3, requests=(Rate(50, 99),), adaptive=False)}
+    assert not passes(reserved(limits, units(gpu=3), [50, 50]), 1, 9)
+
+
+def test_while_a_run_is_held_its_calls_are_not_overtaken() -> None:
+    admission = Admission(max_overtake=100)
+    admission.open("r", {"gpu": slots(2)}, 0)
+    admission.open("q", {"gpu": slots(2)}, 0)
+    offer(admission, "q", units(gpu=1), 1)
+    admission.admit(0)
+    offer(admission, "r", units(gpu=2), 1)
+    admission.admit(0)
+    for at in (1, 50, 5_040, 5_061, 5_100):
+        if at == 5_040:
+            admission.free("r", at)
+        offer(admission, "q", units(gpu=1), 1, at)
+        found = admission.admit(at)
+        # It was overtaken from 1 to 50 and from 5,040 on.
+        assert bool(found) is (at < 5_100), at
+        for item in found:
+            admission.release(item.key, at)
+        if at == 50:
+            admission.admit(50)
+            admission.hold("r", "pause", 50)
+            admission.admit(50)
+        else:
+            admission.admit(at)
 
 
 def test_a_reservation_ends_with_its_call() -> None:
@@ -365,12 +432,22 @@ def test_a_run_of_higher_priority_passes_a_reservation() -> None:
 def test_a_fair_share_is_no_overtaking() -> None:
     admission = Admission(max_overtake=0)
     for run, weight in (("small", 1), ("large", 20)):
-        admission.open(run, {"api": slots(1)}, 0, weight=weight)
-        offer(admission, run, units(api=1), 100)
+        admission.open(run, {"api": slots(3)}, 0, weight=weight)
+        offer(admission, run, units(api=2), 100)
     starts = lives(admission, lambda item: 10, 1_000)
     causes = {wait.cause for _, item in starts for wait in item.waits}
     assert "reserved:api" not in causes
     assert Counter(item.run for _, item in starts)["small"] in (4, 5)
+
+
+@pytest.mark.parametrize("fork", range(0, 420, 6))
+def test_a_copy_goes_on_alike_with_its_reservations(fork: int) -> None:
+    def starts(fork: int | None) -> list[tuple[int, Admitted]]:
+        admission = Admission(max_overtake=60)
+        admission.open("r", {"a": slots(4), "b": slots(4)}, 0)
+        return lives(admission, lambda item: 45, 1_000, crossing(), fork)
+
+    assert starts(fork) == starts(None)
 
 
 def test_many_tokens_are_not_starved_by_few() -> None:
@@ -382,12 +459,8 @@ def test_many_tokens_are_not_starved_by_few() -> None:
         small = Claim(units=(("words", 1),), tokens_in=30)
         large = Claim(units=(("words", 1),), tokens_in=90)
 
-        def both(at: int) -> None:
-            offer(admission, "r", small, 1, at)
-            if at == 45:
-                offer(admission, "r", large, 1, at)
-
-        acts = iter([(at, lambda at=at: both(at)) for at in range(0, 3_000, 15)])  # type: ignore[misc]
+        acts = [comes(at, "r", small) for at in range(0, 3_000, 15)]
+        acts.insert(4, comes(45, "r", large))
         starts = lives(admission, lambda item: 5, 6_000, acts)
         return next(at for at, item in starts if item.claim == large)
 
@@ -398,34 +471,26 @@ def test_many_tokens_are_not_starved_by_few() -> None:
 def test_two_reservations_that_cross_do_not_wait_for_each_other() -> None:
     admission = Admission(max_overtake=20)
     admission.open("r", {"a": slots(4), "b": slots(4)}, 0)
-    acts: list[Act] = []
-    for at in range(0, 3_000, 10):
-        one = units(a=1) if at % 20 else units(b=1)
-        acts.append((at, lambda at=at, one=one: offer(admission, "r", one, 2, at)))  # type: ignore[misc]
-    acts.append((101, lambda: offer(admission, "r", units(a=4, b=2), 1, 101)))
-    acts.append((102, lambda: offer(admission, "r", units(a=2, b=4), 1, 102)))
-    acts.sort(key=lambda act: act[0])
-    starts = lives(admission, lambda item: 45, 8_000, iter(acts))
+    starts = lives(admission, lambda item: 45, 8_000, crossing())
     large = [at for at, item in starts if len(item.claim.units) == 2]
     assert len(large) == 2
     assert max(large) < 600
 
 
 def test_a_reservation_does_not_keep_a_limit_for_a_call_that_waits_for_a_window() -> None:
-    admission = Admission(max_overtake=0)
-    admission.open("r", {"gpu": slots(3), "hour": rate(1, 10_000)}, 0)
-    offer(admission, "r", units(hour=1), 1)
-    offer(admission, "r", units(gpu=1), 2)
-    first, *small = admission.admit(0)
-    admission.sent(first.key, 0)
-    offer(admission, "r", units(gpu=3, hour=1), 1)
-    admission.admit(0)
-    for at in range(1, 50):
-        offer(admission, "r", units(gpu=1), 1, at)
-        for item in small:
-            admission.settle(item.key, DONE, at)
-        small = admission.admit(at)
-        assert small, at
+    limits = {"gpu": slots(3), "hour": rate(1, 10_000)}
+    admission = reserved(limits, units(gpu=3, hour=1), [None, None])
+    assert not passes(admission, 1, 3)
+    offer(admission, "r", units(hour=1), 1, 4)
+    (other,) = admission.admit(4)
+    admission.sent(other.key, 4)
+    for number in range(2):
+        admission.settle(f"r/c{number}#1", DONE, 5)
+    # All is free but for the window, so until then the others may go on.
+    (small,) = admission.admit(5)
+    assert small.claim == units(gpu=1)
+    assert Queue("rate:hour", 10_004, 1) in admission.waiting()
+    admission.check()
 
 
 @settings(max_examples=60, deadline=None)
@@ -439,19 +504,12 @@ def test_no_claim_is_starved_by_a_stream_of_others(
     admission = Admission(max_overtake=100)
     for run in "rq":
         admission.open(run, {"gpu": slots(3 + capacity_over)}, 0)
-    acts = []
-    for number, (count, _) in enumerate(calls):
-        run, at = "rq"[number % 2], number * 4
-        acts.append(
-            (
-                at,
-                lambda run=run, at=at, count=count: offer(  # type: ignore[misc]
-                    admission, run, units(gpu=count), 1, at
-                ),
-            )
-        )
+    acts = [
+        comes(number * 4, "rq"[number % 2], units(gpu=count))
+        for number, (count, _) in enumerate(calls)
+    ]
     lengths = itertools.cycle([lasts for _, lasts in calls])
-    starts = lives(admission, lambda item: next(lengths), 60_000, iter(acts))
+    starts = lives(admission, lambda item: next(lengths), 60_000, acts)
     assert len(starts) == len(calls)
     # All work together takes so long at least one unit at a time; nobody waits longer than that.
     work = sum(count * lasts for count, lasts in calls)

@@ -244,8 +244,8 @@ class Passes(Queues):
         note(group.log, SHARE if lost else block.cause, at)
         group.contend(gate.share(room.tier) if gate.shared else None)
         if group.kept and (block.hopeless or block.until is not None):
-            # It cannot begin before, so nothing else is to be kept for it meanwhile.
-            self._unkeep(group, gate)
+            # It cannot begin before, so nothing is to be kept for it meanwhile.
+            self._unkeep(group)
         if block.hopeless:
             on_exceed = gate.limit.spec.on_exceed
             hopeless = Hopeless(room.name, head.call, gate.name, block.cause, on_exceed)

@@ -291,6 +291,7 @@ class Queues(Roster):
         assert len(live) == group.count
         assert bool(heap) == bool(live)
         assert group.came is None
+        assert all(gate.keeper is group for gate in group.kept)
         if not heap:
             assert group.line is None
             assert not group.awake

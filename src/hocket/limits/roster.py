@@ -73,15 +73,13 @@ class Roster:
         if group.kept:
             self._unkeep(group)
 
-    def _unkeep(self, group: Group, but: Gate | None = None) -> None:
-        """Let go of what a class reserves, but for one limit."""
+    def _unkeep(self, group: Group) -> None:
+        """Let go of what a class reserves."""
         for gate in group.kept:
-            if gate is not but:
-                gate.keeper = None
-                self._change(gate)
-        group.kept = [gate for gate in group.kept if gate is but]
-        if not group.kept:
-            group.turn = 0
+            gate.keeper = None
+            self._change(gate)
+        group.kept.clear()
+        group.turn = 0
 
     def _rouse(self, room: Room, at: int) -> None:
         """Have all heads of a run judged anew, as those of one that comes back."""
