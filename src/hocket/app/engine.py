@@ -14,7 +14,7 @@ from typing import Any, Final, Self, TypeAlias
 from hocket.app.adapters import KINDS, capacity, hire
 from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
-from hocket.app.history import History
+from hocket.app.history import History, past_of
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.app.run import Run
@@ -34,6 +34,7 @@ from hocket.engine.engine import Parts
 from hocket.engine.engine import Run as Driven
 from hocket.engine.inbox import event_of
 from hocket.engine.runner import Observer
+from hocket.forecast.durations import Durations
 from hocket.insight.tally import Tally
 from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
@@ -327,6 +328,7 @@ class Engine:
                 kinds=KINDS,
                 wall=time.time_ns,
                 desks=self._desks,
+                durations=lambda spec: Durations(past_of(self.journal.book, spec)),
             )
         )
 

@@ -32,7 +32,9 @@ from hocket.engine.crew import Crew, Hire
 from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
 from hocket.engine.inbox import event_of
+from hocket.engine.outlook import Prospect
 from hocket.engine.runner import Runner
+from hocket.forecast.durations import Durations
 from hocket.journal.base import Journal, Log
 from hocket.limits.lobby import Queue
 from hocket.limits.spending import Spending
@@ -61,6 +63,7 @@ class Parts(msgspec.Struct, frozen=True):
         kinds: The kinds of workflow, by the tag of their specs.
         wall: Gives the wall's time in nanoseconds since the epoch.
         desks: Where calls wait for their limits; None for one desk of this engine alone.
+        durations: Gives what is known of how long a run's calls take.
     """
 
     journal: Journal
@@ -70,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True):
     kinds: Mapping[str, Kind]
     wall: Callable[[], int]
     desks: Desks | None = None
+    durations: Callable[[RunSpec], Durations] = lambda spec: Durations()
 
 
 class Run:
@@ -330,6 +334,7 @@ class Engine:
         spec, desk, crew = machine.spec, self.desk, Crew(machine.spec.agents, self.parts.hire)
         claims = Claims(machine.run, spec, self.parts.capacity)
         runner = Runner(machine, log, clock, crew, self.parts.files, desk, claims)
+        runner.line.outlook = Prospect(machine, self.parts.durations(spec))
         try:
             await _make_ready(crew, claims)
             await desk.open(

@@ -34,6 +34,11 @@ class Durations:
         everybody = sorted([value for samples in agents.values() for value in samples])
         self._typical = round(quantile(everybody, 0.5)) if everybody else None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known of earlier calls."""
+        return not self._past
+
     def samples(self, plan: str, path: str, step: StepSpec, agent: str) -> Sequence[int]:
         """Give what is known of a step's calls, in ascending order; nothing if nothing is known.
 
