@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("imports.py", "overlap.py", "journal.py", "steps.py")
+SCRIPTS = ("imports.py", "overlap.py", "journal.py", "steps.py", "limiters.py", "server_limits.py")
 
 
 def main() -> None:
