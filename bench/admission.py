@@ -18,8 +18,8 @@ import measure
 
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import SECOND, Call
+from hocket.limits.admission import Admission
 from hocket.limits.claim import Claim, Ending, Spent
-from hocket.limits.lobby import Admission
 
 DONE = Ending("done", Spent(900, 300, 0))
 LIMITS = 50

@@ -13,8 +13,8 @@ import pytest
 from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import Call
+from hocket.limits.admission import COMMIT, MAX_WAITS, PAUSE, Admission, Admitted, Hopeless, Queue
 from hocket.limits.claim import Claim, Ending, Entry, Quota, Spent
-from hocket.limits.lobby import COMMIT, MAX_WAITS, PAUSE, Admission, Admitted, Hopeless, Queue
 from hocket.limits.waits import bounded, cut, note
 
 DONE = Ending("done")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import Call
+from hocket.limits.admission import MAX_WAITS, Admission, Admitted
 from hocket.limits.claim import Claim, Ending, EndingKind, Entry, Spent, key_of
-from hocket.limits.lobby import MAX_WAITS, Admission, Admitted
 
 PER = 40
 LIMITS = {

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import Call
+from hocket.limits.admission import Admission, Admitted, Queue
 from hocket.limits.claim import Claim, Ending
 from hocket.limits.fair import Share
-from hocket.limits.lobby import Admission, Admitted, Queue
 
 Act: TypeAlias = tuple[int, Callable[[Admission], None]]
 DONE = Ending("done")

@@ -1,181 +1,192 @@
-"""The queue in which calls wait for their limits, and the decision whom to let through.
-
-Calls that claim the same limits form a class and go through in the order in which they came.
-No limit idles while the head of some class fits, and among heads that fit the oldest goes first.
-An admission costs O(classes), however many calls wait, and tells of a bounded number of waits,
-however often their cause has changed.
-"""
+"""The limits of all runs, the calls that wait for them, and those that hold them."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop
+from typing import Final, Self
 
 import msgspec
 
 from hocket.core.events import Wait
-from hocket.core.values import Call
+from hocket.limits.claim import Ending, Entry, Key, News, Quota
+from hocket.limits.lines import Gate, Line, Room
+from hocket.limits.pace import LimitState
+from hocket.limits.passes import Admitted, Hopeless, Passes
+from hocket.limits.queue import Queue
+from hocket.limits.reserve import Inside
+from hocket.limits.waits import COMMIT, MAX_WAITS, PAUSE, SHARE, bounded
 
-PAUSE: Final = "pause"
-COMMIT: Final = "commit"
-MAX_WAITS: Final = 8
-"""A call that was held up by more changing causes than this has the shortest of them counted to
-the one before."""
-
-
-class Admitted(msgspec.Struct, frozen=True, gc=False):
-    """A call that may start, and all that it waited for."""
-
-    call: Call
-    waits: tuple[Wait, ...]
+AT_ONCE: Final = 0
+"""What `Admission.next` gives when somebody is to be judged already."""
 
 
-class _Class:
-    """The waiting calls that claim the same limits."""
-
-    __slots__ = ("blocked", "count", "limits", "waiting")
-
-    def __init__(self, limits: tuple[str, ...]) -> None:
-        self.limits = limits
-        self.waiting: deque[tuple[int, int, Call]] = deque()
-        """(number, since, call), oldest first; withdrawn calls stay until they surface."""
-        self.count = 0
-        """How many of them were not withdrawn."""
-        self.blocked: list[tuple[int, str]] = []
-        """(since, cause): what has held the head up, each cause from when it began."""
-
-    def note(self, cause: str, at: int) -> None:
-        """Note what holds the head up from now on."""
-        blocked = self.blocked
-        if blocked and blocked[-1][0] == at:
-            blocked.pop()
-        if not blocked or blocked[-1][1] != cause:
-            blocked.append((at, cause))
-        if len(blocked) > MAX_WAITS:
-            # The last one goes on, so nobody knows its length.
-            closed = range(1, len(blocked) - 1)
-            shortest = min(closed, key=lambda i: blocked[i + 1][0] - blocked[i][0])
-            del blocked[shortest]
-            if blocked[shortest - 1][1] == blocked[shortest][1]:
-                del blocked[shortest]
-
-
-class Admission:
-    """Concurrency limits and the calls that wait for them.
+class Admission(Passes):
+    """Limits, the calls that wait for them, and those that hold them.
 
     Args:
-        capacities: How many calls each limit lets through at once.
+        seed: Where the jitter of limits comes from.
+        max_overtake: For how long a call may be overtaken by calls that want less of a limit
+            before it reserves that limit.
     """
 
-    def __init__(self, capacities: Mapping[str, int]) -> None:
-        self._capacity = dict(capacities)
-        self._used = dict.fromkeys(capacities, 0)
-        self._classes: dict[tuple[str, ...], _Class] = {}
-        self._queued: dict[Call, tuple[int, _Class]] = {}
-        self._admitted: dict[Call, tuple[str, ...]] = {}
-        self._offered = 0
+    def put_back(self, key: Key, cause: str, at: int) -> None:
+        """Take back a call that was let through, to its old place; it has waited for a cause."""
+        inside = self._back(key)
+        group, item = inside.group, inside.item
+        if self._rooms.get(group.room.name) is not group.room:
+            return
+        waits = inside.waits
+        if inside.at < at:
+            waits = bounded((*waits, Wait(cause, inside.at, at)))
+        self._enter(group, msgspec.structs.replace(item, since=at, before=waits))
 
-    def __len__(self) -> int:
-        """How many calls wait."""
-        return len(self._queued)
+    def release(self, key: Key, at: int) -> None:
+        """Give back what a call holds that has never left."""
+        self._back(key)
 
-    @property
-    def admitted(self) -> int:
-        """How many calls hold their limits."""
-        return len(self._admitted)
+    def _back(self, key: Key) -> Inside:
+        inside = self._inside.pop(key)
+        group = inside.group
+        for gate, _ in group.claims:
+            gate.limit.release(key)
+            self._change(gate)
+        for share in group.shares:
+            share.refund(group.room.name, 1 / group.room.weight)
+        return inside
 
-    def offer(self, call: Call, limits: tuple[str, ...], at: int) -> None:
-        """Let a call wait for one unit of each limit."""
-        group = self._classes.get(limits)
-        if group is None:
-            group = self._classes[limits] = _Class(limits)
-        self._offered += 1
-        self._queued[call] = self._offered, group
-        if not group.count:
-            # Nobody was held up until now.
-            group.blocked.clear()
-        group.count += 1
-        group.waiting.append((self._offered, at, call))
+    def sent(self, key: Key, at: int) -> None:
+        """Note that a call has left."""
+        for gate, _ in self._inside[key].group.claims:
+            gate.limit.sent(key, at)
+            if gate.parked and gate.slots is None:
+                # Only now it may be known when its place in the window is free again.
+                self._left[gate] = None
 
-    def withdraw(self, call: Call) -> bool:
-        """Take a call out of the queue; tells whether it was there."""
-        entry = self._queued.pop(call, None)
-        if entry is None:
-            return False
-        entry[1].count -= 1
-        return True
+    def settle(self, key: Key, ending: Ending, at: int) -> list[News]:
+        """Let a call end; gives what has become of its limits."""
+        news: list[News] = []
+        for gate, _ in self._inside.pop(key).group.claims:
+            news += gate.limit.settle(key, ending, at)
+            if gate.parked:
+                self._changed[gate] = None
+        return news
 
-    def release(self, call: Call) -> None:
-        """Give back what an admitted call holds."""
-        for limit in self._admitted.pop(call):
-            self._used[limit] -= 1
+    def quota(self, key: Key, quotas: Sequence[Quota], at: int) -> list[News]:
+        """Take in what the answer to a call said of its limits."""
+        news: list[News] = []
+        for gate, _ in self._inside[key].group.claims:
+            news += gate.limit.quota(quotas, at)
+            self._change(gate)
+        return news
 
-    def admit(self, at: int, held: str = "") -> list[Admitted]:
-        """Let through every call that fits now, oldest first; none while `held` for a cause."""
-        admitted: list[Admitted] = []
-        while self._queued:
-            best: _Class | None = None
-            for group in self._classes.values():
-                if not self._tidy(group):
-                    continue
-                blocking = held or self._blocking(group)
-                if blocking:
-                    group.note(blocking, at)
-                elif best is None or group.waiting[0][0] < best.waiting[0][0]:
-                    best = group
-            if best is None:
-                break
-            admitted.append(self._take(best, at))
-        return admitted
+    def sync(self, entries: Iterable[Entry], states: Mapping[str, LimitState]) -> None:
+        """Take in what other processes hold of shared limits, and what they have learned.
 
-    def blocked(self) -> dict[str, int]:
-        """Count the waiting calls by what holds up their class."""
-        counts: dict[str, int] = {}
-        for group in self._classes.values():
-            if group.count and group.blocked:
-                cause = group.blocked[-1][1]
-                counts[cause] = counts.get(cause, 0) + group.count
-        return counts
+        What the calls here hold is known better here; limits that nobody here has named are left
+        out, so what they hold is to be told again once somebody has.
+        """
+        for entry in entries:
+            gate = self._gates.get(entry.limit)
+            if gate is not None and entry.key not in self._inside:
+                gate.limit.sync(entry)
+                self._change(gate)
+        for name, state in states.items():
+            gate = self._gates.get(name)
+            if gate is not None:
+                gate.limit.adopt(state)
+                self._change(gate)
 
-    def _tidy(self, group: _Class) -> bool:
-        """Drop withdrawn heads; tells whether anybody waits."""
-        waiting = group.waiting
-        while waiting:
-            entry = self._queued.get(waiting[0][2])
-            if entry is not None and entry[0] == waiting[0][0]:
-                return True
-            waiting.popleft()
-        return False
+    def forget(self, limit: str, key: Key) -> None:
+        """Let go of what a call of another process held of a shared limit."""
+        gate = self._gates.get(limit)
+        if gate is not None:
+            gate.limit.forget(key)
+            self._change(gate)
 
-    def _blocking(self, group: _Class) -> str:
-        for limit in group.limits:
-            if self._used[limit] >= self._capacity[limit]:
-                return f"slot:{limit}"
-        return ""
+    def next(self) -> int | None:
+        """Give the soonest instant at which somebody could go through though nothing happens.
 
-    def _take(self, group: _Class, at: int) -> Admitted:
-        _, since, call = group.waiting.popleft()
-        del self._queued[call]
-        group.count -= 1
-        self._admitted[call] = group.limits
-        for limit in group.limits:
-            self._used[limit] += 1
-        waits = () if since >= at else self._waits(group, since, at)
-        return Admitted(call, waits)
+        None means that only events can let anybody through; `AT_ONCE`, that something has happened
+        since calls were last let through.
+        """
+        if self._changed or self._left or any(room.next() is not None for room in self._stirred):
+            return AT_ONCE
+        due = self._due
+        while due:
+            until, _, line = due[0]
+            if line.live and line.due == until and line.until == until:
+                return until
+            heappop(due)
+            if line.due == until:
+                line.due = None
+        return None
 
-    def _waits(self, group: _Class, since: int, at: int) -> tuple[Wait, ...]:
-        """Cut the class's causes to the stretch that one call waited."""
-        blocked = group.blocked
-        # Those behind came later, so what ended before this call's wait is of no more use.
-        over = 0
-        while over + 1 < len(blocked) and blocked[over + 1][0] <= since:
-            over += 1
-        del blocked[:over]
-        waits: list[Wait] = []
-        for i, (begun, cause) in enumerate(blocked):
-            until = blocked[i + 1][0] if i + 1 < len(blocked) else at
-            begun = max(begun, since)
-            if until > begun:
-                waits.append(Wait(cause, begun, until))
-        return tuple(waits)
+    def fork(self) -> Self:
+        """Copy it, in time proportional to who waits and who holds limits."""
+        copy = type(self)(self._seed, self._patience)
+        closed: dict[Room, None] = {}
+        for inside in self._inside.values():
+            room = inside.group.room
+            if self._rooms.get(room.name) is not room:
+                closed[room] = None
+        rooms = (*self._rooms.values(), *closed)
+        gates = {gate: gate.fork() for gate in self._gates.values()}
+        for room in rooms:
+            for gate in room.gates.values():
+                if gate not in gates:
+                    gates[gate] = gate.fork()
+        copies = {room: room.fork(gates) for room in rooms}
+        copy._gates = {name: gates[gate] for name, gate in self._gates.items()}
+        copy._rooms = {name: copies[room] for name, room in self._rooms.items()}
+        self._fork_lines(copy, gates, copies)
+        for key, inside in self._inside.items():
+            group = copies[inside.group.room].groups[inside.group.kind]
+            copy._inside[key] = Inside(group, inside.item, inside.waits, inside.at)
+        copy._stirred = [copies[room] for room in self._stirred if room in copies]
+        copy._changed = {gates[gate]: None for gate in self._changed if gate in gates}
+        copy._left = {gates[gate]: None for gate in self._left if gate in gates}
+        copy._hopeless = self._hopeless.copy()
+        copy._offered = self._offered
+        copy._numbered = self._numbered
+        copy._passes = self._passes
+        copy._turns = self._turns
+        return copy
+
+    def _fork_lines(self, copy: Self, gates: dict[Gate, Gate], rooms: dict[Room, Room]) -> None:
+        lines: dict[Line, Line] = {}
+        for gate in self._all_gates():
+            new = gates[gate]
+            for key, line in gate.lines.items():
+                if line.live:
+                    lines[line] = new.lines[key] = line.fork(new, rooms)
+            if gate.first is not None:
+                new.first = rooms[gate.first.room].groups[gate.first.kind]
+            if gate.keeper is not None:
+                new.keeper = rooms[gate.keeper.room].groups[gate.keeper.kind]
+        # What is left out would do nothing; a sorted list is a heap.
+        copy._due = sorted(
+            [
+                (until, number, lines[line])
+                for until, number, line in self._due
+                if line.live and line.due == until
+            ],
+            key=_by_due,
+        )
+
+
+def _by_due(item: tuple[int, int, Line]) -> tuple[int, int]:
+    return item[0], item[1]
+
+
+__all__ = [
+    "AT_ONCE",
+    "COMMIT",
+    "MAX_WAITS",
+    "PAUSE",
+    "SHARE",
+    "Admission",
+    "Admitted",
+    "Hopeless",
+    "Queue",
+]

@@ -14,7 +14,6 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
-from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec
 from hocket.core.values import Call
 from hocket.limits.claim import Block, Claim
@@ -114,21 +113,12 @@ class Group:
                 share.join(self.room.name)
             self.contends = share
 
-    def overdue(self, at: int, patience: int) -> bool:
-        """Tell whether its head has been overtaken for too long."""
-        overtaken = self.overtaken
-        return (
-            overtaken is not None
-            and overtaken[0] == self.heap[0].number
-            and at - overtaken[1] > patience
-        )
-
-    def fork(self, room: Room, gates: Mapping[int, Gate]) -> Self:
-        """Copy it for the copy of its run; `gates` are the copies of its limits by id."""
+    def fork(self, room: Room, gates: Mapping[Gate, Gate]) -> Self:
+        """Copy it for the copy of its run; `gates` are the copies of the limits."""
         copy = type(self).__new__(type(self))
         copy.room = room
         copy.kind = self.kind
-        copy.claims = tuple([(gates[id(gate)], units) for gate, units in self.claims])
+        copy.claims = tuple([(gates[gate], units) for gate, units in self.claims])
         copy.shared = self.shared
         copy.shares = room.shares_of(copy.claims)
         copy.heap = self.heap.copy()
@@ -142,7 +132,7 @@ class Group:
             copy.contends = copy.shares[self.shares.index(self.contends)]
         copy.overtaken = self.overtaken
         copy.turn = self.turn
-        copy.kept = [gates[id(gate)] for gate in self.kept]
+        copy.kept = [gates[gate] for gate in self.kept]
         copy.fitted = self.fitted
         return copy
 
@@ -238,10 +228,10 @@ class Room:
             heapify(heap)
             group.heap = heap
 
-    def fork(self, gates: Mapping[int, Gate]) -> Self:
-        """Copy it; `gates` are the copies of its limits by id."""
+    def fork(self, gates: Mapping[Gate, Gate]) -> Self:
+        """Copy it; `gates` are the copies of the limits."""
         copy = type(self)(self.name, self.tier, self.weight)
-        copy.gates = {name: gates[id(gate)] for name, gate in self.gates.items()}
+        copy.gates = {name: gates[gate] for name, gate in self.gates.items()}
         copy.groups = [group.fork(copy, gates) for group in self.groups]
         copy.kinds = self.kinds.copy()
         copy.claim = self.claim
@@ -252,22 +242,6 @@ class Room:
         copy.since = self.since
         copy.stirred = self.stirred
         return copy
-
-
-class Inside(msgspec.Struct, frozen=True):
-    """A call that holds its limits.
-
-    Fields:
-        group: Its class.
-        item: As it waited.
-        waits: What it waited for.
-        at: When it was let through.
-    """
-
-    group: Group
-    item: Waiting
-    waits: tuple[Wait, ...]
-    at: int
 
 
 class Line:
@@ -396,18 +370,18 @@ class Line:
                     found[group] = None
         return list(found)
 
-    def fork(self, gate: Gate, rooms: Mapping[int, Room]) -> Self:
-        """Copy it, for the copies of its limit and of the runs by id."""
+    def fork(self, gate: Gate, rooms: Mapping[Room, Room]) -> Self:
+        """Copy it, for the copies of its limit and of the runs."""
         copy = type(self)(gate, self.key, self.units, self.claim, self.each)
         for room, heads in self.heads.items():
-            if id(room) in rooms:
-                copy.heads[rooms[id(room)]] = heads.copy()
+            if room in rooms:
+                copy.heads[rooms[room]] = heads.copy()
         copy.live = self.live
         copy.cause = self.cause
         copy.until = self.until
         copy.due = self.due
         for group in self.groups():
-            rooms[id(group.room)].groups[group.kind].line = copy
+            rooms[group.room].groups[group.kind].line = copy
         return copy
 
 
@@ -493,28 +467,6 @@ class Gate:
                 if tag != tag_of_other:
                     return tag < tag_of_other
         return one.heap[0] < two.heap[0]
-
-    def stand_first(self, group: Group) -> None:
-        """Note a class that stands in a line as the first one, if it is."""
-        if self.first is None or self.before(group, self.first):
-            self.first = group
-
-    def find_first(self) -> None:
-        """Note who is first of those who may be overtaken because they want much."""
-        for line in self.lines.values():
-            if line.live and line.large and not line.each:
-                group = line.first()
-                if group is not None:
-                    self.stand_first(group)
-
-    def overtake(self, group: Group, at: int) -> None:
-        """Note that a class took of what the first one waits for."""
-        first = self.first
-        if first is None or first is group or not self.before(first, group):
-            return
-        number = first.heap[0].number
-        if first.overtaken is None or first.overtaken[0] != number:
-            first.overtaken = number, at
 
     def fork(self) -> Self:
         """Copy it, but for its lines, its first one and its keeper."""

@@ -21,9 +21,9 @@ from hocket.core.specs import OnExceed
 from hocket.core.values import Call
 from hocket.limits.claim import Block, Claim, Key, key_of
 from hocket.limits.fair import Share
-from hocket.limits.lines import Gate, Group, Inside, Room
+from hocket.limits.lines import Gate, Group, Room
 from hocket.limits.queue import Queues
-from hocket.limits.reserve import kept, reserved_by
+from hocket.limits.reserve import Inside, kept, overdue, overtake, reserved_by, stand_first
 from hocket.limits.roster import PATIENCE
 from hocket.limits.waits import SHARE, bounded, cut, note
 
@@ -221,7 +221,7 @@ class Passes(Queues):
 
     def _reserve(self, gate: Gate, first: Group, group: Group, at: int) -> None:
         """Let the first one in line reserve a limit if it was overtaken for too long."""
-        if first.overdue(at, self._patience) and first.room.tier <= group.room.tier:
+        if overdue(first, at, self._patience) and first.room.tier <= group.room.tier:
             gate.keeper = first
             first.kept.append(gate)
             if not first.turn:
@@ -251,7 +251,7 @@ class Passes(Queues):
             hopeless = Hopeless(room.name, head.call, gate.name, block.cause, on_exceed)
             self._hopeless.append(hopeless)
         elif line.large and not reserved:
-            gate.stand_first(group)
+            stand_first(gate, group)
         if came is not None and came is not line:
             self._call(came, at)
 
@@ -263,7 +263,7 @@ class Passes(Queues):
         for gate, units in group.claims:
             gate.limit.take(key, units, item.claim, at)
             if gate.first is not None:
-                gate.overtake(group, at)
+                overtake(gate, group, at)
             if gate.shared:
                 new = gate.taken != self._passes
                 gate.taker = room.name if new or gate.taker == room.name else "*"

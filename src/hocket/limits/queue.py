@@ -282,7 +282,7 @@ class Queues(Roster):
                 waiting += group.count
                 self._check_group(group)
             assert waiting == len(room.queued)
-        for line in {id(item[2]): item[2] for item in self._due}.values():
+        for line in dict.fromkeys([item[2] for item in self._due]):
             assert line.due is None or any(item[0] == line.due for item in self._due)
 
     def _check_group(self, group: Group) -> None:

@@ -11,8 +11,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
+from hocket.core.events import Wait
 from hocket.limits.claim import Block, Key
-from hocket.limits.lines import Gate, Group, Inside
+from hocket.limits.classes import Waiting
+from hocket.limits.lines import Gate, Group
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """A call that holds its limits.
+
+    Fields:
+        group: Its class.
+        item: As it waited.
+        waits: What it waited for.
+        at: When it was let through.
+    """
+
+    group: Group
+    item: Waiting
+    waits: tuple[Wait, ...]
+    at: int
+
+
+def stand_first(gate: Gate, group: Group) -> None:
+    """Note a class that stands in a line as the first one, if it is."""
+    if gate.first is None or gate.before(group, gate.first):
+        gate.first = group
+
+
+def find_first(gate: Gate) -> None:
+    """Note who is first of those who may be overtaken because they want much."""
+    for line in gate.lines.values():
+        if line.live and line.large and not line.each:
+            group = line.first()
+            if group is not None:
+                stand_first(gate, group)
+
+
+def overtake(gate: Gate, group: Group, at: int) -> None:
+    """Note that a class takes of what the first one waits for."""
+    first = gate.first
+    if first is None or first is group or not gate.before(first, group):
+        return
+    number = first.heap[0].number
+    if first.overtaken is None or first.overtaken[0] != number:
+        first.overtaken = number, at
+
+
+def overdue(group: Group, at: int, patience: int) -> bool:
+    """Tell whether the head of a class has been overtaken for too long."""
+    overtaken = group.overtaken
+    return (
+        overtaken is not None
+        and overtaken[0] == group.heap[0].number
+        and at - overtaken[1] > patience
+    )
 
 
 def reserved_by(gate: Gate) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from hocket.core.values import SECOND
 from hocket.limits.lines import Gate, Group, Line, Room
+from hocket.limits.reserve import find_first
 
 PATIENCE: Final = 30 * SECOND
 """For how long a call may be overtaken by calls that want less before it reserves its limits."""
@@ -50,11 +51,10 @@ class Roster:
 
     def _all_gates(self) -> list[Gate]:
         """Give the limits that an open run or in all may claim, each once."""
-        found = {id(gate): gate for gate in self._gates.values()}
+        found = dict.fromkeys(self._gates.values())
         for room in self._rooms.values():
-            for gate in room.gates.values():
-                found[id(gate)] = gate
-        return list(found.values())
+            found.update(dict.fromkeys(room.gates.values()))
+        return list(found)
 
     def _wake(self, group: Group) -> None:
         """Have the head of a class judged, which stands in no line."""
@@ -133,7 +133,7 @@ class Roster:
                 if line.live:
                     self._call(line, at)
             if gate.parked and gate.first is None:
-                gate.find_first()
+                find_first(gate)
 
     def _call_left(self, at: int) -> None:
         left, self._left = self._left, {}
