@@ -266,7 +266,8 @@ def show(folder: Path, budget: int, orders: int, quick: bool) -> int:
         slots = (4, 16) if quick else SLOTS
         rates = [rate for rate in RATES if not quick or rate in ("", "9/min")]
         cases = [Case(path, n, rate) for rate in rates for path in workflows for n in slots]
-        print_workflows(measure_all(cases, budget, orders // (10 if quick else 1)), orders)
+        orders = orders // 10 if quick else orders
+        print_workflows(measure_all(cases, budget, orders), orders)
     projects = sorted(folder.glob("*.sm"))
     if projects:
         cases = [Case(path, 0, "") for path in projects[:: 10 if quick else 1]]

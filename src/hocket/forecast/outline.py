@@ -15,6 +15,7 @@ from hocket.forecast.paths import step_path
 from hocket.forecast.project import Project, Task
 from hocket.forecast.terms import Pools, Terms
 from hocket.workflows.live import ALONE, unit_path
+from hocket.workflows.plan import patience
 from hocket.workflows.shape import Node, Shape
 
 Takes: TypeAlias = Callable[[PlanSpec, str, StepSpec, str, str], int]
@@ -85,6 +86,7 @@ class _Draft:
         self._terms = terms
         self._counts = counts
         self._views: dict[str, StepView] = {view.path: view for view in machine.view()}
+        self._patience = patience(plan_of(machine))
         # Units by the path of their first round, in which round they may be.
         self._jobs = {_ROUND.sub("", path): job for path, job in machine.calls.jobs.items()}
         self._rounds: dict[str, str] = {}
@@ -149,7 +151,9 @@ class _Draft:
         for end in wanted:
             self.after[end].append(gate)
         if node.spec.within is not None:
-            timer = self._add(Task("", "", node.spec.within, None, 0, counts=False), before)
+            until = self._patience.get(prefix + node.spec.name)
+            within = node.spec.within if until is None else max(0, until - self._at)
+            timer = self._add(Task("", "", within, None, 0, counts=False), before)
             self.after[timer] += [gate] * enough
         return [*before, gate]
 

@@ -156,7 +156,7 @@ class _Game:
             if rest & guard != guard:
                 k += 1
                 continue
-            if now + tails[i] >= below:
+            if now + tails[i] >= below and counts[i]:
                 return False
             free = rest
             self.starts[i] = now

@@ -14,7 +14,8 @@ if taking it away leaves every spare bit set, which costs two operations for any
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from copy import copy
+from typing import Final, NamedTuple, Self
 
 FREE: Final = -1
 """The class of a task that claims nothing: it begins the moment that it may."""
@@ -117,6 +118,15 @@ class Project:
         self._classify()
         self._number_steps()
         self.precedes = _reversed(self.follows)
+
+    def lasting(self, takes: Sequence[int]) -> Self:
+        """Give the same project with other durations."""
+        other = copy(self)
+        other.takes = list(takes)
+        other.begun = sorted(
+            (max((self.tasks[i].since or 0) + takes[i], 0), i) for _, i in self.begun
+        )
+        return other
 
     def order(self, rank: Mapping[str, int]) -> list[int]:
         """Turn the ranks of steps into places of steps: the highest rank is first."""

@@ -73,7 +73,7 @@ def search(project: Project, *, budget: int = BUDGET, seed: int = 0, best: int =
     """
     hunt = _Hunt(project, budget, seed)
     hunt.go()
-    orders = [hunt.order_of(end, sequence) for end, _, sequence in hunt.kept[:best]]
+    orders = [hunt.order_of(end, order) for end, _, _, order in hunt.kept[:best]]
     return Found(
         hunt.first,
         hunt.bound,
@@ -87,7 +87,7 @@ class _Hunt:
     """One search.
 
     Attributes:
-        kept: The best orders: (end, number, steps in order), the best first.
+        kept: The best orders: (end, number, steps by their starts, order), the best first.
         first: The end by longest path first.
         bound: What no order can be below.
         tried: How many orders were played.
@@ -101,7 +101,7 @@ class _Hunt:
         self.tails = tails_of(project)
         self.heads = heads_of(project)
         self.bound = bound_of(project, self.heads, self.tails)
-        self.kept: list[tuple[int, int, list[int]]] = []
+        self.kept: list[tuple[int, int, list[int], list[int]]] = []
         self.first = 0
         self.tried = 0
         self.events = 0
@@ -115,10 +115,11 @@ class _Hunt:
         """Whether there is nothing left to spend, or nothing left to find."""
         return self.events >= self.budget or (bool(self.kept) and self.kept[0][0] <= self.bound)
 
-    def order_of(self, end: int, sequence: Sequence[int]) -> Order:
-        """Write an order down by the paths of its steps."""
-        steps = self.project.steps
-        return Order(end, {steps[s]: len(sequence) - k for k, s in enumerate(sequence)})
+    def order_of(self, end: int, order: Sequence[int]) -> Order:
+        """Write an order down by the paths of its steps, the first one first."""
+        steps, count = self.project.steps, len(order)
+        ranked = sorted(range(count), key=lambda s: order[s])
+        return Order(end, {steps[s]: count - order[s] for s in ranked})
 
     def go(self) -> None:
         """Search."""
@@ -179,10 +180,11 @@ class _Hunt:
         if key in self._seen:
             return
         self._seen[key] = None
-        # The same schedule comes of calls in the order of their starts.
+        # Calls in the order of their starts are scheduled alike, or nearly if steps have several,
+        # and orders are better mixed that way.
         ranks = self._by_step([-start for start in starts])
         sequence = sorted(range(len(ranks)), key=lambda s: (-ranks[s], order[s]))
-        insort(self.kept, (end, len(self._seen), sequence))
+        insort(self.kept, (end, len(self._seen), sequence, order))
         if len(self.kept) > self._most:
             self.kept.pop()
 

@@ -196,6 +196,8 @@ class World:
 
     def _answer(self, question: ApprovalAsked | InputAsked) -> None:
         at, path = self._now, question.path
+        if self._machine.phase != "running":
+            return
         if isinstance(question, InputAsked):
             self._apply(InputGiven(at=at, path=path, value=None, by=_WHO))
         else:
@@ -205,7 +207,10 @@ class World:
 
     def _offer(self, start: StartCall) -> None:
         call = start.call
-        job = self._machine.calls.jobs[call.path]
+        job = self._machine.calls.jobs.get(call.path)
+        if job is None:
+            # What was asked for with it has made it pointless.
+            return
         claim = self._terms.claim(start.agent, job.spec.uses)
         rank, lasts = rank_of(self._ranks, call.path), self._takes(call.path, start.agent)
         self._ready[call] = start.ready

@@ -353,3 +353,16 @@ def _go_on_with(machine: PlanMachine, shape: Shape) -> None:
             child = live.children.get(unit_path(node.spec.name, item, live.round(item)))
             if isinstance(child, PlanMachine):
                 _go_on_with(child, node.child)
+
+
+def patience(machine: PlanMachine) -> dict[str, int]:
+    """Give until when steps wait for what they want, by path; nested ones with their outer's."""
+    state = machine._state
+    found = {state.shape.nodes[i].spec.name: until for i, until in state.patience.items()}
+    for index, live in state.live.items():
+        if not state.progress.done(index):
+            for path, child in live.children.items():
+                if isinstance(child, PlanMachine):
+                    inner = patience(child)
+                    found.update({f"{path}/{name}": until for name, until in inner.items()})
+    return found
