@@ -20,8 +20,8 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.forecast.paths import rank_of
 from hocket.forecast.terms import Terms
+from hocket.limits.admission import Admission
 from hocket.limits.claim import Ending, Entry, key_of
-from hocket.limits.lobby import Admission
 
 
 class Shell:

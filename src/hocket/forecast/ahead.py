@@ -14,7 +14,7 @@ from hocket.forecast.outline import outline
 from hocket.forecast.search import BUDGET, search
 from hocket.forecast.terms import Terms
 from hocket.forecast.world import Outcome, World
-from hocket.limits.lobby import Admission
+from hocket.limits.admission import Admission
 
 
 class Ahead(msgspec.Struct, frozen=True):

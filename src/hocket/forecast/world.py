@@ -33,8 +33,8 @@ from hocket.core.values import Call
 from hocket.forecast.assume import Counts, assumed_machine, plan_of
 from hocket.forecast.paths import rank_of, step_path
 from hocket.forecast.terms import Terms
+from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Ending, key_of
-from hocket.limits.lobby import Admission, Admitted
 from hocket.workflows.live import read_place
 from hocket.workflows.shape import Node, Shape
 
