@@ -41,12 +41,19 @@ def shown(told: Told) -> dict[str, Any]:
     }
 
 
-async def count(journal: SqliteJournal, name: str, most: int, calls: int, notes: Path) -> None:
-    """Be the plainest limiter: so many rows, as far as this process was told."""
+async def count(
+    journal: SqliteJournal, name: str, most: int, calls: int, notes: Path, together: int
+) -> None:
+    """Be the plainest limiter: so many rows, as far as this process was told.
+
+    It begins when as many processes are there.
+    """
     rung = asyncio.Event()
     ledger = journal.ledger(rung.set)
     others: set[str] = set()
     log = await journal.start(started(name))
+    while len(journal.runs()) < together:  # noqa: ASYNC110 - other processes bring it about
+        await asyncio.sleep(0.01)
 
     def take(told: Told) -> None:
         for item in told.entries:
@@ -67,12 +74,11 @@ async def count(journal: SqliteJournal, name: str, most: int, calls: int, notes:
                 take(told)
                 if granted:
                     break
-                print("refused", file=file)
             await log.durable(log.append([event(number + 1)], (), [key]))
             ledger.sent(key, time.time_ns())
             begin = time.monotonic_ns()
             await asyncio.sleep(0.002)
-            print("call", begin, time.monotonic_ns(), file=file, flush=True)
+            print(begin, time.monotonic_ns(), file=file, flush=True)
             ledger.settle([Entry("slots", key, 1, Claim(), None, True)], time.time_ns())
     await log.close()
 
@@ -109,7 +115,8 @@ async def main() -> None:
     what, state, name, lease, *rest = sys.argv[1:]
     with SqliteJournal(Path(state), lease=float(lease)) as journal:
         if what == "count":
-            await count(journal, name, int(rest[0]), int(rest[1]), Path(rest[2]))
+            most, calls, notes, together = rest
+            await count(journal, name, int(most), int(calls), Path(notes), int(together))
         else:
             loop = asyncio.get_running_loop()
             await serve(journal, name, lambda: loop.run_in_executor(None, sys.stdin.readline))

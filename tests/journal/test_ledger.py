@@ -3,14 +3,18 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hocket.journal.schema import FILE
 
 PROCESS = Path(__file__).with_name("ledger_process.py")
 
@@ -20,12 +24,16 @@ class Child:
 
     def __init__(self, state: Path, name: str, lease: float = 15.0) -> None:
         self.rings = 0
+        self.state = state
         self.process = subprocess.Popen(
             [sys.executable, str(PROCESS), "serve", str(state), name, str(lease)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        # Whoever waits for it in vain is told by an empty line.
+        self.timer = threading.Timer(60, self.process.kill)
+        self.timer.start()
 
     def line(self) -> str:
         assert self.process.stdout is not None
@@ -49,6 +57,20 @@ class Child:
         self.process.kill()
         self.process.wait()
 
+    def stop(self) -> None:
+        """Stop it at a moment when it keeps nobody else from writing."""
+        while True:
+            os.kill(self.process.pid, signal.SIGSTOP)
+            os.waitpid(self.process.pid, os.WUNTRACED)
+            db = sqlite3.connect(self.state / FILE, timeout=1, isolation_level=None)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                os.kill(self.process.pid, signal.SIGCONT)
+            finally:
+                db.close()
+
 
 class Children:
     def __init__(self, state: Path) -> None:
@@ -67,13 +89,14 @@ def child(tmp_path: Path) -> Iterator[Children]:
     children = Children(tmp_path / "state")
     yield children
     for each in children.all:
+        each.timer.cancel()
         with each.process:
             each.process.kill()
 
 
 def intervals(path: Path) -> list[tuple[int, int]]:
     lines = [line.split() for line in path.read_text().splitlines()]
-    return [(int(words[1]), int(words[2])) for words in lines if words[0] == "call"]
+    return [(int(begin), int(end)) for begin, end in lines]
 
 
 def most_at_once(calls: list[tuple[int, int]]) -> int:
@@ -92,7 +115,7 @@ def test_processes_together_never_make_more_calls_than_the_limit(tmp_path: Path,
     files = [tmp_path / f"p{number}" for number in range(3)]
     command = [sys.executable, str(PROCESS), "count", str(tmp_path / "state")]
     children = [
-        subprocess.Popen([*command, path.name, "15", str(most), str(calls), str(path)])
+        subprocess.Popen([*command, path.name, "15", str(most), str(calls), str(path), "3"])
         for path in files
     ]
     try:
@@ -103,7 +126,7 @@ def test_processes_together_never_make_more_calls_than_the_limit(tmp_path: Path,
             each.wait()
     made = [interval for path in files for interval in intervals(path)]
     assert len(made) == 3 * calls
-    assert most_at_once(made) == most
+    assert most_at_once(made) <= most
 
 
 def test_what_a_killed_process_leaves_behind(child: Children) -> None:
@@ -166,7 +189,7 @@ def test_a_stopped_process_that_wakes_learns_that_it_was_taken_for_dead(child: C
     stopped.ask("claim", "k2")
     alive.ask("sync")
     alive.rings = 0
-    os.kill(stopped.process.pid, signal.SIGSTOP)
+    stopped.stop()
     alive.until_rung()
     told = alive.ask("sync")
     assert (told["forgotten"], [key for key, *_ in told["entries"]]) == (["k1"], ["k2"])
