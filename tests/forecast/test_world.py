@@ -15,8 +15,10 @@ from hocket.core.errors import Fault
 from hocket.core.events import CallFailed, RunEnded
 from hocket.core.specs import LimitSpec, Rate, Repeat, RunSpec
 from hocket.core.values import SECOND, Call
+from hocket.engine.outlook import Prospect
 from hocket.forecast.assume import ITEMS
 from hocket.forecast.bounds import bound_of, heads_of, tails_of
+from hocket.forecast.durations import Durations
 from hocket.forecast.outline import outline
 from hocket.forecast.play import play
 from hocket.forecast.project import Project
@@ -86,7 +88,8 @@ def test_the_engine_ends_when_the_forecast_does(spec: RunSpec) -> None:
         await run.settled()
 
     kit.virtual(main)
-    expected = World(made, {}, START, terms(spec), {}).play(BUDGET)
+    order = Prospect(made, Durations()).ranks
+    expected = World(made, {}, START, terms(spec), order).play(BUDGET)
     [ended] = kit.only(journal, RunEnded)
     assert abs((ended.at - kit.WALL) - (expected.end - START)) < SECOND // 10_000
 

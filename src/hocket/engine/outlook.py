@@ -58,14 +58,15 @@ class Prospect:
     def _quantile(self, path: str, agent: str, share: float, least: int) -> int | None:
         if self._shape is None or self._blind:
             return None
-        shape, node = node_at(self._shape, path)
-        where = (shape.spec.name, step_path(path), node.spec, agent)
+        node = node_at(self._shape, path)[1]
+        where = (self._shape.spec.name, step_path(path), node.spec, agent)
         if len(self.durations.samples(*where)) < least:
             return None
         return self.durations.quantile(*where, share)
 
-    def _expected(self, plan: PlanSpec, step: StepSpec) -> int:
-        return self.durations.expected(plan.name, step.name, step, step.agent)
+    def _expected(self, path: str, step: StepSpec) -> int:
+        assert self._shape is not None
+        return self.durations.expected(self._shape.spec.name, path, step, step.agent)
 
 
 def _declares(plan: PlanSpec) -> bool:

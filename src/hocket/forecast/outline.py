@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from hocket.core.jobs import Job
 from hocket.core.machine import StepStatus, StepView
 from hocket.core.run import RunMachine
-from hocket.core.specs import PlanSpec, StepSpec
+from hocket.core.specs import StepSpec
 from hocket.forecast.assume import Counts, plan_of
 from hocket.forecast.paths import step_path
 from hocket.forecast.project import Project, Task
@@ -17,9 +17,6 @@ from hocket.forecast.terms import Pools, Terms
 from hocket.workflows.live import ALONE, unit_path
 from hocket.workflows.plan import patience
 from hocket.workflows.shape import Node, Shape
-
-Takes: TypeAlias = Callable[[PlanSpec, str, StepSpec, str, str], int]
-"""Gives how long a call takes: its plan, its step's path, its step, its agent, its own path."""
 
 _ROUND: Final = re.compile(r"~\d+\Z")
 _OPEN: Final[tuple[StepStatus, ...]] = ("pending", "running", "waiting", "held")
@@ -30,12 +27,12 @@ class Left(NamedTuple):
 
     Fields:
         project: As numbers.
-        about: For each task its plan, its step's path, its step and its agent; None for marks.
+        about: For each task its step's path, its step and its agent; None for marks.
         unknown: The paths of steps whose ``each`` is of nobody knows what length.
     """
 
     project: Project
-    about: list[tuple[PlanSpec, str, StepSpec, str] | None]
+    about: list[tuple[str, StepSpec, str] | None]
     unknown: tuple[str, ...]
 
 
@@ -80,9 +77,10 @@ class _Draft:
         self.pools = Pools(terms.limits)
         self.tasks: list[Task] = []
         self.after: list[list[int]] = []
-        self.about: list[tuple[PlanSpec, str, StepSpec, str] | None] = []
+        self.about: list[tuple[str, StepSpec, str] | None] = []
         self._begun = begun
         self._at = at
+        self._name = machine.spec.name
         self._terms = terms
         self._counts = counts
         self._views: dict[str, StepView] = {view.path: view for view in machine.view()}
@@ -124,7 +122,7 @@ class _Draft:
             else:
                 before = []
             drops = node.soft and node.harmless and node.index not in shape.uses
-            end = ends[node.index] = self._step(node, shape, path, status, before, not drops)
+            end = ends[node.index] = self._step(node, path, status, before, not drops)
             if end is not None and not node.dependents and not drops:
                 last.append(end)
         return last
@@ -160,7 +158,6 @@ class _Draft:
     def _step(
         self,
         node: Node,
-        shape: Shape,
         path: str,
         status: StepStatus,
         before: list[int],
@@ -177,7 +174,7 @@ class _Draft:
         for item in units:
             unit = outer + unit_path(name, item, 1)
             if node.job is not None:
-                found += self._call(node, shape.spec, unit, status, gate, counted)
+                found += self._call(node, unit, status, gate, counted)
             elif node.child is not None:
                 found += self._nested(node, node.child, unit, status, gate)
             else:
@@ -197,7 +194,6 @@ class _Draft:
     def _call(
         self,
         node: Node,
-        plan: PlanSpec,
         unit: str,
         status: StepStatus,
         before: list[int],
@@ -210,12 +206,12 @@ class _Draft:
         path = unit if job is None else job.path
         step = step_path(unit)
         claim = self.pools.claim(self._terms.claim(agent, tuple(node.spec.uses.items())))
-        takes = self._terms.expected(plan, step, node.spec, agent, path)
+        takes = self._terms.durations.expected(self._name, step, node.spec, agent)
         since: int | None = None
         if job is not None:
             before, since = self._begun_job(job, before)
         task = Task(path, step, takes, claim, 0, since=since, counts=counted)
-        return [self._add(task, before, (plan, step, node.spec, agent))]
+        return [self._add(task, before, (step, node.spec, agent))]
 
     def _begun_job(self, job: Job, before: list[int]) -> tuple[list[int], int | None]:
         """Say what a call waits for, or since when it is under way."""
@@ -243,7 +239,7 @@ class _Draft:
         self,
         task: Task,
         before: Sequence[int] = (),
-        about: tuple[PlanSpec, str, StepSpec, str] | None = None,
+        about: tuple[str, StepSpec, str] | None = None,
     ) -> int:
         index = len(self.tasks)
         self.tasks.append(task._replace(left=len(before) if before else task.left))

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from hocket.core.specs import PlanSpec, StepSpec
+from hocket.core.specs import StepSpec
 from hocket.workflows.shape import Shape
 
-Expected: TypeAlias = Callable[[PlanSpec, StepSpec], int]
-"""How long one call of a step is expected to take, in nanoseconds."""
+Expected: TypeAlias = Callable[[str, StepSpec], int]
+"""How long one call of a step is expected to take, in nanoseconds, by the step's path."""
 
 _UNITS: Final = re.compile(r"(?:/\d+)?(?:~\d+)?(?=/|\Z)")
 
@@ -40,7 +40,7 @@ def ranks(shape: Shape, expected: Expected) -> dict[str, int]:
 
 def _plan(shape: Shape, expected: Expected, prefix: str, after: int, found: dict[str, int]) -> int:
     """Note the ranks of a plan's steps, and give its longest path."""
-    nodes, spec = shape.nodes, shape.spec
+    nodes = shape.nodes
     tails = [0] * len(nodes)
     longest = 0
     for node in reversed(list(shape.in_order())):
@@ -52,8 +52,9 @@ def _plan(shape: Shape, expected: Expected, prefix: str, after: int, found: dict
         if node.child is not None:
             tail += _plan(node.child, expected, f"{prefix}{node.spec.name}/", after + tail, found)
         elif node.job is not None:
-            tail += expected(spec, node.spec)
-            found[prefix + node.spec.name] = after + tail
+            path = prefix + node.spec.name
+            tail += expected(path, node.spec)
+            found[path] = after + tail
         tails[node.index] = tail
         longest = max(longest, tail)
     return longest

@@ -80,13 +80,13 @@ def predict(
     calls = [about for about in left.about if about is not None]
     priced = [cost for *_, agent in calls if (cost := costs(agent)) is not None]
     told = sum(
-        bool(terms.durations.samples(plan.name, path, step, agent))
-        for plan, path, step, agent in calls
+        bool(terms.durations.samples(machine.spec.name, path, step, agent))
+        for path, step, agent in calls
     )
     finish = low = high = None
     binds = ""
     if told or not calls:
-        ends = _ends(left, terms, ranks, seed, samples)
+        ends = _ends(left, machine.spec.name, terms, ranks, seed, samples)
         finish, low, high = (at + _pick(ends, share) for share in (0.5, 0.05, 0.95))
         budget = 20 * len(left.project.tasks) + 100
         binds = World(machine, begun, at, terms, ranks).play(budget).binds
@@ -103,7 +103,9 @@ def predict(
     )
 
 
-def _ends(left: Left, terms: Terms, ranks: Mapping[str, int], seed: int, samples: int) -> list[int]:
+def _ends(
+    left: Left, name: str, terms: Terms, ranks: Mapping[str, int], seed: int, samples: int
+) -> list[int]:
     """Play the run in so many ways; give when it ends, the soonest end first."""
     project = left.project
     order = project.order(ranks)
@@ -112,9 +114,7 @@ def _ends(left: Left, terms: Terms, ranks: Mapping[str, int], seed: int, samples
     for number in range(samples):
         drawn = Drawn(terms.durations, seed, number)
         takes = [
-            task.takes
-            if about is None
-            else drawn.takes(about[0].name, about[1], about[2], about[3], task.path)
+            task.takes if about is None else drawn.takes(name, *about, task.path)
             for task, about in zip(project.tasks, left.about, strict=True)
         ]
         end = play(project.lasting(takes), order, takes).end

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hocket.core.specs import LimitSpec, PlanSpec, StepSpec
+from hocket.core.specs import LimitSpec
 from hocket.forecast.durations import Durations
 from hocket.forecast.project import Pool
 from hocket.limits.claim import Claim, Entry
@@ -33,10 +33,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     durations: Durations = Durations()
     items: Mapping[str, int] = {}
     held: Sequence[Entry] = ()
-
-    def expected(self, plan: PlanSpec, path: str, step: StepSpec, agent: str, call: str) -> int:
-        """Give how long a call is expected to take."""
-        return self.durations.expected(plan.name, path, step, agent)
 
 
 class Pools:

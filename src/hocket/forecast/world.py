@@ -269,9 +269,9 @@ class World:
         self._machine.apply(event)
 
     def _expected(self, path: str, agent: str) -> int:
-        shape, node = node_at(self._shape, path)
-        step = step_path(path)
-        return self._terms.expected(shape.spec, step, node.spec, agent, path)
+        node = node_at(self._shape, path)[1]
+        name = self._machine.spec.name
+        return self._terms.durations.expected(name, step_path(path), node.spec, agent)
 
 
 def node_at(shape: Shape, path: str) -> tuple[Shape, Node]:
