@@ -44,7 +44,7 @@ from hocket.core.values import MS, SECOND, Call, Json
 from hocket.engine.engine import Run
 from hocket.journal.base import Taken
 from hocket.journal.memory import MemoryJournal
-from hocket.limits.lobby import Queue
+from hocket.limits.admission import Queue
 
 SEEDS = [None, 1, 2, 3]
 NO_JITTER = {"jitter": 0.0}

@@ -19,7 +19,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
 from hocket.engine.engine import Run as Driven
 from hocket.insight.tally import Tally
-from hocket.limits.lobby import Queue
+from hocket.limits.admission import Queue
 
 _BY = "program"
 

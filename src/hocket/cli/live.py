@@ -33,7 +33,7 @@ from hocket.core.events import (
     RunEnded,
 )
 from hocket.core.values import Call, format_duration
-from hocket.limits.lobby import Queue
+from hocket.limits.admission import Queue
 from hocket.report.story import Story
 from hocket.report.text import clean, counts_words, one_line, queue_words, spent_words
 

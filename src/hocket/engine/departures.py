@@ -18,8 +18,8 @@ from hocket.engine.crew import Crew
 from hocket.engine.flight import Files, Flight, Outcome
 from hocket.engine.line import Line
 from hocket.journal.base import Log
+from hocket.limits.admission import Admitted, Hopeless
 from hocket.limits.claim import Key, Quota, key_of
-from hocket.limits.lobby import Admitted, Hopeless
 
 _MESSAGE: Final = 500
 

@@ -16,8 +16,8 @@ from hocket.core.errors import HocketError
 from hocket.core.specs import LimitSpec
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.shares import OpenLedger, Shares
+from hocket.limits.admission import Admission, Admitted, Hopeless, Queue
 from hocket.limits.claim import Ending, Entry, Key, News, Quota
-from hocket.limits.lobby import Admission, Admitted, Hopeless, Queue
 
 CLAIM: Final = "claim"
 """What a call waits for while the journal is asked for its units."""

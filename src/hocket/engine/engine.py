@@ -36,7 +36,7 @@ from hocket.engine.outlook import Prospect
 from hocket.engine.runner import Runner
 from hocket.forecast.durations import Durations
 from hocket.journal.base import Journal, Log
-from hocket.limits.lobby import Queue
+from hocket.limits.admission import Queue
 from hocket.limits.spending import Spending
 
 PROGRAM = f"hocket {__version__}"

@@ -24,8 +24,8 @@ from hocket.engine.clock import Clock
 from hocket.engine.crew import Crew
 from hocket.engine.desk import CLAIM, Desk
 from hocket.engine.flight import Flight, Outcome
+from hocket.limits.admission import Admitted, Hopeless
 from hocket.limits.claim import Claim, Ending, EndingKind, News, Spent, key_of
-from hocket.limits.lobby import Admitted, Hopeless
 
 _OF_FAULT: Final[dict[str, EndingKind]] = {
     "rate_limited": "refused",

@@ -41,8 +41,8 @@ from hocket.engine.inbox import event_of
 from hocket.engine.line import Line
 from hocket.journal.base import Log, Posted, Taken
 from hocket.journal.codec import encode
+from hocket.limits.admission import COMMIT, PAUSE
 from hocket.limits.claim import Key, room_of
-from hocket.limits.lobby import COMMIT, PAUSE
 
 __all__ = ["Observer", "Runner"]
 

@@ -10,8 +10,8 @@ import msgspec
 from hocket.core.specs import LimitSpec
 from hocket.core.values import MINUTE, SECOND
 from hocket.journal.base import Ledger, Told
+from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Claim, Ending, Entry, Key
-from hocket.limits.lobby import Admission, Admitted
 from hocket.limits.pace import LimitState
 
 _SLACK: Final = MINUTE
