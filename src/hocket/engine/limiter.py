@@ -150,9 +150,7 @@ class Limiter:
     def close(self) -> None:
         """Let nobody in any more: those that wait get `Refused`; permits can still be settled."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop()
         while self._waiting:
             _, future = self._waiting.popitem(last=False)
             if not future.done():
@@ -185,7 +183,7 @@ class Limiter:
             raise Refused(f"{name} belongs to another event loop: make a Limiter for each")
         at = time.time_ns() if old is None else self._now()
         self._waiting.clear()
-        self._timer = None
+        self._stop()
         self._loop = loop
         self._time = loop.time
         self._shift = at - round(loop.time() * SECOND)
@@ -259,10 +257,14 @@ class Limiter:
         assert self._loop is not None
         if at is None or (self._timer is not None and self._rings <= at):
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop()
         self._rings = at
         self._timer = self._loop.call_at((at - self._shift) / SECOND, self._rung)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _rung(self) -> None:
         self._timer = None
