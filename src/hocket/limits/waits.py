@@ -18,7 +18,7 @@ MAX_WAITS: Final = 8
 """A call that was held up by more changing causes than this has the shortest of them counted to
 the one before."""
 
-_LONG: Final = 64
+_LONG: Final = 32
 """When a log has become this long, its older half is halved."""
 
 Log: TypeAlias = list[tuple[int, str]]
@@ -63,25 +63,19 @@ def bounded(waits: Sequence[Wait]) -> tuple[Wait, ...]:
     """Join neighbours of one cause; of too many, count the shortest to the one before."""
     if len(waits) < 2:
         return tuple(waits)
-    pieces = _joined(waits)
-    while len(pieces) > MAX_WAITS:
-        shortest = min(range(1, len(pieces)), key=lambda i: pieces[i].until - pieces[i].since)
-        before = pieces[shortest - 1]
-        pieces[shortest - 1] = Wait(before.cause, before.since, pieces[shortest].until)
-        del pieces[shortest]
-        pieces = _joined(pieces)
+    keep: Sequence[int] = range(1, len(waits))
+    if len(waits) > MAX_WAITS:
+        lengths = [wait.until - wait.since for wait in waits]
+        keep = sorted(sorted(keep, key=lengths.__getitem__)[1 - MAX_WAITS :])
+    pieces: list[Wait] = []
+    cause, since = waits[0].cause, waits[0].since
+    for i in keep:
+        wait = waits[i]
+        if wait.cause != cause:
+            pieces.append(Wait(cause, since, wait.since))
+            cause, since = wait.cause, wait.since
+    pieces.append(Wait(cause, since, waits[-1].until))
     return tuple(pieces)
-
-
-def _joined(waits: Sequence[Wait]) -> list[Wait]:
-    pieces = [waits[0]]
-    for wait in waits[1:]:
-        last = pieces[-1]
-        if wait.cause == last.cause:
-            pieces[-1] = Wait(last.cause, last.since, wait.until)
-        else:
-            pieces.append(wait)
-    return pieces
 
 
 def _shorten(log: Log) -> None:
