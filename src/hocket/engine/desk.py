@@ -154,6 +154,8 @@ class Desk:
         """Note that a call leaves now."""
         at = self.clock.now()
         self.admission.sent(key, at)
+        # Only now it may be known when the next one fits.
+        self._alarm.set(self.admission.next())
         if self._shares is not None:
             self._shares.sent(key, at)
 
