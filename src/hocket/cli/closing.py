@@ -8,6 +8,7 @@ from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import format_duration
 from hocket.insight.tally import Tally
+from hocket.report.prediction import compared_line
 from hocket.report.text import counts_words, one_line, spent_words, step_rows, table
 
 _MOST = 20
@@ -30,6 +31,8 @@ def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
     # The failed step's own line says it already.
     if reason and not any(v.detail and v.detail in reason for v in views[:_MOST]):
         lines.append(f"  {one_line(reason)}")
+    if compared := compared_line(machine):
+        lines.append(f"  {compared}")
     lines += [f"  {line}" for line in _noteworthy(machine, views)]
     lines += next_lines(machine)
     return lines

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,13 +14,28 @@ from cyclopts import Parameter
 from hocket.app.budgets import uncounted
 from hocket.app.load import checked, load_file
 from hocket.app.needs import missing
+from hocket.app.predict import predicted
+from hocket.app.state import state_folder
 from hocket.cli.shown import SHOWN
-from hocket.cli.start import FILE, BudgetOf, Deadline, Limits, Priority, Weight
+from hocket.cli.start import (
+    FILE,
+    BudgetOf,
+    Deadline,
+    Inputs,
+    Limits,
+    Priority,
+    Weight,
+    read_inputs,
+)
 from hocket.cli.templates import TEMPLATES
 from hocket.config.overrides import Overrides
 from hocket.config.schema import file_schema
 from hocket.core.errors import Refused, suggest
 from hocket.core.specs import RunSpec
+from hocket.core.values import Json
+from hocket.forecast.predict import Prediction
+from hocket.journal.sqlite import SqliteJournal
+from hocket.report.prediction import prediction_data, prediction_lines
 from hocket.workflows.shape import Shape
 
 SCHEMA_FILE = "hocket.schema.json"
@@ -66,11 +83,18 @@ def check(
     priority: Priority | None = None,
     weight: Weight | None = None,
     deadline: Deadline | None = None,
+    predict: Annotated[
+        bool, Parameter(help="Say when a run would end, and what binds it.", negative=())
+    ] = False,
+    input_: Inputs | None = None,
     json_: Annotated[
         bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
     ] = False,
 ) -> int:
     """Find every mistake in a file, and what its runs will lack, without running it.
+
+    With --predict it says from what earlier runs took when a run would end, which limit it would
+    wait for most, and what it would cost.
 
     Args:
         file: The file.
@@ -79,8 +103,13 @@ def check(
     loaded = load_file(file)
     overrides = Overrides(limit or (), budget, priority, weight, deadline)
     specs = [checked(loaded, name, overrides) for name in ([plan] if plan else loaded.plans())]
+    given = read_inputs(input_ or ())
+    if given and not predict:
+        raise Refused("--input is for --predict: a check needs no inputs")
+    foreseen = _foresee(specs, given) if predict else {}
     if json_:
-        print(json.dumps([_document(spec) for spec in specs], indent=2))
+        found = [_document(spec) | _forecast(foreseen.get(spec.name)) for spec in specs]
+        print(json.dumps(found, indent=2))
         return 0
     for spec in specs:
         about = _document(spec)
@@ -94,8 +123,29 @@ def check(
             print(f"  missing: {line}", file=sys.stderr)
         for line in about["notes"]:
             print(f"  note: {line}", file=sys.stderr)
+        if spec.name in foreseen:
+            for line in prediction_lines(foreseen[spec.name], time.time_ns()):
+                print(f"  {line}")
     print("no mistakes")
     return 0
+
+
+def _foresee(specs: Sequence[RunSpec], inputs: dict[str, Json]) -> dict[str, Prediction]:
+    with SqliteJournal(state_folder()) as store:
+        return {spec.name: predicted(store, spec, _of_plan(spec, inputs)) for spec in specs}
+
+
+def _of_plan(spec: RunSpec, inputs: dict[str, Json]) -> dict[str, Json]:
+    known = spec.workflow.inputs
+    for name in inputs:
+        if name not in known:
+            hint = suggest(name, known) or "it takes " + (", ".join(known) or "none")
+            raise Refused(f"plan {spec.name!r} has no input {name!r}; {hint}")
+    return inputs
+
+
+def _forecast(found: Prediction | None) -> dict[str, Any]:
+    return {} if found is None else {"prediction": prediction_data(found, time.time_ns())}
 
 
 def schema() -> int:

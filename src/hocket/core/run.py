@@ -94,8 +94,10 @@ class RunMachine:
         self.pause_reason = ""
         self.end: RunEnded | None = None
         """How the run ended, or is about to."""
+        self.foreseen: Forecasted | None = None
+        """What was first forecast of the run's end."""
         self.forecast: Forecasted | None = None
-        """What was last forecast of the run's end."""
+        """What was last forecast of it."""
         self.questions: dict[str, ApprovalAsked | InputAsked] = {}
         """What people have been asked and have not answered, by path."""
         self._records: dict[tuple[str, str], Record] = {}
@@ -427,6 +429,7 @@ def _noted(run: RunMachine, event: ApprovalAsked | InputAsked | StepSkipped | St
 
 def _told(run: RunMachine, event: LimitChanged | Forecasted) -> None:
     if isinstance(event, Forecasted):
+        run.foreseen = run.foreseen or event
         run.forecast = event
 
 
