@@ -25,6 +25,31 @@ def ranks_by_rule(project: Project, tails: Sequence[int]) -> Iterator[Sequence[f
     yield [takes[i] + sum([takes[j] for j in follows[i]]) for i in range(len(takes))]
     yield takes
     yield work
+    if len(project.pools) > 1:
+        yield from _mixed(takes, tails)
+
+
+def _mixed(takes: Sequence[int], tails: Sequence[int]) -> Iterator[Sequence[float]]:
+    """Mix long and short tasks evenly, and go by the longest path as well, more or less.
+
+    Where a rate and slots bind both, long tasks in a row leave the rate idle, and short ones in a
+    row the slots.
+    """
+    longest = max(tails, default=0) or 1
+    by_tail = sorted(range(len(takes)), key=lambda i: -tails[i])
+    for width in (1, 2):
+        alike: dict[int, list[int]] = {}
+        for i in by_tail:
+            alike.setdefault(takes[i].bit_length() // width, []).append(i)
+        share = [0.0] * len(takes)
+        for group in alike.values():
+            for k, i in enumerate(group):
+                share[i] = 1 - (k + 0.5) / len(group)
+        for weight in (0.0, 0.3, 0.6):
+            yield [
+                weight * tail / longest + (1 - weight) * part
+                for tail, part in zip(tails, share, strict=True)
+            ]
 
 
 def _share(project: Project, i: int) -> float:

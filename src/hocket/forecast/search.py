@@ -24,6 +24,8 @@ BUDGET: Final = 100_000
 """Simulated events that a search may cost: starts and ends of calls, as far as they are played."""
 _KEPT: Final = 40
 _LEAST_KEPT: Final = 8
+_TURNED: Final = 6
+"""How many of the first orders, the best ones, are played backwards and forwards again."""
 _SPREAD: Final = 0.35
 """How much chance is mixed into the first orders, as a share of the longest path."""
 _SHIFTED: Final = 0.2
@@ -123,14 +125,18 @@ class _Hunt:
 
     def go(self) -> None:
         """Search."""
-        for rank in ranks_by_rule(self.project, self.tails):
+        by_rule: list[tuple[int, int, Played]] = []
+        for number, rank in enumerate(ranks_by_rule(self.project, self.tails)):
             played = self._forwards(places(self._by_step(rank)))
-            if not self.first:
-                self.first = self.kept[0][0]
+            assert played.end is not None
+            by_rule.append((played.end, number, played))
+            if not number:
+                self.first = played.end
                 if len(self.project.steps) < 2:
                     return
             if self.over():
                 return
+        for _, _, played in sorted(by_rule)[:_TURNED]:
             self._mirrored(played)
             if self.over():
                 return
