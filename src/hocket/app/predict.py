@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from hocket.app.adapters import KINDS, capacity
@@ -23,7 +22,9 @@ from hocket.limits.claim import Entry
 _RUN = "forecast"
 
 
-def predicted(store: Store, spec: RunSpec, inputs: Mapping[str, Json], seed: int = 0) -> Prediction:
+def predicted(
+    store: Store, spec: RunSpec, inputs: Mapping[str, Json], at: int, seed: int = 0
+) -> Prediction:
     """Say what is expected of a run that would start now.
 
     What other runs hold of shared limits counts as it is now.
@@ -32,12 +33,12 @@ def predicted(store: Store, spec: RunSpec, inputs: Mapping[str, Json], seed: int
         store: The journal, whose duration book knows earlier calls.
         spec: What would run; it has been checked.
         inputs: Its inputs; what is missing is taken to be its default.
+        at: The present instant.
         seed: Where chance comes from.
 
     Raises:
         JournalError: The journal cannot be read.
     """
-    at = time.time_ns()
     tag = str(spec.workflow.__struct_config__.tag)
     machine = RunMachine({tag: kind.make for tag, kind in KINDS.items()})
     machine.apply(

@@ -106,9 +106,10 @@ def check(
     given = read_inputs(input_ or ())
     if given and not predict:
         raise Refused("--input is for --predict: a check needs no inputs")
-    foreseen = _foresee(specs, given) if predict else {}
+    now = time.time_ns()
+    foreseen = _foresee(specs, given, now) if predict else {}
     if json_:
-        found = [_document(spec) | _forecast(foreseen.get(spec.name)) for spec in specs]
+        found = [_document(spec) | _forecast(foreseen.get(spec.name), now) for spec in specs]
         print(json.dumps(found, indent=2))
         return 0
     for spec in specs:
@@ -124,15 +125,15 @@ def check(
         for line in about["notes"]:
             print(f"  note: {line}", file=sys.stderr)
         if spec.name in foreseen:
-            for line in prediction_lines(foreseen[spec.name], time.time_ns()):
+            for line in prediction_lines(foreseen[spec.name], now):
                 print(f"  {line}")
     print("no mistakes")
     return 0
 
 
-def _foresee(specs: Sequence[RunSpec], inputs: dict[str, Json]) -> dict[str, Prediction]:
+def _foresee(specs: Sequence[RunSpec], inputs: dict[str, Json], now: int) -> dict[str, Prediction]:
     with SqliteJournal(state_folder()) as store:
-        return {spec.name: predicted(store, spec, _of_plan(spec, inputs)) for spec in specs}
+        return {spec.name: predicted(store, spec, _of_plan(spec, inputs), now) for spec in specs}
 
 
 def _of_plan(spec: RunSpec, inputs: dict[str, Json]) -> dict[str, Json]:
@@ -144,8 +145,8 @@ def _of_plan(spec: RunSpec, inputs: dict[str, Json]) -> dict[str, Json]:
     return inputs
 
 
-def _forecast(found: Prediction | None) -> dict[str, Any]:
-    return {} if found is None else {"prediction": prediction_data(found, time.time_ns())}
+def _forecast(found: Prediction | None, now: int) -> dict[str, Any]:
+    return {} if found is None else {"prediction": prediction_data(found, now)}
 
 
 def schema() -> int:

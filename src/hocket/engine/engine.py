@@ -31,10 +31,12 @@ from hocket.engine.clock import Clock
 from hocket.engine.crew import Crew, Hire
 from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
+from hocket.engine.foresight import MOST_EVENTS, Ask, Foresight
 from hocket.engine.inbox import event_of
 from hocket.engine.outlook import Prospect
 from hocket.engine.runner import Runner
 from hocket.forecast.durations import Durations
+from hocket.forecast.search import BUDGET
 from hocket.journal.base import Journal, Log
 from hocket.limits.admission import Queue
 from hocket.limits.spending import Spending
@@ -63,7 +65,9 @@ class Parts(msgspec.Struct, frozen=True):
         kinds: The kinds of workflow, by the tag of their specs.
         wall: Gives the wall's time in nanoseconds since the epoch.
         desks: Where calls wait for their limits; None for one desk of this engine alone.
-        durations: Gives what is known of how long a run's calls take.
+        past: Gives how long earlier calls of a spec took, by plan, step and agent.
+        look_ahead: Looks for a better order beside the loop; None to go by longest path.
+        budget: How many events one look may simulate.
     """
 
     journal: Journal
@@ -73,7 +77,9 @@ class Parts(msgspec.Struct, frozen=True):
     kinds: Mapping[str, Kind]
     wall: Callable[[], int]
     desks: Desks | None = None
-    durations: Callable[[RunSpec], Durations] = lambda spec: Durations()
+    past: Callable[[RunSpec], Mapping[tuple[str, str, str], Sequence[int]]] = lambda spec: {}
+    look_ahead: Ask | None = None
+    budget: int = BUDGET
 
 
 class Run:
@@ -83,9 +89,17 @@ class Run:
     be resumed.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, foresight: Foresight | None = None) -> None:
         self._runner = runner
-        self._task = asyncio.get_running_loop().create_task(runner.drive())
+        self._foresight = foresight
+        self._task = asyncio.get_running_loop().create_task(self._drive())
+
+    async def _drive(self) -> None:
+        try:
+            await self._runner.drive()
+        finally:
+            if self._foresight is not None:
+                await self._foresight.close()
 
     @property
     def id(self) -> str:
@@ -207,10 +221,11 @@ class Engine:
         machine = self._machine()
         machine.apply(first)
         log = await self.parts.journal.start(first)
-        runner = await self._runner(machine, log, clock, Spending())
-        runner.audience.admit(observers, [Recorded(1, first)])
+        runner, foresight = await self._runner(machine, log, clock, Spending(), [])
+        watching = observers if foresight is None else [*observers, foresight]
+        runner.audience.admit(watching, [Recorded(1, first)])
         runner.stay, runner.wait = stay, wait
-        return Run(runner)
+        return Run(runner, foresight)
 
     def fold(self, run: str, also: Replayed | None = None) -> RunMachine:
         """Rebuild a run's machine from its journal.
@@ -273,9 +288,12 @@ class Engine:
         """
         log = await self.parts.journal.resume(run)
         spending = Spending()
+        before: list[AnyEvent] = []
 
         def replayed(event: AnyEvent) -> None:
             spending.add(event)
+            if len(before) <= MOST_EVENTS:
+                before.append(event)
             if also is not None:
                 also(event)
 
@@ -290,10 +308,11 @@ class Engine:
             raise
         for recorded in opening:
             spending.add(recorded.event)
-        runner = await self._runner(machine, log, clock, spending)
-        runner.audience.admit(observers, opening)
+        runner, foresight = await self._runner(machine, log, clock, spending, before)
+        watching = observers if foresight is None else [*observers, foresight]
+        runner.audience.admit(watching, opening)
         runner.stay, runner.wait = stay, wait
-        return Run(runner)
+        return Run(runner, foresight)
 
     def _take_over(
         self,
@@ -324,8 +343,13 @@ class Engine:
         return clock if clock.now() >= at else Clock(clock.loop, at)
 
     async def _runner(
-        self, machine: RunMachine, log: Log, clock: Clock, spending: Spending
-    ) -> Runner:
+        self,
+        machine: RunMachine,
+        log: Log,
+        clock: Clock,
+        spending: Spending,
+        before: Sequence[AnyEvent],
+    ) -> tuple[Runner, Foresight | None]:
         """Put together what drives a run, and let its calls wait at the desk.
 
         Raises:
@@ -334,7 +358,12 @@ class Engine:
         spec, desk, crew = machine.spec, self.desk, Crew(machine.spec.agents, self.parts.hire)
         claims = Claims(machine.run, spec, self.parts.capacity)
         runner = Runner(machine, log, clock, crew, self.parts.files, desk, claims)
-        runner.line.outlook = Prospect(machine, self.parts.durations(spec))
+        past = self.parts.past(spec)
+        prospect = runner.line.outlook = Prospect(machine, Durations(past))
+        foresight = None
+        if self.parts.look_ahead is not None and self.parts.budget and not prospect.blind:
+            ask, budget = self.parts.look_ahead, self.parts.budget
+            foresight = Foresight(runner, prospect, past, ask, before, budget)
         try:
             await _make_ready(crew, claims)
             await desk.open(
@@ -350,7 +379,7 @@ class Engine:
             desk.close(runner.line.room)
             await log.close()
             raise
-        return runner
+        return runner, foresight
 
 
 async def _make_ready(crew: Crew, claims: Claims) -> None:

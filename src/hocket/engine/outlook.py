@@ -23,6 +23,9 @@ class Prospect:
     Args:
         machine: The run's machine.
         durations: What is known of how long calls take.
+
+    Attributes:
+        blind: Whether nothing at all is known of how long calls take.
     """
 
     def __init__(self, machine: RunMachine, durations: Durations) -> None:
@@ -30,7 +33,7 @@ class Prospect:
         workflow = machine.workflow
         self._shape = workflow.shape if isinstance(workflow, PlanMachine) else None
         self._ranks: Mapping[str, int] = {}
-        self._blind = durations.empty and (self._shape is None or not _declares(self._shape.spec))
+        self.blind = durations.empty and (self._shape is None or not _declares(self._shape.spec))
         if self._shape is not None:
             self._ranks = ranks(self._shape, self._expected)
 
@@ -56,7 +59,7 @@ class Prospect:
         return self._quantile(path, agent, share, ENOUGH)
 
     def _quantile(self, path: str, agent: str, share: float, least: int) -> int | None:
-        if self._shape is None or self._blind:
+        if self._shape is None or self.blind:
             return None
         node = node_at(self._shape, path)[1]
         where = (self._shape.spec.name, step_path(path), node.spec, agent)
