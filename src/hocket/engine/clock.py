@@ -46,7 +46,7 @@ class Alarm:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, ring: Callable[[], None]
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, ring: Callable[[], object]
     ) -> None:
         self._loop = loop
         self._clock = clock

@@ -58,7 +58,7 @@ class Desk:
         self._asking = False
         self._pumping = False
         self._again = False
-        self._alarm = Alarm(self._loop, clock, self.rung)
+        self._alarm = Alarm(self._loop, clock, self.pump)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -105,6 +105,8 @@ class Desk:
         self.admission.close(run)
         if not self._clients:
             self._alarm.stop()
+            if self._shares is not None:
+                self._shares.tell(self.clock.now())
         else:
             # What it waited for, or in front of, is free for others.
             self.pump()
@@ -124,7 +126,10 @@ class Desk:
         try:
             while True:
                 self._again = False
-                admitted = self.admission.admit(self._now())
+                at = self._now()
+                if self._shares is not None:
+                    self._shares.deal(self._granting, at)
+                admitted = self.admission.admit(at)
                 for item in admitted:
                     if item.shared and self._shares is not None:
                         self._granting.append(item)
@@ -143,12 +148,10 @@ class Desk:
         if self._granting and not self._asking and self._shares is not None:
             self._asking = True
             self._spawn(self._ask(self._shares))
-        self._alarm.set(self.admission.next())
+        if self._shares is not None:
+            self._shares.tell(self._now())
+        self._alarm.set(self._next())
         return moved
-
-    def rung(self) -> None:
-        """The instant has come at which somebody may go."""
-        self.pump()
 
     def sent(self, key: Key) -> None:
         """Note that a call leaves now."""
@@ -204,8 +207,14 @@ class Desk:
     def _now(self) -> int:
         """Give the present instant, or the one that the loop has rung for a little early."""
         at = self.clock.now()
-        due = self.admission.next()
+        due = self._next()
         return at if due is None or not at < due <= at + EARLY else due
+
+    def _next(self) -> int | None:
+        """Give the instant at which to pump again though nothing happens."""
+        due = self.admission.next()
+        again = None if self._shares is None else self._shares.next()
+        return again if due is None else due if again is None else min(due, again)
 
     def _start(self, item: Admitted) -> None:
         client = self._clients.get(item.run)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,9 +14,11 @@ from hocket.journal.base import Ledger, Told
 from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Claim, Ending, Entry, Key
 from hocket.limits.pace import LimitState
+from hocket.limits.turns import REPEAT, Turns, Want, roughly
 
 _SLACK: Final = MINUTE
 _LONGEST_MARGIN: Final = SECOND
+NOTHING: Final = Claim()
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(LimitState).decode
 
@@ -40,6 +43,12 @@ class Shares:
         """What calls in flight hold, and when they were sent."""
         self._versions: dict[str, int] = {}
         """Which state of each limit others have been told."""
+        self._turns = Turns()
+        self._kept: dict[str, list[Key]] = {}
+        """What is kept of each limit for other processes."""
+        self._said: list[Want] = []
+        """Who waits, as others were told, and when."""
+        self._said_at = 0
 
     async def open(self, limits: Mapping[str, LimitSpec], now: int) -> None:
         """Learn who holds what of the limits of a run.
@@ -50,7 +59,7 @@ class Shares:
         shared = {name: spec for name, spec in limits.items() if spec.shared}
         self.limits.update(shared)
         if shared:
-            self.learn(await self._ledger.sync(list(shared), now))
+            await self._sync(list(shared), now)
 
     async def sync(self, now: int) -> None:
         """Learn what others have changed.
@@ -58,7 +67,7 @@ class Shares:
         Raises:
             JournalError: The ledger cannot be read.
         """
-        self.learn(await self._ledger.sync(list(self.limits), now))
+        await self._sync(list(self.limits), now)
 
     async def reserve(self, items: Sequence[Admitted], now: int) -> tuple[list[bool], Told]:
         """Reserve what admitted calls are to hold.
@@ -74,6 +83,7 @@ class Shares:
         names = {name: None for item in items for name in item.shared}
         keep = {name: _memory(self.limits[name]) for name in names}
         granted, told = await self._ledger.reserve(entries, now, keep)
+        self._hear(names, told)
         for item, good in zip(items, granted, strict=True):
             if good:
                 self._held[item.key] = item, None
@@ -85,6 +95,62 @@ class Shares:
         self._admission.sync(told.entries, states)
         for limit, key in told.forgotten:
             self._admission.forget(limit, key)
+
+    def deal(self, asking: Iterable[Admitted], at: int) -> None:
+        """Keep for other processes what it is their turn to have, before anybody here takes it.
+
+        Args:
+            asking: The calls that were let through here and wait for the ledger's word.
+            at: When.
+        """
+        names = dict.fromkeys((*self._kept, *self._turns.limits))
+        if not names:
+            return
+        waiting = self._admission.wants()
+        asked = Counter((name, item.run) for item in asking for name in item.shared)
+        for name in names:
+            limit = self._admission.limit(name)
+            before = self._kept.pop(name, [])
+            for key in before:
+                limit.forget(key)
+            own = [want for want in waiting if want.limit == name]
+            ahead = {want.room: asked[name, want.room] for want in own}
+            kept = self._turns.deal(limit, own, ahead, at)
+            for entry in kept:
+                limit.sync(entry)
+            if kept:
+                self._kept[name] = [entry.key for entry in kept]
+            if len(kept) < len(before):
+                # Who waits here may fit now.
+                self._admission.forget(name, before[0])
+
+    def tell(self, at: int) -> None:
+        """Tell other processes who waits, if there are any and it is news to them."""
+        company = self._ledger.company
+        if not (company or self._said):
+            return
+        wants = self._admission.wants() if company else []
+        said = [
+            msgspec.structs.replace(want, claim=NOTHING, waiting=roughly(want.waiting))
+            for want in wants
+        ]
+        if said != self._said or (said and at >= self._said_at + REPEAT):
+            self._said, self._said_at = said, at
+            self._ledger.want(
+                [
+                    msgspec.structs.replace(want, waiting=roughly(want.waiting), at=at)
+                    for want in wants
+                ],
+                at,
+            )
+
+    def next(self) -> int | None:
+        """Give the instant at which to deal, or tell, again though nothing happens."""
+        kept = self._turns.next()
+        if not self._said:
+            return kept
+        again = self._said_at + REPEAT
+        return again if kept is None else min(again, kept)
 
     def closed(self, item: Admitted, at: int) -> bool:
         """Tell whether the peer of one of a call's limits has refused another call meanwhile."""
@@ -122,6 +188,15 @@ class Shares:
             self._tell(item)
 
     # -- within -----------------------------------------------------------------------------
+
+    async def _sync(self, limits: Sequence[str], now: int) -> None:
+        told = await self._ledger.sync(limits, now)
+        self._hear(limits, told)
+        self.learn(told)
+
+    def _hear(self, limits: Iterable[str], told: Told) -> None:
+        for name in limits:
+            self._turns.learn(name, told.wants.get(name, ()))
 
     def _tell(self, item: Admitted) -> None:
         for name in item.shared:

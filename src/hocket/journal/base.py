@@ -17,6 +17,7 @@ from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
 from hocket.limits.claim import Entry, Key
+from hocket.limits.turns import Want
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,11 +203,13 @@ class Told(msgspec.Struct, frozen=True):
         entries: What others hold, or held, of the limits; each replaces what was told of it.
         forgotten: The limit and key of what counts no more, as if it had never been.
         states: The adaptive states that others have found, by limit.
+        wants: Who waits for the limits, by limit: all of it each time, of this process, too.
     """
 
     entries: tuple[Entry, ...] = ()
     forgotten: tuple[tuple[str, Key], ...] = ()
     states: dict[str, bytes] = {}
+    wants: dict[str, tuple[Want, ...]] = {}
 
 
 class Ledger(Protocol):
@@ -221,6 +224,10 @@ class Ledger(Protocol):
 
     One's own entries are not told, unless others have taken this process for dead.
     """
+
+    @property
+    def company(self) -> bool:
+        """Whether another process has to do with these limits, as far as is known."""
 
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
@@ -259,6 +266,14 @@ class Ledger(Protocol):
 
     def state(self, limit: str, state: bytes, version: int) -> None:
         """Tell others the adaptive state of a limit, unless a state as new is known."""
+
+    def want(self, wants: Sequence[Want], now: int) -> None:
+        """Tell others which runs of this process wait for which limits, and no other one does.
+
+        Each call that a run reserves while this stands moves its tag on by 1/weight.
+        A run that did not wait before, or of which nothing was heard for long, begins no earlier
+        than the call of its tier that began last.
+        """
 
     async def sync(self, limits: Sequence[str], now: int) -> Told:
         """Give all that matters of these limits, and later what others have changed since.

@@ -7,6 +7,7 @@ it: so each process can ask for what has changed since the tick up to which it w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from hocket.core.values import SECOND
 from hocket.journal.owner import Owner, owner_in
 from hocket.journal.schema import Database, Parameter, integer, one, text
 from hocket.limits.claim import Claim, Entry, Key
+from hocket.limits.turns import STALE, Want, room_in
 
 RESERVED: Final = 0
 CLAIMED: Final = 1
@@ -92,6 +94,42 @@ SELECT DISTINCT s.owner, o.host, o.pid, o.start, o.boot, o.lease_until, o.bell
 FROM listeners AS mine JOIN listeners AS s ON s.name = mine.name
 LEFT JOIN owners AS o ON o.key = s.owner
 WHERE mine.owner = ?1 AND s.owner <> ?1"""
+# Where the last call of a tier began, whoever comes or comes back begins.
+WANT: Final = f"""
+INSERT INTO wants (name, room, owner, units, claim, waiting, priority, deadline, weight, said,
+    begun, tag, changed)
+SELECT v.name, v.room, ?1, v.units, v.claim, v.waiting, v.priority, v.deadline, v.weight, ?4,
+    v.now, v.now, ?2
+FROM (SELECT j.*, coalesce((SELECT max(w.begun) FROM wants AS w
+                            WHERE w.name = j.name AND w.priority = j.priority
+                                AND w.deadline IS j.deadline), 0) AS now
+      FROM (SELECT json_extract(value, '$[0]') AS name, json_extract(value, '$[1]') AS room,
+                   json_extract(value, '$[2]') AS units, json_extract(value, '$[3]') AS claim,
+                   json_extract(value, '$[4]') AS waiting, json_extract(value, '$[5]') AS priority,
+                   json_extract(value, '$[6]') AS deadline, json_extract(value, '$[7]') AS weight
+            FROM json_each(?3)) AS j) AS v
+WHERE true
+ON CONFLICT (name, room) DO UPDATE SET owner = excluded.owner, units = excluded.units,
+    claim = excluded.claim, waiting = excluded.waiting, priority = excluded.priority,
+    deadline = excluded.deadline, weight = excluded.weight, said = excluded.said,
+    changed = excluded.changed,
+    tag = CASE WHEN waiting > 0 AND said >= excluded.said - {STALE} THEN tag
+               ELSE max(tag, excluded.tag) END"""
+UNWANT: Final = """
+UPDATE wants SET waiting = 0, changed = ?2
+WHERE owner = ?1 AND waiting > 0
+    AND (name, room) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
+                             FROM json_each(?3))"""
+SERVE: Final = """
+UPDATE wants SET begun = tag + (v.calls - 1) / weight, tag = tag + v.calls / weight
+FROM (SELECT json_extract(value, '$[0]') AS name, json_extract(value, '$[1]') AS room,
+             json_extract(value, '$[2]') AS calls
+      FROM json_each(?2)) AS v
+WHERE wants.name = v.name AND wants.room = v.room AND owner = ?1"""
+WANTS: Final = """
+SELECT name, room, units, claim, waiting, priority, deadline, weight, said, tag, owner = ?1
+FROM wants
+WHERE name IN (SELECT value FROM json_each(?2)) AND (waiting > 0 OR owner = ?1)"""
 LISTEN: Final = """
 INSERT OR IGNORE INTO listeners (name, owner) SELECT value, ? FROM json_each(?)"""
 UNLISTEN: Final = "DELETE FROM listeners WHERE owner = ?"
@@ -100,8 +138,11 @@ IS_NEWS: Final = """
 SELECT EXISTS (SELECT 1 FROM listeners AS s CROSS JOIN ledger AS l
                WHERE s.owner = ?1 AND l.name = s.name AND l.changed > ?2 AND l.owner <> ?1)
     OR EXISTS (SELECT 1 FROM listeners AS s CROSS JOIN limit_states AS l
+               WHERE s.owner = ?1 AND l.name = s.name AND l.changed > ?2 AND l.owner <> ?1)
+    OR EXISTS (SELECT 1 FROM listeners AS s CROSS JOIN wants AS l
                WHERE s.owner = ?1 AND l.name = s.name AND l.changed > ?2 AND l.owner <> ?1)"""
 PURGE: Final = "DELETE FROM ledger WHERE until <= ? RETURNING changed"
+PURGE_WANTS: Final = f"DELETE FROM wants WHERE said <= ? - {GRACE}"
 SET_PURGED: Final = "UPDATE ledger_tick SET purged = max(purged, ?)"
 
 _encode = msgspec.json.Encoder().encode
@@ -154,6 +195,10 @@ def _numbers(claim: Claim) -> str:
     return _json((claim.tokens_in, claim.tokens_out, claim.most_tokens, claim.most_cost))
 
 
+def _claim(numbers: object) -> Claim:
+    return Claim((), *_decode_claim(text(numbers)))
+
+
 def tick(db: Database) -> Tick:
     """Give the tick of the last change."""
     row = one(db.execute(TICK))
@@ -173,6 +218,27 @@ def reserve(
     """Put entries there that are neither claimed nor sent."""
     rows = ((e.key, e.limit, e.units, _numbers(e.claim), keep[e.limit]) for e in entries)
     db.execute(RESERVE, (owner, at, _json(rows)))
+
+
+def want(db: Database, owner: int, at: int, wants: Iterable[Want], now: int) -> None:
+    """Keep who waits for what, and that nobody else of this process does."""
+    rows = [
+        (w.limit, w.room, w.units, _numbers(w.claim), w.waiting, w.priority, w.deadline, w.weight)
+        for w in wants
+    ]
+    unwant(db, owner, at, rows)
+    db.execute(WANT, (owner, at, _json(rows), now))
+
+
+def unwant(db: Database, owner: int, at: int, but: Iterable[tuple[object, ...]] = ()) -> None:
+    """Note that nothing of a process waits any more, but for some runs at some limits."""
+    db.execute(UNWANT, (owner, at, _json(but)))
+
+
+def serve(db: Database, owner: int, entries: Iterable[Entry]) -> None:
+    """Move the tags of runs on whose calls were let through."""
+    calls = Counter((entry.limit, room_in(entry.key)) for entry in entries)
+    db.execute(SERVE, (owner, _json((*place, count) for place, count in calls.items())))
 
 
 def claim(db: Database, keys: Sequence[Key]) -> set[Key]:
@@ -217,13 +283,11 @@ def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
     for name, call, units, numbers, at, state, born, keep in db.execute(
         NEWS, (owner, _json(seen.items()))
     ).fetchall():
-        tokens_in, tokens_out, most_tokens, most_cost = _decode_claim(text(numbers))
-        held = Claim((), tokens_in, tokens_out, most_tokens, most_cost)
         entry = Entry(
             text(name),
             text(call),
             integer(units),
-            held,
+            _claim(numbers),
             None if at is None else integer(at),
             integer(state) >= OVER,
         )
@@ -239,6 +303,30 @@ def states(db: Database, owner: int, seen: Mapping[str, int]) -> dict[str, bytes
         if integer(changed) > seen[text(name)]:
             found[text(name)] = state
     return found
+
+
+def wants(db: Database, owner: int, limits: Collection[str]) -> dict[str, tuple[Want, ...]]:
+    """Give who waits for limits, and the tags of those of this process who do not at present."""
+    found: dict[str, list[Want]] = {}
+    for row in db.execute(WANTS, (owner, _json(limits))).fetchall():
+        name, room, units, numbers, waiting, priority, deadline, weight, said, tag, mine = row
+        assert isinstance(weight, float)
+        assert isinstance(tag, float)
+        want = Want(
+            text(name),
+            text(room),
+            integer(units),
+            _claim(numbers),
+            integer(waiting),
+            integer(priority),
+            None if deadline is None else integer(deadline),
+            weight,
+            integer(said),
+            tag,
+            bool(mine),
+        )
+        found.setdefault(want.limit, []).append(want)
+    return {limit: tuple(wants) for limit, wants in found.items()}
 
 
 def holders(db: Database, owner: int) -> list[Other]:
@@ -269,9 +357,10 @@ def unlisten(db: Database, owner: int) -> None:
     db.execute(UNLISTEN, (owner,))
 
 
-def leave(db: Database, owner: int) -> None:
+def leave(db: Database, owner: int, at: int) -> None:
     """Take a process for gone from now on."""
     unlisten(db, owner)
+    unwant(db, owner, at)
     db.execute(LEAVE, (owner,))
 
 
@@ -288,3 +377,4 @@ def purge(db: Database, now: int) -> None:
     ]
     if gone:
         db.execute(SET_PURGED, max(gone))
+    db.execute(PURGE_WANTS, (now,))

@@ -11,7 +11,9 @@ import msgspec
 from hocket.core.errors import JournalError
 from hocket.journal.base import Told
 from hocket.journal.commits import Commits
+from hocket.journal.memory_wants import Wants
 from hocket.limits.claim import Entry, Key
+from hocket.limits.turns import Want
 
 NOBODY: Final = 0
 _FEW: Final = 64
@@ -75,6 +77,7 @@ class Rows:
         """The rows of each limit, the latest change last."""
         self._keys: dict[Key, set[str]] = {}
         self._states: dict[str, _State] = {}
+        self.wants = Wants()
         self._strays = False
         """Whether there may be rows of ledgers that are gone."""
         self._roomy = _FEW
@@ -93,6 +96,7 @@ class Rows:
         }
         twin._keys = {key: set(limits) for key, limits in self._keys.items()}
         twin._states = dict(self._states)
+        twin.wants = self.wants.copy()
         return twin
 
     def join(self, ledger: MemoryLedger) -> int:
@@ -105,8 +109,8 @@ class Rows:
         """Take a ledger for gone."""
         self.ledgers.pop(number, None)
         self._strays = True
-        for limit in self._limits:
-            self._ring(limit, number)
+        for limit in (*self._limits, *self.wants.put(number, (), 0)):
+            self.ring(limit, number)
 
     def reserve(
         self,
@@ -133,6 +137,7 @@ class Rows:
             for entry in group if free else ():
                 self._keys.setdefault(entry.key, set()).add(entry.limit)
                 self._touch(_Row(entry, owner, keep[entry.limit], self.tick + 1), owner)
+                self.wants.serve(owner, entry)
         return granted, self._news(owner, seen, now), self.tick
 
     def claim(self, keys: Sequence[Key]) -> bool:
@@ -176,13 +181,19 @@ class Rows:
         if known is None or version > known.version:
             self.tick += 1
             self._states[limit] = _State(owner, state, version, self.tick)
-            self._ring(limit, owner)
+            self.ring(limit, owner)
 
     def lost(self, key: Key, now: int) -> None:
         """Bury what a call holds whose process is gone."""
         for row in self._of(key):
             if row.open:
                 self._bury(row, now)
+
+    def ring(self, limit: str, actor: int) -> None:
+        """Tell the other ledgers that something of a limit has changed."""
+        for number, ledger in self.ledgers.items():
+            if number != actor:
+                ledger.ring(limit)
 
     # -- within -----------------------------------------------------------------------------
 
@@ -195,12 +206,7 @@ class Rows:
         rows = self._limits.setdefault(row.entry.limit, {})
         rows.pop(row.entry.key, None)
         rows[row.entry.key] = row
-        self._ring(row.entry.limit, actor)
-
-    def _ring(self, limit: str, actor: int) -> None:
-        for number, ledger in self.ledgers.items():
-            if number != actor:
-                ledger.ring(limit)
+        self.ring(row.entry.limit, actor)
 
     def _since(self, limit: str, tick: int, owner: int) -> Iterator[_Row]:
         """Give what others have changed of a limit, the latest first."""
@@ -223,7 +229,8 @@ class Rows:
             state = self._states.get(limit)
             if state is not None and state.changed > tick and state.owner != owner:
                 states[limit] = state.state
-        return Told(tuple(entries), tuple(forgotten), states)
+        wants = self.wants.of(owner, seen) if self.ledgers[owner].company else {}
+        return Told(tuple(entries), tuple(forgotten), states, wants)
 
     def _bury_strays(self, now: int) -> None:
         """See to what ledgers have left behind that are gone."""
@@ -249,6 +256,7 @@ class Rows:
         if len(self) <= self._roomy:
             return
         left = 0
+        self.wants.purge(now)
         for limit, rows in self._limits.items():
             told = min(
                 (ledger.seen[limit] for ledger in self.ledgers.values() if limit in ledger.seen),
@@ -269,6 +277,7 @@ class MemoryLedger:
 
     Attributes:
         seen: The tick up to which it has told of each limit.
+        listening: The limits whose changes it is told.
     """
 
     def __init__(self, commits: Commits, rows: Rows, changed: Callable[[], None]) -> None:
@@ -277,10 +286,18 @@ class MemoryLedger:
         self._rows = rows
         self._changed = changed
         self._loop = asyncio.get_running_loop()
-        self._listening: set[str] = set()
+        self.listening: Final[set[str]] = set()
         self._rung = False
         self._closed = False
         self._number = rows.join(self)
+
+    @property
+    def company(self) -> bool:
+        """Whether another process has to do with these limits, as far as is known."""
+        return any(
+            number != self._number and not ledger.listening.isdisjoint(self.listening)
+            for number, ledger in self._rows.ledgers.items()
+        )
 
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
@@ -327,6 +344,15 @@ class MemoryLedger:
         """Tell others the adaptive state of a limit, unless a state as new is known."""
         self._commits.note(lambda: self._rows.state(self._number, limit, state, version))
 
+    def want(self, wants: Sequence[Want], now: int) -> None:
+        """Tell others which runs of this process wait for which limits, and no other one does."""
+
+        def work() -> None:
+            for limit in self._rows.wants.put(self._number, wants, now):
+                self._rows.ring(limit, self._number)
+
+        self._commits.note(work)
+
     async def sync(self, limits: Sequence[str], now: int) -> Told:
         """Give all that matters of these limits, and later what others have changed since.
 
@@ -356,7 +382,7 @@ class MemoryLedger:
 
     def ring(self, limit: str) -> None:
         """Be told that another has changed something of a limit."""
-        if limit in self._listening and not self._rung and not self._closed:
+        if limit in self.listening and not self._rung and not self._closed:
             self._rung = True
             self._loop.call_soon(self._changed)
 
@@ -366,7 +392,7 @@ class MemoryLedger:
 
     def _listen(self, limits: Iterable[str]) -> None:
         """What is changed after this is news, whether or not the answer has been taken in."""
-        self._listening.update(limits)
+        self.listening.update(limits)
         self._rung = False
 
     def _learn(self, seen: Mapping[str, int], tick: int) -> None:

@@ -132,6 +132,24 @@ M002: Final = (
         version INTEGER NOT NULL,
         changed INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    # Which runs wait for a shared limit; tag is the virtual instant at which a run's next call is
+    # due, begun that of its last one.
+    """CREATE TABLE wants (
+        name TEXT NOT NULL,
+        room TEXT NOT NULL,
+        owner INTEGER NOT NULL,
+        units INTEGER NOT NULL,
+        claim TEXT NOT NULL,
+        waiting INTEGER NOT NULL,
+        priority INTEGER NOT NULL,
+        deadline INTEGER,
+        weight REAL NOT NULL,
+        said INTEGER NOT NULL,
+        begun REAL NOT NULL,
+        tag REAL NOT NULL,
+        changed INTEGER NOT NULL,
+        PRIMARY KEY (name, room)
+    ) WITHOUT ROWID""",
     # Who is to be woken when something of a limit changes.
     """CREATE TABLE listeners (
         name TEXT NOT NULL,

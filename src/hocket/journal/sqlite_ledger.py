@@ -7,12 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
+
 from hocket.core.errors import JournalError
 from hocket.journal.base import Told
 from hocket.journal.schema import Database
-from hocket.journal.stake import Answer, Found, Left, Lost, Note, Released, Sent, Settled, Stake
+from hocket.journal.stake import (
+    Answer,
+    Found,
+    Left,
+    Lost,
+    Note,
+    Released,
+    Sent,
+    Settled,
+    Stake,
+    Wanted,
+)
 from hocket.journal.writer import Writer
 from hocket.limits.claim import Entry, Key
+from hocket.limits.turns import Want
 
 
 class SqliteLedger:
@@ -33,6 +47,11 @@ class SqliteLedger:
         self._seen: dict[str, int] = {}
         self._open: dict[str, set[Key]] = {}
         """Of each limit, the calls of others that were told and are not over."""
+
+    @property
+    def company(self) -> bool:
+        """Whether another process has to do with these limits, as far as is known."""
+        return self._stake.company
 
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
@@ -69,6 +88,10 @@ class SqliteLedger:
     def state(self, limit: str, state: bytes, version: int) -> None:
         """Tell others the adaptive state of a limit, unless a state as new is known."""
         self._note(Found(limit, state, version))
+
+    def want(self, wants: Sequence[Want], now: int) -> None:
+        """Tell others which runs of this process wait for which limits, and no other one does."""
+        self._note(Wanted(tuple(wants), now))
 
     async def sync(self, limits: Sequence[str], now: int) -> Told:
         """Give all that matters of these limits, and later what others have changed since.
@@ -126,4 +149,6 @@ class SqliteLedger:
         there = {(entry.limit, entry.key) for entry in told.entries}
         went = {(limit, key): None for limit, keys in missed.items() for key in sorted(keys)}
         fresh = [item for item in went if item not in there and item not in told.forgotten]
-        return Told(told.entries, (*told.forgotten, *fresh), told.states) if fresh else told
+        if not fresh:
+            return told
+        return msgspec.structs.replace(told, forgotten=(*told.forgotten, *fresh))

@@ -23,6 +23,7 @@ from hocket.journal.ledger import Other
 from hocket.journal.owner import is_gone, myself
 from hocket.journal.schema import Database
 from hocket.limits.claim import Entry, Key
+from hocket.limits.turns import Want
 
 PURGE_EVERY: Final = ledger.GRACE
 
@@ -62,11 +63,18 @@ class Lost(NamedTuple):
     now: int
 
 
+class Wanted(NamedTuple):
+    """Other runs wait for limits than before."""
+
+    wants: Sequence[Want]
+    now: int
+
+
 class Left(NamedTuple):
     """The ledger was closed."""
 
 
-Note: TypeAlias = Sent | Settled | Released | Found | Lost | Left
+Note: TypeAlias = Sent | Settled | Released | Found | Lost | Wanted | Left
 
 
 class Answer(NamedTuple):
@@ -98,6 +106,7 @@ class _View(msgspec.Struct):
         others: Who else has to do with these limits.
         purge_at: When to drop again what matters no more.
         now: The instant that was given last.
+        wants: Whether others have been told that its calls wait.
         wrote: Whether this transaction changes something.
     """
 
@@ -110,6 +119,7 @@ class _View(msgspec.Struct):
     others: tuple[Other, ...] = ()
     purge_at: int = 0
     now: int = 0
+    wants: bool = False
     wrote: bool = False
 
 
@@ -157,10 +167,12 @@ class Stake:
         self._advance(db, view)
         told, fresh, whole = self._ask(db, view, seen)
         refused = {entry.key for entry in entries if entry.limit in fresh}
-        ledger.reserve(
-            db, view.owner, view.tick, (e for e in entries if e.key not in refused), keep
-        )
+        granted = [entry for entry in entries if entry.key not in refused]
+        ledger.reserve(db, view.owner, view.tick, granted, keep)
+        if view.wants and view.others:
+            ledger.serve(db, view.owner, granted)
         keys = dict.fromkeys(entry.key for entry in entries)
+        told = _wanted(db, view, seen, told)
         return Answer([key not in refused for key in keys], told, view.tick, whole)
 
     def sync(self, db: Database, seen: Mapping[str, int], now: int) -> Answer:
@@ -169,11 +181,13 @@ class Stake:
         if not view.wrote:
             self._notice(view, ledger.tick(db), 0)
         told, _, whole = self._ask(db, view, seen)
-        return Answer([], told, view.tick, whole)
+        return Answer([], _wanted(db, view, seen, told), view.tick, whole)
 
     def apply(self, db: Database, notes: Sequence[Note]) -> None:
         """Write notes, in an order that means the same as theirs."""
-        now = max((note.now for note in notes if isinstance(note, Settled | Lost)), default=0)
+        now = max(
+            (note.now for note in notes if isinstance(note, Settled | Lost | Wanted)), default=0
+        )
         view = self._begin(db, now)
         if self._advance(db, view):
             self._meet(db, view)
@@ -186,6 +200,10 @@ class Stake:
                 ledger.settle(db, owner, tick, note.entries, note.now)
             elif isinstance(note, Found):
                 ledger.set_state(db, owner, tick, note.limit, note.state, note.version)
+        wanted = [note for note in notes if isinstance(note, Wanted)]
+        if wanted:
+            ledger.want(db, owner, tick, wanted[-1].wants, wanted[-1].now)
+            view.wants = True
         released = [key for note in notes if isinstance(note, Released) for key in note.keys]
         if released:
             ledger.release(db, owner, tick, released, view.now)
@@ -207,7 +225,7 @@ class Stake:
         view = self._begin(db, 0)
         if self._advance(db, view):
             self._meet(db, view)
-        ledger.leave(db, view.owner)
+        ledger.leave(db, view.owner, view.tick)
 
     # -- after it ---------------------------------------------------------------------------
 
@@ -322,6 +340,7 @@ class Stake:
             self._advance(db, view)
             ledger.bury_owner(db, key, view.tick, view.now)
             ledger.unlisten(db, key)
+            ledger.unwant(db, key, view.tick)
         view.others = tuple(other for other in view.others if other.key not in gone)
 
     def _news(
@@ -342,3 +361,11 @@ class Stake:
             ledger.states(db, view.owner, seen),
         )
         return told, fresh, whole
+
+
+def _wanted(db: Database, view: _View, seen: Mapping[str, int], told: Told) -> Told:
+    """Add who waits, as it is at the end of the transaction."""
+    if not view.others:
+        return told
+    wants = ledger.wants(db, view.owner, seen.keys())
+    return msgspec.structs.replace(told, wants=wants) if wants else told

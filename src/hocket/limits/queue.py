@@ -14,6 +14,7 @@ from hocket.limits.classes import Waiting, kind_of
 from hocket.limits.limit import Limit
 from hocket.limits.lines import NO_DEADLINE, Gate, Group, Room
 from hocket.limits.roster import PATIENCE, Roster
+from hocket.limits.turns import Want
 from hocket.limits.waits import note
 
 
@@ -230,6 +231,25 @@ class Queues(Roster):
                 found[cause] = Queue(cause, until, count)
         return list(found.values())
 
+    def wants(self) -> list[Want]:
+        """Say which runs have calls for shared limits, and what the first of them claims.
+
+        A call that stands in line for one limit does not count for the others that it claims.
+        """
+        first: dict[tuple[str, str], tuple[Waiting, Want]] = {}
+        for gate in self._gates.values():
+            if gate.parked:
+                for line in gate.lines.values():
+                    for group in line.groups():
+                        _add(first, gate, group)
+        for room in self._stirred:
+            for group in room.groups if not room.held else ():
+                if group.awake:
+                    for gate, _ in group.claims:
+                        if gate.shared:
+                            _add(first, gate, group)
+        return [want for _, want in first.values()]
+
     def _place(self, room: Room, claim: Claim) -> int:
         """Find the class of a claim, or begin it."""
         kind = kind_of(claim)
@@ -308,3 +328,30 @@ class Queues(Roster):
             assert group.line.gate in [gate for gate, _ in group.claims]
             due = group.line.until
             assert due is None or group.line.due == due
+
+
+def _add(first: dict[tuple[str, str], tuple[Waiting, Want]], gate: Gate, group: Group) -> None:
+    """Count a class among those of its run that wait for a limit."""
+    room, head = group.room, group.heap[0]
+    place = gate.name, room.name
+    known, count = first.get(place), group.count
+    if known is not None:
+        count += known[1].waiting
+        if known[0] < head:
+            first[place] = known[0], msgspec.structs.replace(known[1], waiting=count)
+            return
+    units = next(units for other, units in group.claims if other is gate)
+    priority, deadline = room.tier
+    first[place] = (
+        head,
+        Want(
+            gate.name,
+            room.name,
+            units,
+            msgspec.structs.replace(head.claim, units=()),
+            count,
+            -priority,
+            None if deadline == NO_DEADLINE else deadline,
+            room.weight,
+        ),
+    )
