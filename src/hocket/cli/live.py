@@ -167,7 +167,7 @@ class LiveDisplay:
         head = Text.assemble(
             (run.id, "bold"),
             f"  {counts_words(counts)}",
-            f" · {spent_words(run.tally)} · {elapsed}",
+            f" · {spent_words(run.tally)} · {elapsed}{_left(run)}",
         )
         below = self._below(run)
         room = max(self._console.height - len(below) - 4, _FEWEST)
@@ -216,6 +216,13 @@ class LiveDisplay:
             flying = len(self._running)
             rows.append(Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow"))
         return rows
+
+
+def _left(run: Run) -> str:
+    """Say how much longer it will take, if that was forecast."""
+    forecast = run.machine.forecast
+    left = 0 if forecast is None else forecast.finish - time.time_ns()
+    return f" · about {format_duration(left)} to go" if left > 0 else ""
 
 
 def _backing_off(run: Run) -> list[Queue]:

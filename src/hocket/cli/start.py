@@ -29,6 +29,7 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
 from hocket.core.values import Json
 from hocket.engine.runner import Observer
+from hocket.forecast.search import BUDGET
 
 FILE = "hocket.yaml"
 MAX_INPUT: Final = 16 << 20
@@ -58,6 +59,9 @@ BudgetOf = Annotated[
 Priority = Annotated[int, Parameter(help="Runs of a higher one go first.")]
 Weight = Annotated[float, Parameter(help="The share beside runs of the same priority.")]
 Deadline = Annotated[str, Parameter(help="When it should be over, as 10m; nearer ones go first.")]
+LookAhead = Annotated[
+    int, Parameter(help="Events that a look for a better order may simulate; 0 for none.")
+]
 
 
 def run(
@@ -77,6 +81,7 @@ def run(
     priority: Priority | None = None,
     weight: Weight | None = None,
     deadline: Deadline | None = None,
+    look_ahead: LookAhead = BUDGET,
     seed: Annotated[int | None, Parameter(help="Where jitter comes from; else drawn.")] = None,
     memory: Annotated[bool, Parameter(help="Keep no journal on disk.", negative=())] = False,
     no_wait: NoWait = False,
@@ -98,13 +103,15 @@ def run(
         if max_parallel < 1:
             raise Refused("--max-parallel must be 1 or more")
         spec = msgspec.structs.replace(spec, max_parallel=max_parallel)
+    if look_ahead < 0:
+        raise Refused("--look-ahead counts events: 0 or more")
     inputs = read_inputs(input or [])
     find_functions_beside(spec.source)
     fetch_weights(spec)
     show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
 
     async def whole() -> int:
-        async with Engine(memory=memory) as engine:
+        async with Engine(memory=memory, look_ahead=look_ahead) as engine:
 
             async def begin(observers: Sequence[Observer]) -> Run:
                 return await engine.begin(
