@@ -15,6 +15,7 @@ from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Claim, Ending, Entry, Key
 from hocket.limits.pace import LimitState
 from hocket.limits.turns import REPEAT, Turns, Want, roughly
+from hocket.limits.window import clear_at
 
 _SLACK: Final = MINUTE
 _LONGEST_MARGIN: Final = SECOND
@@ -170,7 +171,10 @@ class Shares:
             return
         limits = (self._admission.limit(name) for name in item.shared)
         if any(limit.entry(key) is not None for limit in limits):
-            self._ledger.settle(_entries(item, sent, ending), at)
+            entries = _entries(item, sent, ending)
+            if sent is not None:
+                entries = [self._cleared(entry, sent, ending, at) for entry in entries]
+            self._ledger.settle(entries, at)
         else:
             # A peer does not count what it has refused.
             self._ledger.release([key])
@@ -197,6 +201,11 @@ class Shares:
     def _hear(self, limits: Iterable[str], told: Told) -> None:
         for name in limits:
             self._turns.learn(name, told.wants.get(name, ()))
+
+    def _cleared(self, entry: Entry, sent: int, ending: Ending, at: int) -> Entry:
+        """Add what a call's answer has shown of its way, which others have not seen."""
+        margin = self._admission.limit(entry.limit).spec.margin
+        return msgspec.structs.replace(entry, clear=clear_at(sent, margin, ending, at))
 
     def _tell(self, item: Admitted) -> None:
         for name in item.shared:

@@ -51,10 +51,12 @@ FROM (SELECT json_extract(value, '$[0]') AS call, json_extract(value, '$[1]') AS
       FROM json_each(?3)) AS v
 WHERE ledger.call = v.call AND +owner = ?2 AND +state < {OVER} AND sent IS NULL"""
 SETTLE: Final = f"""
-UPDATE ledger SET state = {OVER}, claim = v.claim, sent = coalesce(v.at, sent, ?4), changed = ?1,
+UPDATE ledger SET state = {OVER}, claim = v.claim, sent = coalesce(v.at, sent, ?4),
+    clear = v.clear, changed = ?1,
     until = max(coalesce(v.at, sent, ?4) + keep, ?4 + {GRACE})
 FROM (SELECT json_extract(value, '$[0]') AS call, json_extract(value, '$[1]') AS name,
-             json_extract(value, '$[2]') AS claim, json_extract(value, '$[3]') AS at
+             json_extract(value, '$[2]') AS claim, json_extract(value, '$[3]') AS at,
+             json_extract(value, '$[4]') AS clear
       FROM json_each(?3)) AS v
 WHERE ledger.call = v.call AND ledger.name = v.name AND owner = ?2 AND state < {GONE}"""
 RELEASE: Final = f"""
@@ -72,7 +74,8 @@ BURY_OWNER: Final = f"{BURY} owner = ?3"
 BURY_CALLS: Final = f"{BURY} call IN (SELECT value FROM json_each(?3))"
 # CROSS keeps the limits in front, so that the index is used.
 NEWS: Final = """
-SELECT l.name, l.call, l.units, l.claim, l.sent, l.state, l.born, l.keep
+SELECT l.name, l.call, l.units, l.claim, l.sent, l.clear, l.state, l.born,
+    l.keep
 FROM json_each(?2) AS v CROSS JOIN ledger AS l
 WHERE l.name = json_extract(v.value, '$[0]') AND l.changed > json_extract(v.value, '$[1]')
     AND l.owner <> ?1
@@ -253,7 +256,7 @@ def sent(db: Database, owner: int, at: int, calls: Iterable[tuple[Key, int]]) ->
 
 def settle(db: Database, owner: int, at: int, entries: Iterable[Entry], now: int) -> None:
     """Note what calls that are over have spent."""
-    rows = ((e.key, e.limit, _numbers(e.claim), e.sent) for e in entries)
+    rows = ((e.key, e.limit, _numbers(e.claim), e.sent, e.clear) for e in entries)
     db.execute(SETTLE, (at, owner, _json(rows), now))
 
 
@@ -280,7 +283,7 @@ def bury_calls(db: Database, keys: Iterable[Key], at: int, now: int) -> None:
 def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
     """Give what others have changed of limits, each since a tick, in the order of the changes."""
     rows: list[Row] = []
-    for name, call, units, numbers, at, state, born, keep in db.execute(
+    for name, call, units, numbers, at, clear, state, born, keep in db.execute(
         NEWS, (owner, _json(seen.items()))
     ).fetchall():
         entry = Entry(
@@ -290,6 +293,7 @@ def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
             _claim(numbers),
             None if at is None else integer(at),
             integer(state) >= OVER,
+            None if clear is None else integer(clear),
         )
         rows.append(Row(entry, integer(born), integer(state) == GONE, integer(keep)))
     return rows

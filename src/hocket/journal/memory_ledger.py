@@ -164,7 +164,9 @@ class Rows:
             if row is None or row.owner != owner or row.gone:
                 continue
             first = next((at for at in (entry.sent, row.entry.sent) if at is not None), now)
-            row.entry = msgspec.structs.replace(row.entry, claim=entry.claim, sent=first, over=True)
+            row.entry = msgspec.structs.replace(
+                row.entry, claim=entry.claim, sent=first, over=True, clear=entry.clear
+            )
             self._touch(row, owner)
 
     def release(self, owner: int, keys: Iterable[Key]) -> None:

@@ -114,6 +114,7 @@ M002: Final = (
         units INTEGER NOT NULL,
         claim TEXT NOT NULL,
         sent INTEGER,
+        clear INTEGER,
         keep INTEGER NOT NULL,
         born INTEGER NOT NULL,
         changed INTEGER NOT NULL,

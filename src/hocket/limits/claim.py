@@ -102,6 +102,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         claim: What was reserved; once it is over, what was spent. Its `units` are empty.
         sent: When it was sent, or None if it has not been, as far as anybody knows.
         over: Whether it has ended: its units are free, its tokens and its cost are final.
+        clear: From when the server has counted it for certain, if its answer has shown that.
     """
 
     limit: str
@@ -110,6 +111,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     claim: Claim
     sent: int | None = None
     over: bool = False
+    clear: int | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):

@@ -126,6 +126,8 @@ class Holdings:
             if known.sent == entry.sent and clear is None:
                 clear = known.clear
             episode, trips = known.episode, known.trips
+        if entry.clear is not None and self.margin is None:
+            clear = entry.clear
         self.forget(entry.key)
         amounts = [window.weigh(entry.claim, entry.over) for window in self.windows]
         held = Held(entry.key, entry.units, entry.claim, amounts, episode=episode, trips=trips)
