@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from hocket.core.events import AnyEvent, CallFinished, CallStarted, Usage
+from hocket.core.events import (
+    AnyEvent,
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallLost,
+    CallStarted,
+    Usage,
+)
 from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Call, canonical, digest, step_of
 from hocket.journal.base import KEPT_SAMPLES, Book, Sample
@@ -38,13 +46,13 @@ class History:
         """Take an event in."""
         if isinstance(event, CallStarted):
             self._flying[event.call] = event.agent, event.at
-            return
-        call = getattr(event, "call", None)
-        if call is None:
-            return
-        agent, since = self._flying.pop(call, ("", 0))
-        if agent and isinstance(event, CallFinished):
-            self._keep(step_of(call.path), agent, event.at - since, event.usage or _UNKNOWN)
+        elif isinstance(event, CallFinished):
+            agent, since = self._flying.pop(event.call, ("", 0))
+            if agent:
+                step = step_of(event.call.path)
+                self._keep(step, agent, event.at - since, event.usage or _UNKNOWN)
+        elif isinstance(event, CallFailed | CallCancelled | CallLost):
+            self._flying.pop(event.call, None)
 
     def _keep(self, step: str, agent: str, took: int, usage: Usage) -> None:
         kept = self._samples.get((step, agent))

@@ -39,6 +39,7 @@ class Claims:
             self.limits[self._names[name]] = replace(limit, shared=True) if scoped else limit
         self._of_agent: dict[str, dict[str, int]] = {}
         self._known: dict[tuple[str, tuple[tuple[str, int], ...]], Claim] = {}
+        self._late: dict[tuple[tuple[str, int], ...], bool] = {}
         for name, agent in spec.agents.items():
             claimed = (self._names[limit] for limit in (*spec.claims, *agent.limits))
             units = dict.fromkeys((RUN, *claimed), 1)
@@ -70,7 +71,11 @@ class Claims:
 
     def leaves_late(self, claim: Claim) -> bool:
         """Tell whether a rate or a budget counts the call, so that its start must be on disk."""
-        return any(_counts(self.limits[name]) for name, _ in claim.units)
+        late = self._late.get(claim.units)
+        if late is None:
+            late = any(_counts(self.limits[name]) for name, _ in claim.units)
+            self._late[claim.units] = late
+        return late
 
     def past(self, spending: Spending) -> list[Entry]:
         """Give what the run has spent, for those of its own limits that count in all."""

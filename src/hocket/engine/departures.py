@@ -19,7 +19,7 @@ from hocket.engine.flight import Files, Flight, Outcome
 from hocket.engine.line import Line
 from hocket.journal.base import Log
 from hocket.limits.admission import Admitted, Hopeless
-from hocket.limits.claim import Key, Quota, key_of
+from hocket.limits.claim import Key, Quota
 
 _MESSAGE: Final = 500
 
@@ -187,19 +187,20 @@ class Departures:
             request,
             self._audience.emit,
             self._files,
-            on_sent=partial(line.sent, call),
-            on_told=partial(self._told, call),
+            on_sent=partial(line.desk.sent, item.key),
+            on_told=partial(self._told, item.key),
         )
         self.flights[call] = flight
         late = start.effects or line.claims.leaves_late(item.claim)
-        flight.task = self._loop.create_task(self._fly(flight, agent, self._log.seq if late else 0))
+        need = self._log.seq if late else 0
+        flight.task = self._loop.create_task(self._fly(item.key, flight, agent, need))
 
-    def _told(self, call: Call, quotas: Sequence[Quota]) -> None:
-        news = self._line.desk.quota(key_of(self._line.room, call), quotas)
+    def _told(self, key: Key, quotas: Sequence[Quota]) -> None:
+        news = self._line.desk.quota(key, quotas)
         for event in self._line.told(news, self._base.now()):
             self._base.record(event)
 
-    async def _fly(self, flight: Flight, agent: Agent, need: int) -> None:
+    async def _fly(self, key: Key, flight: Flight, agent: Agent, need: int) -> None:
         """Do a call; one that has effects or is counted not before its start is on disk."""
         call, base = flight.request.call, self._base
         outcome: Outcome | None = None
@@ -221,5 +222,5 @@ class Departures:
         finally:
             del self.flights[call]
             # Without an outcome nobody knows what it has spent.
-            news = self._line.settle(flight, outcome)
+            news = self._line.settle(key, flight, outcome)
         base.land(outcome, news)

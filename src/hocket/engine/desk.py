@@ -58,7 +58,9 @@ class Desk:
         self._asking = False
         self._pumping = False
         self._again = False
-        self._alarm = Alarm(self._loop, clock, self.pump)
+        self._early = 0
+        """The instant that the loop has rung for a little too early."""
+        self._alarm = Alarm(self._loop, clock, self._rung)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -123,15 +125,16 @@ class Desk:
             return False
         self._pumping = True
         moved = False
+        shares = self._shares if self._shares is not None and self._shares.limits else None
         try:
             while True:
                 self._again = False
-                at = self._now()
-                if self._shares is not None:
-                    self._shares.deal(self._granting, at)
+                at, self._early = max(self.clock.now(), self._early), 0
+                if shares is not None:
+                    shares.deal(self._granting, at)
                 admitted = self.admission.admit(at)
                 for item in admitted:
-                    if item.shared and self._shares is not None:
+                    if item.shared and shares is not None:
                         self._granting.append(item)
                     else:
                         self._start(item)
@@ -145,11 +148,11 @@ class Desk:
                     break
         finally:
             self._pumping = False
-        if self._granting and not self._asking and self._shares is not None:
-            self._asking = True
-            self._spawn(self._ask(self._shares))
-        if self._shares is not None:
-            self._shares.tell(self._now())
+        if shares is not None:
+            if self._granting and not self._asking:
+                self._asking = True
+                self._spawn(self._ask(shares))
+            shares.tell(self.clock.now())
         self._alarm.set(self._next())
         return moved
 
@@ -204,16 +207,18 @@ class Desk:
 
     # -- within -----------------------------------------------------------------------------
 
-    def _now(self) -> int:
-        """Give the present instant, or the one that the loop has rung for a little early."""
-        at = self.clock.now()
-        due = self._next()
-        return at if due is None or not at < due <= at + EARLY else due
+    def _rung(self) -> None:
+        due, at = self._next(), self.clock.now()
+        if due is not None and at < due <= at + EARLY:
+            self._early = due
+        self.pump()
 
     def _next(self) -> int | None:
         """Give the instant at which to pump again though nothing happens."""
         due = self.admission.next()
-        again = None if self._shares is None else self._shares.next()
+        if self._shares is None or not self._shares.limits:
+            return due
+        again = self._shares.next()
         return again if due is None else due if again is None else min(due, again)
 
     def _start(self, item: Admitted) -> None:

@@ -25,7 +25,7 @@ from hocket.engine.crew import Crew
 from hocket.engine.desk import CLAIM, Desk
 from hocket.engine.flight import Flight, Outcome
 from hocket.limits.admission import Admitted, Hopeless
-from hocket.limits.claim import Claim, Ending, EndingKind, News, Spent, key_of
+from hocket.limits.claim import Claim, Ending, EndingKind, Key, News, Spent, key_of
 
 _OF_FAULT: Final[dict[str, EndingKind]] = {
     "rate_limited": "refused",
@@ -161,25 +161,20 @@ class Line:
                 waits = (*waits, Wait(CLAIM, admitted, now))
         return waits
 
-    def sent(self, call: Call) -> None:
-        """Note that a call leaves now."""
-        self.desk.sent(key_of(self.room, call))
-
     def release(self, call: Call) -> None:
         """Give back what a call holds that was never made."""
         self.desk.release(key_of(self.room, call))
 
-    def settle(self, flight: Flight, outcome: Outcome | None) -> list[LimitChanged]:
+    def settle(self, key: Key, flight: Flight, outcome: Outcome | None) -> list[LimitChanged]:
         """Note how a call ended, or that nobody knows; gives what that means for its limits."""
-        call = flight.request.call
         if flight.sent_at is None:
-            self.release(call)
+            self.desk.release(key)
             return []
         if outcome is None:
-            self.desk.settle(key_of(self.room, call), Ending("other"))
+            self.desk.settle(key, Ending("other"))
             return []
-        news = self.desk.settle(key_of(self.room, call), ending(flight, outcome))
-        return self.told(news, outcome.at)
+        news = self.desk.settle(key, ending(flight, outcome))
+        return self.told(news, outcome.at) if news else []
 
     def told(self, news: list[News], at: int) -> list[LimitChanged]:
         """Make facts of what has become of limits."""

@@ -110,8 +110,11 @@ class Admission(Passes):
         None means that only events can let anybody through; `AT_ONCE`, that something has happened
         since calls were last let through.
         """
-        if self._changed or self._left or any(room.next() is not None for room in self._stirred):
+        if self._changed or self._left:
             return AT_ONCE
+        for room in self._stirred:
+            if room.next() is not None:
+                return AT_ONCE
         due = self._due
         while due:
             until, _, line = due[0]
