@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 from typing import Final
 
 from hocket.forecast.project import Project
@@ -27,6 +28,8 @@ def ranks_by_rule(project: Project, tails: Sequence[int]) -> Iterator[Sequence[f
     yield work
     if len(project.pools) > 1:
         yield from _mixed(takes, tails)
+        yield _balanced(project, tails)
+        yield _balanced(project, takes)
 
 
 def _mixed(takes: Sequence[int], tails: Sequence[int]) -> Iterator[Sequence[float]]:
@@ -50,6 +53,36 @@ def _mixed(takes: Sequence[int], tails: Sequence[int]) -> Iterator[Sequence[floa
                 weight * tail / longest + (1 - weight) * part
                 for tail, part in zip(tails, share, strict=True)
             ]
+
+
+def _balanced(project: Project, rank: Sequence[int]) -> list[int]:
+    """List the tasks, each behind those that it follows, so that their mean length stays alike.
+
+    After too many long ones comes a short one, and the other way round; of each kind the one whose
+    rank is the highest, or the lowest if the rank is the length itself.
+    """
+    takes, follows = project.takes, project.follows
+    mean = sum(takes) / len(takes)
+    left = [len(before) for before in project.precedes]
+    down = -1 if rank is takes else 1
+    heaps: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    found = [0] * len(takes)
+    ahead = 0.0
+    ready = [i for i, count in enumerate(left) if not count]
+    for place in range(len(takes)):
+        for i in ready:
+            long = takes[i] >= mean
+            heappush(heaps[long], (-rank[i] if long else -down * rank[i], i))
+        wanted = ahead <= 0
+        i = heappop(heaps[wanted] or heaps[not wanted])[1]
+        found[i] = -place
+        ahead += takes[i] - mean
+        ready = []
+        for j in follows[i]:
+            left[j] -= 1
+            if not left[j]:
+                ready.append(j)
+    return found
 
 
 def _share(project: Project, i: int) -> float:

@@ -23,15 +23,13 @@ from hocket.forecast.rules import ranks_by_rule
 BUDGET: Final = 100_000
 """Simulated events that a search may cost: starts and ends of calls, as far as they are played."""
 _KEPT: Final = 40
-_LEAST_KEPT: Final = 8
+_LEAST_KEPT: Final = 5
 _TURNED: Final = 6
 """How many of the first orders, the best ones, are played backwards and forwards again."""
 _SPREAD: Final = 0.35
-"""How much chance is mixed into the first orders, as a share of the longest path."""
+"""How far chance moves the steps of the first orders, as a share of all places."""
 _SHIFTED: Final = 0.2
 """The share of steps that change places in a new order."""
-_MIRRORED: Final = 0.3
-"""The share of new orders that are played backwards and forwards again."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -109,7 +107,11 @@ class _Hunt:
         self.events = 0
         self._seen: dict[tuple[int, ...], None] = {}
         schedules = budget // max(1, 2 * project.calls)
-        self._most = max(_LEAST_KEPT, min(_KEPT, schedules // 12))
+        self._most = max(_LEAST_KEPT, min(_KEPT, schedules // 20))
+        self._turns = 0
+        """How many new orders were played backwards and forwards again."""
+        self._gains = 0
+        """How many of those led to one that was kept."""
         self._mirror: Project | None = None
         self._mirror_tails: list[int] = []
 
@@ -143,17 +145,23 @@ class _Hunt:
         self._scatter()
         while not self.over():
             played = self._forwards(self._child(), self._worst())
-            if played.end is not None and not self.over() and self.chance.unit() < _MIRRORED:
+            # As often as it has been worth it, which depends on the kinds of limits.
+            often = (1 + self._gains) / (3 + self._turns)
+            if played.end is not None and not self.over() and self.chance.unit() < often:
+                before = len(self._seen)
                 self._mirrored(played)
+                self._turns += 1
+                self._gains += len(self._seen) > before
 
     def _scatter(self) -> None:
-        """Try orders around the longest path first."""
-        base = self._by_step(self.tails)
-        spread = max(base) * _SPREAD
-        for _ in range(3 * self._most):
+        """Try orders around the best ones by rule."""
+        rules = [order for *_, order in self.kept]
+        count = len(self.project.steps)
+        for number in range(3 * self._most):
             if self.over() or len(self.kept) >= self._most:
                 return
-            ranks = [rank + spread * self.chance.unit() for rank in base]
+            base = rules[number % min(4, len(rules))]
+            ranks = [-place - _SPREAD * count * self.chance.unit() for place in base]
             played = self._forwards(places(ranks))
             if not self.over():
                 self._mirrored(played)
