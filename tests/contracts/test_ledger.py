@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hocket.core import events as ev
@@ -15,6 +16,7 @@ from hocket.journal.base import KEPT_SAMPLES, Book, Ledger, Past, Sample, Store,
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
+from hocket.limits.turns import STALE, Want
 
 Make = Callable[[], Any]
 
@@ -456,6 +458,157 @@ def test_a_closed_ledger_says_so(make: Make) -> None:
         for ask in (one.sync(), one.reserve(entry("k"))):
             with pytest.raises(JournalError, match="closed"):
                 await ask
+
+    run(main())
+
+
+def want(room: str, limit: str = "a", waiting: int = 1, **more: Any) -> Want:
+    return Want(limit, room, 1, Claim(), waiting, **more)
+
+
+def shown(told: Told, limit: str = "a") -> list[tuple[str, int, float, bool]]:
+    """Who waits for a limit: room, how many, tag and whether it is of this process."""
+    return sorted((w.room, w.waiting, w.tag, w.mine) for w in told.wants.get(limit, ()))
+
+
+def test_who_waits_for_what_is_told_to_others(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        assert (await one.sync("a", "b")) == (await two.sync("a", "b")) == Told()
+        claim = Claim(tokens_in=5, tokens_out=6, most_tokens=7, most_cost=1 << 60)
+        whole = Want("a", "r~1", 2, claim, 64, priority=-1, deadline=1 << 62, weight=2.5)
+        one.ledger.want([whole, want("q~1", "b"), want("r~1", "c")], 150)
+        await one.wrote()
+        told = await two.sync("a", "b")
+        said = msgspec.structs.replace(whole, at=150, mine=False)
+        assert told.wants == {"a": (said,), "b": (want("q~1", "b", at=150, mine=False),)}
+        assert (await two.sync("b")).wants == {"b": told.wants["b"]}, "each time all of it"
+        assert (await one.sync("a")).wants == {"a": (msgspec.structs.replace(said, mine=True),)}
+        one.ledger.want([want("r~1", "c")], 160)
+        await one.wrote()
+        assert await two.sync("a", "b") == Told()
+        assert shown(await one.sync("a")) == [("r~1", 0, 0.0, True)]
+
+    run(main())
+
+
+def test_the_calls_that_a_run_reserves_move_its_tag_on_by_its_weight(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        await two.sync("a", "b")
+        await one.sync("a", "b")
+        one.ledger.want([want("r~1", weight=4.0), want("r~1", "b"), want("q~1")], 100)
+        two.ledger.want([want("p~1", weight=0.5)], 100)
+        await two.wrote()
+        keys = [entry("r~1/s#1"), entry("r~1/s#1", "b"), entry("r~1/s#2"), entry("else~1/s#1")]
+        _, told = await one.reserve(*keys)
+        assert shown(told) == [
+            ("p~1", 1, 0.0, False), ("q~1", 1, 0.0, True), ("r~1", 1, 0.5, True),
+        ]  # fmt: skip
+        assert shown(told, "b") == [("r~1", 1, 1.0, True)]
+        granted, told = await two.reserve(entry("p~1/s#1"))
+        assert granted == [False]
+        assert shown(told)[0] == ("p~1", 1, 0.0, True), "what was refused moves nothing"
+        granted, told = await two.reserve(entry("p~1/s#1"))
+        assert (granted, shown(told)[0]) == ([True], ("p~1", 1, 2.0, True))
+        assert shown(await one.sync())[0] == ("p~1", 1, 2.0, False)
+
+    run(main())
+
+
+def test_whoever_begins_to_wait_begins_with_the_last_call_of_its_tier(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        await two.sync()
+        await one.sync()
+        one.ledger.want([want("r~1", weight=0.5), want("high~1", priority=1)], 100)
+        await one.reserve(entry("r~1/s#1"), entry("r~1/s#2"), entry("r~1/s#3"), now=100)
+        # The third of these began at 4.0, and the next one is due at 6.0.
+        two.ledger.want([want("p~1"), want("first~1", priority=2), want("due~1", deadline=9)], 110)
+        await two.wrote()
+        assert shown(await two.sync()) == [
+            ("due~1", 1, 0.0, True), ("first~1", 1, 0.0, True), ("high~1", 1, 0.0, False),
+            ("p~1", 1, 4.0, True), ("r~1", 1, 6.0, False),
+        ]  # fmt: skip
+        # Who goes on waiting keeps its tag; who comes back has no claim on what it left.
+        two.ledger.want([want("p~1")], 120)
+        await one.reserve(entry("r~1/s#4"), now=130)
+        two.ledger.want([want("p~1")], 140)
+        await two.wrote()
+        assert [(room, tag) for room, _, tag, mine in shown(await two.sync()) if mine] == [
+            ("due~1", 0.0), ("first~1", 0.0), ("p~1", 4.0),
+        ]  # fmt: skip
+        two.ledger.want([], 150)
+        await two.wrote()
+        two.ledger.want([want("p~1")], 160)
+        await two.wrote()
+        assert ("p~1", 1, 6.0, True) in shown(await two.sync())
+        # One of which nothing was heard has not waited, as far as anybody knows.
+        await one.reserve(entry("r~1/s#5"), now=170)
+        two.ledger.want([want("p~1")], 161 + STALE)
+        await two.wrote()
+        assert ("p~1", 1, 8.0, True) in shown(await two.sync())
+
+    run(main())
+
+
+def test_that_others_wait_is_rung_for(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        await (await two.journal.start(started("other"))).durable(1)
+        await one.sync("a")
+        await two.sync("a")
+        for wants in ([want("r~1")], [want("r~1", waiting=2)], []):
+            two.rung.clear()
+            one.ledger.want(wants, 100)
+            await asyncio.wait_for(two.rung.wait(), 20)
+            assert len(shown(await two.sync())) == len(wants)
+
+    run(main())
+
+
+def test_what_the_dead_waited_for_nobody_waits_for(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        await one.sync()
+        await two.sync()
+        one.ledger.want([want("r~1")], 100)
+        await one.wrote()
+        assert len(shown(await two.sync())) == 1
+        await one.leave(two)
+        assert shown(await two.sync()) == []
+
+    run(main())
+
+
+def test_company_is_whoever_has_to_do_with_the_same_limits(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        assert not one.ledger.company
+        await one.sync("a")
+        await two.sync("b")
+        assert not one.ledger.company
+        assert not two.ledger.company
+        await two.sync("a")
+        await one.sync("a")
+        assert one.ledger.company
+        assert two.ledger.company
+        two.ledger.close()
+        await one.reserve(entry("k1"))
+        await one.reserve(entry("k2"))
+        assert not one.ledger.company
+
+    run(main())
+
+
+def test_what_an_answer_has_shown_of_a_call_s_way_is_told(make: Make) -> None:
+    async def main() -> None:
+        one, two = Process(make), Process(make)
+        await one.reserve(entry("k1"))
+        over = Entry("a", "k1", 1, Claim(), 105, True, 130)
+        one.ledger.settle([over], 140)
+        await one.wrote()
+        assert (await two.sync()).entries == (over,)
 
     run(main())
 
