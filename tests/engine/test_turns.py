@@ -11,6 +11,8 @@ from tests.engine.kit import Doer, engine, now, plan, sleeps, step, virtual
 from hocket.core.specs import LimitSpec, Rate, RunSpec
 from hocket.core.values import SECOND
 from hocket.journal.memory import MemoryJournal
+from hocket.limits.claim import Claim
+from hocket.limits.turns import Want
 
 TEN = 10 * SECOND
 
@@ -62,3 +64,99 @@ def test_runs_of_two_processes_share_by_their_weights(amount: int) -> None:
         counts = [sum(begin <= at < begin + 100 for at, _ in doer.calls) for doer in (light, heavy)]
         assert sum(counts) == pytest.approx(10 * amount, abs=amount)
         assert counts[0] == pytest.approx(sum(counts) / 4, abs=max(1, 0.02 * sum(counts)))
+
+
+def test_a_large_run_does_not_delay_a_small_one_by_more_than_its_share() -> None:
+    large, small = sleeps(0.1), sleeps(0.1)
+    together((large, spec(100, window(4)), 0.0), (small, spec(6, window(4)), 25.0))
+    # It comes in the middle of a window, and then has two calls of each.
+    assert max(at for at, _ in small.calls) == pytest.approx(50, abs=0.5)
+    assert max(at for at, _ in large.calls) == pytest.approx(260, abs=0.5)
+
+
+def test_a_higher_priority_of_another_process_goes_first() -> None:
+    first, urgent = sleeps(0.1), sleeps(0.1)
+    together((first, spec(40, window(4)), 0.0), (urgent, spec(8, window(4), priority=1), 5.0))
+    assert [round(at) for at, _ in urgent.calls] == [10] * 4 + [20] * 4
+
+
+def test_a_nearer_deadline_of_another_process_goes_first() -> None:
+    first, urgent = sleeps(0.1), sleeps(0.1)
+    soon = spec(8, window(4), deadline=30 * SECOND)
+    together((first, spec(40, window(4)), 0.0), (urgent, soon, 5.0))
+    assert [round(at) for at, _ in urgent.calls] == [10] * 4 + [20] * 4
+
+
+def test_slots_are_shared_between_processes() -> None:
+    light, heavy = sleeps(1.0), sleeps(1.0)
+    slots = LimitSpec(concurrency=4)
+    together((light, spec(80, slots, weight=1.0), 0.0), (heavy, spec(80, slots, weight=3.0), 0.5))
+    counts = [sum(10 <= at < 26 for at, _ in doer.calls) for doer in (light, heavy)]
+    assert sum(counts) == pytest.approx(64, abs=4)
+    assert counts[0] == pytest.approx(16, abs=2)
+
+
+def test_three_runs_in_two_processes_have_a_third_each() -> None:
+    doers = [sleeps(0.1) for _ in range(3)]
+
+    async def two(journal: MemoryJournal) -> None:
+        both = engine(journal, {"a": doers[0], "b": doers[1]})
+        runs = []
+        for name in "ab":
+            steps = [step(f"s{i:03}", agent=name) for i in range(100)]
+            limits = {"api": window(6)}
+            asked = plan(*steps, limits=limits, claimed={name: ("api",)}, max_parallel=64)
+            runs.append(await both.start(asked, {}, run=name, seed=0, stay=False))
+        for run in runs:
+            await run.settled()
+
+    async def main() -> None:
+        journal = MemoryJournal(latency=0.003)
+        await asyncio.gather(two(journal), process(journal, doers[2], "c", spec(100, window(6)), 1))
+
+    virtual(main)
+    counts = [sum(20 <= at < 120 for at, _ in doer.calls) for doer in doers]
+    assert sum(counts) == 60
+    assert all(count == pytest.approx(20, abs=1) for count in counts), counts
+
+
+def test_a_process_that_is_slow_holds_nobody_up_for_longer_than_the_grace() -> None:
+    """It says again and again that its calls wait, and never lets any through."""
+    going = sleeps(0.1)
+
+    async def main() -> None:
+        journal = MemoryJournal(latency=0.003)
+        ledger = journal.ledger(lambda: None)
+        await ledger.sync(["api"], 0)
+
+        async def pretend() -> None:
+            clock = SECOND * 1_000_000
+            for _ in range(60):
+                await asyncio.sleep(1)
+                at = clock + round(now() * SECOND)
+                ledger.want([Want("api", "ghost~1", 1, Claim(), 64, priority=9)], at)
+            ledger.close()
+
+        await asyncio.gather(pretend(), process(journal, going, "r", spec(40, window(8))))
+
+    virtual(main)
+    # Whenever a place came free it was kept for the other one, and then given up.
+    assert max(at for at, _ in going.calls) <= 40 + 4 * 0.13
+    late = [at % 10 for at, _ in going.calls if at >= 10]
+    assert min(late) >= 0.1
+
+
+def test_a_run_alone_says_nothing_to_anybody() -> None:
+    told: list[Any] = []
+
+    class Journal(MemoryJournal):
+        def ledger(self, changed: Any) -> Any:
+            ledger = super().ledger(changed)
+            ledger.want = lambda *args: told.append(args)  # type: ignore[method-assign]
+            return ledger
+
+    async def main() -> None:
+        await process(Journal(), sleeps(0.1), "r", spec(20, window(4)))
+
+    virtual(main)
+    assert told == []
