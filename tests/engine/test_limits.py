@@ -316,6 +316,32 @@ def test_an_endpoint_that_is_down_is_left_alone_for_a_while() -> None:
     assert sum(at < down_until for at, _ in doer.calls) <= 8
 
 
+def test_who_has_a_fallback_does_not_wait_for_an_endpoint_that_is_down() -> None:
+    journal = MemoryJournal()
+
+    async def do(request: Request, context: Context) -> Json:
+        await asyncio.sleep(0.01)
+        raise AgentError(Fault(kind="unavailable", message="503"))
+
+    down, other = Doer(do), sleeps(0.1)
+    retry = Retry(tries=3, first=SECOND)
+    steps = [step(f"s{i}", agent="down", fallback=("other",), retry=retry) for i in range(20)]
+    spec = plan(
+        *steps, limits={"api": LimitSpec(margin=0)}, claimed={"down": ("api",)}, max_parallel=4
+    )
+
+    async def main() -> float:
+        run = await engine(journal, {"down": down, "other": other}).start(spec, {}, run="r", seed=0)
+        assert (await run.settled()).said == "succeeded"
+        return now()
+
+    # Three tries and their back-offs, and never the ten seconds that the endpoint is left alone.
+    assert virtual(main) < 6
+    assert len(down.calls) < 10 and len(other.calls) == 20
+    said = {event.fault.message for event in only(journal, CallFailed)}
+    assert said == {"503", "api is down, and was not asked"}
+
+
 def test_what_became_pointless_leaves_the_queue_unpaid() -> None:
     journal = MemoryJournal()
 

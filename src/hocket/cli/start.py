@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside, load_file, load_plan, settle
@@ -60,7 +60,11 @@ Priority = Annotated[int, Parameter(help="Runs of a higher one go first.")]
 Weight = Annotated[float, Parameter(help="The share beside runs of the same priority.")]
 Deadline = Annotated[str, Parameter(help="When it should be over, as 10m; nearer ones go first.")]
 LookAhead = Annotated[
-    int, Parameter(help="Events that a look for a better order may simulate; 0 for none.")
+    int,
+    Parameter(
+        help="Events that a look for a better order may simulate; 0 for none.",
+        validator=validators.Number(gte=0),
+    ),
 ]
 
 
@@ -100,11 +104,7 @@ def run(
     overrides = Overrides(limit or (), budget, priority, weight, deadline)
     spec = load_plan(path, plan, overrides)
     if max_parallel is not None:
-        if max_parallel < 1:
-            raise Refused("--max-parallel must be 1 or more")
-        spec = msgspec.structs.replace(spec, max_parallel=max_parallel)
-    if look_ahead < 0:
-        raise Refused("--look-ahead counts events: 0 or more")
+        spec = msgspec.structs.replace(spec, max_parallel=_one_or_more(max_parallel))
     inputs = read_inputs(input or [])
     find_functions_beside(spec.source)
     fetch_weights(spec)
@@ -306,6 +306,12 @@ def _meant(target: str, plan: str | None) -> tuple[str, str | None]:
             "make one with: hocket init"
         )
     return FILE, target
+
+
+def _one_or_more(max_parallel: int) -> int:
+    if max_parallel < 1:
+        raise Refused("--max-parallel must be 1 or more")
+    return max_parallel
 
 
 def read_inputs(given: Sequence[str]) -> dict[str, Json]:

@@ -10,7 +10,14 @@ from typing import Final, Protocol
 from hocket.agents.base import Agent, Request
 from hocket.core.commands import StartCall
 from hocket.core.errors import CallerError, Fault, FaultKind, JournalError, OwnershipLost
-from hocket.core.events import AnyEvent, CallCancelled, CallFailed, CallStarted, PauseRequested
+from hocket.core.events import (
+    AnyEvent,
+    CallCancelled,
+    CallFailed,
+    CallStarted,
+    LimitChanged,
+    PauseRequested,
+)
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.engine.audience import Audience
@@ -42,7 +49,7 @@ class Base(Protocol):
     def record(self, event: AnyEvent) -> None:
         """Take a fact in, write it, and carry out what follows."""
 
-    def land(self, outcome: Outcome, news: Sequence[AnyEvent]) -> None:
+    def land(self, outcome: Outcome, news: Sequence[LimitChanged]) -> None:
         """Record how a call ended and what that showed of its limits."""
 
     def follow(self) -> None:

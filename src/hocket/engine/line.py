@@ -112,6 +112,25 @@ class Line:
             lasts=outlook.lasts(call.path, start.agent),
         )
 
+    def down(self, start: StartCall) -> str:
+        """Name the limit of a call whose endpoint is down while others could do the call, or "".
+
+        Who has a fallback does not wait until an endpoint is up again.
+        """
+        job = self._machine.calls.jobs[start.call.path]
+        if job.agent + 1 >= len(job.spec.agents):
+            return ""
+        at = self.desk.clock.now()
+        for name, _ in self.claims.of(start.agent, job.spec.uses).units:
+            if self.desk.admission.limit(name, self.room).state().breaker.until > at:
+                return name
+        return ""
+
+    def stranded(self) -> list[tuple[Call, str]]:
+        """Give the waiting calls that would wait for an endpoint which is down, and its limit."""
+        found = [(start.call, self.down(start)) for start in self._starts.values()]
+        return [(call, name) for call, name in found if name]
+
     def withdraw(self, call: Call) -> bool:
         """Take a call out that has not started; tells whether it was there."""
         if self._starts.pop(call, None) is None:

@@ -23,12 +23,14 @@ from hocket.core.errors import (
 from hocket.core.events import (
     AnyEvent,
     CallFailed,
+    LimitChanged,
     PauseRequested,
     Recorded,
     TimePassed,
 )
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
+from hocket.core.values import Call
 from hocket.engine.audience import Audience, Observer
 from hocket.engine.backlog import Backlog
 from hocket.engine.claims import Claims
@@ -203,7 +205,10 @@ class Runner:
                     break
                 for command in commands:
                     if type(command) is StartCall:
-                        self.line.offer(command)
+                        if down := self.line.down(command):
+                            self._divert(command.call, down)
+                        else:
+                            self.line.offer(command)
                     elif type(command) is CancelCall:
                         self.departures.stop(command.call, command.reason, hard=command.hard)
                     elif type(command) is Record:
@@ -232,7 +237,7 @@ class Runner:
         machine = self.machine
         return machine.phase == "ended" or (machine.paused and not self.stay)
 
-    def land(self, outcome: Outcome, news: Sequence[AnyEvent]) -> None:
+    def land(self, outcome: Outcome, news: Sequence[LimitChanged]) -> None:
         """Record how a call ended: that has happened, whatever follows from it."""
         if self.failure is not None:
             return
@@ -248,9 +253,19 @@ class Runner:
             self.machine.apply(outcome)
             for event in news:
                 self.note(event)
+            if any(event.what == "tripped" for event in news):
+                for call, down in self.line.stranded():
+                    self.line.withdraw(call)
+                    self._divert(call, down)
             self.follow()
         except Exception as error:
             self.fail(error)
+
+    def _divert(self, call: Call, limit: str) -> None:
+        """Count a call as failed whose endpoint is down, so that its fallback has its turn."""
+        message = f"{limit} is down, and was not asked"
+        fault = Fault(kind="unavailable", message=message)
+        self.note(CallFailed(at=self.now(), call=call, fault=fault))
 
     # -- time, people, the disk -------------------------------------------------------------
 
