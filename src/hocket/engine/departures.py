@@ -143,6 +143,12 @@ class Departures:
         for flight in list(self.flights.values()):
             flight.stop(reason, hard=hard)
 
+    def divert(self, call: Call, limit: str) -> None:
+        """Count a call as failed whose endpoint is down, so that its fallback has its turn."""
+        self._line.withdraw(call)
+        fault = Fault(kind="unavailable", message=f"{limit} is down, and was not asked")
+        self._base.note(CallFailed(at=self._base.now(), call=call, fault=fault))
+
     async def cleared(self) -> None:
         """Cut off what is in flight, and wait until it is gone."""
         tasks = [flight.task for flight in self.flights.values() if flight.task is not None]

@@ -30,7 +30,6 @@ from hocket.core.events import (
 )
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
-from hocket.core.values import Call
 from hocket.engine.audience import Audience, Observer
 from hocket.engine.backlog import Backlog
 from hocket.engine.claims import Claims
@@ -206,7 +205,7 @@ class Runner:
                 for command in commands:
                     if type(command) is StartCall:
                         if down := self.line.down(command):
-                            self._divert(command.call, down)
+                            self.departures.divert(command.call, down)
                         else:
                             self.line.offer(command)
                     elif type(command) is CancelCall:
@@ -255,17 +254,10 @@ class Runner:
                 self.note(event)
             if any(event.what == "tripped" for event in news):
                 for call, down in self.line.stranded():
-                    self.line.withdraw(call)
-                    self._divert(call, down)
+                    self.departures.divert(call, down)
             self.follow()
         except Exception as error:
             self.fail(error)
-
-    def _divert(self, call: Call, limit: str) -> None:
-        """Count a call as failed whose endpoint is down, so that its fallback has its turn."""
-        message = f"{limit} is down, and was not asked"
-        fault = Fault(kind="unavailable", message=message)
-        self.note(CallFailed(at=self.now(), call=call, fault=fault))
 
     # -- time, people, the disk -------------------------------------------------------------
 
