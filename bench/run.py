@@ -11,7 +11,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("imports.py", "overlap.py", "journal.py", "steps.py", "limiters.py", "server_limits.py")
+SCRIPTS = (
+    "imports.py",
+    "overlap.py",
+    "journal.py",
+    "steps.py",
+    "admission.py",
+    "limiters.py",
+    "server_limits.py",
+    "makespan.py",
+)
+WITHOUT_JSON = ("journal.py", "makespan.py")
 
 
 def main() -> None:
@@ -31,7 +41,7 @@ def main() -> None:
             command += ["--events", "500", "--rounds", "3"] if given.quick else []
         else:
             command += ["--quick"] if given.quick else []
-            if given.out:
+            if given.out and script not in WITHOUT_JSON:
                 command += ["--json", str(given.out / script.replace(".py", ".json"))]
         print(f"\n=== bench/{script}\n", flush=True)
         if subprocess.run(command, check=False).returncode:
