@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 from tests.engine.kit import Doer, engine, now, plan, sleeps, step, virtual
 
+from hocket.agents.base import Context, Request
 from hocket.core.specs import LimitSpec, Rate, RunSpec
-from hocket.core.values import SECOND
+from hocket.core.values import SECOND, Json
 from hocket.journal.memory import MemoryJournal
 from hocket.limits.claim import Claim
 from hocket.limits.turns import Want
@@ -160,3 +162,70 @@ def test_a_run_alone_says_nothing_to_anybody() -> None:
 
     virtual(main)
     assert told == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "limit", [LimitSpec(concurrency=5), LimitSpec(requests=(Rate(5, SECOND // 20),), margin=0)]
+)
+def test_processes_in_a_rush_never_pass_a_limit(limit: LimitSpec, seed: int) -> None:
+    chance = random.Random(seed)
+    begun: list[float] = []
+    inside = most = 0
+
+    async def do(request: Request, context: Context) -> Json:
+        nonlocal inside, most
+        begun.append(now())
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(chance.uniform(0, 0.03))
+        inside -= 1
+        return "done"
+
+    parts = [(Doer(do), spec(60, limit), chance.uniform(0, 0.1)) for _ in range(3)]
+    together(*parts, latency=0.004)
+    assert len(begun) == 180
+    if limit.concurrency is not None:
+        assert most <= 5
+    else:
+        begun.sort()
+        assert all(b - a > 0.05 - 1e-6 for a, b in zip(begun, begun[5:], strict=False))
+
+
+@pytest.mark.parametrize("after", range(0, 24, 2))
+def test_what_was_let_through_before_the_news_is_decided_anew(after: int) -> None:
+    """While the ledger is asked for one call another is let through, for a place that is gone."""
+    inside = most = 0
+
+    async def do(request: Request, context: Context) -> Json:
+        nonlocal inside, most
+        if request.agent == "free":
+            await asyncio.sleep(float(request.call.path.removeprefix("at")))
+            return "done"
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(1)
+        inside -= 1
+        return "done"
+
+    def waits(*instants: float) -> RunSpec:
+        """A plan of one step for each instant, which begins then."""
+        steps = [step(f"at{at}", agent="free") for at in dict.fromkeys(instants)]
+        steps += [step(f"s{number}", f"at{at}") for number, at in enumerate(instants)]
+        limits = {"api": LimitSpec(concurrency=2)}
+        return plan(*steps, limits=limits, claimed={"a": ("api",)}, max_parallel=64)
+
+    async def one(journal: MemoryJournal, run: str, asked: RunSpec) -> None:
+        agents = {"a": Doer(do), "free": Doer(do)}
+        begun = await engine(journal, agents).start(asked, {}, run=run, seed=0, stay=False)
+        assert (await begun.settled()).said == "succeeded"
+
+    async def main() -> None:
+        journal = MemoryJournal(latency=0.01)
+        await asyncio.gather(
+            one(journal, "first", waits(1.0, 1.0)),
+            one(journal, "second", waits(1 + after / 1000, 1.005 + after / 1000)),
+        )
+
+    virtual(main)
+    assert most == 2

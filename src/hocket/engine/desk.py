@@ -16,6 +16,7 @@ from hocket.core.errors import HocketError
 from hocket.core.specs import LimitSpec
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.shares import OpenLedger, Shares
+from hocket.journal.base import Told
 from hocket.limits.admission import Admission, Admitted, Hopeless, Queue
 from hocket.limits.claim import Ending, Entry, Key, News, Quota
 
@@ -51,9 +52,11 @@ class Desk:
         self._clients: dict[str, Client] = {}
         self._shares = None
         if ledger is not None:
-            self._shares = Shares(self.admission, ledger(self._changed))
+            self._shares = Shares(self.admission, ledger(lambda: self._spawn(self._sync())))
         self._granting: list[Admitted] = []
-        """Admitted calls that wait for the ledger's word."""
+        """Admitted calls of which the ledger is to be asked."""
+        self._asked: list[Admitted] = []
+        """Admitted calls that wait for its word."""
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._asking = False
         self._pumping = False
@@ -98,8 +101,8 @@ class Desk:
         self._clients[run] = client
         for entry in past:
             self.admission.limit(entry.limit, run).sync(entry)
-        if self._shares is not None:
-            await self._shares.open(limits, self.clock.now())
+        if self._shares is not None and self._shares.name(limits):
+            self._learn(await self._shares.sync(self.clock.now()))
 
     def close(self, run: str) -> None:
         """Forget a run's waiting calls; those in flight are settled when they land."""
@@ -131,7 +134,7 @@ class Desk:
                 self._again = False
                 at, self._early = max(self.clock.now(), self._early), 0
                 if shares is not None:
-                    shares.deal(self._granting, at)
+                    shares.deal((*self._asked, *self._granting), at)
                 admitted = self.admission.admit(at)
                 for item in admitted:
                     if item.shared and shares is not None:
@@ -152,7 +155,7 @@ class Desk:
             if self._granting and not self._asking:
                 self._asking = True
                 self._spawn(self._ask(shares))
-            shares.tell(self.clock.now())
+            shares.tell(at)
         self._alarm.set(self._next())
         return moved
 
@@ -197,7 +200,8 @@ class Desk:
         if run and run not in self._clients:
             return []
         queues = self.admission.waiting(run)
-        asked = sum(not run or item.run == run for item in self._granting)
+        asking = (*self._asked, *self._granting)
+        asked = sum(not run or item.run == run for item in asking)
         return [*queues, Queue(CLAIM, None, asked)] if asked else queues
 
     async def settled(self) -> None:
@@ -232,14 +236,14 @@ class Desk:
         """Ask the ledger for what is ready, as long as there is any."""
         try:
             while self._granting:
-                asked = list(self._granting)
-                granted, told = await shares.reserve(asked, self.clock.now())
-                del self._granting[: len(asked)]
+                self._asked, self._granting = self._granting, []
+                granted, told = await shares.reserve(self._asked, self.clock.now())
+                asked, self._asked = self._asked, []
                 at = self.clock.now()
                 for item, good in zip(asked, granted, strict=True):
                     if not good:
                         self.admission.put_back(item.key, CLAIM, at)
-                shares.learn(told)
+                self._learn(told)
                 for item, good in zip(asked, granted, strict=True):
                     if good and shares.closed(item, at):
                         self.put_back(item, CLAIM)
@@ -247,23 +251,35 @@ class Desk:
                         self._start(item)
                 self.pump()
         except HocketError as error:
+            self._asked.clear()
             self._granting.clear()
             self._fail(error)
         finally:
             self._asking = False
 
-    def _changed(self) -> None:
-        """Another process has changed what it holds of a shared limit."""
-        if self._shares is not None and self._clients:
-            self._spawn(self._sync(self._shares))
-
-    async def _sync(self, shares: Shares) -> None:
+    async def _sync(self) -> None:
+        """Learn what another process has changed."""
+        if self._shares is None or not self._clients:
+            return
         try:
-            await shares.sync(self.clock.now())
+            told = await self._shares.sync(self.clock.now())
         except HocketError as error:
             self._fail(error)
         else:
+            self._learn(told)
             self.pump()
+
+    def _learn(self, told: Told) -> None:
+        """Take in what others have changed, and decide anew what was decided without it."""
+        if self._shares is None:
+            return
+        if self._granting and self._shares.takes(told):
+            # The ledger would grant these: it takes for known what it has told.
+            at = self.clock.now()
+            for item in self._granting:
+                self.admission.put_back(item.key, CLAIM, at)
+            self._granting.clear()
+        self._shares.learn(told)
 
     def _fail(self, error: Exception) -> None:
         for client in list(self._clients.values()):

@@ -51,24 +51,22 @@ class Shares:
         """Who waits, as others were told, and when."""
         self._said_at = 0
 
-    async def open(self, limits: Mapping[str, LimitSpec], now: int) -> None:
-        """Learn who holds what of the limits of a run.
-
-        Raises:
-            JournalError: The ledger cannot be read.
-        """
+    def name(self, limits: Mapping[str, LimitSpec]) -> bool:
+        """Take note of the limits of a run; tells whether any is shared, and `sync` is due."""
         shared = {name: spec for name, spec in limits.items() if spec.shared}
         self.limits.update(shared)
-        if shared:
-            await self._sync(list(shared), now)
+        return bool(shared)
 
-    async def sync(self, now: int) -> None:
-        """Learn what others have changed.
+    async def sync(self, now: int) -> Told:
+        """Ask what others have changed; `learn` it before the next decision.
 
         Raises:
             JournalError: The ledger cannot be read.
         """
-        await self._sync(list(self.limits), now)
+        limits = list(self.limits)
+        told = await self._ledger.sync(limits, now)
+        self._hear(limits, told)
+        return told
 
     async def reserve(self, items: Sequence[Admitted], now: int) -> tuple[list[bool], Told]:
         """Reserve what admitted calls are to hold.
@@ -89,6 +87,11 @@ class Shares:
             if good:
                 self._held[item.key] = item, None
         return granted, told
+
+    def takes(self, told: Told) -> bool:
+        """Tell whether others hold anything of which the admission has not known."""
+        admission = self._admission
+        return any(admission.limit(one.limit).entry(one.key) is None for one in told.entries)
 
     def learn(self, told: Told) -> None:
         """Take in what others have changed."""
@@ -121,9 +124,10 @@ class Shares:
                 limit.sync(entry)
             if kept:
                 self._kept[name] = [entry.key for entry in kept]
-            if len(kept) < len(before):
-                # Who waits here may fit now.
-                self._admission.forget(name, before[0])
+            for key in before:
+                if limit.entry(key) is None:
+                    # Who waits here may fit now.
+                    self._admission.forget(name, key)
 
     def tell(self, at: int) -> None:
         """Tell other processes who waits, if there are any and it is news to them."""
@@ -192,11 +196,6 @@ class Shares:
             self._tell(item)
 
     # -- within -----------------------------------------------------------------------------
-
-    async def _sync(self, limits: Sequence[str], now: int) -> None:
-        told = await self._ledger.sync(limits, now)
-        self._hear(limits, told)
-        self.learn(told)
 
     def _hear(self, limits: Iterable[str], told: Told) -> None:
         for name in limits:
