@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from hocket.core.specs import LimitSpec
-from hocket.core.values import MINUTE, SECOND
+from hocket.core.values import MINUTE, MS, SECOND
 from hocket.journal.base import Ledger, Told
 from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Claim, Ending, Entry, Key
@@ -19,7 +19,9 @@ from hocket.limits.window import clear_at
 
 _SLACK: Final = MINUTE
 _LONGEST_MARGIN: Final = SECOND
-NOTHING: Final = Claim()
+_SKEW: Final = 5 * MS
+"""By how much the clocks of two processes may differ: each was put at the wall's time by itself."""
+_NOTHING: Final = Claim()
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(LimitState).decode
 
@@ -136,7 +138,7 @@ class Shares:
             return
         wants = self._admission.wants() if company else []
         said = [
-            msgspec.structs.replace(want, claim=NOTHING, waiting=roughly(want.waiting))
+            msgspec.structs.replace(want, claim=_NOTHING, waiting=roughly(want.waiting))
             for want in wants
         ]
         if said != self._said or (said and at >= self._said_at + REPEAT):
@@ -202,9 +204,11 @@ class Shares:
             self._turns.learn(name, told.wants.get(name, ()))
 
     def _cleared(self, entry: Entry, sent: int, ending: Ending, at: int) -> Entry:
-        """Add what a call's answer has shown of its way, which others have not seen."""
+        """Add what a call's answer has shown of its way, where that counts: others did not see."""
         margin = self._admission.limit(entry.limit).spec.margin
-        return msgspec.structs.replace(entry, clear=clear_at(sent, margin, ending, at))
+        if margin is not None:
+            return entry
+        return msgspec.structs.replace(entry, clear=clear_at(sent, None, ending, at) + _SKEW)
 
     def _tell(self, item: Admitted) -> None:
         for name in item.shared:
