@@ -229,3 +229,14 @@ def test_what_was_let_through_before_the_news_is_decided_anew(after: int) -> Non
 
     virtual(main)
     assert most == 2
+
+
+def test_weights_hold_where_each_process_learns_how_long_its_calls_are_on_their_way() -> None:
+    light, heavy = sleeps(0.02), sleeps(0.02)
+    together(
+        (light, spec(100, window(8, margin=None), weight=1.0), 0.0),
+        (heavy, spec(100, window(8, margin=None), weight=3.0), 0.5),
+    )
+    counts = [sum(20 <= at < 100 for at, _ in doer.calls) for doer in (light, heavy)]
+    assert sum(counts) >= 60
+    assert counts[0] == pytest.approx(sum(counts) / 4, abs=2)
