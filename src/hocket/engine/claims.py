@@ -40,6 +40,7 @@ class Claims:
         self._of_agent: dict[str, dict[str, int]] = {}
         self._known: dict[tuple[str, tuple[tuple[str, int], ...]], Claim] = {}
         self._late: dict[tuple[tuple[str, int], ...], bool] = {}
+        self._plain: dict[tuple[tuple[str, int], ...], bool] = {}
         for name, agent in spec.agents.items():
             claimed = (self._names[limit] for limit in (*spec.claims, *agent.limits))
             units = dict.fromkeys((RUN, *claimed), 1)
@@ -76,6 +77,15 @@ class Claims:
             late = any(_counts(self.limits[name]) for name, _ in claim.units)
             self._late[claim.units] = late
         return late
+
+    def plain(self, claim: Claim) -> bool:
+        """Tell whether a call claims slots of its run alone: nothing else of it matters to them."""
+        plain = self._plain.get(claim.units)
+        if plain is None:
+            limits = [self.limits[name] for name, _ in claim.units]
+            plain = not any(limit.shared or limit.adaptive or _counts(limit) for limit in limits)
+            self._plain[claim.units] = plain
+        return plain
 
     def past(self, spending: Spending) -> list[Entry]:
         """Give what the run has spent, for those of its own limits that count in all."""

@@ -196,25 +196,30 @@ class Departures:
             hedge=start.hedge,
         )
         base.note(started, (item.key,) if item.shared else ())
+        plain = line.claims.plain(item.claim)
         flight = Flight(
             request,
             self._audience.emit,
             self._files,
-            on_sent=partial(line.desk.sent, item.key),
-            on_told=partial(self._told, item.key),
+            on_sent=None if plain else partial(line.desk.sent, item.key),
+            on_told=None if plain else partial(self._told, item.key),
         )
         self.flights[call] = flight
-        late = start.effects or line.claims.leaves_late(item.claim)
+        late = start.effects or (not plain and line.claims.leaves_late(item.claim))
         need = self._log.seq if late else 0
-        flight.task = self._loop.create_task(self._fly(item.key, flight, agent, need))
+        work = self._fly(item.key, flight, agent, need, plain)
+        flight.task = self._loop.create_task(work)
 
     def _told(self, key: Key, quotas: Sequence[Quota]) -> None:
         news = self._line.desk.quota(key, quotas)
         for event in self._line.told(news, self._base.now()):
             self._base.record(event)
 
-    async def _fly(self, key: Key, flight: Flight, agent: Agent, need: int) -> None:
-        """Do a call; one that has effects or is counted not before its start is on disk."""
+    async def _fly(self, key: Key, flight: Flight, agent: Agent, need: int, plain: bool) -> None:
+        """Do a call; one that has effects or is counted not before its start is on disk.
+
+        How one with `plain` slots has ended is of no account to them.
+        """
         call, base = flight.request.call, self._base
         outcome: Outcome | None = None
         flight.begun = True
@@ -235,5 +240,9 @@ class Departures:
         finally:
             del self.flights[call]
             # Without an outcome nobody knows what it has spent.
-            news = self._line.settle(key, flight, outcome)
+            if plain:
+                self._line.desk.release(key)
+                news = []
+            else:
+                news = self._line.settle(key, flight, outcome)
         base.land(outcome, news)
