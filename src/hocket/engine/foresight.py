@@ -121,6 +121,9 @@ class Foresight:
     async def _look(self) -> None:
         runner = self._runner
         try:
+            if runner.over:
+                # It has ended between the wish to look and the look.
+                return
             found = await self._ask(self._question())
             machine = runner.machine
             if found is None or found.finish is None or found.finish - self._looked < WORTH_IT:
