@@ -121,7 +121,7 @@ class Foresight:
     async def _look(self) -> None:
         runner = self._runner
         try:
-            if runner.over:
+            if self._runner.over:
                 # It has ended between the wish to look and the look.
                 return
             found = await self._ask(self._question())
