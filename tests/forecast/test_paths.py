@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from tests.forecast.plans import plan, run, runs, step
 
 from hocket.core.specs import RunSpec, StepSpec
-from hocket.core.values import SECOND
-from hocket.forecast.paths import rank_of, ranks, step_path
+from hocket.core.values import SECOND, step_of
+from hocket.forecast.paths import rank_of, ranks
 from hocket.workflows.shape import Shape
 
 
@@ -59,7 +59,7 @@ def test_a_nested_step_goes_by_what_follows_its_plan() -> None:
     }
     assert rank_of(found, "a/0/x") == rank_of(found, "a/0~3/x~2") == found["a/x"]
     assert rank_of(found, "nobody") == 0
-    assert step_path("a/17~2/x/3") == "a/x"
+    assert step_of("a/17~2/x/3") == "a/x"
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:

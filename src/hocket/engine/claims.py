@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -99,11 +99,6 @@ class Claims:
             spent = Claim(tokens_in=tokens, most_tokens=tokens, most_cost=cost)
             entries.append(Entry(name, f"{self._run}/{PAST}", 0, spent, sent=0, over=True))
         return entries
-
-
-def shared_names(limits: Mapping[str, LimitSpec]) -> list[str]:
-    """Name the limits that other runs and processes may share."""
-    return [name for name, limit in limits.items() if limit.shared]
 
 
 def _name(name: str, run: str, limit: LimitSpec) -> str:

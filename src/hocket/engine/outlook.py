@@ -7,8 +7,9 @@ from typing import Final
 
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, StepSpec
+from hocket.core.values import step_of
 from hocket.forecast.durations import Durations
-from hocket.forecast.paths import rank_of, ranks, step_path
+from hocket.forecast.paths import rank_of, ranks
 from hocket.forecast.world import node_at
 from hocket.workflows.plan import PlanMachine
 
@@ -62,7 +63,7 @@ class Prospect:
         if self._shape is None or self.blind:
             return None
         node = node_at(self._shape, path)[1]
-        where = (self._shape.spec.name, step_path(path), node.spec, agent)
+        where = (self._shape.spec.name, step_of(path), node.spec, agent)
         if len(self.durations.samples(*where)) < least:
             return None
         return self.durations.quantile(*where, share)

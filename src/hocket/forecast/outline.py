@@ -10,8 +10,8 @@ from hocket.core.jobs import Job
 from hocket.core.machine import StepStatus, StepView
 from hocket.core.run import RunMachine
 from hocket.core.specs import StepSpec
+from hocket.core.values import step_of
 from hocket.forecast.assume import Counts, plan_of
-from hocket.forecast.paths import step_path
 from hocket.forecast.project import Project, Task
 from hocket.forecast.terms import Pools, Terms
 from hocket.workflows.live import ALONE, unit_path
@@ -188,7 +188,7 @@ class _Draft:
     def _units(self, node: Node, path: str, status: StepStatus) -> list[int]:
         view = self._views.get(path)
         if status == "pending" or view is None or view.total is None:
-            return list(range(self._counts.of(node, step_path(path))))
+            return list(range(self._counts.of(node, step_of(path))))
         return list(range(view.total))
 
     def _call(
@@ -204,7 +204,7 @@ class _Draft:
             return []
         agent = node.spec.agent if job is None else job.agent_name
         path = unit if job is None else job.path
-        step = step_path(unit)
+        step = step_of(unit)
         claim = self.pools.claim(self._terms.claim(agent, tuple(node.spec.uses.items())))
         takes = self._terms.durations.expected(self._name, step, node.spec, agent)
         since: int | None = None

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from hocket.core.specs import StepSpec
+from hocket.core.values import step_of
 from hocket.workflows.shape import Shape
 
 Expected: TypeAlias = Callable[[str, StepSpec], int]
 """How long one call of a step is expected to take, in nanoseconds, by the step's path."""
 
-_UNITS: Final = re.compile(r"(?:/\d+)?(?:~\d+)?(?=/|\Z)")
-
-
-def step_path(path: str) -> str:
-    """Give the path of the step that a call's path is of: ``a/3~2/b`` is of ``a/b``."""
-    if "/" not in path and "~" not in path:
-        return path
-    return _UNITS.sub("", path)
-
 
 def rank_of(ranks: Mapping[str, int], path: str) -> int:
     """Give the rank of a call; those of steps that nobody has ranked go last."""
     rank = ranks.get(path)
-    return ranks.get(step_path(path), 0) if rank is None else rank
+    return ranks.get(step_of(path), 0) if rank is None else rank
 
 
 def ranks(shape: Shape, expected: Expected) -> dict[str, int]:

@@ -29,9 +29,9 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.run import RunMachine
-from hocket.core.values import Call
+from hocket.core.values import Call, step_of
 from hocket.forecast.assume import Counts, assumed_machine, plan_of
-from hocket.forecast.paths import rank_of, step_path
+from hocket.forecast.paths import rank_of
 from hocket.forecast.terms import Terms
 from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Ending, key_of
@@ -271,7 +271,7 @@ class World:
     def _expected(self, path: str, agent: str) -> int:
         node = node_at(self._shape, path)[1]
         name = self._machine.spec.name
-        return self._terms.durations.expected(name, step_path(path), node.spec, agent)
+        return self._terms.durations.expected(name, step_of(path), node.spec, agent)
 
 
 def node_at(shape: Shape, path: str) -> tuple[Shape, Node]:
