@@ -75,16 +75,17 @@ class Calls:
 
     # -- events -----------------------------------------------------------------------------
 
-    def started(self, event: CallStarted) -> None:
-        """A call has left."""
+    def started(self, event: CallStarted) -> bool:
+        """A call has left; tells whether anybody waits for it."""
         job = _find(self.jobs, event.call, _ASKED)
         if job is None:
             self.ignored += 1
-            return
+            return False
         self._out.settled(event.call)
         job.started(event.call.attempt)
         self.running += 1
         self._timers.started(job, event)
+        return True
 
     def finished(self, event: CallFinished) -> Ended | None:
         """A call has given an output."""

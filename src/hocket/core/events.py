@@ -27,11 +27,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         tokens_in: Tokens read, or None if unknown.
         tokens_out: Tokens written, or None if unknown.
         cost: Pico-dollars (1e-12 $), or None for unpriced; 0 means that it is free.
+        tokens_cached: How many of the tokens read came from the provider's own cache of prompts,
+            and were priced as such; None if unknown.
     """
 
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: int | None = None
+    tokens_cached: int | None = None
 
 
 class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -166,12 +169,15 @@ class CallFinished(Event, frozen=True, kw_only=True, tag="call_finished"):
         output: JSON; a large one stands in the journal by its digest.
         usage: What it spent.
         notes: What its reader must know: that an output was cut, that a model is a demo model.
+        saved: What the call would have spent, had its answer not been kept from an earlier one;
+            None if the call was made.
     """
 
     call: Call
     output: Json = None
     usage: Usage | None = None
     notes: tuple[str, ...] = ()
+    saved: Usage | None = None
 
 
 class CallFailed(Event, frozen=True, kw_only=True, tag="call_failed"):

@@ -21,8 +21,11 @@ from hocket.core.events import (
     Status,
     StepFailed,
     StepSkipped,
+    Usage,
 )
+from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, Retry, StepKind, WorkflowSpec
+from hocket.core.teams import Tool
 from hocket.core.values import Json
 
 StepStatus: TypeAlias = Literal[
@@ -50,6 +53,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
         uses: Units of named limits that each call holds while it runs.
         limited: For each agent, whether a limit does the waiting after a refusal.
         hedge: The quantile of past durations after which a second call begins beside the first.
+        tools: What a model may call instead of giving its answer.
     """
 
     agents: tuple[str, ...]
@@ -61,6 +65,25 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     uses: tuple[tuple[str, int], ...] = ()
     limited: tuple[bool, ...] = ()
     hedge: float | None = None
+    tools: tuple[Tool, ...] = ()
+
+
+class Landing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How one call ended.
+
+    Fields:
+        attempt: Which of those at its path.
+        agent: Who did it.
+        how: ``refused`` is a failure for which the provider would not have the call.
+        usage: What it spent, if that is known.
+        cached: Whether its answer was kept from an earlier call, and it was never made.
+    """
+
+    attempt: int
+    agent: str
+    how: Literal["finished", "failed", "refused", "cancelled", "lost"]
+    usage: Usage | None = None
+    cached: bool = False
 
 
 class Do(msgspec.Struct, frozen=True, gc=False):
@@ -134,6 +157,18 @@ class Workflow(Protocol):
     def start(self, at: int) -> None:
         """Begin."""
 
+    def left(self, path: str, attempt: int, at: int) -> None:
+        """A call of the job at `path` has left, with what `request` gave at this very moment.
+
+        Only told of paths with more than one part.
+        """
+
+    def landed(self, path: str, landing: Landing, at: int) -> None:
+        """A call that had `left` is over; what that means for its job comes after.
+
+        Told of every one, also of jobs that were dropped and after the workflow's own end.
+        """
+
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
 
@@ -196,6 +231,9 @@ class Workflow(Protocol):
         Raises:
             Refused: There is no such step.
         """
+
+    def reports(self) -> dict[str, Report]:
+        """Give what teams have done so far, by the path of their steps."""
 
     def fork(self) -> Self:
         """Copy it, sharing what is finished."""

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from hocket.core.errors import Fault, FaultKind
-from hocket.core.specs import Retry
+from hocket.core.specs import AgentSpec, Retry, RunSpec
 from hocket.core.values import HOUR, SECOND, Call, unit_fraction
 
 MAX_REFUSALS: Final = 50
@@ -73,3 +73,18 @@ def decide(
 def _backoff(retry: Retry, nth: int) -> int:
     grown = retry.first * retry.factor ** min(nth - 1, 64)
     return int(min(grown, retry.longest))
+
+
+def patient(spec: RunSpec) -> dict[str, AgentSpec]:
+    """Give the agents with those of their limits alone that do the waiting after a refusal."""
+    if not spec.limits:
+        return spec.agents
+    closing = {
+        name: limit.adaptive and limit.on_exceed == "wait" for name, limit in spec.limits.items()
+    }
+    return {
+        name: msgspec.structs.replace(
+            agent, limits=tuple(n for n in (*agent.limits, *spec.claims) if closing.get(n))
+        )
+        for name, agent in spec.agents.items()
+    }

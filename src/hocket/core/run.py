@@ -48,6 +48,7 @@ from hocket.core.events import (
     StepFailed,
     StepSkipped,
     TimePassed,
+    Usage,
 )
 from hocket.core.machine import (
     Do,
@@ -55,13 +56,15 @@ from hocket.core.machine import (
     End,
     Halt,
     JobSpec,
+    Landing,
     Say,
     StepStatus,
     StepView,
     Workflow,
     WorkflowFactory,
 )
-from hocket.core.specs import AgentSpec, RunSpec
+from hocket.core.retry import patient
+from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
 
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
@@ -101,6 +104,8 @@ class RunMachine:
         self.questions: dict[str, ApprovalAsked | InputAsked] = {}
         """What people have been asked and have not answered, by path."""
         self._records: dict[tuple[str, str], Record] = {}
+        self._aboard: dict[Call, str] = {}
+        """Who does each call in flight of whose start the workflow was told."""
         self._told_end = False
 
     def apply(self, event: AnyEvent) -> None:
@@ -200,6 +205,7 @@ class RunMachine:
         other.workflow = self.workflow.fork()
         other.questions = self.questions.copy()
         other._records = self._records.copy()
+        other._aboard = self._aboard.copy()
         return other
 
     def check(self) -> None:
@@ -234,7 +240,7 @@ class RunMachine:
         self.digest = digest
         factory = self._workflows[str(spec.workflow.__struct_config__.tag)]
         facts = {"id": self.run, "name": spec.name}
-        self.workflow = factory(spec.workflow, _patient(spec), self.inputs, facts)
+        self.workflow = factory(spec.workflow, patient(spec), self.inputs, facts)
 
     def _ended(self, ended: Ended | None, at: int) -> None:
         if ended is None:
@@ -246,7 +252,8 @@ class RunMachine:
 
     def _take_moves(self, at: int) -> None:
         workflow, calls = self.workflow, self.calls
-        moves, workflow.moves = workflow.moves, []
+        moves = workflow.moves.copy()
+        workflow.moves.clear()
         for move in moves:
             if type(move) is Do:
                 if self.phase in _OPEN:
@@ -279,21 +286,6 @@ class RunMachine:
 
     def _note(self, kind: str, path: str, event: Any) -> None:
         self._records[kind, path] = Record(event)
-
-
-def _patient(spec: RunSpec) -> dict[str, AgentSpec]:
-    """Give the agents with those of their limits alone that do the waiting after a refusal."""
-    if not spec.limits:
-        return spec.agents
-    closing = {
-        name: limit.adaptive and limit.on_exceed == "wait" for name, limit in spec.limits.items()
-    }
-    return {
-        name: msgspec.structs.replace(
-            agent, limits=tuple(n for n in (*agent.limits, *spec.claims) if closing.get(n))
-        )
-        for name, agent in spec.agents.items()
-    }
 
 
 def _restated(view: StepView, status: StepStatus, instead: tuple[StepStatus, ...]) -> StepView:
@@ -406,18 +398,42 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
 
 
 def _call_started(run: RunMachine, event: CallStarted) -> None:
-    run.calls.started(event)
+    call = event.call
+    if run.calls.started(event) and "/" in call.path:
+        run._aboard[call] = event.agent
+        run.workflow.left(call.path, call.attempt, event.at)
 
 
 def _call_finished(run: RunMachine, event: CallFinished) -> None:
+    _landed(run, event.call, "finished", event.usage, event.at, cached=event.saved is not None)
     run._ended(run.calls.finished(event), event.at)
 
 
 def _call_failed(run: RunMachine, event: CallFailed | CallCancelled) -> None:
+    how: Literal["failed", "refused", "cancelled"] = "cancelled"
+    if isinstance(event, CallFailed):
+        how = "refused" if event.fault.kind == "rate_limited" else "failed"
+    _landed(run, event.call, how, event.usage, event.at)
     run._ended(run.calls.failed(event), event.at)
 
 
+def _landed(
+    run: RunMachine,
+    call: Call,
+    how: Literal["finished", "failed", "refused", "cancelled", "lost"],
+    usage: Usage | None,
+    at: int,
+    *,
+    cached: bool = False,
+) -> None:
+    agent = run._aboard.pop(call, None)
+    if agent is not None:
+        landing = Landing(attempt=call.attempt, agent=agent, how=how, usage=usage, cached=cached)
+        run.workflow.landed(call.path, landing, at)
+
+
 def _call_lost(run: RunMachine, event: CallLost) -> None:
+    _landed(run, event.call, "lost", None, event.at)
     run.calls.lost(event)
 
 

@@ -13,12 +13,13 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from hocket.core.errors import FaultKind
+from hocket.core.teams import CacheSpec, ReviewSpec, TeamSpec, ToolSpec
 from hocket.core.values import DAY, HOUR, MINUTE, SECOND, Json, canonical, digest
 
 OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
 OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
 OnExceed: TypeAlias = Literal["wait", "pause", "fail", "fallback"]
-StepKind: TypeAlias = Literal["call", "approve", "input", "plan"]
+StepKind: TypeAlias = Literal["call", "approve", "input", "plan", "consensus", "review"]
 AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted"]
 
 CALL_TIMEOUT: Final = HOUR
@@ -126,7 +127,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Fields:
         name: Unique in its plan; letters, digits, ``_`` and ``-``, first a letter.
-        kind: ``call`` an agent, ask a person to ``approve``, wait for an ``input``, or a ``plan``.
+        kind: ``call`` an agent, ask a person to ``approve``, wait for an ``input``, do a ``plan``,
+            or let a team do a ``consensus`` or a ``review``.
         agent: Who does a ``call``.
         input: What the agent gets, what an approval shows, what an input asks, or a nested
             plan's inputs: JSON whose texts are templates.
@@ -152,6 +154,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         hedge: The quantile of its own past durations after which a call that may be repeated gets
             a second one beside it; None for never.
         plan: The nested plan of a ``plan`` step.
+        team: What the team of a ``consensus`` or ``review`` step does.
+        review: How the output of a ``call`` is reviewed before the step has succeeded.
     """
 
     name: str
@@ -177,6 +181,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     takes: int | None = None
     hedge: float | None = None
     plan: PlanSpec | None = None
+    team: TeamSpec | None = None
+    review: ReviewSpec | None = None
 
 
 class PlanSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):
@@ -210,6 +216,9 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         concurrency: The most calls of it at once over the run; None is the adapter's default.
         effects: Whether repeating a call could do harm; such a call is never repeated unasked.
         limits: The run's limits of which each call claims one unit.
+        tools: The tools that it may call, by name.
+        max_turns: The most turns of one conversation with tools.
+        cache: For how long its answers are given again; None never.
     """
 
     kind: AgentKind
@@ -217,6 +226,9 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     concurrency: int | None = None
     effects: bool = False
     limits: tuple[str, ...] = ()
+    tools: dict[str, ToolSpec] = {}
+    max_turns: int = 10
+    cache: CacheSpec | None = None
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -40,7 +40,7 @@ def inherit(new: State, old: State, agents: frozenset[str]) -> None:
         status = old.progress.status[was]
         if status == SUCCEEDED:
             kept[node.index] = old.progress.outputs[was]
-        elif was in old.live and node.child is None:
+        elif was in old.live and not node.nests:
             carried = old.live[was].fork({})
             # Whether its questions were ever recorded is not known here, so they are put anew.
             carried.asked.clear()
@@ -70,6 +70,8 @@ def _hand_down(new: State, old: State, was: int, agents: frozenset[str]) -> None
 
 
 def _agents_of(node: Node) -> frozenset[str]:
+    if node.team is not None:
+        return frozenset(node.team_agents)
     if node.child is not None:
         return frozenset[str]().union(*(_agents_of(inner) for inner in node.child.nodes))
     return frozenset(node.job.agents) if node.job is not None else frozenset()

@@ -17,11 +17,12 @@ import msgspec
 
 from hocket.core.errors import EngineBug, ExprError, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
-from hocket.core.machine import End, Move, StepStatus, StepView, Workflow
+from hocket.core.machine import End, Landing, Move, StepStatus, StepView, Workflow
+from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
 from hocket.workflows.inherit import inherit
-from hocket.workflows.live import ALONE, UNDONE, unit_path
+from hocket.workflows.live import ALONE, UNDONE, Live, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
 from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State
@@ -55,21 +56,25 @@ class PlanMachine:
 
         self._state = State(shape, self.inputs, known, nest)
         self._steps = Steps(self._state)
-
-    @property
-    def moves(self) -> list[Move]:
-        """What follows for the run from the last calls."""
-        return self._steps.moves
-
-    @moves.setter
-    def moves(self, moves: list[Move]) -> None:
-        self._steps.moves = moves
+        self.moves: list[Move] = self._steps.moves
 
     def start(self, at: int) -> None:
         """Begin."""
         self._state.time_limit(at)
         self._state.progress.begin()
         self._go(at)
+
+    def left(self, path: str, attempt: int, at: int) -> None:
+        """A call has left; only nested workflows want to know."""
+        found = self._state.nested(path)
+        if found is not None:
+            found[0].left(found[1], attempt, at)
+
+    def landed(self, path: str, landing: Landing, at: int) -> None:
+        """A call is over; only nested workflows want to know."""
+        found = self._state.nested(path)
+        if found is not None:
+            found[0].landed(found[1], landing, at)
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
@@ -168,8 +173,8 @@ class PlanMachine:
 
     def resumed(self, at: int) -> None:
         """The run goes on after a pause: questions that had expired are asked anew."""
-        state = self._state
-        for index, live in state.live.items():
+        steps, state = self._steps, self._state
+        for index, live in list(state.live.items()):
             if state.progress.done(index):
                 continue
             timeout = self.shape.nodes[index].spec.timeout
@@ -177,9 +182,9 @@ class PlanMachine:
                 if asked.expires is None:
                     asked.expires = at + timeout
                     state.remind(asked.expires, "answer", index, path)
-            for path in list(live.watched):
+            for path in _under_way(self.shape.nodes[index], live):
                 live.children[path].resumed(at)
-                state.watch(index, path)
+                steps.pull(self.shape.nodes[index], path, at)
 
     def deadline(self) -> int | None:
         """Give when to `wake` it at the latest, if ever."""
@@ -243,12 +248,22 @@ class PlanMachine:
         value = results[place.item] if place.item < len(results) else None
         return None if value is UNDONE else value
 
+    def reports(self) -> dict[str, Report]:
+        """Give what teams have done so far, by the path of their steps."""
+        found: dict[str, Report] = {}
+        for live in self._state.live.values():
+            for path, child in live.children.items():
+                for inner, report in child.reports().items():
+                    found[f"{path}/{inner}" if inner else path] = report
+        return found
+
     def fork(self) -> Self:
         """Copy it, sharing what is finished."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._steps = self._steps.fork()
         other._state = other._steps.state
+        other.moves = other._steps.moves
         return other
 
     def check(self) -> None:
@@ -275,6 +290,11 @@ class PlanMachine:
         elif not state.progress.open:
             self.over = True
             steps.moves.append(_end(state))
+
+
+def _under_way(node: Node, live: Live[Workflow]) -> list[str]:
+    paths = [unit_path(node.spec.name, item, live.round(item)) for item in live.units()]
+    return [path for path in paths if path in live.children]
 
 
 def _outer(path: str, rest: str) -> str:

@@ -12,6 +12,8 @@ from hocket.core.expr import Reference, parse_expr
 from hocket.core.machine import JobSpec
 from hocket.core.specs import AgentSpec, PlanSpec, StepSpec
 from hocket.core.template import Template, parse_template
+from hocket.workflows.jobs import agents_of, job_of
+from hocket.workflows.teams import TeamMaker, team_of
 
 RESERVED = frozenset({"inputs", "steps", "item", "index", "round", "previous", "run"})
 """Root names with a meaning of their own; no step may be called so."""
@@ -31,6 +33,8 @@ class Node:
         "job",
         "needs",
         "spec",
+        "team",
+        "team_agents",
         "until",
         "wanters",
         "wants",
@@ -48,6 +52,9 @@ class Node:
         """Steps that want this one."""
         self.job: JobSpec | None = None
         self.child: Shape | None = None
+        self.team: TeamMaker | None = None
+        self.team_agents: dict[str, bool] = {}
+        """Every agent of the team, and whether repeating a call of it could do harm."""
         self.input = _NO_TEMPLATE if spec.input is None else parse_template(spec.input)
         self.when = None if spec.when is None else parse_expr(spec.when)
         self.each = None if spec.each is None else parse_expr(spec.each)
@@ -56,7 +63,14 @@ class Node:
     @property
     def plain(self) -> bool:
         """Whether the step is one job and nothing else."""
-        return self.job is not None and self.each is None and self.until is None
+        return (
+            self.job is not None and self.each is None and self.until is None and self.team is None
+        )
+
+    @property
+    def nests(self) -> bool:
+        """Whether a workflow of its own does the step."""
+        return self.child is not None or self.team is not None
 
     @property
     def soft(self) -> bool:
@@ -71,6 +85,8 @@ class Node:
     @property
     def harmless(self) -> bool:
         """Whether the step may be left undone when nobody waits for it any more."""
+        if self.team is not None:
+            return not any(self.team_agents.values())
         if self.job is not None:
             return not any(self.job.effects)
         return self.child is None
@@ -103,6 +119,10 @@ class Shape:
                 node.job = _job(node.spec, agents, jobs)
             elif node.spec.plan is not None:
                 node.child = Shape(node.spec.plan, agents)
+            node.team = team_of(node.spec, agents)
+            if node.team is not None:
+                names = sorted(agents_of(node.spec, agents))
+                node.team_agents = {name: agents[name].effects for name in names}
         self.uses: tuple[int, ...] = tuple(_output_uses(self))
         """The steps that the plan's output reads."""
         self.sinks = [n.index for n in self.nodes if not n.dependents and not n.wanters]
@@ -167,20 +187,7 @@ def _job(
     key = (names, spec.retry, spec.timeout, spec.effects, uses, spec.hedge)
     if plain and key in known:
         return known[key]
-    effects = tuple(
-        agents[name].effects if spec.effects is None else spec.effects for name in names
-    )
-    job = JobSpec(
-        agents=names,
-        effects=effects,
-        retry=spec.retry,
-        timeout=spec.timeout,
-        output=spec.output,
-        options=spec.options,
-        uses=uses,
-        limited=tuple(bool(agents[name].limits) for name in names),
-        hedge=spec.hedge,
-    )
+    job = job_of(spec, agents, names, spec.output, spec.options)
     if plain:
         known[key] = job
     return job

@@ -90,7 +90,7 @@ class State:
             return
         for item in live.units():
             path = unit_path(node.spec.name, item, live.round(item))
-            if node.job is not None:
+            if node.job is not None and node.team is None:
                 yield path
             elif path in live.children:
                 for inner in live.children[path].jobs():
@@ -107,6 +107,15 @@ class State:
         if live is None or path not in live.children:
             raise Refused(f"{path!r} is no nested plan that is under way")
         return live.children[path]
+
+    def nested(self, path: str) -> tuple[Workflow, str] | None:
+        """Give the nested workflow that a path leads into, and the path in it, if it is there."""
+        place, node = self.find(path)
+        live = self.live.get(node.index)
+        if not place.rest or live is None:
+            return None
+        child = live.children.get(unit_path(place.name, place.item, place.round))
+        return None if child is None else (child, place.rest)
 
     def goes_on(self, node: Node, place: Place) -> bool:
         """Tell whether a unit is under way."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 import msgspec
@@ -136,7 +135,7 @@ class Steps:
             return
         round_ = live.round(item)
         path = unit_path(node.spec.name, item, round_)
-        if node.job is not None:
+        if node.job is not None and node.team is None:
             self.moves.append(Do(path, node.job, live.anew))
             return
         try:
@@ -146,8 +145,8 @@ class Steps:
         except ExprError as error:
             self._unit_failed(node, item, Fault(kind="permanent", message=str(error)), at)
             return
-        if node.child is not None:
-            self._begin_child(node, live, path, given or {}, at)
+        if node.nests:
+            self._begin_child(node, live, path, given, at)
             return
         asked, say = question(node.spec, path, show(given), at)
         known = live.asked.get(path)
@@ -158,7 +157,7 @@ class Steps:
         self.progress.move(node.index, WAITING)
 
     def _begin_child(
-        self, node: Node, live: Live[Workflow], path: str, given: Mapping[str, Json], at: int
+        self, node: Node, live: Live[Workflow], path: str, given: Json, at: int
     ) -> None:
         child = live.children.get(path)
         # It may have been forgotten while the step had failed.
@@ -166,16 +165,21 @@ class Steps:
         if child is not None and live.given[path] == given:
             child.retry("", at)
         else:
-            assert node.child is not None
             live.anew = live.anew or child is not None
             live.given[path] = given
-            child = live.children[path] = self.state.nest(node.child, given)
+            child = live.children[path] = self._nested(node, given)
             heir = self.state.heirs.pop(path, None)
             if heir is None:
                 child.start(at)
             else:
                 child.adopt(*heir, at)
         self.pull(node, path, at)
+
+    def _nested(self, node: Node, given: Json) -> Workflow:
+        if node.team is not None:
+            return node.team(given, self.state.facts)
+        assert node.child is not None
+        return self.state.nest(node.child, given or {})
 
     # -- ending -----------------------------------------------------------------------------
 
@@ -257,8 +261,8 @@ class Steps:
         self.fail(node, fault, at)
 
     def _succeed(self, node: Node, output: Json) -> None:
-        # A nested plan's steps can still be looked at.
-        if node.child is None:
+        # A nested plan's steps can still be looked at, and calls of a team may still land.
+        if not node.nests:
             self.state.live.pop(node.index, None)
         self.state.late.pop(node.index, None)
         self.progress.succeed(node.index, output)
@@ -329,7 +333,8 @@ class Steps:
         live, place = self.state.live[node.index], read_place(path)
         assert place is not None
         child = live.children[path]
-        moves, child.moves = child.moves, []
+        moves = child.moves.copy()
+        child.moves.clear()
         for move in moves:
             if isinstance(move, Do):
                 self.moves.append(Do(f"{path}/{move.path}", move.spec, move.anew or live.anew))

@@ -1,0 +1,65 @@
+"""The account of a team's calls: what became of each, and what it spent."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import msgspec
+
+from hocket.core.events import Usage
+from hocket.core.reports import FATES, Fate, Sum
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What became of one call, and what it spent."""
+
+    fate: Fate
+    usage: Usage | None
+    cached: bool
+
+
+class Books:
+    """What became of every call of a team; each has exactly one fate, which may change."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, int], Entry] = {}
+
+    def note(self, path: str, attempt: int, entry: Entry) -> None:
+        """Note the end of a call."""
+        self._entries[path, attempt] = entry
+
+    def judge(self, path: str, fate: Literal["useful", "stale", "discarded"]) -> None:
+        """Say what became of what was given at a path: by its call, or by all turns and tools."""
+        for (known, attempt), entry in self._entries.items():
+            if (known == path or known.startswith(path + "/")) and entry.fate in _GIVEN:
+                self._entries[known, attempt] = Entry(fate, entry.usage, entry.cached)
+
+    def sums(self) -> dict[Fate, Sum]:
+        """Add up the calls of each fate that occurs."""
+        found: dict[Fate, Sum] = {}
+        for fate in FATES:
+            entries = [entry for entry in self._entries.values() if entry.fate == fate]
+            if entries:
+                found[fate] = _sum(entries)
+        return found
+
+    def fork(self) -> Self:
+        """Copy it."""
+        other = type(self)()
+        other._entries = self._entries.copy()
+        return other
+
+
+_GIVEN = ("useful", "stale", "discarded")
+
+
+def _sum(entries: list[Entry]) -> Sum:
+    usages = [entry.usage or Usage() for entry in entries if not entry.cached]
+    return Sum(
+        calls=len(entries),
+        cached=sum([entry.cached for entry in entries]),
+        tokens_in=sum([usage.tokens_in or 0 for usage in usages]),
+        tokens_out=sum([usage.tokens_out or 0 for usage in usages]),
+        cost=sum([usage.cost or 0 for usage in usages]),
+        unpriced=sum([usage.cost is None for usage in usages]),
+    )

@@ -1,0 +1,311 @@
+"""Who of a team has been asked what: the floor that a team's rules speak on.
+
+What is asked of a member is one job, or a conversation if the member's agent has tools; the rules
+of a team need not know which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import msgspec
+
+from hocket.core.deadlines import Deadlines
+from hocket.core.machine import Do, Drop, End, Halt, JobSpec, Landing, Move, Say
+from hocket.core.reports import Fate, Row
+from hocket.core.specs import AgentSpec, StepSpec
+from hocket.core.teams import Tool
+from hocket.core.values import Json
+from hocket.workflows.books import Books, Entry
+from hocket.workflows.conversation import Conversation
+from hocket.workflows.jobs import agents_of, job_of
+
+_MODELS: Final = frozenset({"model", "local"})
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """What a member is asked, as text and as named values.
+
+    Fields:
+        text: For models, and for commands on standard input.
+        fields: For functions: their arguments by name.
+    """
+
+    text: str
+    fields: dict[str, Json]
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """How a member is asked.
+
+    Fields:
+        agents: The agent, then its fallbacks.
+        schema: JSON Schema of what it is to give; None for text.
+        options: Settings for models beside the step's own.
+        tools: Whether it may call its tools.
+    """
+
+    agents: tuple[str, ...]
+    schema: Json
+    options: dict[str, Json]
+    tools: bool
+
+
+class Asked:
+    """A member who has been asked and has not answered yet.
+
+    Attributes:
+        manner: How.
+        talk: The conversation, if it has tools.
+        seen: What each call has seen, by its attempt; of a conversation its first turn, at 0.
+        won: The attempt that has finished, or 0.
+    """
+
+    __slots__ = ("manner", "seen", "talk", "won")
+
+    def __init__(self, manner: Manner, talk: Conversation | None) -> None:
+        self.manner = manner
+        self.talk = talk
+        self.seen: dict[int, Json] = {}
+        self.won = 0
+
+    @property
+    def view(self) -> Json:
+        """What it had been shown when it gave what it gave."""
+        last: Json = next(reversed(self.seen.values()), None)
+        return self.seen.get(self.won, last)
+
+    def fork(self) -> Asked:
+        """Copy it."""
+        other = Asked(self.manner, None if self.talk is None else self.talk.fork())
+        other.seen = self.seen.copy()
+        other.won = self.won
+        return other
+
+
+class Floor:
+    """What a team's rules say and hear through.
+
+    Args:
+        step: The step that the team does.
+        agents: All agents of the run.
+
+    Attributes:
+        moves: What follows for the run.
+        over: Whether it is decided or has failed.
+        began: When it began.
+        closed: When it was decided or failed.
+        outcome: How.
+        rows: The coordination table.
+        asked: Who has been asked and has not answered yet, by path.
+        books: What became of every call.
+    """
+
+    def __init__(self, step: StepSpec, agents: Mapping[str, AgentSpec]) -> None:
+        self.step = step
+        self.agents = agents
+        self.moves: list[Move] = []
+        self.over = False
+        self.began = 0
+        self.closed: int | None = None
+        self.outcome: End | None = None
+        self.rows: list[Row] = []
+        self.asked: dict[str, Asked] = {}
+        self.books = Books()
+        self._numbers: dict[str, int] = {}
+        self._deadlines: Deadlines[tuple[str, int]] = Deadlines()
+        self._due: dict[str, int] = {}
+
+    # -- for the rules ----------------------------------------------------------------------
+
+    def path_for(self, stem: str) -> str:
+        """Give a path that was never used: ``stem``, then ``stem~2`` and so on."""
+        number = self._numbers[stem] = self._numbers.get(stem, 0) + 1
+        return stem if number == 1 else f"{stem}~{number}"
+
+    def ask(
+        self,
+        path: str,
+        agent: str,
+        schema: Json,
+        *,
+        fallback: tuple[str, ...] = (),
+        options: Mapping[str, Json] | None = None,
+        tools: bool = True,
+    ) -> None:
+        """Ask an agent; the rules then hear what it gives, or that it gave up.
+
+        Args:
+            path: A fresh one, from `path_for`.
+            agent: Whom.
+            schema: JSON Schema of what it is to give; None for text.
+            fallback: Who is asked when it has used up its tries.
+            options: Settings for models beside the step's own; others don't get them.
+            tools: Whether the agent may call its tools.
+        """
+        manner = Manner((agent, *fallback), schema, dict(options or {}), tools)
+        job, spec = self._job(manner), self.agents[agent]
+        if not job.tools:
+            self.asked[path] = Asked(manner, None)
+            self.moves.append(Do(path, job))
+            return
+        talk = Conversation(job, spec.tools, self.agents, spec.max_turns)
+        self.asked[path] = Asked(manner, talk)
+        talk.start()
+        self.pull(path)
+
+    def drop(self, path: str) -> None:
+        """Let go of a member who was asked; what it gives all the same is discarded."""
+        self.moves.extend([Drop(job) for job in self.jobs_of(path)])
+        del self.asked[path]
+
+    def remind(self, name: str, at: int) -> None:
+        """See to it that the rules are told when an instant has come.
+
+        A later reminder of the same name replaces it.
+        """
+        self._due[name] = at
+        self._deadlines.add(at, (name, at))
+
+    def forget(self, name: str) -> None:
+        """Take a reminder back."""
+        self._due.pop(name, None)
+
+    def row(self, at: int, member: str, what: str, detail: str = "", path: str = "") -> None:
+        """Add a line to the coordination table."""
+        self.rows.append(Row(at=at, member=member, what=what, detail=detail, path=path))
+
+    def decide(self, output: Json, at: int) -> None:
+        """Be over, with an output; whoever is still asked is let go."""
+        self._close(End("succeeded", output=output), at)
+
+    def fail(self, reason: str, at: int) -> None:
+        """Be over, without an output."""
+        self._close(End("failed", reason), at)
+
+    @property
+    def members(self) -> frozenset[str]:
+        """Every agent that the team may call, those of tools included."""
+        return agents_of(self.step, self.agents)
+
+    # -- for the team -----------------------------------------------------------------------
+
+    def jobs_of(self, path: str) -> list[str]:
+        """Give the paths of the jobs of one who was asked."""
+        talk = self.asked[path].talk
+        return [path] if talk is None else [f"{path}/{inner}" for inner in talk.jobs()]
+
+    def locate(self, path: str) -> tuple[str, str]:
+        """Say whose a job's path is, and where within that conversation."""
+        base, rest = path, ""
+        while base not in self.asked and "/" in base:
+            base, _, last = base.rpartition("/")
+            rest = f"{last}/{rest}" if rest else last
+        return (base, rest) if base in self.asked else (path, "")
+
+    def landed(self, path: str, landing: Landing) -> None:
+        """Note the end of a call."""
+        fate: Fate
+        if landing.how == "finished":
+            base, _ = self.locate(path)
+            asked = self.asked.get(base)
+            # A call beside one that was faster is nobody's any more, and so is one let go.
+            fate = "discarded" if asked is None or path not in self.jobs_of(base) else "useful"
+            if asked is not None and asked.talk is None:
+                asked.won = landing.attempt
+        else:
+            fate = "failed" if landing.how == "lost" else landing.how
+        self.books.note(path, landing.attempt, Entry(fate, landing.usage, landing.cached))
+
+    def due(self, at: int) -> list[str]:
+        """Take the reminders whose instant has come."""
+        names = [name for name, _ in self._deadlines.due(at, self._holds)]
+        for name in names:
+            del self._due[name]
+        return names
+
+    def deadline(self) -> int | None:
+        """Give the instant of the next reminder, or of what a conversation waits for."""
+        talks = [asked.talk for asked in self.asked.values()]
+        times = [None if talk is None else talk.deadline() for talk in talks]
+        times.append(self._deadlines.next(self._holds))
+        return min([time for time in times if time is not None], default=None)
+
+    def pull(self, path: str) -> End | None:
+        """Take over what a conversation wants, under its path; give its end if it has come."""
+        talk, end = self.asked[path].talk, None
+        assert talk is not None
+        moves = talk.moves.copy()
+        talk.moves.clear()
+        for move in moves:
+            if isinstance(move, Do):
+                self.moves.append(Do(f"{path}/{move.path}", move.spec, move.anew))
+            elif isinstance(move, Drop):
+                self.moves.append(Drop(f"{path}/{move.path}"))
+            elif isinstance(move, Say):
+                event: Any = move.event
+                told = msgspec.structs.replace(event, path=f"{path}/{event.path}")
+                self.moves.append(Say(told))
+            elif isinstance(move, Halt):
+                self.moves.append(move)
+            else:
+                end = move
+        return end
+
+    def revive(self, step: StepSpec, agents: Mapping[str, AgentSpec]) -> None:
+        """Go on under another spec: ask for everything anew that is under way."""
+        self.step, self.agents = step, agents
+        self.moves.clear()
+        for path, asked in self.asked.items():
+            job = self._job(asked.manner)
+            if asked.talk is None:
+                self.moves.append(Do(path, job))
+            else:
+                asked.talk.revive(job)
+                self.pull(path)
+        if self.outcome is not None:
+            self.moves.append(self.outcome)
+
+    def reopen(self) -> None:
+        """Be open again after a failure."""
+        self.over = False
+        self.closed = self.outcome = None
+
+    def fork(self) -> Self:
+        """Copy it."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.moves = self.moves.copy()
+        other.rows = self.rows.copy()
+        other.asked = {path: asked.fork() for path, asked in self.asked.items()}
+        other.books = self.books.fork()
+        other._numbers = self._numbers.copy()
+        other._deadlines = self._deadlines.fork()
+        other._due = self._due.copy()
+        return other
+
+    # -- within -----------------------------------------------------------------------------
+
+    def _holds(self, timer: tuple[str, int]) -> bool:
+        return self._due.get(timer[0]) == timer[1]
+
+    def _close(self, end: End, at: int) -> None:
+        for path in list(self.asked):
+            self.drop(path)
+        self._due.clear()
+        self.over = True
+        self.closed = at
+        self.outcome = end
+        self.moves.append(end)
+
+    def _job(self, manner: Manner) -> JobSpec:
+        agent = self.agents[manner.agents[0]]
+        settings = dict(self.step.options)
+        if agent.kind in _MODELS:
+            settings.update(manner.options)
+        elif agent.kind == "command" and manner.schema is not None:
+            settings["output"] = "json"
+        told = [Tool(name, tool.about, tool.schema) for name, tool in agent.tools.items()]
+        tools = told if manner.tools else ()
+        return job_of(self.step, self.agents, manner.agents, manner.schema, settings, tools)

@@ -1,0 +1,37 @@
+"""Which step is done by which kind of team."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, TypeAlias
+
+from hocket.core.specs import AgentSpec, StepSpec
+from hocket.core.values import Json
+from hocket.workflows.team import MakeRules, Team
+
+TeamMaker: TypeAlias = Callable[[Json, Mapping[str, Json]], Team]
+"""Makes a team of its step's input and of what ``run.NAME`` means."""
+
+VERSIONS: Final[dict[str, int]] = {}
+"""The version of each kind's rules."""
+
+_RULES: Final[dict[str, MakeRules]] = {}
+
+
+def team_of(step: StepSpec, agents: Mapping[str, AgentSpec]) -> TeamMaker | None:
+    """Say which team does a step; None for a step that is no team's."""
+    kind = kind_of(step, agents)
+    return None if kind is None else partial(Team, _RULES[kind], step, agents)
+
+
+def kind_of(step: StepSpec, agents: Mapping[str, AgentSpec]) -> str | None:
+    """Name the kind of team that does a step: ``consensus``, ``review``, ``tools`` or None."""
+    if step.team is not None:
+        return str(step.team.__struct_config__.tag)
+    if step.kind != "call":
+        return None
+    if step.review is not None:
+        return "review"
+    agent = agents.get(step.agent)
+    return "tools" if agent is not None and agent.tools else None
