@@ -68,6 +68,12 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
 
 
+class Departure(msgspec.Struct, frozen=True, gc=False):
+    """One call has left; `attempt` says which of those at its path."""
+
+    attempt: int
+
+
 class Landing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How one call ended.
 
@@ -157,16 +163,12 @@ class Workflow(Protocol):
     def start(self, at: int) -> None:
         """Begin."""
 
-    def left(self, path: str, attempt: int, at: int) -> None:
-        """A call of the job at `path` has left, with what `request` gave at this very moment.
+    def told(self, path: str, news: Departure | Landing, at: int) -> None:
+        """A call of the job at `path` has left, or is over; told of nested paths alone.
 
-        Only told of paths with more than one part.
-        """
-
-    def landed(self, path: str, landing: Landing, at: int) -> None:
-        """A call that had `left` is over; what that means for its job comes after.
-
-        Told of every one, also of jobs that were dropped and after the workflow's own end.
+        A call leaves with what `request` gave at that very moment.
+        Of its end it is told before what that means for the job, also where the job was dropped
+        and after the workflow's own end.
         """
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:

@@ -51,6 +51,7 @@ from hocket.core.events import (
     Usage,
 )
 from hocket.core.machine import (
+    Departure,
     Do,
     Drop,
     End,
@@ -401,7 +402,7 @@ def _call_started(run: RunMachine, event: CallStarted) -> None:
     call = event.call
     if run.calls.started(event) and "/" in call.path:
         run._aboard[call] = event.agent
-        run.workflow.left(call.path, call.attempt, event.at)
+        run.workflow.told(call.path, Departure(call.attempt), event.at)
 
 
 def _call_finished(run: RunMachine, event: CallFinished) -> None:
@@ -429,7 +430,7 @@ def _landed(
     agent = run._aboard.pop(call, None)
     if agent is not None:
         landing = Landing(attempt=call.attempt, agent=agent, how=how, usage=usage, cached=cached)
-        run.workflow.landed(call.path, landing, at)
+        run.workflow.told(call.path, landing, at)
 
 
 def _call_lost(run: RunMachine, event: CallLost) -> None:

@@ -78,7 +78,7 @@ class Conversation:
 
     def left(self, path: str, at: int) -> None:
         """A call has left; a turn carries what was to be told."""
-        if path == self._path and self._news:
+        if path == _turn_path(self._number) and self._news:
             self._messages.extend({"role": "user", "text": text} for text, _ in self._news)
             self.told.extend(mark for _, mark in self._news)
             self._news.clear()
@@ -106,7 +106,7 @@ class Conversation:
 
     def jobs(self) -> list[str]:
         """Give the paths of the jobs that it waits for."""
-        return list(self._calls) if self._calls else [self._path]
+        return list(self._calls) if self._calls else [_turn_path(self._number)]
 
     def revive(self, turn: JobSpec) -> None:
         """Ask for what is under way anew, with turns done in another way."""
@@ -157,16 +157,12 @@ class Conversation:
 
     # -- within -----------------------------------------------------------------------------
 
-    @property
-    def _path(self) -> str:
-        return unit_path(TURN, _ALONE, self._number)
-
     def _take_turn(self) -> None:
         if self._number >= self._max_turns:
             self.moves.append(End("failed", f"no answer after {self._max_turns} turns"))
             return
         self._number += 1
-        self.moves.append(Do(self._path, self._turn))
+        self.moves.append(Do(_turn_path(self._number), self._turn))
 
     def _call(self, output: Json) -> None:
         self._messages.append({"role": "agent", **{k: output[k] for k in ("text", "calls")}})
@@ -198,3 +194,7 @@ class Conversation:
         if not self._calls:
             self._messages.extend(self._results[path] for path in self._order)
             self._take_turn()
+
+
+def _turn_path(number: int) -> str:
+    return unit_path(TURN, _ALONE, number)

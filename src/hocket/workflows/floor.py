@@ -19,7 +19,7 @@ from hocket.core.teams import Tool
 from hocket.core.values import Json
 from hocket.workflows.books import Books, Entry
 from hocket.workflows.conversation import Conversation
-from hocket.workflows.jobs import agents_of, job_of
+from hocket.workflows.jobs import job_of
 
 _MODELS: Final = frozenset({"model", "local"})
 
@@ -145,7 +145,7 @@ class Floor:
             tools: Whether the agent may call its tools.
         """
         manner = Manner((agent, *fallback), schema, dict(options or {}), tools)
-        job, spec = self._job(manner), self.agents[agent]
+        job, spec = _job(self.step, self.agents, manner), self.agents[agent]
         if not job.tools:
             self.asked[path] = Asked(manner, None)
             self.moves.append(Do(path, job))
@@ -183,11 +183,6 @@ class Floor:
     def fail(self, reason: str, at: int) -> None:
         """Be over, without an output."""
         self._close(End("failed", reason), at)
-
-    @property
-    def members(self) -> frozenset[str]:
-        """Every agent that the team may call, those of tools included."""
-        return agents_of(self.step, self.agents)
 
     # -- for the team -----------------------------------------------------------------------
 
@@ -258,7 +253,7 @@ class Floor:
         self.step, self.agents = step, agents
         self.moves.clear()
         for path, asked in self.asked.items():
-            job = self._job(asked.manner)
+            job = _job(step, agents, asked.manner)
             if asked.talk is None:
                 self.moves.append(Do(path, job))
             else:
@@ -299,13 +294,14 @@ class Floor:
         self.outcome = end
         self.moves.append(end)
 
-    def _job(self, manner: Manner) -> JobSpec:
-        agent = self.agents[manner.agents[0]]
-        settings = dict(self.step.options)
-        if agent.kind in _MODELS:
-            settings.update(manner.options)
-        elif agent.kind == "command" and manner.schema is not None:
-            settings["output"] = "json"
-        told = [Tool(name, tool.about, tool.schema) for name, tool in agent.tools.items()]
-        tools = told if manner.tools else ()
-        return job_of(self.step, self.agents, manner.agents, manner.schema, settings, tools)
+
+def _job(step: StepSpec, agents: Mapping[str, AgentSpec], manner: Manner) -> JobSpec:
+    agent = agents[manner.agents[0]]
+    settings = dict(step.options)
+    if agent.kind in _MODELS:
+        settings.update(manner.options)
+    elif agent.kind == "command" and manner.schema is not None:
+        settings["output"] = "json"
+    told = [Tool(name, tool.about, tool.schema) for name, tool in agent.tools.items()]
+    tools = told if manner.tools else ()
+    return job_of(step, agents, manner.agents, manner.schema, settings, tools)

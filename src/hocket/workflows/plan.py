@@ -17,7 +17,7 @@ import msgspec
 
 from hocket.core.errors import EngineBug, ExprError, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
-from hocket.core.machine import End, Landing, Move, StepStatus, StepView, Workflow
+from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepView, Workflow
 from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
@@ -64,17 +64,14 @@ class PlanMachine:
         self._state.progress.begin()
         self._go(at)
 
-    def left(self, path: str, attempt: int, at: int) -> None:
-        """A call has left; only nested workflows want to know."""
-        found = self._state.nested(path)
-        if found is not None:
-            found[0].left(found[1], attempt, at)
-
-    def landed(self, path: str, landing: Landing, at: int) -> None:
-        """A call is over; only nested workflows want to know."""
-        found = self._state.nested(path)
-        if found is not None:
-            found[0].landed(found[1], landing, at)
+    def told(self, path: str, news: Departure | Landing, at: int) -> None:
+        """A call has left, or is over; only nested workflows want to know."""
+        place, node = self._state.find(path)
+        live = self._state.live.get(node.index)
+        if place.rest and live is not None:
+            child = live.children.get(_outer(path, place.rest))
+            if child is not None:
+                child.told(place.rest, news, at)
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""

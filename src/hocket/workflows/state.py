@@ -108,15 +108,6 @@ class State:
             raise Refused(f"{path!r} is no nested plan that is under way")
         return live.children[path]
 
-    def nested(self, path: str) -> tuple[Workflow, str] | None:
-        """Give the nested workflow that a path leads into, and the path in it, if it is there."""
-        place, node = self.find(path)
-        live = self.live.get(node.index)
-        if not place.rest or live is None:
-            return None
-        child = live.children.get(unit_path(place.name, place.item, place.round))
-        return None if child is None else (child, place.rest)
-
     def goes_on(self, node: Node, place: Place) -> bool:
         """Tell whether a unit is under way."""
         # A pending step may have begun before: what it needs was done anew since.

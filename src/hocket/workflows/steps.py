@@ -167,19 +167,13 @@ class Steps:
         else:
             live.anew = live.anew or child is not None
             live.given[path] = given
-            child = live.children[path] = self._nested(node, given)
+            child = live.children[path] = _nested(self.state, node, given)
             heir = self.state.heirs.pop(path, None)
             if heir is None:
                 child.start(at)
             else:
                 child.adopt(*heir, at)
         self.pull(node, path, at)
-
-    def _nested(self, node: Node, given: Json) -> Workflow:
-        if node.team is not None:
-            return node.team(given, self.state.facts)
-        assert node.child is not None
-        return self.state.nest(node.child, given or {})
 
     # -- ending -----------------------------------------------------------------------------
 
@@ -386,3 +380,10 @@ def _check_inputs(spec: PlanSpec, given: Json) -> None:
     for name, about in spec.inputs.items():
         if about.required and name not in given:
             raise ExprError(f"plan {spec.name!r} needs the input {name!r}")
+
+
+def _nested(state: State, node: Node, given: Json) -> Workflow:
+    if node.team is not None:
+        return node.team(given, state.facts)
+    assert node.child is not None
+    return state.nest(node.child, given or {})

@@ -13,11 +13,12 @@ import msgspec
 
 from hocket.core.errors import EngineBug, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
-from hocket.core.machine import End, Landing, Move, StepStatus, StepView, Workflow
+from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepView, Workflow
 from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, StepSpec
 from hocket.core.values import Json
 from hocket.workflows.floor import Asked, Floor, Prompt
+from hocket.workflows.jobs import agents_of
 
 _TIMING: Final[dict[str, Any]] = {"uses": {}, "takes": None, "hedge": None}
 """What says when calls are made, and nothing of what they give."""
@@ -101,24 +102,22 @@ class Team:
         self.floor.began = at
         self.rules.begin(at)
 
-    def left(self, path: str, attempt: int, at: int) -> None:
-        """A call has left."""
-        floor = self.floor
-        base, rest = floor.locate(path)
-        asked = floor.asked.get(base)
+    def told(self, path: str, news: Departure | Landing, at: int) -> None:
+        """A call has left, or is over."""
+        if isinstance(news, Landing):
+            self.floor.landed(path, news)
+            return
+        base, rest = self.floor.locate(path)
+        asked = self.floor.asked.get(base)
         if asked is None:
             return
         if asked.talk is None:
-            asked.seen[attempt] = self.rules.view_of(base)
+            asked.seen[news.attempt] = self.rules.view_of(base)
             return
         if not asked.talk.opened:
             asked.seen[0] = self.rules.view_of(base)
             asked.talk.open(self.rules.prompt(base).text)
         asked.talk.left(rest, at)
-
-    def landed(self, path: str, landing: Landing, at: int) -> None:
-        """A call is over."""
-        self.floor.landed(path, landing)
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
@@ -213,7 +212,7 @@ class Team:
             and old.given == self.given
             and msgspec.structs.replace(old.floor.step, **_TIMING)
             == msgspec.structs.replace(step, **_TIMING)
-            and self.floor.members <= agents
+            and agents_of(step, self.floor.agents) <= agents
         ):
             known = self.floor.agents
             other = old.fork()
