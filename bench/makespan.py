@@ -152,7 +152,7 @@ def measure(case: Case, budget: int, orders: int) -> Row:
     terms = Terms(limits=claims.limits, claim=claims.of)
     plan = machine.workflow
     assert isinstance(plan, PlanMachine)
-    first = ranks(plan.shape, lambda path, step: step.takes or 0)
+    first = ranks(plan.shape, lambda path, step, agent: step.takes or 0)
     begun = time.perf_counter()
     ahead = look_ahead(machine, {}, 0, terms, first, budget=budget)
     seconds = time.perf_counter() - begun

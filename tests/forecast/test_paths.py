@@ -11,7 +11,7 @@ from hocket.forecast.paths import rank_of, ranks
 from hocket.workflows.shape import Shape
 
 
-def takes(path: str, step: StepSpec) -> int:
+def takes(path: str, step: StepSpec, agent: str) -> int:
     return step.takes or 0
 
 
@@ -20,7 +20,7 @@ def slowly(shape: Shape, after: int, prefix: str) -> tuple[int, dict[str, int]]:
 
     def length(index: int) -> int:
         node = shape.nodes[index]
-        own = slowly(node.child, 0, "")[0] if node.child else takes("", node.spec) * bool(node.job)
+        own = slowly(node.child, 0, "")[0] if node.child else takes("", node.spec, "") * bool(node.job)
         return own + behind(index)
 
     def behind(index: int) -> int:

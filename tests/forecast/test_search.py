@@ -29,7 +29,7 @@ def project_of(spec: RunSpec) -> Project:
 def longest_first(spec: RunSpec) -> dict[str, int]:
     workflow = machine(spec).workflow
     assert isinstance(workflow, PlanMachine)
-    return ranks(workflow.shape, lambda path, step: step.takes or 0)
+    return ranks(workflow.shape, lambda path, step, agent: step.takes or 0)
 
 
 @some

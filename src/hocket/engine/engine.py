@@ -40,6 +40,7 @@ from hocket.forecast.search import BUDGET
 from hocket.journal.base import Journal, Log
 from hocket.limits.admission import Queue
 from hocket.limits.spending import Spending
+from hocket.workflows.teams import VERSIONS, versions_of
 
 PROGRAM = f"hocket {__version__}"
 
@@ -215,7 +216,7 @@ class Engine:
             digest=spec_digest(spec),
             inputs=inputs,
             seed=seed,
-            versions={_tag(spec): self.parts.kinds[_tag(spec)].version},
+            versions={_tag(spec): self.parts.kinds[_tag(spec)].version, **versions_of(spec)},
             program=PROGRAM,
         )
         machine = self._machine()
@@ -252,7 +253,8 @@ class Engine:
     def _check_rules(self, first: RunStarted) -> None:
         """Refuse to judge a run by older rules than those that it began under."""
         for tag, version in first.versions.items():
-            known = self.parts.kinds[tag].version if tag in self.parts.kinds else 0
+            kind = self.parts.kinds.get(tag)
+            known = VERSIONS.get(tag, 0) if kind is None else kind.version
             if version > known:
                 raise JournalError(
                     f"run {first.run} was begun by {first.program} under version {version} of the "

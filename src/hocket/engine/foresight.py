@@ -205,6 +205,8 @@ def work_of(prospect: Prospect, plan: PlanSpec, prefix: str) -> int:
             return WORTH_IT
         if step.plan is not None:
             total += work_of(prospect, step.plan, f"{path}/")
+        elif step.team is not None or step.review is not None:
+            return WORTH_IT
         elif step.kind == "call":
             total += prospect.lasts(path, step.agent) or WORTH_IT
         if total >= WORTH_IT:

@@ -176,7 +176,7 @@ def answer(question: Question) -> Answer:
     if order is None:
         name, known = machine.spec.name, terms.durations
         order = ranks(
-            workflow.shape, lambda path, step: known.expected(name, path, step, step.agent)
+            workflow.shape, lambda path, step, agent: known.expected(name, path, step, agent)
         )
     said = predict(machine, begun, question.at, terms, order, seed=question.seed)
     if (

@@ -68,9 +68,9 @@ class Prospect:
             return None
         return self.durations.quantile(*where, share)
 
-    def _expected(self, path: str, step: StepSpec) -> int:
+    def _expected(self, path: str, step: StepSpec, agent: str) -> int:
         assert self._shape is not None
-        return self.durations.expected(self._shape.spec.name, path, step, step.agent)
+        return self.durations.expected(self._shape.spec.name, path, step, agent)
 
 
 def _declares(plan: PlanSpec) -> bool:

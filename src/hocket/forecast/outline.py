@@ -17,6 +17,7 @@ from hocket.forecast.terms import Pools, Terms
 from hocket.workflows.live import ALONE, unit_path
 from hocket.workflows.plan import patience
 from hocket.workflows.shape import Node, Shape
+from hocket.workflows.stages import stages
 
 _ROUND: Final = re.compile(r"~\d+\Z")
 _OPEN: Final[tuple[StepStatus, ...]] = ("pending", "running", "waiting", "held")
@@ -86,7 +87,16 @@ class _Draft:
         self._views: dict[str, StepView] = {view.path: view for view in machine.view()}
         self._patience = patience(plan_of(machine))
         # Units by the path of their first round, in which round they may be.
+        self._live = machine.calls.jobs
+        self._agents = machine.spec.agents
         self._jobs = {_ROUND.sub("", path): job for path, job in machine.calls.jobs.items()}
+        self._within: dict[str, list[str]] = {}
+        """The paths of live jobs below each path that has any, which is without its round."""
+        for job in machine.calls.jobs:
+            above = job.rpartition("/")[0]
+            while above:
+                self._within.setdefault(_ROUND.sub("", above), []).append(job)
+                above = above.rpartition("/")[0]
         self._rounds: dict[str, str] = {}
         self._open: dict[str, None] = {}
         for path, view in self._views.items():
@@ -173,10 +183,12 @@ class _Draft:
         outer = path[: len(path) - len(name)]
         for item in units:
             unit = outer + unit_path(name, item, 1)
-            if node.job is not None:
+            if node.job is not None and node.team is None:
                 found += self._call(node, unit, status, gate, counted)
             elif node.child is not None:
                 found += self._nested(node, node.child, unit, status, gate)
+            elif node.team is not None:
+                found += self._team(node, unit, status, gate)
             else:
                 found.append(self._add(Task("", "", 0, None, 0), gate))
         if len(found) == 1:
@@ -213,6 +225,44 @@ class _Draft:
         task = Task(path, step, takes, claim, 0, since=since, counts=counted)
         return [self._add(task, before, (step, node.spec, agent))]
 
+    def _team(self, node: Node, unit: str, status: StepStatus, before: list[int]) -> list[int]:
+        """Add what a team is expected to do still, stage by stage; gives what it ends with.
+
+        Of a team at work it is what it is asked at present, and every stage after that.
+        """
+        live: dict[str, Job] = {}
+        if status != "pending":
+            live = {step_of(path): self._live[path] for path in self._within.get(unit, ())}
+        left = stages(node.spec, self._agents)
+        outer = step_of(unit)
+        if live:
+            known = [[_of(live, f"{outer}/{inner}") for inner, _ in stage] for stage in left]
+            first = next((i for i, jobs in enumerate(known) if any(jobs)), len(left))
+            left = left[first:]
+        for number, stage in enumerate(left):
+            found: list[int] = []
+            for inner, agent in stage:
+                job = _of(live, f"{outer}/{inner}") if number == 0 else None
+                if live and number == 0 and job is None:
+                    continue
+                found.append(self._member(node, unit, f"{outer}/{inner}", agent, job, before))
+            before = [self._add(Task("", "", 0, None, 0), found)] if found else before
+        return before
+
+    def _member(
+        self, node: Node, unit: str, step: str, agent: str, job: Job | None, before: list[int]
+    ) -> int:
+        """Add one call of a team."""
+        agent = agent if job is None else job.agent_name
+        claim = self.pools.claim(self._terms.claim(agent, tuple(node.spec.uses.items())))
+        takes = self._terms.durations.expected(self._name, step, node.spec, agent)
+        since: int | None = None
+        if job is not None:
+            before, since = self._begun_job(job, before)
+        path = unit + step[len(step_of(unit)) :] if job is None else job.path
+        task = Task(path, step, takes, claim, 0, since=since)
+        return self._add(task, before, (step, node.spec, agent))
+
     def _begun_job(self, job: Job, before: list[int]) -> tuple[list[int], int | None]:
         """Say what a call waits for, or since when it is under way."""
         if job.state in ("running", "stopping"):
@@ -248,6 +298,13 @@ class _Draft:
         for i in before:
             self.after[i].append(index)
         return index
+
+
+def _of(live: Mapping[str, Job], step: str) -> Job | None:
+    """Give the job of a member's part, or of a turn in it."""
+    if step in live:
+        return live[step]
+    return next((job for path, job in live.items() if path.startswith(f"{step}/")), None)
 
 
 def _round(path: str) -> int:

@@ -8,15 +8,23 @@ from typing import TypeAlias
 from hocket.core.specs import StepSpec
 from hocket.core.values import step_of
 from hocket.workflows.shape import Shape
+from hocket.workflows.stages import stages
 
-Expected: TypeAlias = Callable[[str, StepSpec], int]
-"""How long one call of a step is expected to take, in nanoseconds, by the step's path."""
+Expected: TypeAlias = Callable[[str, StepSpec, str], int]
+"""How long one call is expected to take, in nanoseconds: by its path without items and rounds, its
+step, and its agent."""
 
 
 def rank_of(ranks: Mapping[str, int], path: str) -> int:
     """Give the rank of a call; those of steps that nobody has ranked go last."""
     rank = ranks.get(path)
-    return ranks.get(step_of(path), 0) if rank is None else rank
+    if rank is not None:
+        return rank
+    path = step_of(path)
+    while path not in ranks and "/" in path:
+        # A turn of a conversation goes by what it is a turn of.
+        path = path.rpartition("/")[0]
+    return ranks.get(path, 0)
 
 
 def ranks(shape: Shape, expected: Expected) -> dict[str, int]:
@@ -42,9 +50,18 @@ def _plan(shape: Shape, expected: Expected, prefix: str, after: int, found: dict
             tail = max(tail, tails[i])
         if node.child is not None:
             tail += _plan(node.child, expected, f"{prefix}{node.spec.name}/", after + tail, found)
+        elif node.team is not None:
+            path = prefix + node.spec.name
+            for stage in reversed(stages(node.spec, shape.agents)):
+                before = tail
+                for inner, agent in stage:
+                    rank = before + expected(f"{path}/{inner}", node.spec, agent)
+                    found[f"{path}/{inner}"] = after + rank
+                    tail = max(tail, rank)
+            found[path] = after + tail
         elif node.job is not None:
             path = prefix + node.spec.name
-            tail += expected(path, node.spec)
+            tail += expected(path, node.spec, node.spec.agent)
             found[path] = after + tail
         tails[node.index] = tail
         longest = max(longest, tail)

@@ -37,6 +37,7 @@ from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Ending, key_of
 from hocket.workflows.live import read_place
 from hocket.workflows.shape import Node, Shape
+from hocket.workflows.stages import likely_output
 
 _DONE = Ending("done")
 _STOPPED = Ending("other")
@@ -143,14 +144,16 @@ class World:
         for entry in self._terms.held:
             self._admission.limit(entry.limit, self._run).sync(entry)
         jobs = self._machine.calls.jobs
-        for job in jobs.values():
-            if job.state in ("running", "stopping"):
-                since = min(begun.get(job.path, self._now), self._now)
-                claim = self._terms.claim(job.agent_name, job.spec.uses)
-                self._admission.offer(self._run, job.call, claim, since)
-                self._admission.admit(since)
-                self._admission.sent(key_of(self._run, job.call), since)
-                self._fly(job.call, since, ())
+        flying = [job for job in jobs.values() if job.state in ("running", "stopping")]
+        times = {job.path: min(begun.get(job.path, self._now), self._now) for job in flying}
+        # In the order in which they went, or one could stand in the way of an earlier one.
+        for job in sorted(flying, key=lambda job: times[job.path]):
+            since = times[job.path]
+            claim = self._terms.claim(job.agent_name, job.spec.uses)
+            self._admission.offer(self._run, job.call, claim, since)
+            self._admission.admit(since)
+            self._admission.sent(key_of(self._run, job.call), since)
+            self._fly(job.call, since, ())
         # Whoever has driven the machine until now may have been told already of those that wait.
         self._pending = [c for c in self._pending if not isinstance(c, StartCall)]
         for job in jobs.values():
@@ -262,7 +265,12 @@ class World:
         ready = self._ready.pop(call, since)
         self._flights.append(Flight(call.path, ready, since, self._now, waits))
         self._admission.settle(key_of(self._run, call), _DONE, self._now)
-        self._apply(CallFinished(at=self._now, call=call))
+        node = node_at(self._shape, call.path)[1]
+        output = None
+        if node.team is not None:
+            # What a member gives decides what the team does next.
+            output = likely_output(self._machine.calls.jobs[call.path].spec)
+        self._apply(CallFinished(at=self._now, call=call, output=output))
 
     def _apply(self, event: AnyEvent) -> None:
         self._events += 1

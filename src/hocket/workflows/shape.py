@@ -105,10 +105,11 @@ class Node:
 class Shape:
     """A plan made ready to run. The spec must have passed `hocket.workflows.check`."""
 
-    __slots__ = ("index", "nodes", "output", "sinks", "spec", "uses")
+    __slots__ = ("agents", "index", "nodes", "output", "sinks", "spec", "uses")
 
     def __init__(self, spec: PlanSpec, agents: Mapping[str, AgentSpec]) -> None:
         self.spec = spec
+        self.agents = agents
         self.index = {step.name: i for i, step in enumerate(spec.steps)}
         self.nodes = [Node(i, step) for i, step in enumerate(spec.steps)]
         self.output: Template | None = None if spec.output is None else parse_template(spec.output)

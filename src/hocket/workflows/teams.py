@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
-from hocket.core.specs import AgentSpec, StepSpec
+from hocket.core.specs import AgentSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 from hocket.workflows.team import MakeRules, Team
 
@@ -35,3 +35,17 @@ def kind_of(step: StepSpec, agents: Mapping[str, AgentSpec]) -> str | None:
         return "review"
     agent = agents.get(step.agent)
     return "tools" if agent is not None and agent.tools else None
+
+
+def versions_of(spec: RunSpec) -> dict[str, int]:
+    """Give the versions of the rules of all kinds of team in a run."""
+    found: dict[str, int] = {}
+    plans = [spec.workflow]
+    while plans:
+        for step in plans.pop().steps:
+            kind = kind_of(step, spec.agents)
+            if kind is not None:
+                found[kind] = VERSIONS[kind]
+            if step.plan is not None:
+                plans.append(step.plan)
+    return found
