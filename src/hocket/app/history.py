@@ -48,7 +48,8 @@ class History:
             self._flying[event.call] = event.agent, event.at
         elif isinstance(event, CallFinished):
             agent, since = self._flying.pop(event.call, ("", 0))
-            if agent:
+            # An answer that was kept from an earlier call says nothing of how long one takes.
+            if agent and event.saved is None:
                 step = step_of(event.call.path)
                 self._keep(step, agent, event.at - since, event.usage or _UNKNOWN)
         elif isinstance(event, CallFailed | CallCancelled | CallLost):
