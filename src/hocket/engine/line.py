@@ -269,11 +269,24 @@ class Line:
             input=given,
             output=job.output,
             options=job.options,
+            tools=job.tools,
         )
         return estimate(agent, request)
 
 
-def ending(flight: Flight, outcome: Outcome) -> Ending:
+class Timed(Protocol):
+    """What is known of a call's way to its peer and back."""
+
+    @property
+    def sent_at(self) -> int | None:
+        """When it left, if it has."""
+
+    @property
+    def heard_at(self) -> int | None:
+        """When the peer began to answer, if it has."""
+
+
+def ending(flight: Timed, outcome: Outcome) -> Ending:
     """Say what a call's end means for its limits."""
     spent = _spent(outcome.usage)
     sent, heard = flight.sent_at, flight.heard_at

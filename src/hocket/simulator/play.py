@@ -1,0 +1,65 @@
+"""Plays runs under virtual time with simulated agents, from their beginning to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from hocket.core.specs import RunSpec
+from hocket.core.values import Json
+from hocket.forecast.durations import Durations
+from hocket.simulator.agents import People, SimulatedAgents
+from hocket.simulator.parts import Made, Part, Played
+from hocket.simulator.world import World
+
+__all__ = ["Made", "Part", "Played", "play", "play_together"]
+
+AT_ONCE: Final = People()
+"""People who approve of everything, and at once."""
+
+
+def play(
+    spec: RunSpec,
+    inputs: Mapping[str, Json],
+    agents: SimulatedAgents,
+    seed: int = 0,
+    *,
+    people: People = AT_ONCE,
+    past: Durations | None = None,
+    budget: int | None = None,
+) -> Played:
+    """Play one run to its end.
+
+    Args:
+        spec: What to do.
+        inputs: The workflow's inputs.
+        agents: Who does it.
+        seed: Where all chance comes from; the same seed gives the same events.
+        people: Who answers questions.
+        past: What is known of how long calls take; by default nothing.
+        budget: After how many events to stop at the latest; None for never.
+
+    Raises:
+        SpecError: The spec cannot be run.
+    """
+    part = Part(spec, inputs, seed=seed)
+    return play_together([part], agents, people=people, past=past, budget=budget)[0]
+
+
+def play_together(
+    parts: Sequence[Part],
+    agents: SimulatedAgents,
+    *,
+    people: People = AT_ONCE,
+    past: Durations | None = None,
+    budget: int | None = None,
+) -> list[Played]:
+    """Play several runs at once, under the limits that they share.
+
+    Raises:
+        SpecError: A spec cannot be run.
+    """
+    world = World(agents, people, past or Durations())
+    for part in parts:
+        world.add(part)
+    return world.play(budget)
