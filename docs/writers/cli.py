@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Literal, get_args, get_origin
 
 from hocket.cli.main import COMMANDS, app
 from writers.docstrings import NOTE, markdown, section, summary, table
@@ -49,9 +50,14 @@ def _command(name: str) -> list[str]:
     usage = f"hocket {name}"
     for argument in arguments:
         info = argument.field_info
+        if argument.names == ("*",):
+            # What several commands share comes as options of its own.
+            continue
         silent = info.default in (None, False, "", (), inspect.Parameter.empty)
         default = "" if silent else f" Default: `{info.default}`."
-        meaning = (argument.parameter.help or said.get(info.name, "")).strip() + default
+        choices = get_args(argument.hint) if get_origin(argument.hint) is Literal else ()
+        chosen = f" One of {', '.join(f'`{one}`' for one in choices)}." if choices else ""
+        meaning = (argument.parameter.help or said.get(info.name, "")).strip() + chosen + default
         if info.kind is info.POSITIONAL_ONLY or info.kind is info.VAR_POSITIONAL:
             shown = argument.names[0] if argument.names else info.name.upper()
             shown = shown.lstrip("-").upper()

@@ -17,7 +17,7 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("run nope.yaml", 2, "nope.yaml: there is no such file"),
     ("run .", 2, "this is a folder, not a file"),
     ("run hocket.yaml nope", 2, "there is no plan 'nope'"),
-    ("run --max-parallel 0", 2, "--max-parallel must be 1 or more"),
+    ("run --max-parallel 0", 2, 'Invalid value "0" for --max-parallel. Must be >= 1.'),
     ("run --max-parallel x", 2, "Invalid value for --max-parallel"),
     ("run --seed x", 2, "Invalid value for --seed"),
     ("run --json --jsonl", 2, "--json and --jsonl exclude each other"),

@@ -85,6 +85,7 @@ def test_run_json(ran: Home) -> None:
             },
             {"path": "last", "kind": "call", "status": "succeeded", "agent": "last"},
         ],
+        "teams": {},
         "held": [],
         "calls": {"started": 5, "finished": 4, "failed": 1, "cancelled": 0, "lost": 0},
         "tokens": {"in": 0, "out": 0},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from hocket.config.builder import Plan
 from hocket.config.handles import Step
 from hocket.config.types import convert
 from hocket.core.machine import StepView
+from hocket.core.reports import Report
 from hocket.core.run import RunMachine
 from hocket.core.values import Json
 from hocket.insight.tally import Tally
@@ -43,6 +44,24 @@ class Result:
     def steps(self) -> list[StepView]:
         """Every step's state."""
         return self._machine.view()
+
+    @property
+    def teams(self) -> dict[str, Report]:
+        """What each team has done: a consensus, a review, an agent with tools, by its step."""
+        return self._machine.workflow.reports()
+
+    def team(self, step: Step[Any] | str) -> Report:
+        """Give what the team of a step has done: answers, votes, coordination table, fates.
+
+        Raises:
+            KeyError: There is no such step, or no team has begun it.
+        """
+        name = step if isinstance(step, str) else step.name
+        found = self.teams
+        if name not in found:
+            known = f"; there are {', '.join(found)}" if found else ""
+            raise KeyError(f"no team has begun a step {name!r} in run {self.id}{known}")
+        return found[name]
 
     @overload
     def __getitem__(self, step: Step[T]) -> T: ...

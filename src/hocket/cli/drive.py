@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from hocket.app.result import Result
 from hocket.app.run import Run
@@ -24,8 +24,10 @@ from hocket.cli.main import (
 from hocket.cli.output import pretty, print_output
 from hocket.cli.plain import EventLines, PlainDisplay
 from hocket.core.errors import Refused
+from hocket.core.values import Json
 from hocket.engine.runner import Observer
 from hocket.report.data import run_document
+from hocket.report.team import team_lines
 
 Show: TypeAlias = Literal["live", "plain", "jsonl", "quiet"]
 CTRL_C: Final = "ctrl-c"
@@ -69,11 +71,29 @@ def make_display(show: Show) -> Display:
     return PlainDisplay(quiet=show == "quiet")
 
 
+class Ending(NamedTuple):
+    """What is made of the output of a run that has succeeded.
+
+    Fields:
+        show: Prints it, unless the whole document is printed.
+        status: Gives the exit status that it means.
+        tables: Whether the tables of the run's teams are shown on stderr.
+    """
+
+    show: Callable[[Json], None] = print_output
+    status: Callable[[Json], int] = lambda output: 0
+    tables: bool = False
+
+
+AS_IT_IS: Final = Ending()
+
+
 async def drive(
     begin: Callable[[Sequence[Observer]], Awaitable[Run]],
     show: Show,
     *,
     json_: bool = False,
+    ending: Ending = AS_IT_IS,
 ) -> int:
     """Drive a run until it settles, show it, and give the exit status.
 
@@ -101,19 +121,25 @@ async def drive(
     elif json_:
         print(pretty(run_document(run.machine, run.tally)))
     else:
-        _report(run, result, quiet=show == "quiet")
+        _report(run, result, ending, quiet=show == "quiet")
     if over_budget(run.machine) and not interrupts.count:
         return EXIT_BUDGET
+    if result.status == "succeeded":
+        return ending.status(result.output)
     return exit_status(result, interrupted=interrupts.count > 0)
 
 
-def _report(run: Run, result: Result, *, quiet: bool) -> None:
+def _report(run: Run, result: Result, ending: Ending, *, quiet: bool) -> None:
+    if ending.tables and not quiet:
+        for path, report in run.machine.workflow.reports().items():
+            for line in team_lines(path, report):
+                print(line, file=sys.stderr)
     # Whoever wants only the result still wants to know why there is none.
     if not quiet or result.status != "succeeded":
         for line in closing_lines(run.machine, run.tally):
             print(line, file=sys.stderr)
     if result.status == "succeeded" and result.output is not None:
-        print_output(result.output)
+        ending.show(result.output)
 
 
 def exit_status(result: Result, *, interrupted: bool) -> int:

@@ -16,17 +16,9 @@ from hocket.app.load import checked, load_file
 from hocket.app.needs import missing
 from hocket.app.predict import predicted
 from hocket.app.state import state_folder
+from hocket.cli.options import FILE, BudgetOf, Deadline, Inputs, Limits, Priority, Weight
 from hocket.cli.shown import SHOWN
-from hocket.cli.start import (
-    FILE,
-    BudgetOf,
-    Deadline,
-    Inputs,
-    Limits,
-    Priority,
-    Weight,
-    read_inputs,
-)
+from hocket.cli.start import read_inputs
 from hocket.cli.templates import TEMPLATES
 from hocket.config.overrides import Overrides
 from hocket.config.schema import file_schema

@@ -16,8 +16,8 @@ from hocket.app.engine import Engine
 from hocket.app.limits import SharedLimit, claimants, shared_limits
 from hocket.app.load import load_file
 from hocket.app.state import state_folder
+from hocket.cli.options import Limits
 from hocket.cli.output import pretty
-from hocket.cli.start import Limits
 from hocket.config.overrides import Overrides, overridden
 from hocket.config.presets import FILE as PRESETS_FILE
 from hocket.config.presets import known_presets

@@ -28,6 +28,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
 from hocket.report.data import run_document
 from hocket.report.story import Story
+from hocket.report.team import team_lines
 from hocket.report.text import clean, counts_words, spent_words, step_rows, table
 
 AsJson = Annotated[
@@ -112,6 +113,10 @@ def show(
     print(f"  {spent_words(tally)}\n")
     for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.view())):
         print(line)
+    for path, report in machine.workflow.reports().items():
+        print()
+        for line in team_lines(path, report):
+            print(line)
     for line in next_lines(machine, alive=alive):
         if "hocket show" not in line:
             print(line)

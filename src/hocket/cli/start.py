@@ -5,19 +5,36 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside, load_file, load_plan, settle
 from hocket.app.run import Run
 from hocket.app.state import find_run
-from hocket.cli.ask import owner_alive, post
-from hocket.cli.drive import Show, choose, drive
+from hocket.cli.drive import AS_IT_IS, Ending, Show, choose, drive
+from hocket.cli.options import (
+    BEGIN,
+    FILE,
+    AsJson,
+    Begin,
+    Beginning,
+    BudgetOf,
+    Deadline,
+    Inputs,
+    Jsonl,
+    Limits,
+    NoWait,
+    Plain,
+    Priority,
+    Quiet,
+    Weight,
+)
+from hocket.cli.requests import owner_alive, post
 from hocket.cli.shown import SHOWN
 from hocket.cli.user import user
 from hocket.cli.weights import fetch_weights
@@ -29,43 +46,8 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
 from hocket.core.values import Json
 from hocket.engine.runner import Observer
-from hocket.forecast.search import BUDGET
 
-FILE = "hocket.yaml"
 MAX_INPUT: Final = 16 << 20
-
-Inputs = Annotated[
-    list[str],
-    Parameter(name=["--input", "-i"], negative=(), help="NAME=TEXT, NAME:=JSON or NAME=@FILE."),
-]
-Plain = Annotated[bool, Parameter(help="Plain lines, also on a terminal.", negative=())]
-Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], help="Only the result.", negative=())]
-AsJson = Annotated[
-    bool, Parameter(name="--json", help="The result as one JSON document.", negative=())
-]
-Jsonl = Annotated[bool, Parameter(help="Every event as a line of JSON.", negative=())]
-NoWait = Annotated[
-    bool, Parameter(help="Stop, resumably, when only people are waited for.", negative=())
-]
-Limits = Annotated[
-    list[str],
-    Parameter(
-        name="--limit", negative=(), help="Another limit, as flash.requests=15/min; repeatable."
-    ),
-]
-BudgetOf = Annotated[
-    str, Parameter(name="--budget", help="Dollars of the run, as 1.00, or of a day, as 5/day.")
-]
-Priority = Annotated[int, Parameter(help="Runs of a higher one go first.")]
-Weight = Annotated[float, Parameter(help="The share beside runs of the same priority.")]
-Deadline = Annotated[str, Parameter(help="When it should be over, as 10m; nearer ones go first.")]
-LookAhead = Annotated[
-    int,
-    Parameter(
-        help="Events that a look for a better order may simulate; 0 for none.",
-        validator=validators.Number(gte=0),
-    ),
-]
 
 
 def run(
@@ -74,25 +56,7 @@ def run(
     /,
     *,
     input: Inputs | None = None,
-    run_id: Annotated[
-        str | None, Parameter(name="--id", help="The new run's id; else one is made.")
-    ] = None,
-    max_parallel: Annotated[
-        int | None, Parameter(help="The most calls at once; else as the plan says.")
-    ] = None,
-    limit: Limits | None = None,
-    budget: BudgetOf | None = None,
-    priority: Priority | None = None,
-    weight: Weight | None = None,
-    deadline: Deadline | None = None,
-    look_ahead: LookAhead = BUDGET,
-    seed: Annotated[int | None, Parameter(help="Where jitter comes from; else drawn.")] = None,
-    memory: Annotated[bool, Parameter(help="Keep no journal on disk.", negative=())] = False,
-    no_wait: NoWait = False,
-    plain: Plain = False,
-    quiet: Quiet = False,
-    json_: AsJson = False,
-    jsonl: Jsonl = False,
+    begin: Beginning = BEGIN,
 ) -> int:
     """Run a plan.
 
@@ -101,30 +65,33 @@ def run(
         plan: The plan's name, where the file has several.
     """
     path, plan = _meant(target, plan)
-    overrides = Overrides(limit or (), budget, priority, weight, deadline)
-    spec = load_plan(path, plan, overrides)
-    if max_parallel is not None:
-        spec = msgspec.structs.replace(spec, max_parallel=_one_or_more(max_parallel))
-    inputs = read_inputs(input or [])
+    spec = load_plan(path, plan, begin.overrides)
+    return launch(spec, read_inputs(input or []), begin)
+
+
+def launch(spec: RunSpec, inputs: Mapping[str, Json], how: Begin, ending: Ending = AS_IT_IS) -> int:
+    """Run a spec as a command was told to; gives the exit status."""
+    if how.max_parallel is not None:
+        spec = msgspec.structs.replace(spec, max_parallel=how.max_parallel)
     find_functions_beside(spec.source)
     fetch_weights(spec)
-    show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
+    show = choose(plain=how.plain, quiet=how.quiet, json_=how.json_, jsonl=how.jsonl)
 
     async def whole() -> int:
-        async with Engine(memory=memory, look_ahead=look_ahead) as engine:
+        async with Engine(memory=how.memory, look_ahead=how.look_ahead) as engine:
 
             async def begin(observers: Sequence[Observer]) -> Run:
                 return await engine.begin(
                     spec,
                     inputs,
-                    run_id=run_id,
-                    seed=seed,
+                    run_id=how.run_id,
+                    seed=how.seed,
                     observers=observers,
                     stay=False,
-                    wait=not no_wait,
+                    wait=not how.no_wait,
                 )
 
-            return await drive(begin, show, json_=json_)
+            return await drive(begin, show, json_=how.json_, ending=ending)
 
     return asyncio.run(whole())
 
@@ -306,12 +273,6 @@ def _meant(target: str, plan: str | None) -> tuple[str, str | None]:
             "make one with: hocket init"
         )
     return FILE, target
-
-
-def _one_or_more(max_parallel: int) -> int:
-    if max_parallel < 1:
-        raise Refused("--max-parallel must be 1 or more")
-    return max_parallel
 
 
 def read_inputs(given: Sequence[str]) -> dict[str, Json]:

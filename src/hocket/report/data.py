@@ -8,10 +8,11 @@ import msgspec
 
 from hocket.core.run import RunMachine
 from hocket.insight.tally import Tally
+from hocket.report.team import team_data
 
 
 def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
-    """Give a run's state: status, output, steps, calls, tokens, cost, seconds."""
+    """Give a run's state: status, output, steps, teams, calls, tokens, cost, seconds."""
     end = machine.end
     return {
         "run": machine.run,
@@ -21,6 +22,7 @@ def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
         "output": end.output if end is not None else None,
         "seconds": round((machine.at - machine.started_at) / 1e9, 6),
         "steps": [msgspec.to_builtins(view) for view in machine.view()],
+        "teams": {path: team_data(one) for path, one in machine.workflow.reports().items()},
         "held": [str(job.call) for job in machine.calls.held()],
         "calls": {
             "started": tally.started,
