@@ -54,6 +54,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
         limited: For each agent, whether a limit does the waiting after a refusal.
         hedge: The quantile of past durations after which a second call begins beside the first.
         tools: What a model may call instead of giving its answer.
+        sample: What tells apart, for kept answers, those who are asked the same on purpose: a
+            member's path within its team. None for a plain step, whose rounds tell apart; "" for
+            what is the same whoever asks, as the call of a tool.
     """
 
     agents: tuple[str, ...]
@@ -66,6 +69,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     limited: tuple[bool, ...] = ()
     hedge: float | None = None
     tools: tuple[Tool, ...] = ()
+    sample: str | None = None
 
 
 class Departure(msgspec.Struct, frozen=True, gc=False):

@@ -17,6 +17,7 @@ def job_of(
     output: Json,
     options: dict[str, Json],
     tools: Sequence[Tool] = (),
+    sample: str | None = None,
 ) -> JobSpec:
     """Make the spec of a job that is done as a step says.
 
@@ -27,6 +28,7 @@ def job_of(
         output: JSON Schema that the output must fit.
         options: Settings for the agent.
         tools: What a model may call instead of giving its answer.
+        sample: What tells it apart from jobs that ask the same; see `JobSpec`.
     """
     return JobSpec(
         agents=names,
@@ -41,6 +43,7 @@ def job_of(
         limited=tuple([bool(agents[name].limits) for name in names]),
         hedge=step.hedge,
         tools=tuple(tools),
+        sample=sample,
     )
 
 
