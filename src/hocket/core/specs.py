@@ -19,7 +19,7 @@ from hocket.core.values import DAY, HOUR, MINUTE, SECOND, Json, canonical, diges
 OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
 OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
 OnExceed: TypeAlias = Literal["wait", "pause", "fail", "fallback"]
-StepKind: TypeAlias = Literal["call", "approve", "input", "plan", "consensus", "review"]
+StepKind: TypeAlias = Literal["call", "approve", "input", "plan", "consensus", "review", "gather"]
 AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted"]
 
 CALL_TIMEOUT: Final = HOUR
@@ -108,6 +108,20 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max: int
 
 
+class Learned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A time limit that is learned from earlier runs when a run begins.
+
+    Fields:
+        cap: The longest that it may be; it holds where nothing is known.
+        floor: The shortest.
+        quantile: The share of earlier calls that took less.
+    """
+
+    cap: int
+    floor: int = 0
+    quantile: float = 0.95
+
+
 class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named input of a plan.
 
@@ -128,7 +142,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Fields:
         name: Unique in its plan; letters, digits, ``_`` and ``-``, first a letter.
         kind: ``call`` an agent, ask a person to ``approve``, wait for an ``input``, do a ``plan``,
-            or let a team do a ``consensus`` or a ``review``.
+            let a team do a ``consensus`` or a ``review``, or ``gather`` what its wants have given
+            by the time it begins.
         agent: Who does a ``call``.
         input: What the agent gets, what an approval shows, what an input asks, or a nested
             plan's inputs: JSON whose texts are templates.
@@ -180,6 +195,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uses: dict[str, int] = {}
     takes: int | None = None
     hedge: float | None = None
+    learned: dict[str, Learned] = {}
     plan: PlanSpec | None = None
     team: TeamSpec | None = None
     review: ReviewSpec | None = None

@@ -18,7 +18,7 @@ from hocket.core.expr import Reference, parse_expr
 from hocket.core.specs import RETRIED, PlanSpec, Retry, RunSpec, StepSpec
 from hocket.core.template import Place, parse_template
 from hocket.core.values import DAY, Json, format_duration
-from hocket.workflows.check_limits import claim_problems, limit_problems
+from hocket.workflows.check_limits import claim_problems, learned_problems, limit_problems
 from hocket.workflows.fields import fields_problem
 from hocket.workflows.loops import loops
 
@@ -247,6 +247,8 @@ class _Checker:
         self._numbers(step, place)
         if step.uses or step.takes is not None or step.hedge is not None:
             self.found.extend(claim_problems(step, self.spec, (*self.where, *place)))
+        if step.learned:
+            self.found.extend(learned_problems(step, (*self.where, *place)))
         for text, is_template, where in _texts(step):
             self._text(step, text, is_template, (*place, *where), edges)
         if step.kind == "plan":
@@ -285,9 +287,18 @@ class _Checker:
             self.say((*place, "fallback"), f"a step of kind {step.kind!r} has no fallback")
         if step.repeat is not None and step.kind in ("approve", "input"):
             self.say((*place, "repeat"), "a step that waits for a person cannot be repeated")
+        if step.kind == "gather":
+            self._gathers(step, place)
         if step.kind == "input" and step.on_timeout == "approve":
             message = "a step that waits for input has nothing to approve: pause or reject"
             self.say((*place, "on_timeout"), message)
+
+    def _gathers(self, step: StepSpec, place: Place) -> None:
+        if not step.wants:
+            self.say((*place, "wants"), f"step {step.name!r} gathers what it wants: name steps")
+        for field, value in (("each", step.each), ("repeat", step.repeat), ("input", step.input)):
+            if value is not None:
+                self.say((*place, field), f"a step that gathers has no {field}")
 
     def _numbers(self, step: StepSpec, place: Place) -> None:
         if not 0 < step.timeout <= MAX_TIME:

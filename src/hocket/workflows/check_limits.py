@@ -92,6 +92,22 @@ def claim_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Prob
         yield from _hedge(step, step.hedge, spec, (*where, "hedge"))
 
 
+def learned_problems(step: StepSpec, where: Place) -> Iterator[Problem]:
+    """Find what is wrong with the time limits that a step learns."""
+    for field, learned in step.learned.items():
+        place = (*where, "learned", field)
+        if field not in ("within", "timeout"):
+            yield Problem(where=place, message=f"{field!r} is not learned: within and timeout are")
+        elif field == "timeout" and step.kind != "call":
+            said = f"a step of kind {step.kind!r} calls nobody, so its timeout cannot be learned"
+            yield Problem(where=place, message=said)
+        if not 0 < learned.quantile < 1:
+            said = f"what is learned is a quantile like p95, not {learned.quantile:g}"
+            yield Problem(where=place, message=said)
+        if not 0 <= learned.floor <= learned.cap:
+            yield Problem(where=place, message="floor lies between 0 and cap")
+
+
 def _units(name: str, units: int, spec: RunSpec, where: Place) -> Iterator[Problem]:
     limit = spec.limits.get(name)
     if limit is None:

@@ -5,9 +5,14 @@ Pure, and silent wherever a schema leaves room: only what can never be there is 
 
 from __future__ import annotations
 
+from typing import Final
+
 from hocket.core.errors import suggest
 from hocket.core.specs import StepSpec
 from hocket.core.values import Json
+
+GATHERED: Final = ("there", "missing", "skipped")
+"""What a step that gathers gives."""
 
 _SCALARS = {
     "string": "text",
@@ -32,6 +37,8 @@ def fields_problem(
             return f"{said!r} gives a list, one output for each item; it has no {fields[0]!r}", ""
         said, fields = f"{said}.{fields[0]}", fields[1:]
     node: Json = step.output
+    if step.kind == "gather":
+        return None if fields[0] in GATHERED else _no_field(said, fields[0], list(GATHERED))
     if step.kind == "plan" and step.plan is not None and node is None:
         return _template_problem(step.plan.output, fields, said)
     for field in fields:

@@ -15,6 +15,7 @@ from hocket.core.machine import Do, Drop, Halt, Move, Say, Workflow
 from hocket.core.specs import PlanSpec
 from hocket.core.template import show
 from hocket.core.values import Json
+from hocket.workflows.gather import gathered, to_gather_again
 from hocket.workflows.live import ALONE, UNDONE, Live, Place, read_place, unit_path
 from hocket.workflows.progress import PENDING, RUNNING, STATUS, WAITING
 from hocket.workflows.questions import Worth, answered, question, unanswered
@@ -115,7 +116,7 @@ class Steps:
         state.fatal = ""
         state.rounds.clear()
         progress.ready.clear()
-        progress.reopen(list(failed))
+        progress.reopen([*failed, *to_gather_again(state, failed)])
         for index in list(state.patience):
             if cut_short or progress.left[index]:
                 del state.patience[index]
@@ -137,6 +138,10 @@ class Steps:
         path = unit_path(node.spec.name, item, round_)
         if node.job is not None and node.team is None:
             self.moves.append(Do(path, node.job, live.anew))
+            return
+        if node.spec.kind == "gather":
+            place = Place(node.spec.name, item, round_, "")
+            self.unit_ended(node, place, gathered(self.state, node), None, at)
             return
         try:
             given = node.input.render(self.state.lookup(node, item, round_))
