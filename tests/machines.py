@@ -8,12 +8,15 @@ equal to the one that has lived through them, and so must a fork.
 
 from __future__ import annotations
 
+from collections import deque
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from hocket.core.commands import Command, Record, StartCall
+from hocket.core.deadlines import Deadlines
 from hocket.core.errors import Fault, FaultKind, Refused
 from hocket.core.events import (
     AnyEvent,
@@ -44,8 +47,11 @@ from hocket.core.specs import (
 )
 from hocket.core.values import SECOND, Call, Json, parse_duration
 from hocket.workflows.check import problems
+from hocket.workflows.floor import join
 from hocket.workflows.live import Live, read_place, unit_path
 from hocket.workflows.plan import PlanMachine, make_plan
+from hocket.workflows.team import Team
+from hocket.workflows.team import Team
 
 AGENTS = {
     "f": AgentSpec(kind="function"),
@@ -401,7 +407,9 @@ def state_of(machine: RunMachine) -> dict[str, Any]:
 
 
 def plan_state(machine: Any) -> dict[str, Any]:
-    """All that matters of a plan machine's state."""
+    """All that matters of a nested workflow's state."""
+    if isinstance(machine, Team):
+        return team_state(machine)
     assert isinstance(machine, PlanMachine)
     state = machine._state
     progress = state.progress
@@ -429,6 +437,31 @@ def plan_state(machine: Any) -> dict[str, Any]:
     }
 
 
+def team_state(team: Team) -> dict[str, Any]:
+    """All that matters of a team's state."""
+    return {
+        "given": team.given,
+        "floor": plain(team.floor, ("agents", "step", "_deadlines")),
+        "rules": plain(team.rules, ("floor", "agents", "facts")),
+        "deadline": team.deadline(),
+        "report": team.reports(),
+    }
+
+
+def plain(value: Any, without: tuple[str, ...] = ()) -> Any:
+    """Any object of ours as plain values that can be compared."""
+    if isinstance(value, dict):
+        return [(plain(key), plain(inner)) for key, inner in value.items()]
+    if isinstance(value, list | tuple | deque):
+        return [plain(inner) for inner in value]
+    if isinstance(value, str | int | float | None | AgentSpec | StepSpec | msgspec.Struct):
+        return value
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
+    names = getattr(value, "__slots__", ()) or vars(value)
+    return [(name, plain(getattr(value, name), without)) for name in names if name not in without]
+
+
 def live_state(live: Live[Any]) -> tuple[Any, ...]:
     return (
         live.anew,
@@ -440,8 +473,36 @@ def live_state(live: Live[Any]) -> tuple[Any, ...]:
         dict(live.previous),
         {path: (asked.digest, asked.expires) for path, asked in live.asked.items()},
         dict(live.watched),
-        {path: plan_state(child) for path, child in live.children.items()},
+        {path: child_state(child) for path, child in live.children.items()},
     )
+
+
+def child_state(child: Any) -> Any:
+    """All that matters of the state of a workflow within a step."""
+    return team_state(child) if isinstance(child, Team) else plan_state(child)
+
+
+def team_state(team: Team) -> Any:
+    """All that matters of a team's state: every attribute of its own, by value."""
+    deadline = team.deadline()
+    return {"deadline": deadline, **value_of(team), "report": team.reports()}
+
+
+def value_of(thing: Any) -> Any:
+    """What an object holds, as plain values; functions, specs and heaps of timers are left out."""
+    if isinstance(thing, dict):
+        return {key: value_of(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple | set | frozenset | deque):
+        return [value_of(value) for value in thing]
+    if isinstance(thing, msgspec.Struct):
+        return [value_of(getattr(thing, name)) for name in thing.__struct_fields__]
+    if not type(thing).__module__.startswith("hocket.workflows"):
+        return None if callable(thing) or isinstance(thing, Deadlines) else thing
+    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    names = [*slots, *getattr(thing, "__dict__", {})]
+    # Rules know their floor, which is looked at once.
+    own = [name for name in names if name != "floor" or isinstance(thing, Team)]
+    return {name: value_of(getattr(thing, name)) for name in own if hasattr(thing, name)}
 
 
 def open_questions(machine: RunMachine) -> dict[str, int | None]:
@@ -450,6 +511,12 @@ def open_questions(machine: RunMachine) -> dict[str, int | None]:
 
 
 def _questions(machine: Any) -> dict[str, int | None]:
+    if isinstance(machine, Team):
+        return {view.path: 0 for view in machine.view() if view.status == "waiting"}
+    if isinstance(machine, Team):
+        talks = {path: asked.talk for path, asked in machine.floor.asked.items() if asked.talk}
+        calls = {join(path, v.path): talk for path, talk in talks.items() for v in talk.view()}
+        return {path: talk.deadline() for path, talk in calls.items()}
     assert isinstance(machine, PlanMachine)
     found: dict[str, int | None] = {}
     if machine.over:
@@ -473,4 +540,7 @@ def lists_of(machine: RunMachine, path: str) -> list[Json]:
         if not place.rest or live is None or outer not in live.children:
             break
         workflow, path = live.children[outer], place.rest
+        if isinstance(workflow, Team):
+            found.append(workflow.given)
+            break
     return found

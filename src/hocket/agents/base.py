@@ -15,6 +15,7 @@ import msgspec
 
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
+from hocket.core.teams import Tool
 from hocket.core.values import Call, FileRef, Json
 from hocket.limits.claim import Quota
 
@@ -30,6 +31,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             arguments.
         output: JSON Schema that the output must fit, or None for anything.
         options: The step's own settings; they win over the agent's.
+        tools: What a model may call instead of giving its answer; `input` is then a conversation,
+            and the reply's output a turn (`hocket.workflows.conversation`).
     """
 
     run: str
@@ -38,6 +41,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     input: Json
     output: Json = None
     options: dict[str, Json] = {}
+    tools: tuple[Tool, ...] = ()
 
     @property
     def key(self) -> str:

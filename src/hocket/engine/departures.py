@@ -182,6 +182,7 @@ class Departures:
             input=given,
             output=job.output,
             options=job.options,
+            tools=job.tools,
         )
         hedge_after = None
         if job.hedge is not None and not start.hedge and not start.effects:

@@ -4,8 +4,25 @@
 
 Paths are ``turn`` and ``NAME/NUMBER`` for the calls of a turn, with ``~round`` from the second turn
 on.
+
+What the agent gets for a turn is a talk::
+
+    {"$": "talk", "messages": [
+        {"role": "user", "text": …},
+        {"role": "agent", "text": …, "calls": [{"id": …, "name": …, "args": …}]},
+        {"role": "tool", "id": …, "name": …, "output": …, "failed": …}, …]}
+
+and what it gives is a turn: ``{"$": "turn", "text": …, "calls": [...]}``, or with an ``answer``
+``{"$": "turn", "answer": …}``.
+More that stands in a turn with calls stands in its message too: what a provider wants to see again.
+Messages are only ever appended, so that providers know each prompt's beginning again.
+
 The text that opens the conversation is rendered when its first turn leaves, so that a turn that
 had to wait begins with what is known by then.
+
+The last turn that is permitted says ``"last": true``: the tools are still there, since what was
+said refers to them, but none may be called, so that an answer has to come.
+Calls that come all the same are not made, and the conversation has failed.
 """
 
 from __future__ import annotations
@@ -15,16 +32,18 @@ from typing import Final, Self
 
 from hocket.core.errors import EngineBug, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
-from hocket.core.machine import Do, End, JobSpec, Move, StepView
-from hocket.core.specs import AgentSpec, Retry, StepSpec
+from hocket.core.machine import Departure, Do, End, JobSpec, Landing, Move, StepView
+from hocket.core.specs import AgentSpec
 from hocket.core.teams import ToolSpec
-from hocket.core.template import parse_template
 from hocket.core.values import Json
-from hocket.workflows.jobs import job_of
-from hocket.workflows.live import unit_path
+from hocket.workflows.live import ALONE, unit_path
+from hocket.workflows.toolcalls import ToolCalls
 
 TURN: Final = "turn"
-_ALONE: Final = -1
+NO_MORE: Final = "No more tools can be called. Give your answer now, from what is known so far."
+"""What the model is told with its last turn, if it has called tools before."""
+
+_OWN: Final = frozenset({"$", "answer", "role"})
 
 
 class Conversation:
@@ -38,7 +57,7 @@ class Conversation:
 
     Attributes:
         opened: Whether the first turn has left.
-        told: The marks of what `tell` has said and a turn has carried.
+        told: The marks of what `tell` has said, as far as a turn has carried it that is over.
     """
 
     def __init__(
@@ -54,14 +73,16 @@ class Conversation:
         self._turn = turn
         self._tools = tools
         self._agents = agents
-        self._max_turns = max_turns
+        self._most = max_turns
         self._number = 0
         self._messages: list[Json] = []
         self._news: list[tuple[str, Json]] = []
-        self._calls: dict[str, Json] = {}
-        """The calls of the present turn that are under way, by path."""
-        self._results: dict[str, Json] = {}
-        self._order: list[str] = []
+        self._carried: dict[int, int] = {}
+        """How many of the news each call of the present turn has carried, by its attempt."""
+        self._won = 0
+        """The attempt at the present turn that has finished, or 0."""
+        self._calls: ToolCalls | None = None
+        """The calls of the present turn, once it is over and as long as they are not."""
 
     def start(self) -> None:
         """Ask for the first turn."""
@@ -70,131 +91,176 @@ class Conversation:
     def open(self, first: str) -> None:
         """The first turn has left, and this is what it began with."""
         self.opened = True
-        self._messages.append({"role": "user", "text": first})
+        self._messages.extend(_says([first]))
 
     def tell(self, text: str, mark: Json) -> None:
-        """Say something to the agent with its next turn; `mark` then joins `told`."""
+        """Say something to the agent with the next turn that leaves; `mark` then joins `told`."""
         self._news.append((text, mark))
 
-    def left(self, path: str, at: int) -> None:
-        """A call has left; a turn carries what was to be told."""
-        if path == _turn_path(self._number) and self._news:
-            self._messages.extend({"role": "user", "text": text} for text, _ in self._news)
-            self.told.extend(mark for _, mark in self._news)
-            self._news.clear()
+    def heard_of(self, path: str, news: Departure | Landing) -> None:
+        """A call has left, or is over; a turn that leaves carries what is to be told."""
+        if path != _path(self._number):
+            return
+        if isinstance(news, Departure):
+            self._carried[news.attempt] = len(self._news)
+        elif news.how == "finished":
+            self._won = news.attempt
 
     def request(self, path: str, first: str = "") -> Json:
         """Give what the agent of a job gets; `first` opens a conversation that is not open yet."""
-        if path in self._calls:
-            call = self._calls[path]
-            template = parse_template(self._tools[call["name"]].input)
-            return template.render(lambda name: call["args"] if name == "args" else None)
-        opening = [] if self.opened else [{"role": "user", "text": first}]
-        news = [{"role": "user", "text": text} for text, _ in self._news]
-        return {"$": "talk", "messages": [*opening, *self._messages, *news]}
+        if self._calls is not None:
+            return self._calls.request(path)
+        opening = [] if self.opened else [first]
+        news = [text for text, _ in self._news]
+        said = [*_says(opening), *self._messages, *_says(news)]
+        if self._number < self._most:
+            return {"$": "talk", "messages": said}
+        last = [NO_MORE] if self._number > 1 else []
+        return {"$": "talk", "messages": [*said, *_says(last)], "last": True}
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A turn or a tool's call has given an output, or has failed for good."""
-        if path in self._calls:
-            self._tool_ended(path, output, fault)
+        if self._calls is not None:
+            self._calls.ended(path, output, fault)
+            self._go_on()
         elif fault is not None:
             self.moves.append(End("failed", fault.message))
-        elif output.get("calls"):
-            self._call(output)
         else:
-            self.moves.append(End("succeeded", output=output.get("answer")))
+            self._turn_ended(output, at)
 
     def jobs(self) -> list[str]:
         """Give the paths of the jobs that it waits for."""
-        return list(self._calls) if self._calls else [_turn_path(self._number)]
+        return [_path(self._number)] if self._calls is None else self._calls.jobs()
 
-    def revive(self, turn: JobSpec) -> None:
-        """Ask for what is under way anew, with turns done in another way."""
-        self._turn = turn
-        jobs = [(path, self._job(path)) for path in self.jobs()]
-        self.moves = [Do(path, job) for path, job in jobs]
+    def revive(self, turn: JobSpec, agents: Mapping[str, AgentSpec], at: int) -> None:
+        """Ask anew for what is under way, with turns and tools done in another way."""
+        self._turn, self._agents = turn, agents
+        self.moves.clear()
+        if self._calls is None:
+            self.moves.append(Do(_path(self._number), turn))
+        else:
+            self.moves.extend(self._calls.revive(agents, at))
+
+    def again(self) -> None:
+        """Go on after it has failed: take the turn anew that has, or one more if all are taken."""
+        if self._calls is None:
+            self.moves.append(Do(_path(self._number), self._turn))
+        else:
+            self._most += 1
+            self._go_on()
 
     def answered(self, event: ApprovalGiven | InputGiven) -> None:
         """A person has answered.
 
         Raises:
-            Refused: Nothing waits for that.
+            Refused: Nothing waits for that, or other bytes were shown.
         """
-        raise Refused(f"{event.path!r} waits for nothing")
+        if self._calls is None:
+            raise Refused(f"{event.path!r} waits for nothing")
+        self.moves.extend(self._calls.answered(event))
+        self._go_on()
 
     def wake(self, at: int) -> None:
         """The deadline has come."""
+        if self._calls is not None:
+            self.moves.extend(self._calls.wake(at))
+            self._go_on()
 
     def deadline(self) -> int | None:
         """Give when to `wake` it at the latest, if ever."""
-        return None
+        return None if self._calls is None else self._calls.deadline()
 
     def resumed(self, at: int) -> None:
         """The run goes on after a pause: questions that had expired are asked anew."""
+        if self._calls is not None:
+            self._calls.resumed(at)
 
     def view(self) -> list[StepView]:
         """Give what waits for a person."""
-        return []
+        return [] if self._calls is None else self._calls.view()
 
     def fork(self) -> Self:
         """Copy it; messages are shared."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        for name in ("moves", "told", "_messages", "_news", "_order"):
-            setattr(other, name, list(getattr(self, name)))
-        other._calls = self._calls.copy()
-        other._results = self._results.copy()
+        for name in ("moves", "told", "_messages", "_news", "_carried"):
+            setattr(other, name, getattr(self, name).copy())
+        other._calls = None if self._calls is None else self._calls.fork()
         return other
 
     def check(self) -> None:
-        """Assert every invariant.
+        """Assert every invariant of a conversation that has not failed.
 
         Raises:
             EngineBug: One does not hold.
         """
-        if not 1 <= self._number <= self._max_turns:
+        if not 1 <= self._number <= self._most:
             raise EngineBug("a conversation has as many turns as it may have")
+        if self._calls is not None and self._calls.over:
+            raise EngineBug("a conversation goes on once all its calls have a result")
+        if any(count > len(self._news) for count in self._carried.values()):
+            raise EngineBug("a turn carries what was to be told")
 
     # -- within -----------------------------------------------------------------------------
 
     def _take_turn(self) -> None:
-        if self._number >= self._max_turns:
-            self.moves.append(End("failed", f"no answer after {self._max_turns} turns"))
-            return
         self._number += 1
-        self.moves.append(Do(_turn_path(self._number), self._turn))
+        self.moves.append(Do(_path(self._number), self._turn))
 
-    def _call(self, output: Json) -> None:
-        self._messages.append({"role": "agent", **{k: output[k] for k in ("text", "calls")}})
-        self._results.clear()
-        self._order = []
-        for number, call in enumerate(output["calls"]):
-            path = unit_path(call["name"], number, self._number)
-            self._order.append(path)
-            self._calls[path] = call
-        self.moves.extend([Do(path, self._job(path)) for path in self._order])
+    def _turn_ended(self, output: Json, at: int) -> None:
+        carried = self._carried.get(self._won, max(self._carried.values(), default=0))
+        self._messages.extend(_says([text for text, _ in self._news[:carried]]))
+        self.told.extend(mark for _, mark in self._news[:carried])
+        del self._news[:carried]
+        self._carried.clear()
+        self._won = 0
+        calls = calls_of(output)
+        if not calls:
+            self.moves.append(End("succeeded", output=_answer(output)))
+            return
+        more = {key: value for key, value in output.items() if key not in _OWN}
+        self._messages.append({"role": "agent", **more})
+        self._calls = ToolCalls(self._number, calls, self._tools, self._agents)
+        if self._number < self._most:
+            self.moves.extend(self._calls.begin(at))
+            self._go_on()
+        else:
+            self._calls.refuse("no more tools could be called")
+            what = "one turn" if self._most == 1 else f"{self._most} turns"
+            self.moves.append(End("failed", f"no answer within {what}: it still calls tools"))
 
-    def _job(self, path: str) -> JobSpec:
-        if path not in self._calls:
-            return self._turn
-        tool = self._tools[self._calls[path]["name"]]
-        step = StepSpec(name="", retry=Retry(tries=tool.tries), timeout=tool.timeout)
-        return job_of(step, self._agents, (tool.agent,), None, {})
-
-    def _tool_ended(self, path: str, output: Json, fault: Fault | None) -> None:
-        call = self._calls.pop(path)
-        said = output if fault is None else fault.message
-        self._results[path] = {
-            "role": "tool",
-            "id": call["id"],
-            "name": call["name"],
-            "output": said,
-            "failed": fault is not None,
-        }
-        if not self._calls:
-            self._messages.extend(self._results[path] for path in self._order)
+    def _go_on(self) -> None:
+        """Take the next turn if all calls have a result."""
+        if self._calls is not None and self._calls.over:
+            self._messages.extend(self._calls.results)
+            self._calls = None
             self._take_turn()
 
 
-def _turn_path(number: int) -> str:
-    return unit_path(TURN, _ALONE, number)
+def _says(texts: list[str]) -> list[Json]:
+    return [{"role": "user", "text": text} for text in texts]
+
+
+def calls_of(output: Json) -> list[Json]:
+    """Give the calls of tools that a turn asks for; what makes no sense asks for none."""
+    calls = output.get("calls") if is_turn(output) else None
+    return calls if isinstance(calls, list) and all(map(_is_call, calls)) else []
+
+
+def is_turn(output: Json) -> bool:
+    """Tell whether an output is a turn's."""
+    return isinstance(output, dict) and output.get("$") == "turn"
+
+
+def _answer(output: Json) -> Json:
+    # A person may have given it in place of a lost call, and then it is the answer itself.
+    return output.get("answer") if is_turn(output) else output
+
+
+def _is_call(call: Json) -> bool:
+    named = isinstance(call, dict) and "args" in call
+    return named and isinstance(call.get("id"), str) and isinstance(call.get("name"), str)
+
+
+def _path(number: int) -> str:
+    return unit_path(TURN, ALONE, number)

@@ -6,7 +6,7 @@ of a team need not know which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final, Self
 
 import msgspec
@@ -72,9 +72,16 @@ class Asked:
 
     @property
     def view(self) -> Json:
-        """What it had been shown when it gave what it gave."""
+        """What it had been shown when it gave what it gave.
+
+        What a conversation was told later is put over what it saw first, where both are objects.
+        """
         last: Json = next(reversed(self.seen.values()), None)
-        return self.seen.get(self.won, last)
+        view = self.seen.get(self.won, last)
+        for mark in () if self.talk is None else self.talk.told:
+            if isinstance(view, dict) and isinstance(mark, dict):
+                view = {**view, **mark}
+        return view
 
     def fork(self) -> Asked:
         """Copy it."""
@@ -99,6 +106,7 @@ class Floor:
         outcome: How.
         rows: The coordination table.
         asked: Who has been asked and has not answered yet, by path.
+        gave_up: Who has failed for good, by path.
         books: What became of every call.
     """
 
@@ -112,6 +120,7 @@ class Floor:
         self.outcome: End | None = None
         self.rows: list[Row] = []
         self.asked: dict[str, Asked] = {}
+        self.gave_up: dict[str, Asked] = {}
         self.books = Books()
         self._numbers: dict[str, int] = {}
         self._deadlines: Deadlines[tuple[str, int]] = Deadlines()
@@ -137,7 +146,7 @@ class Floor:
         """Ask an agent; the rules then hear what it gives, or that it gave up.
 
         Args:
-            path: A fresh one, from `path_for`.
+            path: A fresh one, from `path_for`; "" if nobody else is ever asked.
             agent: Whom.
             schema: JSON Schema of what it is to give; None for text.
             fallback: Who is asked when it has used up its tries.
@@ -145,7 +154,7 @@ class Floor:
             tools: Whether the agent may call its tools.
         """
         manner = Manner((agent, *fallback), schema, dict(options or {}), tools)
-        job, spec = _job(self.step, self.agents, manner), self.agents[agent]
+        job, spec = _job(self.step, self.agents, manner, path), self.agents[agent]
         if not job.tools:
             self.asked[path] = Asked(manner, None)
             self.moves.append(Do(path, job))
@@ -154,6 +163,15 @@ class Floor:
         self.asked[path] = Asked(manner, talk)
         talk.start()
         self.pull(path)
+
+    def ask_again(self, path: str) -> None:
+        """Ask one who gave up once more, at the same path; a conversation goes on where it was."""
+        asked = self.asked[path] = self.gave_up.pop(path)
+        if asked.talk is None:
+            self.moves.append(Do(path, _job(self.step, self.agents, asked.manner, path)))
+        else:
+            asked.talk.again()
+            self.pull(path)
 
     def drop(self, path: str) -> None:
         """Let go of a member who was asked; what it gives all the same is discarded."""
@@ -189,14 +207,14 @@ class Floor:
     def jobs_of(self, path: str) -> list[str]:
         """Give the paths of the jobs of one who was asked."""
         talk = self.asked[path].talk
-        return [path] if talk is None else [f"{path}/{inner}" for inner in talk.jobs()]
+        return [path] if talk is None else [join(path, inner) for inner in talk.jobs()]
 
     def locate(self, path: str) -> tuple[str, str]:
         """Say whose a job's path is, and where within that conversation."""
         base, rest = path, ""
-        while base not in self.asked and "/" in base:
+        while base and base not in self.asked:
             base, _, last = base.rpartition("/")
-            rest = f"{last}/{rest}" if rest else last
+            rest = join(last, rest) if rest else last
         return (base, rest) if base in self.asked else (path, "")
 
     def landed(self, path: str, landing: Landing) -> None:
@@ -235,12 +253,12 @@ class Floor:
         talk.moves.clear()
         for move in moves:
             if isinstance(move, Do):
-                self.moves.append(Do(f"{path}/{move.path}", move.spec, move.anew))
+                self.moves.append(Do(join(path, move.path), move.spec, move.anew))
             elif isinstance(move, Drop):
-                self.moves.append(Drop(f"{path}/{move.path}"))
+                self.moves.append(Drop(join(path, move.path)))
             elif isinstance(move, Say):
                 event: Any = move.event
-                told = msgspec.structs.replace(event, path=f"{path}/{event.path}")
+                told = msgspec.structs.replace(event, path=join(path, event.path))
                 self.moves.append(Say(told))
             elif isinstance(move, Halt):
                 self.moves.append(move)
@@ -248,17 +266,19 @@ class Floor:
                 end = move
         return end
 
-    def revive(self, step: StepSpec, agents: Mapping[str, AgentSpec]) -> None:
-        """Go on under another spec: ask for everything anew that is under way."""
-        self.step, self.agents = step, agents
+    def revive(self, at: int, kept: Container[str]) -> None:
+        """Ask anew for everything that is under way, but for the jobs at the paths of `kept`."""
         self.moves.clear()
         for path, asked in self.asked.items():
-            job = _job(step, agents, asked.manner)
+            job = _job(self.step, self.agents, asked.manner, path)
             if asked.talk is None:
                 self.moves.append(Do(path, job))
             else:
-                asked.talk.revive(job)
+                asked.talk.revive(job, self.agents, at)
                 self.pull(path)
+        asks = self.moves.copy()
+        self.moves.clear()
+        self.moves.extend([m for m in asks if not isinstance(m, Do) or m.path not in kept])
         if self.outcome is not None:
             self.moves.append(self.outcome)
 
@@ -274,6 +294,7 @@ class Floor:
         other.moves = self.moves.copy()
         other.rows = self.rows.copy()
         other.asked = {path: asked.fork() for path, asked in self.asked.items()}
+        other.gave_up = {path: asked.fork() for path, asked in self.gave_up.items()}
         other.books = self.books.fork()
         other._numbers = self._numbers.copy()
         other._deadlines = self._deadlines.fork()
@@ -295,7 +316,12 @@ class Floor:
         self.moves.append(end)
 
 
-def _job(step: StepSpec, agents: Mapping[str, AgentSpec], manner: Manner) -> JobSpec:
+def join(path: str, inner: str) -> str:
+    """Put a path below another, which may be empty."""
+    return f"{path}/{inner}" if path else inner
+
+
+def _job(step: StepSpec, agents: Mapping[str, AgentSpec], manner: Manner, path: str) -> JobSpec:
     agent = agents[manner.agents[0]]
     settings = dict(step.options)
     if agent.kind in _MODELS:
@@ -304,4 +330,4 @@ def _job(step: StepSpec, agents: Mapping[str, AgentSpec], manner: Manner) -> Job
         settings["output"] = "json"
     told = [Tool(name, tool.about, tool.schema) for name, tool in agent.tools.items()]
     tools = told if manner.tools else ()
-    return job_of(step, agents, manner.agents, manner.schema, settings, tools)
+    return job_of(step, agents, manner.agents, manner.schema, settings, tools, path or None)

@@ -17,7 +17,7 @@ from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepV
 from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, StepSpec
 from hocket.core.values import Json
-from hocket.workflows.floor import Asked, Floor, Prompt
+from hocket.workflows.floor import Asked, Floor, Prompt, join
 from hocket.workflows.jobs import agents_of
 
 _TIMING: Final[dict[str, Any]] = {"uses": {}, "takes": None, "hedge": None}
@@ -96,6 +96,8 @@ class Team:
         self.floor = Floor(step, agents)
         self.rules: Rules = make(self.floor, given, facts)
         self.moves: list[Move] = self.floor.moves
+        self._kept: dict[str, Json] = {}
+        """What was given by jobs that were cut short and came to their end all the same."""
 
     def start(self, at: int) -> None:
         """Begin."""
@@ -106,18 +108,17 @@ class Team:
         """A call has left, or is over."""
         if isinstance(news, Landing):
             self.floor.landed(path, news)
-            return
         base, rest = self.floor.locate(path)
         asked = self.floor.asked.get(base)
         if asked is None:
             return
-        if asked.talk is None:
+        if asked.talk is not None:
+            if not asked.talk.opened:
+                asked.seen[0] = self.rules.view_of(base)
+                asked.talk.open(self.rules.prompt(base).text)
+            asked.talk.heard_of(rest, news)
+        elif isinstance(news, Departure):
             asked.seen[news.attempt] = self.rules.view_of(base)
-            return
-        if not asked.talk.opened:
-            asked.seen[0] = self.rules.view_of(base)
-            asked.talk.open(self.rules.prompt(base).text)
-        asked.talk.left(rest, at)
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
@@ -129,14 +130,16 @@ class Team:
             asked.talk.ended(rest, output, fault, at)
             self._pull(base, at)
             return
-        del self.floor.asked[base]
-        if fault is None:
-            self.rules.heard(base, output, asked.view, at)
-        else:
-            self.rules.gave_up(base, fault, at)
+        self._over(base, output, fault, at)
 
     def keep(self, path: str, output: Json) -> None:
-        """A job that was dropped has given an output all the same; nothing follows from it."""
+        """A job that was dropped has given an output all the same.
+
+        If all was cut short with it, a retry need not do it again.
+        """
+        base, _ = self.floor.locate(path)
+        if base in self.floor.asked and path in self.floor.jobs_of(base):
+            self._kept[path] = output
 
     def answered(self, event: ApprovalGiven | InputGiven) -> None:
         """A person has answered about a tool's call.
@@ -159,8 +162,7 @@ class Team:
         """
         if path:
             raise Refused(f"{path!r} is a call of a team, which is done again as a whole")
-        self.floor.reopen()
-        self.rules.again(at)
+        self._go_on(at)
 
     def wake(self, at: int) -> None:
         """The deadline has come."""
@@ -217,7 +219,9 @@ class Team:
             known = self.floor.agents
             other = old.fork()
             self.floor, self.rules, self.moves = other.floor, other.rules, other.moves
-            self.floor.revive(step, known)
+            self._kept = other._kept
+            self.floor.step, self.floor.agents = step, known
+            self._go_on(at)
         else:
             self.start(at)
 
@@ -225,8 +229,9 @@ class Team:
         """Give those who are asked now, and what waits for a person."""
         views: list[StepView] = []
         for path, asked in self.floor.asked.items():
-            agent = asked.manner.agents[0]
-            views.append(StepView(path=path, kind="call", status="running", agent=agent))
+            if path:
+                agent = asked.manner.agents[0]
+                views.append(StepView(path=path, kind="call", status="running", agent=agent))
             views.extend(_views_in(path, asked))
         return views
 
@@ -250,6 +255,7 @@ class Team:
         """Copy it."""
         other = object.__new__(type(self))
         other.given = self.given
+        other._kept = self._kept.copy()
         other.floor = self.floor.fork()
         other.rules = self.rules.fork(other.floor)
         other.moves = other.floor.moves
@@ -273,17 +279,35 @@ class Team:
 
     def _pull(self, base: str, at: int) -> None:
         """Take over what a conversation wants; if it has ended, the rules hear of it."""
-        asked = self.floor.asked[base]
         end: End | None = self.floor.pull(base)
-        if end is None:
-            return
-        del self.floor.asked[base]
-        if end.status == "succeeded":
-            self.rules.heard(base, end.output, asked.view, at)
+        if end is not None:
+            failed = end.status != "succeeded"
+            fault = Fault(kind="failed", message=end.reason) if failed else None
+            self._over(base, end.output, fault, at)
+
+    def _over(self, base: str, output: Json, fault: Fault | None, at: int) -> None:
+        """One who was asked has answered, or has given up."""
+        asked = self.floor.asked.pop(base)
+        if fault is None:
+            self.rules.heard(base, output, asked.view, at)
         else:
-            self.rules.gave_up(base, Fault(kind="failed", message=end.reason), at)
+            self.floor.gave_up[base] = asked
+            self.rules.gave_up(base, fault, at)
+
+    def _go_on(self, at: int) -> None:
+        """Go on where it was: with what was cut short, unless it came to its end since."""
+        kept, self._kept = self._kept, {}
+        failed = self.floor.outcome is not None and self.floor.outcome.status == "failed"
+        if failed:
+            self.floor.reopen()
+        self.floor.revive(at, kept)
+        for path, output in kept.items():
+            if path in self.jobs():
+                self.ended(path, output, None, at)
+        if failed:
+            self.rules.again(at)
 
 
 def _views_in(path: str, asked: Asked) -> list[StepView]:
     inner = [] if asked.talk is None else asked.talk.view()
-    return [msgspec.structs.replace(view, path=f"{path}/{view.path}") for view in inner]
+    return [msgspec.structs.replace(view, path=join(path, view.path)) for view in inner]
