@@ -9,14 +9,12 @@ equal to the one that has lived through them, and so must a fork.
 from __future__ import annotations
 
 from collections import deque
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from hocket.core.commands import Command, Record, StartCall
-from hocket.core.deadlines import Deadlines
 from hocket.core.errors import Fault, FaultKind, Refused
 from hocket.core.events import (
     AnyEvent,
@@ -50,7 +48,6 @@ from hocket.workflows.check import problems
 from hocket.workflows.floor import join
 from hocket.workflows.live import Live, read_place, unit_path
 from hocket.workflows.plan import PlanMachine, make_plan
-from hocket.workflows.team import Team
 from hocket.workflows.team import Team
 
 AGENTS = {
@@ -441,6 +438,7 @@ def team_state(team: Team) -> dict[str, Any]:
     """All that matters of a team's state."""
     return {
         "given": team.given,
+        "kept": team._kept,
         "floor": plain(team.floor, ("agents", "step", "_deadlines")),
         "rules": plain(team.rules, ("floor", "agents", "facts")),
         "deadline": team.deadline(),
@@ -473,36 +471,8 @@ def live_state(live: Live[Any]) -> tuple[Any, ...]:
         dict(live.previous),
         {path: (asked.digest, asked.expires) for path, asked in live.asked.items()},
         dict(live.watched),
-        {path: child_state(child) for path, child in live.children.items()},
+        {path: plan_state(child) for path, child in live.children.items()},
     )
-
-
-def child_state(child: Any) -> Any:
-    """All that matters of the state of a workflow within a step."""
-    return team_state(child) if isinstance(child, Team) else plan_state(child)
-
-
-def team_state(team: Team) -> Any:
-    """All that matters of a team's state: every attribute of its own, by value."""
-    deadline = team.deadline()
-    return {"deadline": deadline, **value_of(team), "report": team.reports()}
-
-
-def value_of(thing: Any) -> Any:
-    """What an object holds, as plain values; functions, specs and heaps of timers are left out."""
-    if isinstance(thing, dict):
-        return {key: value_of(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple | set | frozenset | deque):
-        return [value_of(value) for value in thing]
-    if isinstance(thing, msgspec.Struct):
-        return [value_of(getattr(thing, name)) for name in thing.__struct_fields__]
-    if not type(thing).__module__.startswith("hocket.workflows"):
-        return None if callable(thing) or isinstance(thing, Deadlines) else thing
-    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
-    names = [*slots, *getattr(thing, "__dict__", {})]
-    # Rules know their floor, which is looked at once.
-    own = [name for name in names if name != "floor" or isinstance(thing, Team)]
-    return {name: value_of(getattr(thing, name)) for name in own if hasattr(thing, name)}
 
 
 def open_questions(machine: RunMachine) -> dict[str, int | None]:
@@ -511,8 +481,6 @@ def open_questions(machine: RunMachine) -> dict[str, int | None]:
 
 
 def _questions(machine: Any) -> dict[str, int | None]:
-    if isinstance(machine, Team):
-        return {view.path: 0 for view in machine.view() if view.status == "waiting"}
     if isinstance(machine, Team):
         talks = {path: asked.talk for path, asked in machine.floor.asked.items() if asked.talk}
         calls = {join(path, v.path): talk for path, talk in talks.items() for v in talk.view()}

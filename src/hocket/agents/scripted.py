@@ -18,6 +18,7 @@ from hocket.agents.base import Context, Estimate, Reply, Request
 from hocket.agents.output import fault, fit
 from hocket.agents.prices import dollars
 from hocket.agents.settings import override, read
+from hocket.agents.talk import answered, is_talk, texts_of
 from hocket.core.errors import AgentError, FaultKind, Problem, SpecError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
@@ -42,12 +43,26 @@ class ScriptedError(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     retry_after: Duration | None = None
 
 
+class ScriptedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of a tool.
+
+    Fields:
+        name: Which tool; also one that it was not given.
+        args: What the tool is given; ``{prompt}`` in its texts becomes the prompt.
+    """
+
+    name: str
+    args: Json = {}
+
+
 class ScriptedReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One reply.
 
     Fields:
-        output: What it gives; ``{prompt}`` in its texts becomes the prompt.
+        output: What it gives; ``{prompt}`` in its texts becomes the prompt, with all that was
+            said and what tools have given if it has tools.
         error: The failure that it gives instead.
+        calls: The tools that it calls instead, where it has tools; each turn gets the next reply.
         after: How long it takes, as ``"2s"``.
         tokens_in: Tokens that it says to have read.
         tokens_out: Tokens that it says to have written.
@@ -57,6 +72,7 @@ class ScriptedReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     output: Json = "{prompt}"
     error: ScriptedError | None = None
+    calls: list[ScriptedCall] = []
     after: Duration = 0
     tokens_in: int | None = None
     tokens_out: int | None = None
@@ -81,7 +97,7 @@ class ScriptedOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         replies: Used in turn at each path: the first attempt of the first round gets the first,
-            each further attempt and each further round the next; the last one stays.
+            each further attempt and each further round or turn the next; the last one stays.
             A text alone is an output.
         by: Replies by what is found in the prompt: regular expressions, the first that matches.
     """
@@ -115,7 +131,9 @@ class ScriptedAgent:
         if usage is not None and (reply.tokens_in is not None or reply.cost):
             # A prompt is read, and paid, before anything is written.
             context.spend(Usage(tokens_in=reply.tokens_in, cost=reply.pico))
-        output = _fill(reply.output, prompt)
+        if reply.calls and not is_talk(request.input):
+            raise fault("permanent", "the reply that is due calls tools, and it has none")
+        output = _calls(reply, request, prompt) or _fill(reply.output, prompt)
         await _pass_time(reply, output, context)
         if reply.error is not None:
             wait = reply.error.retry_after
@@ -126,7 +144,9 @@ class ScriptedAgent:
             )
             error.usage = usage
             raise error
-        return Reply(output=fit(output, request.output), usage=usage)
+        if not reply.calls:
+            output = answered(request.input, fit(output, request.output))
+        return Reply(output=output, usage=usage)
 
     def estimate(self, request: Request) -> Estimate:
         """Say what the reply that is due says to have spent."""
@@ -184,7 +204,22 @@ def _problems(where: tuple[str | int, ...], options: ScriptedOptions) -> list[Pr
     return problems
 
 
+def _calls(reply: ScriptedReply, request: Request, prompt: str) -> Json:
+    """Give the turn of a reply that calls tools; None of another."""
+    if not reply.calls:
+        return None
+    # From the turn's path, so that a call of the same turn that is made again has the same names.
+    turn = _round_of(request.call)
+    calls = [
+        {"id": f"call_{turn}_{index}", "name": call.name, "args": _fill(call.args, prompt)}
+        for index, call in enumerate(reply.calls)
+    ]
+    return {"$": "turn", "text": "", "calls": calls}
+
+
 def _prompt(given: Json) -> str:
+    if is_talk(given):
+        return "\n\n".join(texts_of(given))
     if isinstance(given, dict) and isinstance(given.get("prompt"), str):
         return str(given["prompt"])
     if given is None:
@@ -201,10 +236,14 @@ def _due(options: ScriptedOptions, prompt: str, call: Call) -> ScriptedReply:
     if not replies:
         return ScriptedReply()
     # From the call's name alone: a count kept here would begin anew after a crash.
-    repeated = _ROUND.search(call.path)
-    turn = call.attempt - 1 + (int(repeated.group(1)) - 1 if repeated else 0)
+    turn = call.attempt - 1 + _round_of(call) - 1
     reply = replies[min(turn, len(replies) - 1)]
     return ScriptedReply(output=reply) if isinstance(reply, str) else reply
+
+
+def _round_of(call: Call) -> int:
+    repeated = _ROUND.search(call.path)
+    return int(repeated.group(1)) if repeated else 1
 
 
 def _fill(output: Json, prompt: str) -> Json:
