@@ -13,9 +13,9 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from hocket.core.errors import JournalError, OwnershipLost
-from hocket.core.events import AnyEvent, Recorded, RunStarted
+from hocket.core.events import AnyEvent, Recorded, RunStarted, Usage
 from hocket.core.requests import AnyRequest
-from hocket.core.values import FileRef
+from hocket.core.values import FileRef, Json
 from hocket.limits.claim import Entry, Key
 from hocket.limits.turns import Want
 
@@ -58,6 +58,30 @@ class Taken(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call gave, kept to be given again.
+
+    Fields:
+        key: Names all that went into the call, by content.
+        kin: Names all of it but the prompt, where its meaning counts; else "".
+        at: When it was given.
+        until: Until when it is kept; None for ever.
+        output: The output.
+        usage: What the call spent, if that is known.
+        notes: What its reader must know.
+        vector: What the prompt means: 32-bit floats of length 1; empty where it is not known.
+    """
+
+    key: str
+    kin: str = ""
+    at: int
+    until: int | None = None
+    output: Json
+    usage: Usage | None = None
+    notes: tuple[str, ...] = ()
+    vector: bytes = b""
+
+
 OnPosted: TypeAlias = Callable[[Sequence[Posted]], None]
 OnFailed: TypeAlias = Callable[[JournalError | OwnershipLost], None]
 
@@ -78,6 +102,7 @@ class Log(Protocol):
         events: Sequence[AnyEvent],
         taken: Sequence[Taken] = (),
         claims: Sequence[Key] = (),
+        kept: Sequence[Answered] = (),
     ) -> int:
         """Queue events, and answers to requests, for the next commit; all of it or none.
 
@@ -90,6 +115,7 @@ class Log(Protocol):
             claims: Calls of this run whose reservations in the ledger become claims by this
                 commit. If one of them has none any more, because another process took this one
                 for dead, the run counts as lost.
+            kept: Outputs of these events that are to be given again.
 
         Raises:
             JournalError: An earlier write failed, or an event cannot be written; nothing is queued.
@@ -350,6 +376,54 @@ class Book(Protocol):
         """
 
 
+class Near(msgspec.Struct, frozen=True):
+    """What a kept answer was asked, as far as it takes to compare it.
+
+    Fields:
+        key: Of the answer.
+        at: When it was given.
+        until: Until when it is kept; None for ever.
+        vector: What its prompt means.
+    """
+
+    key: str
+    at: int
+    until: int | None
+    vector: bytes
+
+
+class Answers(Protocol):
+    """Kept answers; a log's `append` adds to them, and the removal of a run does not touch them."""
+
+    def find(self, key: str) -> Answered | None:
+        """Give the answer of a key, however old it is.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+
+    def near(self, kin: str, most: int) -> list[Near]:
+        """Give what the latest answers of one kin were asked, newest first.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+
+    def count(self, before: int) -> int:
+        """Count the answers that were given before an instant.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+
+    def drop(self, before: int, now: int) -> int:
+        """Forget the answers that were given before an instant; gives how many.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+
+
 class Store(Journal, Inbox, Protocol):
     """All that one state folder's journal offers."""
 
@@ -360,6 +434,10 @@ class Store(Journal, Inbox, Protocol):
     @property
     def book(self) -> Book:
         """The duration book."""
+
+    @property
+    def answers(self) -> Answers:
+        """Kept answers."""
 
     def ledger(self, changed: Callable[[], None]) -> Ledger:
         """Open the ledger of shared limits for the running loop.

@@ -105,7 +105,7 @@ def encode(event: AnyEvent) -> Encoded:
     data = _to_json(event)
     if len(data) <= LARGE and _FILE_MARK not in data:
         return Encoded(data.decode())
-    files = tuple(dict.fromkeys(match.decode() for match in _DIGEST.findall(data)))
+    files = files_in(data)
     if len(data) > LARGE and (field := _FIELDS.get(type(event))) is not None:
         rest = _fields.decode(data)
         taken = bytes(rest.pop(field, b""))
@@ -120,6 +120,13 @@ def encode(event: AnyEvent) -> Encoded:
             )
             return Encoded(_fitting(_encoder.encode(large)), (name, taken), files)
     return Encoded(_fitting(data), None, files)
+
+
+def files_in(data: bytes) -> tuple[str, ...]:
+    """Give the digests of the stored files that JSON may name."""
+    if _FILE_MARK not in data:
+        return ()
+    return tuple(dict.fromkeys(match.decode() for match in _DIGEST.findall(data)))
 
 
 def decode(row: str | bytes, fetch: Fetch, seq: int) -> AnyEvent:

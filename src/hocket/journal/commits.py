@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.events import AnyEvent
+from hocket.journal.answers import Ready
 from hocket.journal.base import Taken
 from hocket.journal.codec import Encoded
 from hocket.journal.progress import Progress
@@ -38,6 +39,7 @@ class Append(NamedTuple):
     entries: Sequence[tuple[AnyEvent, Encoded]]
     taken: Sequence[Taken]
     claims: Sequence[Key]
+    kept: Sequence[Ready] = ()
 
 
 class _Work(NamedTuple):

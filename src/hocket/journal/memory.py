@@ -14,7 +14,8 @@ from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef, digest
-from hocket.journal.base import OnFailed, OnPosted, Posted, RunRow, Taken
+from hocket.journal.answers import MemoryAnswers, ready
+from hocket.journal.base import Answered, OnFailed, OnPosted, Posted, RunRow, Taken
 from hocket.journal.blobs import byte_range, not_stored
 from hocket.journal.book import MemoryBook
 from hocket.journal.codec import encode
@@ -73,8 +74,9 @@ class MemoryLog:
         events: Sequence[AnyEvent],
         taken: Sequence[Taken] = (),
         claims: Sequence[Key] = (),
+        kept: Sequence[Answered] = (),
     ) -> int:
-        """Queue events, answers to requests and claims for the next commit; all of it or none.
+        """Queue events, and what comes with them, for the next commit; all of it or none.
 
         Raises:
             JournalError: An earlier write failed, or an event cannot be written as JSON.
@@ -83,7 +85,9 @@ class MemoryLog:
         self.progress.check()
         if events or taken or claims:
             entries = [(event, encode(event)) for event in events]
-            self._journal.commits.append(Append(self, entries, tuple(taken), tuple(claims)))
+            again = [ready(answer) for answer in kept]
+            append = Append(self, entries, tuple(taken), tuple(claims), again)
+            self._journal.commits.append(append)
             self.progress.appended += len(events)
         return self.progress.appended
 
@@ -129,6 +133,7 @@ class MemoryLog:
             self._run.size += len(encoded.row) + (len(encoded.blob[1]) if encoded.blob else 0)
         for answer in append.taken:
             self._journal.inbox.answers.setdefault(answer.id, answer)
+        self._journal.answers.keep(append.kept)
         return True
 
     async def close(self) -> None:
@@ -222,6 +227,7 @@ class MemoryJournal:
     def __init__(self, *, latency: float | None = None, fail_after: int | None = None) -> None:
         self.blobs: Final = MemoryBlobs()
         self.book = MemoryBook()
+        self.answers = MemoryAnswers()
         self.inbox = MemoryInbox()
         self.rows = Rows()
         self.commits: Final = Commits(latency, fail_after, self._fail)
@@ -313,6 +319,7 @@ class MemoryJournal:
             files |= run.files
         for run in self._runs.values():
             files -= run.files
+        files -= self.answers.files()
         for name in sorted(files):
             freed += len(self.blobs.stored.pop(name, b""))
         self.inbox.forget(known)
@@ -353,6 +360,7 @@ class MemoryJournal:
         twin.blobs.stored.update(self.blobs.stored)
         twin._runs = {id: run.copy() for id, run in self._runs.items() if run.events}
         twin.book = self.book.copy()
+        twin.answers = self.answers.copy()
         twin.inbox = self.inbox.copy()
         twin.rows = self.rows.copy()
         return twin

@@ -21,8 +21,8 @@ from hocket.core.errors import JournalError
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
-from hocket.journal import blobs, book, schema, store
-from hocket.journal.base import OnFailed, OnPosted, Past, RunRow, Sample, Taken
+from hocket.journal import answers, blobs, book, schema, store
+from hocket.journal.base import Answered, OnFailed, OnPosted, Past, RunRow, Sample, Taken
 from hocket.journal.bell import ring
 from hocket.journal.codec import decode, encode, encode_request
 from hocket.journal.keeper import Port
@@ -66,8 +66,9 @@ class SqliteLog:
         events: Sequence[AnyEvent],
         taken: Sequence[Taken] = (),
         claims: Sequence[Key] = (),
+        kept: Sequence[Answered] = (),
     ) -> int:
-        """Queue events, answers to requests and claims for the next commit; all of it or none.
+        """Queue events, and what comes with them, for the next commit; all of it or none.
 
         Raises:
             JournalError: An earlier write failed, or an event cannot be written as JSON.
@@ -80,7 +81,8 @@ class SqliteLog:
             first = progress.appended + 1
             status = status_after(events)
             key, epoch = self._port.key, self._port.epoch
-            append = Append(key, epoch, first, encoded, tuple(taken), status, tuple(claims))
+            again = [answers.ready(answer) for answer in kept]
+            append = Append(key, epoch, first, encoded, tuple(taken), status, tuple(claims), again)
             self._writer.append(self._port, append)
             progress.appended += len(encoded)
         return progress.appended
@@ -205,11 +207,13 @@ class SqliteJournal:
     Attributes:
         blobs: The files of runs.
         book: The duration book.
+        answers: Kept answers.
     """
 
     def __init__(self, state: Path, *, lease: float = LEASE) -> None:
         self.blobs: Final = SqliteBlobs(self)
         self.book: Final = SqliteBook(self)
+        self.answers: Final = answers.SqliteAnswers(self)
         self._state = state.absolute()
         self._path = self._state / schema.FILE
         self._lease = lease

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from hocket.core.errors import JournalError, NotFound, Refused
-from hocket.journal import ledger
+from hocket.journal import answers, ledger
 from hocket.journal.base import RunRow, Taken
 from hocket.journal.blobs import free_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
@@ -86,6 +86,7 @@ class Append(NamedTuple):
         taken: Answers to requests.
         status: The run's status afterwards, or None if it stays.
         claims: Calls whose reservations become claims.
+        kept: Outputs of the events that are to be given again.
     """
 
     run: int
@@ -95,6 +96,7 @@ class Append(NamedTuple):
     taken: Sequence[Taken]
     status: str | None
     claims: Sequence[Key] = ()
+    kept: Sequence[answers.Ready] = ()
 
 
 class Claim(NamedTuple):
@@ -136,7 +138,7 @@ def commit(db: Database, appends: Sequence[Append]) -> set[int]:
 def _is_plain(appends: Sequence[Append]) -> bool:
     rows = 0
     for item in appends:
-        if item.taken or item.claims or item.status is not None:
+        if item.taken or item.claims or item.kept or item.status is not None:
             return False
         for event in item.events:
             if event.blob is not None or event.files:
@@ -197,6 +199,8 @@ def _write(db: Database, appends: Sequence[Append]) -> None:
             db.execute(ANSWER, (taken.refusal, taken.id, item.run))
         if item.status is not None:
             db.execute(SET_STATUS, (item.status, item.run, item.epoch))
+        if item.kept:
+            answers.keep(db, item.kept)
 
 
 def create_run(db: Database, first: Encoded, id: str, name: str, at: int, owner: int) -> Claim:
