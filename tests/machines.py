@@ -438,7 +438,7 @@ def team_state(team: Team) -> dict[str, Any]:
     """All that matters of a team's state."""
     return {
         "given": team.given,
-        "kept": team._kept,
+        "kept": dict(team._kept),
         "floor": plain(team.floor, ("agents", "step", "_deadlines")),
         "rules": plain(team.rules, ("floor", "agents", "facts")),
         "deadline": team.deadline(),
@@ -452,8 +452,10 @@ def plain(value: Any, without: tuple[str, ...] = ()) -> Any:
         return [(plain(key), plain(inner)) for key, inner in value.items()]
     if isinstance(value, list | tuple | deque):
         return [plain(inner) for inner in value]
-    if isinstance(value, str | int | float | None | AgentSpec | StepSpec | msgspec.Struct):
+    if isinstance(value, str | int | float | None):
         return value
+    if isinstance(value, msgspec.Struct):
+        return value if value.__struct_config__.frozen else plain(msgspec.structs.astuple(value))
     if isinstance(value, set | frozenset):
         return sorted(map(repr, value))
     names = getattr(value, "__slots__", ()) or vars(value)

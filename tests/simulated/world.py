@@ -16,7 +16,7 @@ import random
 import sys
 import traceback
 from collections import Counter, deque
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import msgspec
 from tests.machines import fold, lists_of, open_questions, state_of
@@ -93,11 +93,18 @@ MUST_FIRE = (
 class World:
     """One seed's world."""
 
+    name = "world"
+    module = "tests.simulated.world"
+    draw: type[Draw] = Draw
+    must_fire = MUST_FIRE
+    accounts: ClassVar[dict[str, None]] = {}
+    """What of a run's state keeps account of calls that mean nothing any more."""
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.rng = random.Random(f"world {seed}")
+        self.rng = random.Random(f"{self.name} {seed}")
         self.fired: Counter[str] = Counter()
-        draw = Draw(self.rng)
+        draw = self.draw(self.rng)
         self.spec = draw.spec()
         self.safe = draw.safe
         self.trouble = self.rng.choice((0.03, 0.1, 0.3))
@@ -448,7 +455,7 @@ class World:
         end: AnyEvent = CallCancelled(at=0, call=call, reason=command.reason)
         chance = rng.random() if self.faulty else 1.0
         if chance < 0.2:
-            end = CallFinished(at=0, call=call, output=self.output())
+            end = CallFinished(at=0, call=call, output=self.reply(call))
         elif chance < 0.3:
             end = CallFailed(at=0, call=call, fault=Fault(kind="failed", message="stopped"))
         self.later(delay, "outcome", end)
@@ -457,7 +464,7 @@ class World:
         """Decide how a call will end."""
         rng = self.rng
         delay = rng.choice((rng.randint(1, 500) * MS, rng.randint(1, 5) * SECOND))
-        end: AnyEvent = CallFinished(at=0, call=call, output=self.output(), notes=())
+        end: AnyEvent = CallFinished(at=0, call=call, output=self.reply(call), notes=())
         if self.faulty and rng.random() < self.trouble:
             kind = rng.choice(KINDS)
             after = rng.choice((None, None, 3 * SECOND))
@@ -467,6 +474,10 @@ class World:
             self.fired["hangs"] += 1
             return
         self.later(delay, "outcome", end)
+
+    def reply(self, call: Call) -> Json:
+        """What a call gives."""
+        return self.output()
 
     def output(self) -> Json:
         rng = self.rng
@@ -533,7 +544,7 @@ class World:
         how = {CallFinished: "finished", CallFailed: "failed", CallCancelled: "stopped"}
         self.fired[f"slower {how[type(event)]}"] += 1
         self.fired["slower landed last"] += not self.machine.calls.jobs
-        moot = {"at": 0, "late": [], "running": 0}
+        moot = {"at": 0, "late": [], "running": 0, **self.accounts}
         before = state_of(self.machine) | moot
         self.take(event)
         assert state_of(self.machine) | moot == before
@@ -805,15 +816,17 @@ def changed(spec: RunSpec, rng: random.Random) -> RunSpec:
     return msgspec.structs.replace(spec, workflow=workflow)
 
 
-def run_seeds(first: int, count: int) -> tuple[int, Counter[str], list[str]]:
+def run_seeds(
+    first: int, count: int, kind: type[World] = World
+) -> tuple[int, Counter[str], list[str]]:
     """Run seeds in this process; gives how many events there were, what fired, what failed."""
     events, fired, failures = 0, Counter[str](), list[str]()
     for seed in range(first, first + count):
-        world = World(seed)
+        world = kind(seed)
         try:
             world.live()
         except Exception:
-            command = f"python -m tests.simulated.world --seed {seed}"
+            command = f"python -m {kind.module} --seed {seed}"
             failures.append(f"{traceback.format_exc()}\nrepeat it with: {command}")
             if len(failures) == 3:
                 break
@@ -829,7 +842,7 @@ def digest_of(first: int, count: int) -> str:
     return digest(b"".join(encode(event) for world in worlds for event in world.events))
 
 
-def main() -> int:
+def main(kind: type[World] = World) -> int:
     parser = argparse.ArgumentParser(description="Repeat one seed, or run many.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
@@ -840,15 +853,15 @@ def main() -> int:
         print(digest_of(options.seed, options.count))
         return 0
     if options.events:
-        world = World(options.seed)
+        world = kind(options.seed)
         try:
             world.live()
         finally:
             for event in world.events:
                 print(event)
-    events, fired, failures = run_seeds(options.seed, options.count)
+    events, fired, failures = run_seeds(options.seed, options.count, kind)
     print(f"{options.count} seeds, {events / options.count:.0f} events each")
-    for name in sorted({*MUST_FIRE, *fired}):
+    for name in sorted({*kind.must_fire, *fired}):
         print(f"{fired[name]:>8}  {name}")
     print("\n".join(failures))
     return bool(failures)

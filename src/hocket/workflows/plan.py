@@ -22,7 +22,7 @@ from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
 from hocket.workflows.inherit import inherit
-from hocket.workflows.live import ALONE, UNDONE, Live, unit_path
+from hocket.workflows.live import ALONE, UNDONE, Live, read_place, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
 from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State
@@ -67,9 +67,8 @@ class PlanMachine:
     def told(self, path: str, news: Departure | Landing, at: int) -> None:
         """A call has left, or is over; only nested workflows want to know."""
         place, node = self._state.find(path)
-        live = self._state.live.get(node.index)
-        if place.rest and live is not None:
-            child = live.children.get(_outer(path, place.rest))
+        if place.rest:
+            child = self._state.own_child(node, place)
             if child is not None:
                 child.told(place.rest, news, at)
 
@@ -370,6 +369,24 @@ def _go_on_with(machine: PlanMachine, shape: Shape) -> None:
             child = live.children.get(unit_path(node.spec.name, item, live.round(item)))
             if isinstance(child, PlanMachine):
                 _go_on_with(child, node.child)
+
+
+def report_at(workflow: Workflow, path: str) -> Report | None:
+    """Give what the team at `path` has done so far; other teams cost nothing.
+
+    None if no team has begun there.
+    """
+    while isinstance(workflow, PlanMachine):
+        state, place = workflow._state, read_place(path)
+        index = None if place is None else state.shape.index.get(place.name)
+        live = None if index is None else state.live.get(index)
+        if place is None or live is None:
+            return None
+        child = live.children.get(unit_path(place.name, place.item, place.round))
+        if child is None:
+            return None
+        workflow, path = child, place.rest
+    return workflow.reports().get(path)
 
 
 def patience(machine: PlanMachine) -> dict[str, int]:
