@@ -299,7 +299,8 @@ class World:
         timers = [
             (timer, run)
             for run in self._runs.values()
-            if run.open and (timer := run.machine.deadline()) is not None
+            # Nobody goes on with a run that is paused.
+            if run.open and not run.machine.paused and (timer := run.machine.deadline()) is not None
         ]
         due = [timer for timer, _ in timers]
         if heap:

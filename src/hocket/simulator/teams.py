@@ -1,0 +1,97 @@
+"""Simulated members of teams: what they answer, for whom they vote, how well they review.
+
+They read what real members are shown, and give what the rules ask them for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypeAlias
+
+from hocket.core.errors import Fault
+from hocket.core.values import Json, canonical, unit_fraction
+from hocket.simulator.agents import Asked, Behaviour
+from hocket.workflows.stages import likely_output
+
+Leaning: TypeAlias = Literal["unanimous", "split", "random"]
+"""For whom a member votes.
+
+unanimous: for the best answer that it sees; all agree which of two is better.
+split: for the best one or the second best, in turn by the members' numbers.
+random: for any.
+"""
+
+_SHOWN: Final = re.compile(r'<answer label="(\w+)">\n(.*?)\n</answer>', re.DOTALL)
+_NUMBER: Final = re.compile(r"(\d+)\Z")
+
+
+def member_of(path: str) -> str:
+    """Name the member that a call of a team is of: ``q/flash-1/vote~2`` is of ``flash-1``."""
+    return path.split("/")[-2] if "/" in path else path
+
+
+def shown(asked: Asked) -> dict[str, Json]:
+    """Give the answers that a member is shown, by label."""
+    given = asked.input
+    if isinstance(given, dict):
+        answers = given.get("answers")
+        return dict(answers) if isinstance(answers, dict) else {}
+    return dict(_SHOWN.findall(given)) if isinstance(given, str) else {}
+
+
+def merit(asked: Asked, content: Json) -> float:
+    """Say how good an answer is; everybody in a run agrees."""
+    return unit_fraction(asked.seed, "merit", canonical(content).decode())
+
+
+def voter(leaning: Leaning = "unanimous", *, revises: float = 0.0) -> Behaviour:
+    """Make a member of a consensus.
+
+    Args:
+        leaning: For whom it votes.
+        revises: The share of its turns in which it gives a new answer instead, where it may.
+    """
+
+    def give(asked: Asked) -> Json | Fault:
+        labels = _labels(asked.job.output)
+        if labels is None:
+            return answer(asked)
+        fields = _fields(asked.job.output)
+        if "action" in fields and asked.draw("revises") < revises:
+            new = {"action": "revise", "vote": "", "answer": answer(asked)}
+            return new | {"confidence": 1.0, "reason": ""}
+        vote = {"vote": _choice(asked, labels, leaning), "confidence": 1.0, "reason": ""}
+        return {"action": "vote", "answer": ""} | vote if "action" in fields else vote
+
+    return give
+
+
+def answer(asked: Asked) -> Json:
+    """Give an answer that nobody else gives."""
+    schema = asked.job.output
+    if schema is None or "action" in _fields(schema):
+        return f"the answer of {asked.path}"
+    return likely_output(asked.job)
+
+
+def _choice(asked: Asked, labels: list[str], leaning: Leaning) -> str:
+    if leaning == "random":
+        return labels[int(asked.draw("vote") * len(labels))]
+    answers = shown(asked)
+    ordered = sorted(labels, key=lambda label: (-merit(asked, answers.get(label)), label))
+    if leaning == "split" and len(ordered) > 1:
+        number = _NUMBER.search(member_of(asked.path))
+        return ordered[int(number[1]) % 2 if number else 0]
+    return ordered[0]
+
+
+def _fields(schema: Json) -> dict[str, Json]:
+    return dict(schema.get("properties") or {}) if isinstance(schema, dict) else {}
+
+
+def _labels(schema: Json) -> list[str] | None:
+    """Give the labels that can be voted for; None if no vote is asked for."""
+    choices = _fields(schema).get("vote")
+    if not isinstance(choices, dict) or "enum" not in choices:
+        return None
+    return [label for label in choices["enum"] if label]
