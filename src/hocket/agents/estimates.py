@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
 from hocket.core.events import Usage
+from hocket.core.teams import Tool
 from hocket.core.values import Json
 
 EXPECTED_OUT = 512
@@ -45,9 +47,44 @@ class Size(msgspec.Struct, frozen=True, gc=False):
 
 def size_of(prompt: str, system: str, schema: Json) -> Size:
     """Measure a request."""
+    return size_of_talk([{"role": "user", "text": prompt}], system, schema, ())
+
+
+def size_of_talk(
+    messages: Sequence[Json], system: str, schema: Json, tools: Sequence[Tool]
+) -> Size:
+    """Measure a request that is a conversation, and may call tools."""
     held = _schema_size(schema)
-    texts = _bytes(prompt) + _bytes(system) + 2 * _MESSAGE
-    return Size(len(prompt) + len(system) + held.characters, texts + held.most_tokens)
+    characters, most = len(system), _bytes(system) + _MESSAGE
+    for message in messages:
+        size = _message_size(message)
+        characters += size[0]
+        most += size[1] + _MESSAGE
+    for tool in tools:
+        arguments = _schema_size(tool.schema)
+        characters += arguments.characters + len(tool.name) + len(tool.about)
+        most += arguments.most_tokens + _bytes(tool.name) + _bytes(tool.about) + _PART
+        # What is written around tools is written once.
+        most -= _SCHEMA if arguments.most_tokens else 0
+    most += _SCHEMA if tools else 0
+    return Size(characters + held.characters, most + held.most_tokens)
+
+
+def _message_size(message: Json) -> tuple[int, int]:
+    """Give a message's characters, and the most tokens that it can be."""
+    if message["role"] == "user":
+        return len(message["text"]), _bytes(message["text"])
+    if message["role"] == "agent":
+        # What is kept for the provider holds the text and the calls.
+        written = msgspec.json.encode(message.get("kept", message))
+        return len(written), len(written) + len(message["calls"]) * _MESSAGE
+    output = message["output"]
+    if isinstance(output, str) and not message["failed"]:
+        characters, most = len(output), _bytes(output)
+    else:
+        characters = most = len(msgspec.json.encode(output))
+    named = _bytes(message["name"]) + _bytes(message["id"])
+    return characters + named, most + named
 
 
 def _bytes(text: str) -> int:

@@ -21,6 +21,7 @@ from hocket.agents.arguments import Signature, find_function, read_signature
 from hocket.agents.base import Context, Reply, Request
 from hocket.agents.output import File, fault, fit, to_json
 from hocket.agents.settings import override, read
+from hocket.agents.talk import is_talk, no_tools
 from hocket.agents.workers import Threads, Workers, failure, invoke
 from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
@@ -108,6 +109,8 @@ class FunctionAgent:
             prepared = await self._prepare(request.options)
         given = request.input
         if type(given) is dict:
+            if is_talk(given):
+                raise no_tools("a function")
             args: tuple[Json, ...] = ()
             kwargs = _own(given)
         else:

@@ -24,6 +24,7 @@ from hocket.agents.local_child import Child
 from hocket.agents.local_schema import bounded, most_tokens
 from hocket.agents.output import fault, fit, read_json
 from hocket.agents.settings import override, prompt_of, read
+from hocket.agents.talk import is_talk, no_tools
 from hocket.core.errors import AgentError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
@@ -103,11 +104,14 @@ class LocalAgent:
         A prompt that is too long is cut in its middle, and the reply's notes say so.
 
         Raises:
-            AgentError: ``permanent``: the extra is not installed, the weights' hash is wrong, or
-                the schema cannot be enforced; ``unavailable``: the process died, or the weights
-                cannot be downloaded now; ``invalid_output``: the answer was cut.
+            AgentError: ``permanent``: the extra is not installed, the weights' hash is wrong, the
+                schema cannot be enforced, or there are tools to call; ``unavailable``: the process
+                died, or the weights cannot be downloaded now; ``invalid_output``: the answer was
+                cut.
             asyncio.CancelledError: The call was cancelled; the model works on it no more.
         """
+        if is_talk(request.input):
+            raise no_tools("the local model")
         options = override(self._options, request.options, _OF_A_STEP)
         prompt, system = prompt_of(request.input, options.system)
         size = size_of(prompt, system, request.output)

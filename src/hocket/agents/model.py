@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hocket.agents.base import Context, Estimate, Reply, Request
-from hocket.agents.estimates import Learned, size_of
+from hocket.agents.estimates import Learned, size_of_talk
 from hocket.agents.faults import fault_of, redact
 from hocket.agents.model_client import Client, ask, connect
+from hocket.agents.model_messages import text_of, turn_of
 from hocket.agents.output import fault, fit, read_json
 from hocket.agents.prices import Price, Tariff, stated, tariff, usage_of
-from hocket.agents.settings import override, prompt_of, read
+from hocket.agents.settings import override, read
+from hocket.agents.talk import answer_tool, talk_of
 from hocket.agents.wire import calling
 from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
@@ -132,7 +134,8 @@ class ModelAgent:
             options = override(self._options, request.options, _OF_A_STEP)
         except AgentError as error:
             return Estimate(why=error.fault.message)
-        size = size_of(*prompt_of(request.input, options.system), request.output)
+        talk = talk_of(request.input, options.system)
+        size = size_of_talk(talk.messages, talk.system, request.output, request.tools)
         most_out, why = _most_out(options)
         most = most_cost = None
         if most_out is not None and not why:
@@ -204,10 +207,16 @@ class _Call:
         self._options = options
         self._context = context
         self._schema = request.output
-        self._prompt, self._system = prompt_of(request.input, options.system)
-        self.size = size_of(self._prompt, self._system, request.output)
+        self._tools = request.tools
+        self._talk = talk_of(request.input, options.system)
+        self._answer_tool = answer_tool(request.tools)
+        self.size = size_of_talk(
+            self._talk.messages, self._talk.system, request.output, request.tools
+        )
+        # Not every provider that holds answers to a schema does so beside tools.
+        native = client.enforces_schemas and not request.tools
         self._by_tool = options.structured == "tool" or (
-            options.structured == "auto" and not client.enforces_schemas
+            options.structured == "auto" and not native
         )
         self._usage: Usage | None = None
 
@@ -238,10 +247,10 @@ class _Call:
             self._context.sent()
         sent = ask(
             self._client,
-            self._prompt,
-            self._system,
+            self._talk,
             None if self._schema is None else wrapped(self._schema),
             self._by_tool,
+            self._tools,
             settings | self._client.settings,
             options.stream,
         )
@@ -258,13 +267,21 @@ class _Call:
 
     async def _show(self, stream: Any) -> None:
         size = 0
+        silent: set[int] = set()
         async for event in stream:
             text = _text_of(event)
-            if text:
-                size += len(text)
-                if size > LONGEST:
-                    raise fault("invalid_output", f"the answer is longer than {LONGEST >> 20} MB")
+            if event.event_kind == "part_start" and self._calls_a_tool(event.part):
+                silent.add(event.index)
+            size += len(text)
+            if size > LONGEST:
+                raise fault("invalid_output", f"the answer is longer than {LONGEST >> 20} MB")
+            if text and event.index not in silent:
                 self._context.emit(text)
+
+    def _calls_a_tool(self, part: Any) -> bool:
+        """Tell whether a part calls one of the agent's tools; other calls hold an answer."""
+        called = self._talk.turns and part.part_kind == "tool-call"
+        return bool(called and part.tool_name != self._answer_tool)
 
     def _count(self, answer: Any) -> None:
         """Price what was used; a stream tells its usage as far as it has come."""
@@ -287,16 +304,29 @@ class _Call:
             )
         if finish == "content_filter":
             raise self._fault("permanent", "the provider's content filter withheld the answer")
-        text = "".join(part.content for part in response.parts if part.part_kind == "text")
+        turn = turn_of(response, self._answer_tool) if self._talk.turns else None
+        if turn is not None and not (self._talk.last and self._holds_an_answer(response)):
+            if finish == "length":
+                raise self._fault("invalid_output", "a tool's call was cut at the token limit")
+            return Reply(output=turn, usage=self._usage)
+        answer, notes = self._answer(response)
+        output = {"$": "turn", "answer": answer} if self._talk.turns else answer
+        return Reply(output=output, usage=self._usage, notes=notes)
+
+    def _answer(self, response: Any) -> tuple[Json, tuple[str, ...]]:
+        """Read an answer, and what is to be said of it."""
+        finish, text = response.finish_reason, text_of(response)
         if self._schema is None:
             if not text.strip():
                 raise self._fault("invalid_output", f"the answer is empty (finish: {finish})")
-            cut = ("answer cut at the token limit",) if finish == "length" else ()
-            return Reply(output=text, usage=self._usage, notes=cut)
+            return text, ("answer cut at the token limit",) if finish == "length" else ()
         if finish == "length":
             raise self._fault("invalid_output", "the answer was cut at the token limit", text)
-        value = self._structured(response, text)
-        return Reply(output=fit(value, self._schema), usage=self._usage)
+        return fit(self._structured(response, text), self._schema), ()
+
+    def _holds_an_answer(self, response: Any) -> bool:
+        parts = [part for part in response.parts if not self._calls_a_tool(part)]
+        return any(part.part_kind == "tool-call" for part in parts)
 
     def _broken(self, response: Any) -> bool:
         """Tell whether a stream ended without saying why: not every transport shows a cut."""
@@ -307,7 +337,7 @@ class _Call:
 
     def _structured(self, response: Any, text: str) -> Json:
         for part in response.parts:
-            if part.part_kind == "tool-call":
+            if part.part_kind == "tool-call" and not self._calls_a_tool(part):
                 given = part.args
                 return unwrapped(
                     read_json(given) if isinstance(given, str) else given, self._schema

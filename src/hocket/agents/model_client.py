@@ -1,4 +1,4 @@
-"""Connects a `model` agent to its provider: the one place that imports the client packages.
+"""Connects a `model` agent to its provider: here the client packages are imported.
 
 They take seconds of processor time to import, so it happens at the first call, in a thread.
 """
@@ -8,14 +8,18 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from hocket.agents.faults import fault_of, secrets_of
+from hocket.agents.model_messages import messages_of, tools_of
 from hocket.agents.output import fault
+from hocket.agents.talk import Talk, answer_tool
 from hocket.agents.wire import watch
 from hocket.core.errors import AgentError
+from hocket.core.teams import Tool
 from hocket.core.values import Json
 
 _OPENAI = {"openai", "openai-chat"}
@@ -167,50 +171,59 @@ def _at_own_url(model: str, base_url: str, key: str | None) -> tuple[Any, Any, s
 
 def ask(
     client: Client,
-    prompt: str,
-    system: str,
+    talk: Talk,
     schema: Json,
     by_tool: bool,
+    tools: Sequence[Tool],
     settings: dict[str, Json],
     stream: bool,
 ) -> Any:
     """Make the request: an awaitable reply, or a context manager of a stream of it.
 
+    What is sent begins as the last request of the same conversation did.
+
     Args:
         client: Whom to ask.
-        prompt: What the user says.
-        system: What the model is told before.
+        talk: What was said.
         schema: An object's JSON Schema, or None for text.
         by_tool: Whether the answer is to come as the arguments of a tool.
+        tools: What may be called instead of giving an answer.
         settings: More of pydantic-ai's model settings.
         stream: Which of the two.
     """
     from pydantic_ai import direct
-    from pydantic_ai.messages import ModelRequest, UserPromptPart
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
 
+    functions = tools_of(tools)
     if schema is None:
-        parameters = ModelRequestParameters()
+        parameters = ModelRequestParameters(function_tools=functions)
     elif by_tool:
         tool = ToolDefinition(
-            name="answer",
+            name=answer_tool(tools),
             description="Give the answer.",
             parameters_json_schema=schema,
             kind="output",
         )
         parameters = ModelRequestParameters(
-            output_mode="tool", output_tools=[tool], allow_text_output=False
+            function_tools=functions,
+            output_mode="tool",
+            output_tools=[tool],
+            allow_text_output=False,
         )
     else:
         held = OutputObjectDefinition(json_schema=schema, name="answer")
-        parameters = ModelRequestParameters(output_mode="native", output_object=held)
-    messages = [ModelRequest(parts=[UserPromptPart(prompt)], instructions=system or None)]
+        parameters = ModelRequestParameters(
+            function_tools=functions, output_mode="native", output_object=held
+        )
+    if talk.last and tools:
+        # The tools stay: what was said refers to them, and the prompt's beginning stays the same.
+        settings = settings | {"tool_choice": "none"}
     send: Any = direct.model_request_stream if stream else direct.model_request
     return send(
         client.model,
-        messages,
+        messages_of(talk.messages, talk.system),
         model_settings=settings,
         model_request_parameters=parameters,
         instrument=False,
