@@ -134,6 +134,10 @@ def test_a_class_that_is_held_up_does_not_hold_up_another() -> None:
     offer(admission, units(b=1, run=1), 4, 5)
     assert go(admission, 0) == [1, 4, 5]
     assert admission.waiting() == [Queue("slot:a", None, 2)]
+    # The second of a class waits for what its head waits for; who is through waits for nothing.
+    waits = [admission.waits_of("r", name(number)) for number in (1, 2, 3, 4)]
+    assert waits == [None, Queue("slot:a", None, 1), Queue("slot:a", None, 1), None]
+    assert admission.waits_of("nobody", name(2)) is None
 
 
 def test_all_that_is_claimed_is_taken_or_nothing() -> None:
@@ -276,6 +280,7 @@ def test_nothing_of_a_held_run_goes_through(cause: str) -> None:
     offer(admission, units(api=1), 4, run="q", at=1)
     assert go(admission, 1) == [4]
     assert admission.waiting("r") == [Queue(cause, None, 3)]
+    assert admission.waits_of("r", name(2)) == Queue(cause, None, 1)
     assert admission.next() is None
     end(admission, key(4, "q"), at=2)
     assert go(admission, 2) == []

@@ -70,6 +70,10 @@ class Run:
         """How many calls wait, for what and until when."""
         return self._driven.queued
 
+    def waits_of(self, call: Call) -> Queue | None:
+        """Say what a call waits for and until when; None if it does not wait for a limit."""
+        return self._driven.waits_of(call)
+
     @property
     def questions(self) -> dict[str, ApprovalAsked | InputAsked]:
         """What people are asked and have not answered, by path."""

@@ -24,7 +24,7 @@ from hocket.core.machine import WorkflowFactory
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, RunSpec, spec_digest
-from hocket.core.values import Json
+from hocket.core.values import Call, Json
 from hocket.engine.audience import Observer
 from hocket.engine.claims import Claims
 from hocket.engine.clock import Clock
@@ -116,6 +116,10 @@ class Run:
     def queued(self) -> list[Queue]:
         """How many calls wait, for what and until when."""
         return self._runner.line.desk.waiting(self._runner.line.room)
+
+    def waits_of(self, call: Call) -> Queue | None:
+        """Say what a call waits for and until when; None if it does not wait for a limit."""
+        return self._runner.line.desk.waits_of(self._runner.line.room, call)
 
     def ask(self, request: AnyRequest) -> None:
         """Grant a request as if it had come through the inbox.

@@ -231,6 +231,17 @@ class Queues(Roster):
                 found[cause] = Queue(cause, until, count)
         return list(found.values())
 
+    def waits_of(self, run: str, call: Call) -> Queue | None:
+        """Say what one call waits for; None if it does not wait or was not judged yet."""
+        room = self._rooms.get(run)
+        item = None if room is None else room.queued.get(call)
+        if room is None or item is None:
+            return None
+        line = room.groups[item.kind].line
+        if room.held:
+            return Queue(room.held, None, 1)
+        return None if line is None else Queue(line.cause, line.until, 1)
+
     def wants(self) -> list[Want]:
         """Say which runs have calls for shared limits, and what the first of them claims.
 
