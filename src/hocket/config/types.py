@@ -76,8 +76,16 @@ def _around(make: Callable[[Sequence[Json]], dict[str, Json]], kinds: Sequence[A
 def _typed_dict(kind: Any) -> Json:
     # Until Python 3.12 pydantic takes only those of typing_extensions.
     hints = typing.get_type_hints(kind)
-    required = [name for name in hints if name in kind.__required_keys__]
-    return _around(
+    return object_schema(hints, [name for name in hints if name in kind.__required_keys__])
+
+
+def object_schema(hints: dict[str, Any], required: list[str]) -> dict[str, Json]:
+    """Give the JSON Schema of an object of these fields and no others.
+
+    Raises:
+        TypeError: A field's type has no JSON.
+    """
+    made: dict[str, Json] = _around(
         lambda parts: {
             "type": "object",
             "properties": dict(zip(hints, parts, strict=True)),
@@ -86,6 +94,7 @@ def _typed_dict(kind: Any) -> Json:
         },
         list(hints.values()),
     )
+    return made
 
 
 def is_plain(kind: Any) -> bool:
