@@ -15,6 +15,7 @@ from hocket.app.adapters import KINDS, capacity, hire
 from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, past_of
+from hocket.app.learned import resolve
 from hocket.app.livelog import LiveLog
 from hocket.app.result import Result
 from hocket.app.run import Run
@@ -187,7 +188,7 @@ class Engine:
                 )
         watch = _Watch(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).start(
-            spec,
+            resolve(spec, self.journal.book),
             dict(inputs),
             run=run_id,
             seed=new_seed() if seed is None else seed,
@@ -238,6 +239,8 @@ class Engine:
                 spec = None
             elif found := problems(spec) or secret_problems(spec) or budget_problems(spec):
                 raise SpecError(found)
+            else:
+                spec = resolve(spec, self.journal.book)
         watch = _Watch(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).resume(
             run_id,

@@ -14,7 +14,7 @@ from hocket.core.events import (
     CallStarted,
     Usage,
 )
-from hocket.core.specs import AgentSpec, RunSpec
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec
 from hocket.core.values import Call, canonical, digest, step_of
 from hocket.journal.base import KEPT_SAMPLES, Book, Sample
 
@@ -32,6 +32,9 @@ def known_as(agents: Mapping[str, AgentSpec]) -> dict[str, str]:
 class History:
     """Collects samples of the calls that gave an output; costs O(1) for each event.
 
+    Where a plan learns its time limits, calls that were cut off count too: what is learned from
+    those alone that were quick enough would get shorter from run to run.
+
     Args:
         spec: The run's spec.
     """
@@ -39,6 +42,7 @@ class History:
     def __init__(self, spec: RunSpec) -> None:
         self._plan = spec.name
         self._names = known_as(spec.agents)
+        self._learns = learns(spec.workflow)
         self._flying: dict[Call, tuple[str, int]] = {}
         self._samples: dict[tuple[str, str], list[Sample]] = {}
 
@@ -53,9 +57,13 @@ class History:
                 step = step_of(event.call.path)
                 self._keep(step, agent, event.at - since, event.usage or _UNKNOWN)
         elif isinstance(event, CallFailed | CallCancelled | CallLost):
-            self._flying.pop(event.call, None)
+            agent, since = self._flying.pop(event.call, ("", 0))
+            timed_out = isinstance(event, CallFailed) and event.fault.kind == "timeout"
+            if self._learns and agent and (timed_out or isinstance(event, CallCancelled)):
+                step = step_of(event.call.path)
+                self._keep(step, agent, event.at - since, _UNKNOWN, cut=True)
 
-    def _keep(self, step: str, agent: str, took: int, usage: Usage) -> None:
+    def _keep(self, step: str, agent: str, took: int, usage: Usage, *, cut: bool = False) -> None:
         kept = self._samples.get((step, agent))
         if kept is None:
             step = step if len(self._samples) < MOST_STEPS else ""
@@ -66,6 +74,7 @@ class History:
                 step=step,
                 agent=self._names.get(agent, agent),
                 took=took,
+                cut=cut,
                 tokens_in=usage.tokens_in,
                 tokens_out=usage.tokens_out,
                 cost=usage.cost,
@@ -86,8 +95,15 @@ class History:
             book.record(samples)
 
 
+def learns(plan: PlanSpec) -> bool:
+    """Tell whether a plan learns any time limit."""
+    return any(step.learned or (step.plan is not None and learns(step.plan)) for step in plan.steps)
+
+
 def past_of(book: Book, spec: RunSpec) -> dict[tuple[str, str, str], list[int]]:
     """Give how long earlier calls took in nanoseconds, by plan, step and agent.
+
+    Those that were cut off are left out.
 
     Raises:
         JournalError: The book cannot be read.
@@ -96,7 +112,7 @@ def past_of(book: Book, spec: RunSpec) -> dict[tuple[str, str, str], list[int]]:
     past: dict[tuple[str, str, str], list[int]] = {}
     for known in book.read(spec.name):
         for sample in known.samples:
-            if sample.agent in names:
+            if sample.agent in names and not sample.cut:
                 key = (spec.name, sample.step, names[sample.agent])
                 past.setdefault(key, []).append(sample.took)
     return past

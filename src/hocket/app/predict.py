@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from hocket.app.adapters import KINDS, capacity
 from hocket.app.history import known_as, past_of
+from hocket.app.learned import resolve
 from hocket.core.events import RunStarted
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
@@ -39,6 +40,7 @@ def predicted(
     Raises:
         JournalError: The journal cannot be read.
     """
+    spec = resolve(spec, store.book)
     tag = str(spec.workflow.__struct_config__.tag)
     machine = RunMachine({tag: kind.make for tag, kind in KINDS.items()})
     machine.apply(
@@ -85,6 +87,7 @@ def _costs(book: Book, spec: RunSpec) -> dict[str, int]:
     found: dict[str, list[int]] = {}
     for known in book.read(spec.name):
         for sample in known.samples:
-            if sample.agent in names and sample.cost is not None:
+            # What a call that was cut off had cost by then is in its run's report.
+            if sample.agent in names and sample.cost is not None and not sample.cut:
                 found.setdefault(names[sample.agent], []).append(sample.cost)
     return {agent: sum(costs) // len(costs) for agent, costs in found.items()}

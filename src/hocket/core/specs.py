@@ -280,5 +280,22 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spec_digest(spec: RunSpec) -> str:
-    """Name a spec by content; where it was read from does not count."""
-    return digest(canonical(msgspec.structs.replace(spec, source="")))
+    """Name a spec by content; where it came from does not count, nor what was learned for it."""
+    workflow = unlearned(spec.workflow)
+    return digest(canonical(msgspec.structs.replace(spec, source="", workflow=workflow)))
+
+
+def unlearned(plan: PlanSpec) -> PlanSpec:
+    """Give a plan with the time limits that hold where nothing is learned; often it is the same."""
+    if not any(step.learned or step.plan is not None for step in plan.steps):
+        return plan
+    steps = tuple([unlearned_step(step) for step in plan.steps])
+    return msgspec.structs.replace(plan, steps=steps)
+
+
+def unlearned_step(step: StepSpec) -> StepSpec:
+    """Give a step with the time limits that hold where nothing is learned."""
+    changes: dict[str, Json] = {field: learned.cap for field, learned in step.learned.items()}
+    if step.plan is not None:
+        changes["plan"] = unlearned(step.plan)
+    return msgspec.structs.replace(step, **changes) if changes else step

@@ -325,6 +325,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         step: The step.
         agent: The agent that did it.
         took: How many nanoseconds it was in flight.
+        cut: Whether it was cut off then, so that nobody knows how much longer it would have taken.
         tokens_in: How many tokens it read, or None if nobody knows.
         tokens_out: How many tokens it wrote, or None if nobody knows.
         cost: How many pico-dollars it cost, or None if nobody knows.
@@ -334,6 +335,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     agent: str
     took: int
+    cut: bool = False
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: int | None = None

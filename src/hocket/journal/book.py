@@ -51,7 +51,7 @@ def record(db: Database, samples: Sequence[Sample]) -> None:
         row = one(db.execute(PAGE, place))
         past = Past(0, ()) if row is None else _past(place, integer(row[0]), text(row[1]))
         past = add(past, fresh)
-        numbers = [(s.took, s.tokens_in, s.tokens_out, s.cost) for s in past.samples]
+        numbers = [(_written(s), s.tokens_in, s.tokens_out, s.cost) for s in past.samples]
         db.execute(SET_PAGE, (*place, past.count, _encode(numbers).decode()))
 
 
@@ -70,6 +70,11 @@ def read(db: Database, plan: str) -> list[Past]:
     ]
 
 
+def _written(sample: Sample) -> int:
+    """Write how long a call took; that of a call that was cut off stands below zero."""
+    return -sample.took if sample.cut else sample.took
+
+
 def _past(place: Place, count: int, samples: str) -> Past:
     plan, step, agent = place
     try:
@@ -85,7 +90,8 @@ def _past(place: Place, count: int, samples: str) -> Past:
                 plan=plan,
                 step=step,
                 agent=agent,
-                took=took,
+                took=abs(took),
+                cut=took < 0,
                 tokens_in=tokens_in,
                 tokens_out=tokens_out,
                 cost=cost,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hocket.core.specs import StepSpec
+from hocket.core.specs import StepSpec, unlearned_step
 from hocket.core.values import Json
 from hocket.workflows.progress import SUCCEEDED
 from hocket.workflows.shape import Node
@@ -57,9 +57,12 @@ def _gives_the_same(old: StepSpec, new: StepSpec) -> bool:
     """Tell whether a step is the same but for when its calls are made, and how many at once."""
     if old == new:
         return True
-    return msgspec.structs.replace(old, uses={}, takes=None, hedge=None) == msgspec.structs.replace(
-        new, uses={}, takes=None, hedge=None
-    )
+    return _essence(old) == _essence(new)
+
+
+def _essence(step: StepSpec) -> StepSpec:
+    step = unlearned_step(step)
+    return msgspec.structs.replace(step, uses={}, takes=None, hedge=None, learned={})
 
 
 def _hand_down(new: State, old: State, was: int, agents: frozenset[str]) -> None:
