@@ -265,10 +265,16 @@ async def read_shared(journal: SqliteJournal) -> dict[str, Any]:
     ledger = journal.ledger(lambda: None)
     told = await ledger.sync(["api", "gpu"], BEGAN + MINUTE)
     ledger.close()
+    past = msgspec.to_builtins(journal.book.read("p"))
+    for page in past:
+        for sample in page["samples"]:
+            # Versions that did not keep calls that were cut off do not say that these were not.
+            if not sample["cut"]:
+                del sample["cut"]
     return {
         "held": msgspec.to_builtins(sorted(told.entries, key=lambda entry: entry.key)),
         "states": {limit: state.decode() for limit, state in told.states.items()},
-        "past": msgspec.to_builtins(journal.book.read("p")),
+        "past": past,
     }
 
 
