@@ -19,6 +19,7 @@ from hocket.core.specs import RETRIED, PlanSpec, Retry, RunSpec, StepSpec
 from hocket.core.template import Place, parse_template
 from hocket.core.values import DAY, Json, format_duration
 from hocket.workflows.check_limits import claim_problems, learned_problems, limit_problems
+from hocket.workflows.check_team import team_problems
 from hocket.workflows.fields import fields_problem
 from hocket.workflows.loops import loops
 
@@ -253,6 +254,8 @@ class _Checker:
             self._text(step, text, is_template, (*place, *where), edges)
         if step.kind == "plan":
             self._nested(step, place)
+        elif step.kind in ("consensus", "review") or step.team is not None:
+            self.found.extend(team_problems(step, self.spec, (*self.where, *place)))
 
     def _waits(self, step: StepSpec, place: Place, edges: dict[str, Place]) -> None:
         for field, names in (("needs", step.needs), ("wants", step.wants)):

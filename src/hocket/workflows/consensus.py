@@ -54,7 +54,7 @@ class Consensus:
         spec = floor.step.team
         if not isinstance(spec, ConsensusSpec):
             raise EngineBug(f"step {floor.step.name!r} has no consensus to do")
-        self._floor = floor
+        self.floor = floor
         self._spec = spec
         self._table = Table(spec, (str(facts.get("id", "")), floor.step.name))
         self._asks = Asks(floor, self._table, given)
@@ -130,7 +130,7 @@ class Consensus:
 
     def report(self) -> Report:
         """Say what was done so far."""
-        return report_of(self._table, self._ending.verdict, self._floor)
+        return report_of(self._table, self._ending.verdict, self.floor)
 
     def fork(self, floor: Floor) -> Self:
         """Copy them."""
@@ -139,7 +139,7 @@ class Consensus:
         table = self._table.fork()
         asks = self._asks.fork(floor, table)
         votes = self._votes.fork(floor, table, asks)
-        other._floor, other._table, other._asks, other._votes = floor, table, asks, votes
+        other.floor, other._table, other._asks, other._votes = floor, table, asks, votes
         other._answers = FirstAnswers(floor, table, asks, votes)
         other._ending = self._ending.fork(floor, table, asks)
         return other
@@ -161,18 +161,18 @@ class Consensus:
 
     def _time_all(self, at: int) -> None:
         if self._spec.max_duration is not None:
-            self._floor.remind(_DURATION, at + self._spec.max_duration)
+            self.floor.remind(_DURATION, at + self._spec.max_duration)
 
     def _time_stage(self, at: int) -> None:
         """Let the deadlines of a stage run from now on: of first answers, or of a round."""
         self._hurried = False
         for name, wait in ((_SOFT, self._spec.soft), (_HARD, self._spec.hard)):
             if wait is not None:
-                self._floor.remind(name, at + wait)
+                self.floor.remind(name, at + wait)
 
     def _advance(self, at: int) -> None:
         """Do what follows from the present state."""
-        if self._floor.over or self._ending.verdict is not None:
+        if self.floor.over or self._ending.verdict is not None:
             return
         if not self._table.round:
             if self._waits_for_answers(at):
@@ -230,7 +230,7 @@ class Consensus:
         undecided = outcome.winner is None or (spec.tie == "runoff" and bool(outcome.tied))
         if undecided and spec.tie == "runoff" and len(between) > 1 and not table.between:
             if table.round < spec.max_rounds:
-                self._floor.row(at, "", "decides", f"nothing yet: {why}; there is a run-off")
+                self.floor.row(at, "", "decides", f"nothing yet: {why}; there is a run-off")
                 self._votes.run_off(between)
                 self._time_stage(at)
                 return

@@ -20,7 +20,7 @@ class FirstAnswers:
     """
 
     def __init__(self, floor: Floor, table: Table, asks: Asks, votes: Votes) -> None:
-        self._floor = floor
+        self.floor = floor
         self._table = table
         self._asks = asks
         self._votes = votes
@@ -41,7 +41,7 @@ class FirstAnswers:
 
     def heard(self, seat: Seat, path: str, output: Json, seen: Json, at: int) -> None:
         """A member has given its answer."""
-        table, floor = self._table, self._floor
+        table, floor = self._table, self.floor
         if output is None:
             self.failed(seat, path, "it gave no answer", at)
         elif seat.place == "late":
@@ -59,15 +59,15 @@ class FirstAnswers:
 
     def failed(self, seat: Seat, path: str, why: str, at: int) -> None:
         """A member has no answer to give."""
-        self._floor.books.judge(path, "discarded")
+        self.floor.books.judge(path, "discarded")
         seat.place, seat.why = "failed", why
-        self._floor.row(at, seat.name, "fails", why, path)
+        self.floor.row(at, seat.name, "fails", why, path)
 
     def leave_behind(self, why: str, at: int, *, drop: bool) -> None:
         """Wait no longer for the answers under way; `drop` says whether to cut them off."""
         for seat in self._table.placed("answering"):
             seat.place, seat.why = "late", why
-            self._floor.row(at, seat.name, "fails", f"late: {why}", seat.path)
+            self.floor.row(at, seat.name, "fails", f"late: {why}", seat.path)
             if drop:
                 self._asks.drop(seat)
 

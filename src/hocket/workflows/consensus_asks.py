@@ -32,7 +32,7 @@ class Asks:
     """
 
     def __init__(self, floor: Floor, table: Table, question: Json) -> None:
-        self._floor = floor
+        self.floor = floor
         self._table = table
         self._question = question
         self._asked: dict[str, tuple[Kind, int]] = {}
@@ -50,11 +50,11 @@ class Asks:
             path = seat.path = seat.gave_up
             self._asked[path] = ("answer", self._table.seats.index(seat))
             seat.gave_up = ""
-            self._floor.ask_again(path)
+            self.floor.ask_again(path)
             return
         path = seat.path = self._open(f"{member.name}/answer", "answer", seat)
         schema = self._table.spec.answer
-        self._floor.ask(path, member.agent, schema, fallback=member.fallback)
+        self.floor.ask(path, member.agent, schema, fallback=member.fallback)
 
     def vote(self, seat: Seat, at: int) -> None:
         """Ask for a vote, or for a new answer if that is permitted."""
@@ -69,7 +69,7 @@ class Asks:
         path = seat.path = self._open(f"{member.name}/vote", "vote", seat)
         # Who only votes needs no tools; who may still work, does.
         tools = seat.may_revise or table.way.tells
-        self._floor.ask(path, member.agent, schema, fallback=member.fallback, tools=tools)
+        self.floor.ask(path, member.agent, schema, fallback=member.fallback, tools=tools)
 
     def final(self, kind: Literal["present", "synthesize"], winner: Seat) -> None:
         """Ask for the final answer."""
@@ -79,16 +79,16 @@ class Asks:
             agent, fallback = spec.presenter, ()
         stem = f"{member.name}/present" if kind == "present" else "final/synthesize"
         path = self._open(stem, kind, winner)
-        self._floor.ask(path, agent, spec.answer, fallback=fallback, tools=False)
+        self.floor.ask(path, agent, spec.answer, fallback=fallback, tools=False)
 
     def tell(self, news: Seat, at: int) -> None:
         """Tell everybody who is in a conversation of a new answer."""
         label, content = news.label, news.contents[-1]
         mark = {label: len(news.contents)}
         for path, (_, index) in self._asked.items():
-            if self._floor.tell(path, news_text(label, content), mark):
+            if self.floor.tell(path, news_text(label, content), mark):
                 name = self._table.seats[index].name
-                self._floor.row(at, name, "is told", f"answer {label} is new", path)
+                self.floor.row(at, name, "is told", f"answer {label} is new", path)
 
     # -- what is asked ----------------------------------------------------------------------
 
@@ -134,19 +134,19 @@ class Asks:
 
     def drop(self, seat: Seat) -> None:
         """Let go of a seat's call under way."""
-        self._floor.drop(seat.path)
+        self.floor.drop(seat.path)
         self.take(seat.path)
 
     def drop_all(self) -> None:
         """Let go of every call under way."""
         for path in list(self._asked):
-            self._floor.drop(path)
+            self.floor.drop(path)
             self.take(path)
 
     def cut_stale(self) -> None:
         """Let go of the votes under way that left before the latest answer was there."""
         for seat in self.flying("vote"):
-            asked = self._floor.asked[seat.path]
+            asked = self.floor.asked[seat.path]
             if asked.seen and not self._table.is_fresh(asked.view):
                 seat.turns = (Turn(asked.view),)
                 self.drop(seat)
@@ -163,7 +163,7 @@ class Asks:
         Raises:
             EngineBug: One does not hold.
         """
-        if sorted(self._asked) != sorted(self._floor.asked):
+        if sorted(self._asked) != sorted(self.floor.asked):
             raise EngineBug("the rules and the floor know of the same calls")
         at = {path: self._table.seats[i].path for path, (_, i) in self._asked.items()}
         finals = [path for path, (kind, _) in self._asked.items() if kind in _FINALS]
@@ -178,7 +178,7 @@ class Asks:
     # -- within -----------------------------------------------------------------------------
 
     def _open(self, stem: str, kind: Kind, seat: Seat) -> str:
-        path = self._floor.path_for(stem)
+        path = self.floor.path_for(stem)
         self._asked[path] = (kind, self._table.seats.index(seat))
         return path
 
@@ -191,9 +191,9 @@ class Asks:
         if way.eager and not way.tells:
             # It begins anew, and its earlier turns are forgotten.
             seat.turns = ()
-            self._floor.row(at, seat.name, "restarts", said)
+            self.floor.row(at, seat.name, "restarts", said)
         elif new:
-            self._floor.row(at, seat.name, "is told", said)
+            self.floor.row(at, seat.name, "is told", said)
 
 
 _MAY_WIN = ("in", "answering", "idle")

@@ -27,7 +27,7 @@ class Ending:
     """
 
     def __init__(self, floor: Floor, table: Table, asks: Asks) -> None:
-        self._floor = floor
+        self.floor = floor
         self._table = table
         self._asks = asks
         self.verdict: Verdict | None = None
@@ -44,7 +44,7 @@ class Ending:
             tally=table.tally(),
             answer=seat.contents[-1],
         )
-        self._floor.row(at, "", "decides", f"{seat.label}: {why}")
+        self.floor.row(at, "", "decides", f"{seat.label}: {why}")
         if table.spec.final == "reuse":
             self._close(at)
         else:
@@ -54,14 +54,14 @@ class Ending:
         """The final answer has been written."""
         assert self.verdict is not None
         self.verdict = msgspec.structs.replace(self.verdict, answer=answer)
-        self._floor.row(at, path.partition("/")[0], "presents", "", path)
+        self.floor.row(at, path.partition("/")[0], "presents", "", path)
         self._close(at)
 
     def failed(self, path: str, why: str, at: int) -> None:
         """The final answer has not been written: the winner's own stands as it is."""
         assert self.verdict is not None
-        self._floor.books.judge(path, "discarded")
-        self._floor.row(at, path.partition("/")[0], "fails", why, path)
+        self.floor.books.judge(path, "discarded")
+        self.floor.row(at, path.partition("/")[0], "fails", why, path)
         said = f"{self.verdict.decision}; the winner's answer stands as it was: {why}"
         self.verdict = msgspec.structs.replace(self.verdict, decision=said)
         self._close(at)
@@ -73,8 +73,8 @@ class Ending:
         missing = [f"{seat.name}: {seat.why}" for seat in seats if seat.place != "in"]
         said = f"{there} of {len(seats)} members answered, {quorum} must; {'; '.join(missing)}"
         self._asks.drop_all()
-        self._floor.row(at, "", "decides", f"nothing: {said}")
-        self._floor.fail(said, at)
+        self.floor.row(at, "", "decides", f"nothing: {said}")
+        self.floor.fail(said, at)
 
     def fork(self, floor: Floor, table: Table, asks: Asks) -> Self:
         """Copy it."""
@@ -88,7 +88,7 @@ class Ending:
         Raises:
             EngineBug: One does not hold.
         """
-        end = self._floor.outcome
+        end = self.floor.outcome
         if end is not None and (end.status == "succeeded") != (self.verdict is not None):
             raise EngineBug("a consensus that is over has a verdict, or has failed")
         if self.verdict is not None and not self._table.round:
@@ -98,4 +98,4 @@ class Ending:
 
     def _close(self, at: int) -> None:
         assert self.verdict is not None
-        self._floor.decide(output_of(self._table, self.verdict, self._floor), at)
+        self.floor.decide(output_of(self._table, self.verdict, self.floor), at)

@@ -24,7 +24,7 @@ class Votes:
     """
 
     def __init__(self, floor: Floor, table: Table, asks: Asks) -> None:
-        self._floor = floor
+        self.floor = floor
         self._table = table
         self._asks = asks
         self._collecting = False
@@ -46,24 +46,24 @@ class Votes:
             cast = seat.vote = self._cast(seat, path, said, seen)
             self._turn(seat, seen, vote_words(said.vote, said.confidence, said.reason))
             seat.done = True
-            self._floor.row(at, seat.name, "votes", _in_words(cast), path)
+            self.floor.row(at, seat.name, "votes", _in_words(cast), path)
 
     def abstains(self, seat: Seat, path: str, why: str, at: int) -> None:
         """A member gives no vote in this round; what it gave, if anything, is no use."""
         seat.done = True
-        self._floor.books.judge(path, "discarded")
+        self.floor.books.judge(path, "discarded")
         weight = self._table.weight(seat)
         self._table.casts.append(
             Cast(member=seat.name, path=path, choice="", confidence=0.0, weight=weight, reason=why)
         )
-        self._floor.row(at, seat.name, "abstains", why, path)
+        self.floor.row(at, seat.name, "abstains", why, path)
 
     def news(self, author: Seat, at: int) -> None:
         """There is a new answer: votes that don't know it are void."""
         table, way = self._table, self._table.way
         for seat in table.placed("in"):
             if seat.vote is not None and not table.is_fresh(seat.vote.seen):
-                self._floor.books.judge(seat.vote.path, "stale")
+                self.floor.books.judge(seat.vote.path, "stale")
                 seat.vote = None
             if way.eager:
                 seat.done = seat.vote is not None
@@ -73,12 +73,12 @@ class Votes:
             self._asks.cut_stale()
         if way.collects and not self._collecting and not table.round:
             self._collecting = True
-            self._floor.remind(BATCH, at + table.spec.batch)
+            self.floor.remind(BATCH, at + table.spec.batch)
 
     def collected(self) -> None:
         """What was new has been collected for long enough."""
         self._collecting = False
-        self._floor.forget(BATCH)
+        self.floor.forget(BATCH)
 
     # -- rounds -----------------------------------------------------------------------------
 
@@ -149,16 +149,16 @@ class Votes:
             seat.done = True
             self._table.revised = True
             detail = f"answer {seat.label}, revision {len(seat.contents)}"
-            self._floor.row(at, seat.name, "revises", detail, path)
+            self.floor.row(at, seat.name, "revises", detail, path)
             self.news(seat, at)
 
     def _stale(self, seat: Seat, path: str, said: Said | None, seen: Json, at: int) -> None:
-        self._floor.books.judge(path, "stale")
+        self.floor.books.judge(path, "stale")
         words = "What you gave was no vote."
         if said is not None and said.answer is None:
             cast = self._cast(seat, path, said, seen)
             words = vote_words(said.vote, said.confidence, said.reason)
-            self._floor.row(at, seat.name, "votes", f"{_in_words(cast)}; void", path)
+            self.floor.row(at, seat.name, "votes", f"{_in_words(cast)}; void", path)
         self._turn(seat, seen, words)
         seat.done = not self._table.way.eager
 
