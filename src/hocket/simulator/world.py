@@ -40,7 +40,7 @@ from hocket.limits.claim import Claim, News, key_of
 from hocket.simulator.agents import Act, People, SimulatedAgents
 from hocket.simulator.parts import Flight, Live, Made, Part, Played
 
-_Entry: TypeAlias = tuple[int, int, Live, Call | AnyEvent | None]
+Entry: TypeAlias = tuple[int, int, Live, Call | AnyEvent | None]
 """When, then a number that counts what was put there, whose, and what: the end of a call, an
 answer, or the beginning of the run."""
 
@@ -61,7 +61,7 @@ class World:
         self._past = past
         self._admission = Admission()
         self._runs: dict[str, Live] = {}
-        self._heap: list[_Entry] = []
+        self._heap: list[Entry] = []
         self._number = 0
         self._due: list[Live] = []
         """The runs that have to be looked at, since something has happened to them."""
@@ -305,7 +305,7 @@ class World:
         due = [timer for timer, _ in timers]
         if heap:
             due.append(heap[0][0])
-        wake = self._admission.next()
+        wake = self._wake()
         if wake is not None:
             due.append(wake)
         if not due:
@@ -318,7 +318,11 @@ class World:
                 self._take(run, TimePassed(at=self.now))
         return True
 
-    def _happen(self, entry: _Entry) -> None:
+    def _wake(self) -> int | None:
+        """Give the soonest instant at which a call could begin though nothing happens."""
+        return self._admission.next()
+
+    def _happen(self, entry: Entry) -> None:
         _, _, run, what = entry
         if isinstance(what, Call):
             self._land(run, what)
