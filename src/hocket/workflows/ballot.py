@@ -19,7 +19,7 @@ import msgspec
 
 from hocket.core.teams import Rule, Tie
 
-_GRAIN: Final = 1_000_000_000
+GRAIN: Final = 1_000_000_000
 """So many grains weigh 1."""
 _HAIR: Final = 1e-6
 """By how much of a grain a threshold may be written too low."""
@@ -100,10 +100,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+def grains(weight: float) -> int:
+    """Give a weight in grains."""
+    return round(weight * GRAIN)
+
+
+def reaches(threshold: float, part: int, base: int) -> bool:
+    """Tell whether a part is a share of at least `threshold`; its tenth place is forgiven."""
+    return part * GRAIN >= floor(threshold * GRAIN + _HAIR) * base
+
+
 def standing(ballot: Ballot) -> dict[str, float]:
     """Give the weight of the votes for each candidate so far, in the order of candidates."""
     count = _Count(ballot)
-    return {name: count.weights[i] / _GRAIN for i, name in enumerate(ballot.candidates)}
+    return {name: count.weights[i] / GRAIN for i, name in enumerate(ballot.candidates)}
 
 
 def result(ballot: Ballot) -> Outcome:
@@ -160,7 +170,7 @@ class _Count:
         self.silent = 0
         self.open: list[int] = []
         for vote in ballot.votes:
-            weight = round(vote.weight * _GRAIN)
+            weight = grains(vote.weight)
             if vote.open:
                 self.open.append(weight)
             elif vote.choice:
@@ -216,8 +226,7 @@ class _Count:
             case "majority":
                 return 2 * weight > base
             case "threshold":
-                share = floor(self.ballot.threshold * _GRAIN + _HAIR)
-                return weight > 0 and weight * _GRAIN >= share * base
+                return weight > 0 and reaches(self.ballot.threshold, weight, base)
             case "unanimous":
                 return 0 < weight == base
 
@@ -268,7 +277,7 @@ class _Count:
         rule, one = self.ballot.rule, len(most) == 1
         names = most[0] if one else f"{', '.join(most[:-1])} and {most[-1]}"
         has = f"{names} has" if one else f"{names} each have"
-        said = f"{has} {top / _GRAIN:g} of {base / _GRAIN:g}"
+        said = f"{has} {top / GRAIN:g} of {base / GRAIN:g}"
         if runoff:
             return f"a tie: {said}"
         if winner is None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from math import isfinite
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from hocket.core.template import show
 from hocket.core.values import Json
+from hocket.workflows.confidence import CONFIDENCE, confidence_of
 from hocket.workflows.floor import Prompt
 
 Task: TypeAlias = Literal["answer", "vote", "vote_or_revise", "present", "synthesize"]
@@ -59,14 +59,13 @@ def in_order(labels: Mapping[str, object] | Sequence[str]) -> list[str]:
 # Texts have no greatest length here: not every provider holds one, and a reason a word too long
 # must not cost a vote. The local model bounds what has no bound.
 _TEXT: Final[Json] = {"type": "string"}
-_CONFIDENCE: Final[Json] = {"type": "number", "description": "from 0 to 1"}
 
 
 def vote_schema(labels: Sequence[str]) -> Json:
     """Give the schema of a vote for one of some labels."""
     return _closed(
         {"vote": {"type": "string", "enum": list(labels)}}
-        | {"confidence": _CONFIDENCE, "reason": _TEXT}
+        | {"confidence": CONFIDENCE, "reason": _TEXT}
     )
 
 
@@ -80,7 +79,7 @@ def revision_schema(labels: Sequence[str], answer: Json) -> Json:
             "action": {"type": "string", "enum": ["vote", "revise"]},
             "vote": {"type": "string", "enum": [*labels, ""]},
             "answer": _TEXT if answer is None else {"anyOf": [answer, {"type": "null"}]},
-            "confidence": _CONFIDENCE,
+            "confidence": CONFIDENCE,
             "reason": _TEXT,
         }
     )
@@ -129,17 +128,9 @@ def read_said(output: Json) -> Said | None:
     return Said(
         vote="" if wants_new else str(vote),
         answer=answer if wants_new else None,
-        confidence=_confidence(output.get("confidence")),
+        confidence=confidence_of(output.get("confidence")),
         reason=reason if isinstance(reason, str) else "",
     )
-
-
-def _confidence(value: Json) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return 1.0
-    # Some models think in per cent, whatever they are told.
-    share = value / 100 if 1 < value <= 100 else value
-    return float(min(max(share, 0.0), 1.0))
 
 
 # -- texts ----------------------------------------------------------------------------------

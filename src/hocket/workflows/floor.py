@@ -7,7 +7,7 @@ of a team need not know which.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,14 @@ from hocket.workflows.jobs import job_of
 
 _MODELS: Final = frozenset({"model", "local"})
 
+Role: TypeAlias = Literal["member", "author", "guest"]
+"""Whom the settings of the step are for.
+
+member: the step's settings hold, and a command that is to give JSON is told to.
+author: the step's own agent, which is asked just as it would be without a team.
+guest: somebody else: the step's ``options`` and ``effects`` are not for it.
+"""
+
 
 class Prompt(msgspec.Struct, frozen=True):
     """What a member is asked, as text and as named values.
@@ -30,10 +38,12 @@ class Prompt(msgspec.Struct, frozen=True):
     Fields:
         text: For models, and for commands on standard input.
         fields: For functions: their arguments by name.
+        raw: What is handed on as it is instead, to any agent but one in a conversation.
     """
 
     text: str
     fields: dict[str, Json]
+    raw: Json = msgspec.UNSET
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -44,12 +54,14 @@ class Manner(msgspec.Struct, frozen=True):
         schema: JSON Schema of what it is to give; None for text.
         options: Settings for models beside the step's own.
         tools: Whether it may call its tools.
+        role: Whom the step's settings are for.
     """
 
     agents: tuple[str, ...]
     schema: Json
     options: dict[str, Json]
     tools: bool
+    role: Role = "member"
 
 
 class Asked:
@@ -142,6 +154,7 @@ class Floor:
         fallback: tuple[str, ...] = (),
         options: Mapping[str, Json] | None = None,
         tools: bool = True,
+        role: Role = "member",
     ) -> None:
         """Ask an agent; the rules then hear what it gives, or that it gave up.
 
@@ -152,8 +165,9 @@ class Floor:
             fallback: Who is asked when it has used up its tries.
             options: Settings for models beside the step's own; others don't get them.
             tools: Whether the agent may call its tools.
+            role: Whom the step's settings are for.
         """
-        manner = Manner((agent, *fallback), schema, dict(options or {}), tools)
+        manner = Manner((agent, *fallback), schema, dict(options or {}), tools, role)
         job, spec = _job(self.step, self.agents, manner, path), self.agents[agent]
         if not job.tools:
             self.asked[path] = Asked(manner, None)
@@ -335,10 +349,12 @@ def join(path: str, inner: str) -> str:
 
 def _job(step: StepSpec, agents: Mapping[str, AgentSpec], manner: Manner, path: str) -> JobSpec:
     agent = agents[manner.agents[0]]
+    if manner.role == "guest":
+        step = msgspec.structs.replace(step, options={}, effects=None)
     settings = dict(step.options)
     if agent.kind in _MODELS:
         settings.update(manner.options)
-    elif agent.kind == "command" and manner.schema is not None:
+    elif agent.kind == "command" and manner.schema is not None and manner.role != "author":
         settings["output"] = "json"
     told = [Tool(name, tool.about, tool.schema) for name, tool in agent.tools.items()]
     tools = told if manner.tools else ()

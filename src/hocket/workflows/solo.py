@@ -26,7 +26,7 @@ class Solo:
 
     def __init__(self, floor: Floor, given: Json, facts: Mapping[str, Json]) -> None:
         self.floor = floor
-        self._prompt, self._options = _parts(given)
+        self._prompt, self._options = prompt_parts(given)
         self._answer: Json = None
 
     def begin(self, at: int) -> None:
@@ -91,7 +91,7 @@ class Solo:
         """There is no state that could be broken."""
 
 
-def _parts(given: Json) -> tuple[str, dict[str, Json]]:
+def prompt_parts(given: Json) -> tuple[str, dict[str, Json]]:
     """Take the prompt and the system text apart, as model agents understand them."""
     if isinstance(given, dict) and "prompt" in given and given.keys() <= {"prompt", "system"}:
         system = given.get("system")

@@ -194,6 +194,8 @@ class Team:
             first = "" if asked.talk.opened else self.rules.prompt(base).text
             return asked.talk.request(rest, first)
         prompt = self.rules.prompt(base)
+        if prompt.raw is not msgspec.UNSET:
+            return prompt.raw
         match self.floor.agents[asked.manner.agents[0]].kind:
             case "function":
                 return prompt.fields
