@@ -55,7 +55,7 @@ def _command(name: str) -> list[str]:
             continue
         silent = info.default in (None, False, "", (), inspect.Parameter.empty)
         default = "" if silent else f" Default: `{info.default}`."
-        choices = get_args(argument.hint) if get_origin(argument.hint) is Literal else ()
+        choices = _choices(argument.hint)
         chosen = f" One of {', '.join(f'`{one}`' for one in choices)}." if choices else ""
         meaning = (argument.parameter.help or said.get(info.name, "")).strip() + chosen + default
         if info.kind is info.POSITIONAL_ONLY or info.kind is info.VAR_POSITIONAL:
@@ -81,3 +81,10 @@ def _command(name: str) -> list[str]:
         *table(["Argument", "Meaning"], placed),
         *table(["Option", "Meaning"], named),
     ]
+
+
+def _choices(hint: object) -> tuple[object, ...]:
+    """Give the values among which an option chooses."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(one for part in get_args(hint) for one in _choices(part))

@@ -21,13 +21,13 @@ from hocket.cli.main import (
     EXIT_TIMEOUT,
     EXIT_WAITS,
 )
-from hocket.cli.output import pretty, print_output
+from hocket.cli.output import fit, pretty, print_output
 from hocket.cli.plain import EventLines, PlainDisplay
 from hocket.core.errors import Refused
 from hocket.core.values import Json
 from hocket.engine.runner import Observer
 from hocket.report.data import run_document
-from hocket.report.team import team_lines
+from hocket.report.team import member_lines
 
 Show: TypeAlias = Literal["live", "plain", "jsonl", "quiet"]
 CTRL_C: Final = "ctrl-c"
@@ -131,9 +131,10 @@ async def drive(
 
 def _report(run: Run, result: Result, ending: Ending, *, quiet: bool) -> None:
     if ending.tables and not quiet:
-        for path, report in run.machine.workflow.reports().items():
-            for line in team_lines(path, report):
-                print(line, file=sys.stderr)
+        for report in run.machine.workflow.reports().values():
+            lines = member_lines(report)
+            for line in [*lines, ""] if lines else ():
+                print(fit(f"  {line}".rstrip(), sys.stderr), file=sys.stderr)
     # Whoever wants only the result still wants to know why there is none.
     if not quiet or result.status != "succeeded":
         for line in closing_lines(run.machine, run.tally):

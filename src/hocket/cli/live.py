@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, Group
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from hocket.app.run import Run
 from hocket.cli.closing import waiting_lines
+from hocket.cli.live_teams import Drawn, LiveTeams, Running, cut
 from hocket.cli.screen import Background
 from hocket.core.events import (
     ApprovalAsked,
@@ -32,10 +33,13 @@ from hocket.core.events import (
     Recorded,
     RunEnded,
 )
+from hocket.core.reports import Report
 from hocket.core.values import Call, format_duration
 from hocket.limits.admission import Queue
+from hocket.report.places import Place
 from hocket.report.story import Story
-from hocket.report.text import clean, counts_words, one_line, queue_words, spent_words
+from hocket.report.team import closing, headline
+from hocket.report.text import clean, clip, counts_words, one_line, queue_words, spent_words
 
 TOO_SOON: Final = 0.5
 """Seconds in which nobody can have read a question: a key meant something else."""
@@ -45,6 +49,7 @@ _FEWEST: Final = 3
 _MOST_JOBS: Final = 2_000
 _SHOWN_LINES: Final = 12
 _SHOWN: Final = 1_000
+_FEW_TEAMS: Final = 8
 _ENDS = (CallFinished, CallFailed, CallCancelled, CallLost)
 
 
@@ -62,11 +67,13 @@ class LiveDisplay:
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._screen: Background[Text | Group] = Background(self._paint)
-        self._running: dict[Call, tuple[str, float]] = {}
+        self._running: dict[Call, Running] = {}
         self._said: dict[Call, str] = {}
         self._inputs: dict[str, None] = {}
         self._story = Story()
         self._task: asyncio.Task[None] | None = None
+        self._teams: LiveTeams | None = None
+        self._ended = 0
         self._began = time.monotonic()
 
     def begin(self, run: Run) -> None:
@@ -79,6 +86,7 @@ class LiveDisplay:
         if run.machine.calls.held():
             for line in waiting_lines(run.machine):
                 self.say(line, "yellow")
+        self._teams = LiveTeams(run, self._team_ended)
         self._task = asyncio.get_running_loop().create_task(self._redraw(run))
 
     def say(self, text: str, style: str = "") -> None:
@@ -89,6 +97,8 @@ class LiveDisplay:
         """The run has settled."""
         if self._task is not None:
             self._task.cancel()
+        if self._teams is not None:
+            self._teams.finish()
         self._screen.put(Group())
         self._screen.close()
         self._live.stop()
@@ -102,7 +112,9 @@ class LiveDisplay:
             if line and self._story.important and not isinstance(event, RunEnded):
                 self.say(line, "red" if isinstance(event, CallFailed) else "")
             if isinstance(event, CallStarted):
-                self._running[event.call] = event.agent, time.monotonic()
+                self._running[event.call] = Running(event.agent, time.monotonic())
+                if self._teams is not None:
+                    self._teams.noted(event.call.path)
             elif isinstance(event, _ENDS):
                 self._running.pop(event.call, None)
                 self._said.pop(event.call, None)
@@ -120,6 +132,16 @@ class LiveDisplay:
         kept = (self._said.get(call, "") + text)[-400:]
         lines = kept.rstrip().rsplit("\n", 1)[-1]
         self._said[call] = lines + "\n" if kept.endswith("\n") else lines
+
+    def _team_ended(self, place: Place, report: Report) -> None:
+        """Say in a few lines what a team has come to; of many teams in one line each."""
+        style = "" if report.status == "decided" else "red"
+        width = self._console.width
+        self.say(clip(headline(place.path, report), width), style)
+        self._ended += 1
+        if report.status == "decided" and self._ended <= _FEW_TEAMS:
+            for line in closing(report):
+                self.say(clip(f"  {line}", width))
 
     def _ask(self, asked: ApprovalAsked) -> None:
         self.asked[asked.path] = asked, time.monotonic()
@@ -169,32 +191,43 @@ class LiveDisplay:
             f"  {counts_words(counts)}",
             f" · {spent_words(run.tally)} · {elapsed}{_left(run)}",
         )
-        below = self._below(run)
-        room = max(self._console.height - len(below) - 4, _FEWEST)
-        return Group(head, *self._calls(room), *below)
+        people = self._people(run)
+        queues = [*run.queued, *_backing_off(run)]
+        size = self._console.size
+        room = max(size.height - len(people) - len(queues) - 4, _FEWEST)
+        teams = Drawn()
+        if self._teams is not None:
+            teams = self._teams.draw(self._running, self._said, room, size.width)
+        calls = self._calls(max(room - teams.lines, 1), teams.inside)
+        below = [*people, *_waiting(queues, teams.waits), *_pausing(run, len(self._running))]
+        return Group(cut(head), *teams.rows, *calls, *map(cut, below))
 
-    def _calls(self, room: int) -> list[Table | Text]:
-        """Show calls in flight, a line each."""
+    def _calls(self, room: int, inside: frozenset[Call]) -> list[Table | Text]:
+        """Show calls in flight that are no team's, a line each."""
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
         table.add_column(no_wrap=True, justify="right", min_width=6)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.monotonic()
-        for shown, (call, (agent, since)) in enumerate(self._running.items()):
-            if shown == room:
+        alone = len(self._running) - len(inside)
+        for call, (agent, since) in self._running.items():
+            if table.row_count == room:
                 break
+            if call in inside:
+                continue
             age = format_duration(int((now - since) * 1e9))
             # An agent that a step brought along has the step's name.
             who = "" if agent == call.path.split("/")[0] else agent
             said = one_line(self._said.get(call, ""))
             table.add_row(Text(f"● {call}", "green"), who, age, Text(said, "dim"))
         rows: list[Table | Text] = [table] if table.row_count else []
-        if len(self._running) > room:
-            rows.append(Text(f"  … and {len(self._running) - room} more in flight", "dim"))
+        if alone > room:
+            rows.append(Text(f"  … and {alone - room} more in flight", "dim"))
         return rows
 
-    def _below(self, run: Run) -> list[Text]:
+    def _people(self, run: Run) -> list[Text]:
+        """Say what people are waited for."""
         rows: list[Text] = []
         for number, (path, (_, since)) in enumerate(list(self.asked.items())[:_FEWEST]):
             how = f"hocket approve {run.id} {path}"
@@ -208,14 +241,21 @@ class LiveDisplay:
         more = len(self.asked) + len(self._inputs) - len(rows)
         if more > 0:
             rows.append(Text(f"  … and {more} more wait: hocket show {run.id}", "yellow"))
-        now = time.time_ns()
-        for queue in [*run.queued, *_backing_off(run)]:
-            words = queue_words(queue.cause, queue.until, queue.count, now)
-            rows.append(Text(f"… {words}", "dim"))
-        if run.machine.phase == "pausing":
-            flying = len(self._running)
-            rows.append(Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow"))
         return rows
+
+
+def _waiting(queues: Sequence[Queue], shown: Mapping[str, int]) -> Iterator[Text]:
+    """Say what calls wait for that are not shown to wait beside their team."""
+    now = time.time_ns()
+    for queue in queues:
+        count = queue.count - shown.get(queue.cause, 0)
+        if count > 0:
+            yield Text(f"… {queue_words(queue.cause, queue.until, count, now)}", "dim")
+
+
+def _pausing(run: Run, flying: int) -> Iterator[Text]:
+    if run.machine.phase == "pausing":
+        yield Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow")
 
 
 def _left(run: Run) -> str:

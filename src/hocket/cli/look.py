@@ -19,7 +19,7 @@ from hocket.app.files import save
 from hocket.app.livelog import log_file
 from hocket.app.state import find_run
 from hocket.cli.closing import next_lines
-from hocket.cli.output import pretty, print_output
+from hocket.cli.output import fit, pretty, print_output
 from hocket.cli.plain import event_line
 from hocket.cli.shown import SHOWN
 from hocket.core.errors import NotFound, Refused
@@ -115,8 +115,8 @@ def show(
         print(line)
     for path, report in machine.workflow.reports().items():
         print()
-        for line in team_lines(path, report):
-            print(line)
+        for line in team_lines(path, report, over=machine.phase == "ended"):
+            print(fit(line))
     for line in next_lines(machine, alive=alive):
         if "hocket show" not in line:
             print(line)

@@ -31,6 +31,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": ("hocket.cli.files:init", "Write a hocket.yaml to begin with."),
     "check": ("hocket.cli.files:check", "Find every mistake in a file, without running it."),
     "run": ("hocket.cli.start:run", "Run a plan."),
+    "ask": ("hocket.cli.teams:ask", "Ask several agents; they vote, and one answer stands."),
+    "panel": ("hocket.cli.teams:panel", "Ask specialists; one agent makes a reply of it."),
+    "review": (
+        "hocket.cli.teams:review",
+        "Let reviewers judge a file or a change; exit status 0 if approved, 1 if not.",
+    ),
     "resume": ("hocket.cli.start:resume", "Take up a run that was paused or whose process died."),
     "runs": ("hocket.cli.look:runs", "List runs, newest first."),
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
@@ -46,6 +52,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "limits": ("hocket.cli.limits:limits", "List limits, and how much of them is used."),
     "prune": ("hocket.cli.care:prune", "Delete old runs."),
     "doctor": ("hocket.cli.care:doctor", "Say whether all that runs need is here."),
+    "import": ("hocket.cli.imports:import_", "Make a hocket.yaml of a MassGen file."),
     "schema": ("hocket.cli.files:schema", "Print the JSON Schema of hocket.yaml."),
 }
 

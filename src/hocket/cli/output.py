@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from hocket.core.values import Json
-from hocket.report.text import clean
+from hocket.report.text import clean, clip
 
 
 def pretty(value: Any) -> str:
     """Write JSON for people."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def fit(line: str, stream: TextIO | None = None) -> str:
+    """Cut a line to the width of the terminal that it is printed on, if it is one."""
+    on = stream or sys.stdout
+    return clip(line, shutil.get_terminal_size().columns) if on.isatty() else line
 
 
 def print_output(output: Json) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from hocket.app.run import Run
 from hocket.cli.closing import waiting_lines
+from hocket.cli.plain_teams import TeamStory
 from hocket.cli.screen import Background
 from hocket.core.events import Recorded, RunEnded
 from hocket.core.values import SECOND, Call
@@ -32,10 +33,12 @@ class PlainDisplay:
         """Until when what was told to be waited for is closed, by cause."""
         self._task: asyncio.Task[None] | None = None
         self._story = Story()
+        self._teams = TeamStory()
         self._lines: Background[str] = Background(_to_stderr)
 
     def begin(self, run: Run) -> None:
         """The run is under way."""
+        self._teams.run = run
         if not self._quiet:
             self.say(f"run {run.id}")
             for line in waiting_lines(run.machine):
@@ -75,6 +78,8 @@ class PlainDisplay:
             line = self._story.tell(recorded.event)
             # How a run has ended is told once, by the lines that close it.
             if line and not isinstance(recorded.event, RunEnded):
+                self.say(line)
+            for line in self._teams.tell(recorded.event):
                 self.say(line)
 
     def emitted(self, call: Call, stream: str, text: str) -> None:

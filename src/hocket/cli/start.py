@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside, load_file, load_plan, settle
 from hocket.app.run import Run
+from hocket.app.spot import on_the_spot
 from hocket.app.state import find_run
 from hocket.cli.drive import AS_IT_IS, Ending, Show, choose, drive
 from hocket.cli.options import (
@@ -240,6 +241,10 @@ def _of_file(machine: RunMachine, how: _Again) -> RunSpec | None:
         Refused: It is not there, and would have to be.
     """
     source = machine.spec.source
+    if on_the_spot(source):
+        if how.new or how.file is not None:
+            raise Refused(f"run {machine.run} was stated on the command line: it has no file")
+        return None
     path = how.file or (Path(source) if source else None)
     if path is None or (how.file is None and not path.exists()):
         if how.new:

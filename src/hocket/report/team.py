@@ -17,12 +17,13 @@ from hocket.report.text import dollars, one_line, table
 
 _SAID: Final = 100
 _BAR: Final = 20
-_VERDICTS: Final = {"approve": "approves", "reject": "rejects"}
+VERDICTS: Final = {"approve": "approves", "reject": "rejects"}
+"""What a reviewer does, by the choice."""
 
 
-def team_lines(path: str, report: Report) -> list[str]:
-    """Give all that a report says, for whoever looks at it afterwards."""
-    lines = [headline(path, report)]
+def team_lines(path: str, report: Report, *, over: bool = False) -> list[str]:
+    """Give all that a report says; `over` says that its run goes on no more."""
+    lines = [headline(path, report, over=over)]
     for part in (
         _stands(report),
         _answers(report),
@@ -35,28 +36,51 @@ def team_lines(path: str, report: Report) -> list[str]:
     return lines
 
 
-def headline(path: str, report: Report) -> str:
+def member_lines(report: Report) -> list[str]:
+    """Give a line for each member: what it has given, and whom it was for."""
+    votes = {vote.member: vote for vote in report.judgements}
+    answers = {one.member: one for one in report.contributions}
+    if report.kind == "review":
+        return _judgements(report)
+    rows = []
+    for name in dict.fromkeys([*answers, *votes, *(row.member for row in report.rows)]):
+        answer, vote = answers.get(name), votes.get(name)
+        said = "" if vote is None else one_line(vote.reason, _SAID)
+        failed = [row for row in report.rows if row.member == name and row.what == "fails"]
+        if name and (answer or vote or failed):
+            rows.append(
+                [
+                    name,
+                    "" if answer is None else _named(answer),
+                    "" if answer is None else f"{answer.weight:g}",
+                    _for(vote) if vote else "failed" if failed else "",
+                    said or (one_line(failed[-1].detail, _SAID) if failed else ""),
+                ]
+            )
+    return table(["WHO", "ANSWER", "WEIGHT", "VOTE", ""], rows) if rows else []
+
+
+def headline(path: str, report: Report, *, over: bool = False) -> str:
     """Say in a line how far a team is: ``q: consensus decided in 14.2 s: majority, 4 of 7``."""
     what = "conversation" if report.kind == "tools" else report.kind
     took = "" if report.ended is None else format_duration(report.ended - report.began)
     if report.status == "open":
         so_far = f": {counted(report)}" if counted(report) else ""
-        return f"{path}: {what} is open{so_far}"
+        return f"{path}: {what} {'was cut short' if over else 'is open'}{so_far}"
     told = f": {one_line(report.decision)}" if report.decision else ""
     forced = " (forced)" if report.forced else ""
     how = "failed after" if report.status == "failed" else f"decided{forced} in"
     return f"{path}: {what} {how} {took}{told}"
 
 
-def counted(report: Report) -> str:
-    """Count what there is so far: ``4 answers · 2 votes``."""
-    words = []
-    for number, one, many in (
-        (len(report.contributions) if report.kind == "consensus" else 0, "answer", "answers"),
-        (len(report.judgements), *_judged(report)),
-    ):
-        if number:
-            words.append(f"{number} {one if number == 1 else many}")
+def counted(report: Report, members: int = 0) -> str:
+    """Count what there is so far: ``4 of 7 answers · 2 votes``; of how many, if that is known."""
+    answers = len(report.contributions) if report.kind == "consensus" else 0
+    of = f" of {members}" if members else ""
+    words = [f"{answers}{of} {'answer' if max(answers, members) == 1 else 'answers'}"]
+    words = words if answers else []
+    if number := len(report.judgements):
+        words.append(f"{number} {_judged(report)[number != 1]}")
     return " · ".join(words)
 
 
@@ -68,13 +92,6 @@ def closing(report: Report) -> list[str]:
 def label_of(report: Report, member: str) -> str:
     """Give the label of a member's answer, or ""."""
     return next((one.label for one in report.contributions if one.member == member), "")
-
-
-def vote_words(vote: Judgement) -> str:
-    """Write a vote or a verdict shortly: ``voted → B``, ``approves 0.9``, ``abstains``."""
-    if vote.choice in _VERDICTS:
-        return f"{_VERDICTS[vote.choice]} {_share(vote.confidence)}{_void(vote)}"
-    return f"voted → {vote.choice}{_void(vote)}" if vote.choice else "abstains"
 
 
 def standing(report: Report, width: int = _BAR) -> list[tuple[str, str, str]]:
@@ -89,11 +106,12 @@ def standing(report: Report, width: int = _BAR) -> list[tuple[str, str, str]]:
     ]
 
 
-def row_words(row: Row) -> str:
-    """Tell a line of the coordination table in words, as ``flash-1 answers: Use a log``."""
-    who = f"{row.member} " if row.member else ""
-    detail = f": {one_line(row.detail, _SAID)}" if row.detail else ""
-    return f"{who}{row.what}{detail}"
+def row_words(row: Row, report: Report) -> str:
+    """Tell a line of the coordination table in words, as ``flash-1 answers: A: Use a log``."""
+    parts = [one_line(row.detail, _SAID)]
+    if row.what in ("answers", "revises"):
+        parts += [_content(one) for one in report.contributions if one.member == row.member]
+    return ": ".join(filter(None, (f"{row.member} {row.what}".strip(), *parts)))
 
 
 def fates_words(fates: Mapping[Fate, Sum]) -> str:
@@ -121,7 +139,7 @@ def fate_lines(fates: Mapping[Fate, Sum]) -> list[str]:
             tokens_in=read,
             tokens_out=written,
             cost=cost,
-            unpriced=sum(one.unpriced for one in fates.values()),
+            unpriced=sum(one.unpriced for one in fates.values() if _has_tokens(one)),
         )
         rows.append(_fate_row("all", whole))
     return table(["CALLS", "", "TOKENS", "COST", ""], rows)
@@ -144,6 +162,11 @@ def team_data(report: Report) -> dict[str, Any]:
     return data
 
 
+def share(confidence: float) -> str:
+    """Write a confidence: ``0.9``."""
+    return f"{confidence:.2f}".rstrip("0").rstrip(".")
+
+
 # ---- parts ----
 
 
@@ -164,7 +187,7 @@ def _stands(report: Report) -> list[str]:
         ]
     for vote in other:
         why = f": {one_line(vote.reason, _SAID)}" if vote.reason else ""
-        what = _VERDICTS.get(vote.choice, f"was for {vote.choice}")
+        what = VERDICTS.get(vote.choice, f"was for {vote.choice}")
         lines.append(f"{vote.member} {what}{why}")
     return lines
 
@@ -190,9 +213,9 @@ def _judgements(report: Report) -> list[str]:
         said = one_line(" — ".join(filter(None, (vote.reason, found))), _SAID)
         choice = vote.choice or "abstains"
         seen = " ".join(f"{label}{number}" for label, number in vote.seen.items())
-        counts = "" if vote.counts else "does not count"
+        counts = "" if vote.counts or not vote.choice else "does not count"
         rows.append(
-            [vote.member, choice, _share(vote.confidence), f"{vote.weight:g}", seen, counts, said]
+            [vote.member, choice, share(vote.confidence), f"{vote.weight:g}", seen, counts, said]
         )
     one, _ = _judged(report)
     head = ["BALLOT" if one == "vote" else "VERDICTS", "FOR" if one == "vote" else ""]
@@ -225,11 +248,22 @@ def _judged(report: Report) -> tuple[str, str]:
 def _weights(report: Report) -> list[tuple[str, float]]:
     if report.kind != "review":
         return [(one.label, one.weight) for one in report.contributions]
-    sums = dict.fromkeys(_VERDICTS, 0.0)
+    sums = dict.fromkeys(VERDICTS, 0.0)
     for vote in report.judgements:
         if vote.counts and vote.choice in sums:
             sums[vote.choice] += vote.weight
     return list(sums.items())
+
+
+def _named(answer: Contribution) -> str:
+    return answer.label if answer.revision == 1 else f"{answer.label}, revision {answer.revision}"
+
+
+def _for(vote: Judgement) -> str:
+    """Say whom a vote was for, and how sure the voter was."""
+    if not vote.choice:
+        return "abstains"
+    return f"{vote.choice} {share(vote.confidence)}{'' if vote.counts else ', does not count'}"
 
 
 def _content(one: Contribution) -> str:
@@ -238,14 +272,6 @@ def _content(one: Contribution) -> str:
 
 def _text(value: Json) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _share(confidence: float) -> str:
-    return f"{confidence:.2f}".rstrip("0").rstrip(".")
-
-
-def _void(vote: Judgement) -> str:
-    return "" if vote.counts else " (does not count)"
 
 
 def _spent(fates: Mapping[Fate, Sum]) -> tuple[int, int, int]:
@@ -258,10 +284,14 @@ def _spent(fates: Mapping[Fate, Sum]) -> tuple[int, int, int]:
 
 
 def _fate_row(name: str, one: Sum) -> list[str]:
-    tokens = f"{one.tokens_in:,} + {one.tokens_out:,}" if one.tokens_in or one.tokens_out else ""
+    tokens = f"{one.tokens_in:,} + {one.tokens_out:,}" if _has_tokens(one) else ""
     notes = []
     if one.cached:
         notes.append(f"{one.cached} kept from before")
     if one.unpriced and tokens:
         notes.append(f"{one.unpriced} unpriced")
     return [name, str(one.calls), tokens, dollars(one.cost) if tokens else "", ", ".join(notes)]
+
+
+def _has_tokens(one: Sum) -> bool:
+    return bool(one.tokens_in or one.tokens_out)

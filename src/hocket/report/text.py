@@ -42,6 +42,11 @@ def one_line(text: str, most: int = 200) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def clip(line: str, width: int) -> str:
+    """Cut a line to a width."""
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
 def dollars(cost: int | None) -> str:
     """Write pico-dollars; an unknown price is said and never counts as 0."""
     if cost is None:
