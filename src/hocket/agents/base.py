@@ -156,6 +156,19 @@ class Estimating(Protocol):
         """Find out what estimates need, such as a list of prices, off the loop."""
 
 
+class Contained(Protocol):
+    """What an agent may have besides: it knows what there is of it that its spec does not hold."""
+
+    def content(self) -> str | None:
+        """Name that by content; None if there is no telling, so that no answer is kept."""
+
+
+def content(agent: Agent) -> str | None:
+    """Name what there is of any agent besides its spec: nothing, if it is not `Contained`."""
+    known = getattr(agent, "content", None)
+    return "" if known is None else known()
+
+
 def estimate(agent: Agent, request: Request) -> Estimate:
     """Estimate a call of any agent; `UNKNOWN` if the agent is not `Estimating`."""
     known = getattr(agent, "estimate", None)

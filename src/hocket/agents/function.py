@@ -26,7 +26,7 @@ from hocket.agents.workers import Threads, Workers, failure, invoke
 from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec
-from hocket.core.values import FileRef, Json
+from hocket.core.values import FileRef, Json, digest
 from hocket.limits.claim import Quota
 
 __all__ = ["File", "FunctionAgent", "FunctionOptions"]
@@ -138,6 +138,22 @@ class FunctionAgent:
         if request.output is not None:
             fit(output, request.output)
         return Reply(output=output)
+
+    def content(self) -> str | None:
+        """Name a function that the program handed over by its source.
+
+        None if it may give something else for other reasons: a closure, or an object's method.
+        One that is imported is named by its reference alone.
+        """
+        if self._options.ref not in self._live:
+            return ""
+        function = self._live[self._options.ref]
+        if inspect.ismethod(function) or getattr(function, "__closure__", None):
+            return None
+        try:
+            return digest(inspect.getsource(function).encode())
+        except (OSError, TypeError):
+            return None
 
     async def close(self) -> None:
         """End the processes, and let the threads go."""

@@ -46,7 +46,8 @@ class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
             ``closed:NAME`` after a refusal, ``breaker:NAME`` while an endpoint is down,
             ``budget:NAME``, ``reserved:NAME`` for units kept for a larger call, ``share`` for
             having given way to another run, ``claim`` for the journal's word on a shared limit,
-            ``backoff``, ``commit``, ``pause``.
+            ``cache`` for the answer to the same question, which is being asked already, or for what
+            the question means, ``backoff``, ``commit``, ``pause``.
         since: When the wait began.
         until: When it ended.
     """

@@ -35,6 +35,11 @@ class Audience:
         self._observers: list[Observer] = []
         self._unshown: deque[Recorded] = deque()
 
+    @property
+    def unshown(self) -> int:
+        """The number of the last event that is not known to be on disk yet; 0 if all are."""
+        return self._unshown[-1].seq if self._unshown else 0
+
     def admit(self, observers: Iterable[Observer], opening: Iterable[Recorded] = ()) -> None:
         """Let observers in, who are to see these events first."""
         self._observers.extend(observers)

@@ -24,7 +24,9 @@ from hocket.engine.audience import Audience
 from hocket.engine.crew import Crew
 from hocket.engine.flight import Files, Flight, Outcome
 from hocket.engine.line import Line
-from hocket.journal.base import Log
+from hocket.engine.memo import Memo
+from hocket.engine.recall import Recall
+from hocket.journal.base import Answered, Log
 from hocket.limits.admission import Admitted, Hopeless
 from hocket.limits.claim import Key, Quota
 
@@ -49,8 +51,10 @@ class Base(Protocol):
     def record(self, event: AnyEvent) -> None:
         """Take a fact in, write it, and carry out what follows."""
 
-    def land(self, outcome: Outcome, news: Sequence[LimitChanged]) -> None:
-        """Record how a call ended and what that showed of its limits."""
+    def land(
+        self, outcome: Outcome, news: Sequence[LimitChanged], kept: Sequence[Answered]
+    ) -> bool:
+        """Record how a call ended and what that showed of its limits; tells whether it could."""
 
     def follow(self) -> None:
         """Carry out what follows."""
@@ -69,15 +73,25 @@ class Departures:
         crew: The agents.
         files: Where calls keep files.
         audience: Who is shown what calls say.
+        memo: What the runs of this process know of each other's questions.
 
     Attributes:
         flights: The calls in flight.
+        recall: Looks for answers that are kept.
     """
 
     def __init__(
-        self, base: Base, line: Line, log: Log, crew: Crew, files: Files, audience: Audience
+        self,
+        base: Base,
+        line: Line,
+        log: Log,
+        crew: Crew,
+        files: Files,
+        audience: Audience,
+        memo: Memo,
     ) -> None:
         self.flights: dict[Call, Flight] = {}
+        self.recall: Final = Recall(base, memo, line, crew, audience, self._queue)
         self._base = base
         self._line = line
         self._log = log
@@ -121,7 +135,7 @@ class Departures:
             return
         kind: FaultKind = "permanent" if item.on_exceed == "wait" else "over_budget"
         fault = Fault(kind=kind, message=why, final=item.on_exceed != "fallback")
-        self._line.withdraw(item.call)
+        self._withdraw(item.call)
         base.record(CallFailed(at=base.now(), call=item.call, fault=fault))
 
     def fail(self, error: Exception) -> None:
@@ -130,11 +144,17 @@ class Departures:
 
     # -- for the run ------------------------------------------------------------------------
 
+    def offer(self, start: StartCall) -> None:
+        """Let a call wait for its limits, unless its answer is there or somebody is asking."""
+        # An answer that was there may have made the next call pointless.
+        if self._awaited(start.call) and not self.recall.takes(start):
+            self._queue(start)
+
     def stop(self, call: Call, reason: str, *, hard: bool) -> None:
         """Stop a call in flight, or take it out of the line."""
         flight = self.flights.get(call)
         if flight is None:
-            self._line.withdraw(call)
+            self._withdraw(call)
         else:
             flight.stop(reason, hard=hard)
 
@@ -145,7 +165,7 @@ class Departures:
 
     def divert(self, call: Call, limit: str) -> None:
         """Count a call as failed whose endpoint is down, so that its fallback has its turn."""
-        self._line.withdraw(call)
+        self._withdraw(call)
         fault = Fault(kind="unavailable", message=f"{limit} is down, and was not asked")
         self._base.note(CallFailed(at=self._base.now(), call=call, fault=fault))
 
@@ -155,12 +175,23 @@ class Departures:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.recall.close()
 
     # -- within -----------------------------------------------------------------------------
 
     def _awaited(self, call: Call) -> bool:
         job = self._base.machine.calls.jobs.get(call.path)
         return job is not None and job.awaits(call)
+
+    def _queue(self, start: StartCall) -> None:
+        if down := self._line.down(start):
+            self.divert(start.call, down)
+        else:
+            self._line.offer(start)
+
+    def _withdraw(self, call: Call) -> None:
+        self._line.withdraw(call)
+        self.recall.withdraw(call)
 
     def _start(self, start: StartCall, item: Admitted) -> None:
         base, line, call = self._base, self._line, start.call
@@ -170,10 +201,14 @@ class Departures:
             agent = self._crew[start.agent]
         except Exception as error:
             line.release(call)
+            self.recall.withdraw(call)
             known = isinstance(error, CallerError)
             what = "" if known else f"agent {start.agent!r} raised {type(error).__name__}: "
             fault = Fault(kind="permanent", message=f"{what}{error}"[:_MESSAGE])
             base.note(CallFailed(at=now, call=call, fault=fault))
+            return
+        waits = line.waits(start, item, now)
+        if not self.recall.leaves(start, job, given, waits):
             return
         request = Request(
             run=base.machine.run,
@@ -191,7 +226,7 @@ class Departures:
             at=now,
             call=call,
             agent=start.agent,
-            waits=line.waits(start, item, now),
+            waits=(*self.recall.waited(call), *waits),
             reserved=line.reserved(item.claim),
             hedge_after=hedge_after,
             hedge=start.hedge,
@@ -246,4 +281,6 @@ class Departures:
                 news = []
             else:
                 news = self._line.settle(key, flight, outcome)
-        base.land(outcome, news)
+        outcome, kept = self.recall.landed(outcome)
+        recorded = base.land(outcome, news, kept)
+        self.recall.recorded(call, kept if recorded else (), self._log.seq)

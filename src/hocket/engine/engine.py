@@ -33,7 +33,9 @@ from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
 from hocket.engine.foresight import MOST_EVENTS, Ask, Foresight
 from hocket.engine.inbox import event_of
+from hocket.engine.memo import Memo
 from hocket.engine.outlook import Prospect
+from hocket.engine.recall import CACHE
 from hocket.engine.runner import Runner
 from hocket.forecast.durations import Durations
 from hocket.forecast.search import BUDGET
@@ -66,6 +68,7 @@ class Parts(msgspec.Struct, frozen=True):
         kinds: The kinds of workflow, by the tag of their specs.
         wall: Gives the wall's time in nanoseconds since the epoch.
         desks: Where calls wait for their limits; None for one desk of this engine alone.
+        memo: What runs know of each other's questions; None for what the runs of this engine know.
         past: Gives how long earlier calls of a spec took, by plan, step and agent.
         look_ahead: Looks for a better order beside the loop; None to go by longest path.
         budget: How many events one look may simulate.
@@ -78,6 +81,7 @@ class Parts(msgspec.Struct, frozen=True):
     kinds: Mapping[str, Kind]
     wall: Callable[[], int]
     desks: Desks | None = None
+    memo: Memo | None = None
     past: Callable[[RunSpec], Mapping[tuple[str, str, str], Sequence[int]]] = lambda spec: {}
     look_ahead: Ask | None = None
     budget: int = BUDGET
@@ -115,11 +119,18 @@ class Run:
     @property
     def queued(self) -> list[Queue]:
         """How many calls wait, for what and until when."""
-        return self._runner.line.desk.waiting(self._runner.line.room)
+        queues = self._runner.line.desk.waiting(self._runner.line.room)
+        count = self._runner.departures.recall.waiting
+        return [*queues, Queue(CACHE, None, count)] if count else queues
 
     def waits_of(self, call: Call) -> Queue | None:
         """Say what a call waits for and until when; None if it does not wait for a limit."""
         return self._runner.line.desk.waits_of(self._runner.line.room, call)
+
+    @property
+    def unshown(self) -> int:
+        """The number of the last event that is not known to be on disk yet; 0 if all are."""
+        return self._runner.audience.unshown
 
     def ask(self, request: AnyRequest) -> None:
         """Grant a request as if it had come through the inbox.
@@ -179,6 +190,7 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._desks = parts.desks or Desks(parts.wall)
+        self._memo = parts.memo or Memo(parts.journal.answers)
 
     @property
     def desk(self) -> Desk:
@@ -363,7 +375,8 @@ class Engine:
         """
         spec, desk, crew = machine.spec, self.desk, Crew(machine.spec.agents, self.parts.hire)
         claims = Claims(machine.run, spec, self.parts.capacity)
-        runner = Runner(machine, log, clock, crew, self.parts.files, desk, claims)
+        files, memo = self.parts.files, self._memo
+        runner = Runner(machine, log, clock, crew, files, desk, claims, memo)
         past = self.parts.past(spec)
         prospect = runner.line.outlook = Prospect(machine, Durations(past))
         foresight = None

@@ -139,6 +139,22 @@ class Line:
         self.desk.admission.withdraw(self.room, call)
         return True
 
+    def fetch(self, call: Call) -> tuple[Wait, ...] | None:
+        """Take a call out that stands in line, with all that it has waited for.
+
+        None if it is not there, or no more: one that was let through is about to start.
+        """
+        start = self._starts.get(call)
+        if start is None:
+            return None
+        admission = self.desk.admission
+        waits = admission.waited(self.room, call, self.desk.clock.now())
+        if waits is None:
+            return None
+        admission.withdraw(self.room, call)
+        del self._starts[call]
+        return self._whole(start, waits)
+
     def hold(self, cause: str) -> None:
         """Let none of the run's calls through for a cause, or all with ""."""
         if cause == self._held:
@@ -166,14 +182,7 @@ class Line:
 
     def waits(self, start: StartCall, item: Admitted, now: int) -> tuple[Wait, ...]:
         """Tell all that a call has waited for."""
-        waits = item.waits
-        if self._ahead:
-            waits = tuple(
-                Wait(wait.cause, wait.since + self._ahead, wait.until + self._ahead)
-                for wait in waits
-            )
-        if start.asked < start.ready:
-            waits = (Wait("backoff", start.asked, start.ready), *waits)
+        waits = self._whole(start, item.waits)
         if item.shared:
             admitted = waits[-1].until if waits else start.ready
             if admitted < now:
@@ -240,6 +249,17 @@ class Line:
         self.desk.close(self.room)
 
     # -- within -----------------------------------------------------------------------------
+
+    def _whole(self, start: StartCall, waits: tuple[Wait, ...]) -> tuple[Wait, ...]:
+        """Tell waits by the run's clock, and the back-off before them."""
+        if self._ahead:
+            waits = tuple(
+                Wait(wait.cause, wait.since + self._ahead, wait.until + self._ahead)
+                for wait in waits
+            )
+        if start.asked < start.ready:
+            waits = (Wait("backoff", start.asked, start.ready), *waits)
+        return waits
 
     def _claim(self, start: StartCall) -> Claim:
         job = self._machine.calls.jobs[start.call.path]

@@ -40,7 +40,8 @@ from hocket.engine.desk import Desk
 from hocket.engine.flight import Files, Outcome
 from hocket.engine.inbox import event_of
 from hocket.engine.line import Line
-from hocket.journal.base import Log, Posted, Taken
+from hocket.engine.memo import Memo
+from hocket.journal.base import Answered, Log, Posted, Taken
 from hocket.journal.codec import encode
 from hocket.limits.admission import COMMIT, PAUSE
 from hocket.limits.claim import Key, room_of
@@ -61,6 +62,7 @@ class Runner:
         files: Where calls keep files.
         desk: Where calls wait for their limits.
         claims: What each call claims.
+        memo: What the runs of this process know of each other's questions.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Runner:
         files: Files,
         desk: Desk,
         claims: Claims,
+        memo: Memo,
     ) -> None:
         self.machine = machine
         self.failure: Exception | None = None
@@ -85,7 +88,7 @@ class Runner:
         self._crew = crew
         self._loop = asyncio.get_running_loop()
         self.audience = Audience(self._loop)
-        self.departures = Departures(self, self.line, log, crew, files, self.audience)
+        self.departures = Departures(self, self.line, log, crew, files, self.audience, memo)
         self._following = False
         self._backlog = Backlog(log.seq)
         self._alarm = Alarm(self._loop, clock, self._woken)
@@ -182,9 +185,13 @@ class Runner:
     # -- what follows from events -----------------------------------------------------------
 
     def _write(
-        self, event: AnyEvent, taken: Sequence[Taken] = (), claims: Sequence[Key] = ()
+        self,
+        event: AnyEvent,
+        taken: Sequence[Taken] = (),
+        claims: Sequence[Key] = (),
+        kept: Sequence[Answered] = (),
     ) -> None:
-        self.audience.note(Recorded(self._log.append((event,), taken, claims), event))
+        self.audience.note(Recorded(self._log.append((event,), taken, claims, kept), event))
         self._moved.set()
 
     def follow(self) -> None:
@@ -204,10 +211,7 @@ class Runner:
                     break
                 for command in commands:
                     if type(command) is StartCall:
-                        if down := self.line.down(command):
-                            self.departures.divert(command.call, down)
-                        else:
-                            self.line.offer(command)
+                        self.departures.offer(command)
                     elif type(command) is CancelCall:
                         self.departures.stop(command.call, command.reason, hard=command.hard)
                     elif type(command) is Record:
@@ -231,24 +235,32 @@ class Runner:
             self.line.hold(PAUSE)
         else:
             self.line.hold(COMMIT if self._backlog.holds(self._log.seq) else "")
+        self.departures.recall.hold(not self.machine.admits)
 
     def _at_rest(self) -> bool:
         machine = self.machine
         return machine.phase == "ended" or (machine.paused and not self.stay)
 
-    def land(self, outcome: Outcome, news: Sequence[LimitChanged]) -> None:
-        """Record how a call ended: that has happened, whatever follows from it."""
+    def land(
+        self, outcome: Outcome, news: Sequence[LimitChanged], kept: Sequence[Answered]
+    ) -> bool:
+        """Record how a call ended: that has happened, whatever follows from it.
+
+        Tells whether it could be recorded, and with it what is kept.
+        """
         if self.failure is not None:
-            return
+            return False
+        recorded = True
         try:
             try:
-                self._write(outcome)
+                self._write(outcome, kept=kept)
             except JournalError as error:
                 # What the agent gave cannot be written; if nothing can, this cannot either.
                 message = f"what the agent gave cannot be recorded: {error}"[:_MESSAGE]
                 fault = Fault(kind="permanent", message=message)
                 outcome = CallFailed(at=outcome.at, call=outcome.call, fault=fault)
                 self._write(outcome)
+                recorded = False
             self.machine.apply(outcome)
             for event in news:
                 self.note(event)
@@ -258,6 +270,7 @@ class Runner:
             self.follow()
         except Exception as error:
             self.fail(error)
+        return recorded and self.failure is None
 
     # -- time, people, the disk -------------------------------------------------------------
 
@@ -273,6 +286,7 @@ class Runner:
     def _written(self, seq: int) -> None:
         """Take note of how far the disk is; calls that wait for it may start."""
         self.audience.show(seq)
+        self.departures.recall.written(seq)
         if self._backlog.written(seq):
             try:
                 self.follow()

@@ -151,8 +151,60 @@ class Log(Protocol):
         """
 
 
+class Near(msgspec.Struct, frozen=True):
+    """What a kept answer was asked, as far as it takes to compare it.
+
+    Fields:
+        key: Of the answer.
+        at: When it was given.
+        until: Until when it is kept; None for ever.
+        vector: What its prompt means.
+    """
+
+    key: str
+    at: int
+    until: int | None
+    vector: bytes
+
+
+class Answers(Protocol):
+    """Kept answers; a log's `append` adds to them, and the removal of a run does not touch them."""
+
+    def find(self, key: str) -> Answered | None:
+        """Give the answer of a key, however old it is.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+
+    def near(self, kin: str, most: int) -> list[Near]:
+        """Give what the latest answers of one kin were asked, newest first.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+
+    def count(self, before: int) -> int:
+        """Count the answers that were given before an instant.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+
+    def drop(self, before: int, now: int) -> int:
+        """Forget the answers that were given before an instant; gives how many.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+
+
 class Journal(Protocol):
     """The store of all runs."""
+
+    @property
+    def answers(self) -> Answers:
+        """Answers that are kept beyond their runs."""
 
     async def start(self, first: RunStarted) -> Log:
         """Create a run and own it; its first event is durable when this returns.
@@ -378,54 +430,6 @@ class Book(Protocol):
         """
 
 
-class Near(msgspec.Struct, frozen=True):
-    """What a kept answer was asked, as far as it takes to compare it.
-
-    Fields:
-        key: Of the answer.
-        at: When it was given.
-        until: Until when it is kept; None for ever.
-        vector: What its prompt means.
-    """
-
-    key: str
-    at: int
-    until: int | None
-    vector: bytes
-
-
-class Answers(Protocol):
-    """Kept answers; a log's `append` adds to them, and the removal of a run does not touch them."""
-
-    def find(self, key: str) -> Answered | None:
-        """Give the answer of a key, however old it is.
-
-        Raises:
-            JournalError: It cannot be read.
-        """
-
-    def near(self, kin: str, most: int) -> list[Near]:
-        """Give what the latest answers of one kin were asked, newest first.
-
-        Raises:
-            JournalError: They cannot be read.
-        """
-
-    def count(self, before: int) -> int:
-        """Count the answers that were given before an instant.
-
-        Raises:
-            JournalError: They cannot be read.
-        """
-
-    def drop(self, before: int, now: int) -> int:
-        """Forget the answers that were given before an instant; gives how many.
-
-        Raises:
-            JournalError: It could not be written.
-        """
-
-
 class Store(Journal, Inbox, Protocol):
     """All that one state folder's journal offers."""
 
@@ -436,10 +440,6 @@ class Store(Journal, Inbox, Protocol):
     @property
     def book(self) -> Book:
         """The duration book."""
-
-    @property
-    def answers(self) -> Answers:
-        """Kept answers."""
 
     def ledger(self, changed: Callable[[], None]) -> Ledger:
         """Open the ledger of shared limits for the running loop.

@@ -7,6 +7,7 @@ from heapq import heappush
 
 import msgspec
 
+from hocket.core.events import Wait
 from hocket.core.specs import LimitSpec
 from hocket.core.values import Call
 from hocket.limits.claim import Claim
@@ -15,7 +16,7 @@ from hocket.limits.limit import Limit
 from hocket.limits.lines import NO_DEADLINE, Gate, Group, Room
 from hocket.limits.roster import PATIENCE, Roster
 from hocket.limits.turns import Want
-from hocket.limits.waits import note
+from hocket.limits.waits import bounded, cut, note
 
 
 class Queue(msgspec.Struct, frozen=True, gc=False):
@@ -241,6 +242,16 @@ class Queues(Roster):
         if room.held:
             return Queue(room.held, None, 1)
         return None if line is None else Queue(line.cause, line.until, 1)
+
+    def waited(self, run: str, call: Call, at: int) -> tuple[Wait, ...] | None:
+        """Tell what a call has waited for until now; None if it is not in the queue."""
+        room = self._rooms.get(run)
+        item = None if room is None else room.queued.get(call)
+        if room is None or item is None:
+            return None
+        if item.since >= at:
+            return item.before
+        return bounded((*item.before, *cut(room.groups[item.kind].log, item.since, at)))
 
     def wants(self) -> list[Want]:
         """Say which runs have calls for shared limits, and what the first of them claims.

@@ -1,0 +1,154 @@
+"""Answers that are given again: those kept from earlier calls, and those about to be given.
+
+Whoever asks what is being asked already waits for that call, whatever run it is of; nobody waits
+for a call that has not left, since that one may have to wait for long.
+An answer counts for others of this process once its run has recorded it, and for all once that is
+on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from hocket.core.events import Usage
+from hocket.core.values import Json
+from hocket.journal.base import Answered, Answers
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What a text means.
+
+    Fields:
+        vector: 32-bit floats of length 1.
+        usage: What it took to find out.
+    """
+
+    vector: bytes
+    usage: Usage | None = None
+
+
+class Meanings(Protocol):
+    """Finds out what texts mean."""
+
+    def __call__(self, embed: Mapping[str, Json], text: str) -> Awaitable[Meaning]:
+        """Find out what a text means, by a model.
+
+        Raises:
+            AgentError: It cannot be found out.
+        """
+
+
+class Waiter(Protocol):
+    """A call of some run, as far as others have to do with it."""
+
+    def call_off(self) -> None:
+        """What it is to ask is being asked: it need not stand in line for its limits."""
+
+    def look_again(self) -> None:
+        """What it waited for is there, or will not come."""
+
+
+class Place:
+    """All calls of this process that ask the same.
+
+    Attributes:
+        flying: Those in flight.
+        following: Those that wait for one in flight.
+        queued: Those that wait for their limits.
+    """
+
+    __slots__ = ("flying", "following", "queued")
+
+    def __init__(self) -> None:
+        self.flying: dict[Waiter, None] = {}
+        self.following: dict[Waiter, None] = {}
+        self.queued: dict[Waiter, None] = {}
+
+
+class Memo:
+    """What the runs of one process know of each other's questions.
+
+    Args:
+        answers: Kept answers.
+        meanings: Finds out what prompts mean; without it nothing is found to be similar.
+    """
+
+    def __init__(self, answers: Answers, meanings: Meanings | None = None) -> None:
+        self.answers: Final = answers
+        self.meanings: Final = meanings
+        self._places: dict[str, Place] = {}
+        self._fresh: dict[str, Answered] = {}
+
+    def find(self, key: str, ttl: int | None, now: int) -> Answered | None:
+        """Give the answer to a question, unless it is too old.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        found = self._fresh.get(key) or self.answers.find(key)
+        if found is None or not counts(found.at, found.until, ttl, now):
+            return None
+        return found
+
+    # -- who asks -----------------------------------------------------------------------------
+
+    def queue(self, key: str, waiter: Waiter) -> None:
+        """A call is going to ask this, once its limits let it."""
+        self._place(key).queued[waiter] = None
+
+    def follow(self, key: str, waiter: Waiter) -> bool:
+        """Let a call wait for one that is in flight; tells whether there is one."""
+        place = self._places.get(key)
+        if place is None or not place.flying:
+            return False
+        place.following[waiter] = None
+        return True
+
+    def fly(self, key: str, waiter: Waiter) -> None:
+        """A call leaves and asks this: whoever stands in line for the same need not."""
+        place = self._place(key)
+        place.flying[waiter] = None
+        for other in list(place.queued):
+            other.call_off()
+
+    def leave(self, key: str, waiter: Waiter) -> None:
+        """A call asks this no more."""
+        place = self._places.get(key)
+        if place is None:
+            return
+        for part in (place.flying, place.following, place.queued):
+            part.pop(waiter, None)
+        if not (place.flying or place.following or place.queued):
+            del self._places[key]
+
+    def stir(self, key: str) -> None:
+        """Have those who wait for a call in flight look again."""
+        place = self._places.get(key)
+        if place is not None:
+            for waiter in list(place.following):
+                waiter.look_again()
+
+    def _place(self, key: str) -> Place:
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = Place()
+        return place
+
+    # -- answers that are not on disk yet -----------------------------------------------------
+
+    def tell(self, answer: Answered) -> None:
+        """Let others of this process have an answer before it is on disk."""
+        self._fresh[answer.key] = answer
+
+    def told(self, answer: Answered) -> None:
+        """An answer is on disk, or never will be."""
+        if self._fresh.get(answer.key) is answer:
+            del self._fresh[answer.key]
+
+
+def counts(at: int, until: int | None, ttl: int | None, now: int) -> bool:
+    """Tell whether an answer of some instant is not too old for whoever asks, nor for its giver."""
+    return (until is None or now < until) and (ttl is None or now < at + ttl)
