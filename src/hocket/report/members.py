@@ -97,7 +97,8 @@ def _state(
         more = f", and {len(doing) - 1} more" if len(doing) > 1 else ""
         if first.waits:
             return "waits", f"{what}: {first.state}{more}" if what else f"{first.state}{more}"
-        return "busy", f"{what} {first.state}{more}".strip()
+        between = " " if what in _DOING.values() else ", "
+        return "busy", between.join(filter(None, (what, first.state))) + more
     last = _last(name, report.rows)
     if last is not None and last.what in ("fails", "abstains"):
         why = f": {one_line(last.detail)}" if last.detail else ""
