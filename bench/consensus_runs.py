@@ -234,6 +234,53 @@ def by_massgen(command: Path, row: Row, folder: Path) -> Ran:
     return count(calls, used, sum(votes.values()) - len(votes))
 
 
+# ---- Hocket ----
+
+
+def hocket_python() -> Path | str:
+    """Find a Python that has Hocket with its models; or say that there is none."""
+    script = "import hocket, pydantic_ai, openai"
+    for python in (Path(sys.executable), HERE.parent / ".venv" / "bin" / "python"):
+        if not python.exists():
+            continue
+        if not subprocess.run(
+            [str(python), "-c", script], check=False, capture_output=True
+        ).returncode:
+            return python
+    return "no environment here has hocket[models]; `make setup` makes one"
+
+
+def by_hocket(python: Path, fields: dict[str, Any], row: Row, folder: Path) -> Ran:
+    """Ask by `hocket run`, with a file that has one step."""
+    log = folder / "log.jsonl"
+    with provider(row, log) as address:
+        agents: dict[str, Any] = {
+            model: {"model": model, "base_url": f"{address}/v1"} for model in row.team
+        }
+        whole: dict[str, Any] = {"agents": agents}
+        if row.limited:
+            whole["limits"] = {m: {"requests": f"{LIMITS[m]}/min"} for m in row.team}
+            for model in row.team:
+                agents[model]["limits"] = model
+        team = [{"agent": model, "count": count} for model, count in row.team.items()]
+        step = {"question": QUESTION, "agents": team, **fields}
+        whole["plans"] = {"ask": {"steps": {"q": {"consensus": step}}}}
+        (folder / "hocket.yaml").write_text(json.dumps(whole))
+        own = environment(folder) | {"HOCKET_HOME": str(folder / "state")}
+        command = [str(python), "-m", "hocket", "run", "hocket.yaml", "--json"]
+        used = spend(command, folder, own)
+    if used.status:
+        raise RuntimeError(f"hocket ended with status {used.status}; see {folder / 'stderr'}")
+    calls = read(log)
+    output = json.loads(used.out)["output"]
+    fates = output["calls"]
+    answered = sum(fates.get(fate, 0) for fate in ("useful", "stale", "discarded"))
+    ran = count(calls, used, fates.get("stale", 0) + fates.get("discarded", 0))
+    if answered != ran.served:
+        raise RuntimeError(f"hocket counts {fates}, the provider {ran.served}; see {folder}")
+    return ran
+
+
 # ---- what was counted ----
 
 

@@ -95,3 +95,48 @@ def _labels(schema: Json) -> list[str] | None:
     if not isinstance(choices, dict) or "enum" not in choices:
         return None
     return [label for label in choices["enum"] if label]
+
+
+FAULTY: Final = "faulty"
+"""The word that an artefact says of itself when it is not sound; reviewers see it, or not."""
+
+
+def author(faulty: float = 0.0) -> Behaviour:
+    """Make an author.
+
+    Args:
+        faulty: The share of its first artefacts that are not sound; what it mends is.
+    """
+
+    def give(asked: Asked) -> Json | Fault:
+        first = "/author" not in asked.path or asked.path.endswith("/author")
+        unsound = first and asked.draw("faulty") < faulty
+        return f"the {FAULTY if unsound else 'sound'} work of {asked.path}"
+
+    return give
+
+
+def reviewer(accuracy: float = 1.0, *, corrects: float = 0.0, common: float = 0.0) -> Behaviour:
+    """Make a reviewer.
+
+    Args:
+        accuracy: The share of its verdicts that are right.
+        corrects: By how much a verdict is better that follows an assessment and its correction.
+        common: The share of its errors that all reviewers of an artefact make together.
+    """
+
+    def give(asked: Asked) -> Json | Fault:
+        if "verdict" not in _fields(asked.job.output):
+            return f"an assessment at {asked.path}"
+        three = asked.path.rpartition("/")[2].startswith("vote")
+        right = min(1.0, accuracy + (corrects if three else 0.0))
+        step = asked.path.rpartition("/")[0].rpartition("/")[0]
+        shared = unit_fraction(asked.seed, "common", step) < common
+        share = unit_fraction(asked.seed, "error", step) if shared else asked.draw("error")
+        sound = FAULTY not in canonical(asked.input).decode()
+        approves = sound == (share < right)
+        issues = [] if approves else ["It does not do what was wanted."]
+        verdict = "approve" if approves else "reject"
+        return {"verdict": verdict, "confidence": 1.0, "issues": issues, "reason": ""}
+
+    return give
