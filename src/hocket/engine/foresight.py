@@ -99,6 +99,10 @@ class Foresight:
 
     def _compare(self, event: CallFinished | CallFailed | CallLost) -> None:
         agent, since = self._begun.pop(event.call, ("", 0))
+        if isinstance(event, CallFinished) and event.saved is not None:
+            # An answer that was kept says nothing of how long one takes.
+            self._surprised = True
+            return
         if not isinstance(event, CallFinished):
             self._surprised = True
             return

@@ -128,7 +128,8 @@ class Memo:
         """Have those who wait for a call in flight look again."""
         place = self._places.get(key)
         if place is not None:
-            for waiter in list(place.following):
+            following, place.following = place.following, {}
+            for waiter in following:
                 waiter.look_again()
 
     def _place(self, key: str) -> Place:
