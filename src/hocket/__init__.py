@@ -15,6 +15,7 @@ if typing.TYPE_CHECKING:
     from hocket.app.engine import Engine, run, run_sync
     from hocket.app.result import Result
     from hocket.app.run import Run, Token
+    from hocket.app.stream import Done, Piece, Reset
     from hocket.config.agent import Agent
     from hocket.config.builder import Plan
     from hocket.config.handles import Approval, Ref, Step
@@ -46,6 +47,7 @@ __all__ = [
     "Budget",
     "CallerError",
     "Context",
+    "Done",
     "Engine",
     "EngineBug",
     "Fault",
@@ -57,6 +59,7 @@ __all__ = [
     "NotFound",
     "OwnershipLost",
     "PeerError",
+    "Piece",
     "Plan",
     "Problem",
     "Ref",
@@ -64,6 +67,7 @@ __all__ = [
     "Repeat",
     "Reply",
     "Request",
+    "Reset",
     "Result",
     "Retry",
     "Run",
@@ -85,6 +89,7 @@ _WHERE = {
     "Budget": "hocket.config.limit",
     "CallerError": "hocket.core.errors",
     "Context": "hocket.agents.base",
+    "Done": "hocket.app.stream",
     "Engine": "hocket.app.engine",
     "EngineBug": "hocket.core.errors",
     "Fault": "hocket.core.errors",
@@ -96,6 +101,7 @@ _WHERE = {
     "NotFound": "hocket.core.errors",
     "OwnershipLost": "hocket.core.errors",
     "PeerError": "hocket.core.errors",
+    "Piece": "hocket.app.stream",
     "Plan": "hocket.config.builder",
     "Problem": "hocket.core.errors",
     "Ref": "hocket.config.handles",
@@ -103,6 +109,7 @@ _WHERE = {
     "Repeat": "hocket.core.specs",
     "Reply": "hocket.agents.base",
     "Request": "hocket.agents.base",
+    "Reset": "hocket.app.stream",
     "Result": "hocket.app.result",
     "Retry": "hocket.core.specs",
     "Run": "hocket.app.run",

@@ -21,8 +21,10 @@ from hocket.app.result import Result
 from hocket.app.run import Run
 from hocket.app.secrets import secret_problems
 from hocket.app.state import check_run_id, lease_seconds, new_run_id, new_seed, state_folder
+from hocket.app.stream import Item
 from hocket.config.builder import Plan
 from hocket.config.diff import spec_diff
+from hocket.config.handles import Step
 from hocket.core.errors import Refused, RunFailed, SpecError
 from hocket.core.events import Recorded
 from hocket.core.requests import AnyRequest, Retry
@@ -145,6 +147,35 @@ class Engine:
             run = await self.begin(what, inputs, run_id=run_id)
         async with run:
             yield run
+
+    async def stream(
+        self,
+        what: What,
+        step: Step[Any] | str | None = None,
+        /,
+        *,
+        run_id: str | None = None,
+        **inputs: Json,
+    ) -> AsyncIterator[Item]:
+        """Start a plan and give what one of its steps says; see `Run.stream`.
+
+        The run goes on to its end behind the last item; leaving early stops it, resumably.
+
+        Args:
+            what: The plan.
+            step: Whose text; by default that of the step that the plan ends with.
+            run_id: The run's id; by default a new one.
+            **inputs: The plan's inputs.
+
+        Raises:
+            SpecError: The plan has mistakes.
+            Refused: As `start`; or there is no such step.
+            JournalError: It could not be recorded.
+        """
+        async with self.start(what, run_id=run_id, **inputs) as run:
+            async for item in run.stream(step):
+                yield item
+            await run.result()
 
     async def begin(
         self,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 from hocket.app.livelog import LiveLog
 from hocket.app.questions import open_questions
 from hocket.app.result import Result
+from hocket.app.stream import Item, follow
 from hocket.config.builder import Plan
 from hocket.config.handles import Approval, Step
 from hocket.core.errors import Refused
@@ -133,7 +134,7 @@ class Run:
         """
         path = step if isinstance(step, str) else step.name
         self._driven.ask(
-            Approve(by=by, path=path, approved=approved, note=note, digest=self._shown_digest(path))
+            Approve(by=by, path=path, approved=approved, note=note, digest=_shown(self, path))
         )
 
     def send(self, step: Step[Any] | str, value: Json, *, by: str = _BY) -> None:
@@ -166,6 +167,26 @@ class Run:
             if isinstance(item, Token):
                 yield item
 
+    def stream(self, step: Step[Any] | str | None = None) -> AsyncIterator[Item]:
+        """Give what a step says, from now on: its text in pieces, and its output at the end.
+
+        Pieces end with sentences, or come after 50 ms; the first comes as early as the model gives
+        it, and code blocks come whole.
+        Where a call begins anew a `Reset` says that the text before counts no more, and the last
+        item is `Done`.
+        Whoever reads slowly gets longer pieces, and holds nothing up.
+
+        Args:
+            step: The step, by its handle or name, with the item behind a slash if it has several:
+                an agent's, a panel's, or a consensus's whose final answer is written anew.
+                By default the step that the plan ends with.
+
+        Raises:
+            Refused: There is no such step, or it is not said whose text is meant.
+        """
+        path = step.name if isinstance(step, Step) else step
+        return follow(self._driven, path)
+
     async def _watch(self) -> AsyncIterator[AnyEvent | Token]:
         feed = _Feed()
         self._driven.observe(feed)
@@ -178,12 +199,6 @@ class Run:
             self._driven.unobserve(feed)
             end.cancel()
             await asyncio.gather(end, return_exceptions=True)
-
-    def _shown_digest(self, path: str) -> str:
-        asked = self.questions.get(path)
-        if not isinstance(asked, ApprovalAsked):
-            raise Refused(f"{path!r} does not wait for an approval")
-        return asked.digest
 
     async def __aenter__(self) -> Self:
         """Give the run itself."""
@@ -198,6 +213,14 @@ class Run:
         """Stop the run if it has not ended; it can be resumed."""
         await self._driven.__aexit__(kind, error, trace)
         self._log.close()
+
+
+def _shown(run: Run, path: str) -> str:
+    """Name what an approval shows by content."""
+    asked = run.questions.get(path)
+    if not isinstance(asked, ApprovalAsked):
+        raise Refused(f"{path!r} does not wait for an approval")
+    return asked.digest
 
 
 class _Feed:
