@@ -78,10 +78,10 @@ class Parley(Drive):
     # -- questions --------------------------------------------------------------------------
 
     def of(self, name: str, what: str) -> str:
-        """The path of a member's call of a kind in flight."""
-        found = [p for p in self.flying if p.split("~")[0] == f"q/{name}/{what}"]
-        assert len(found) == 1, f"{name} has {len(found)} calls for {what} in flight: {self.flying}"
-        return found[0]
+        """The path of a member's call of a kind that is in flight and wanted."""
+        found = [path for path in self.asks if path.split("~")[0] == f"{name}/{what}"]
+        assert len(found) == 1, f"{name} has {len(found)} calls for {what} in flight: {self.asks}"
+        return f"q/{found[0]}"
 
     @property
     def asks(self) -> list[str]:
