@@ -204,17 +204,12 @@ class World:
             agent=start.agent,
             waits=waits,
             reserved=_reserved(item.claim),
-            hedge_after=self._hedge_after(run, start, job),
+            hedge_after=_hedge_after(run, start, job),
             hedge=start.hedge,
         )
         run.flights[call] = Flight(act, start.agent, start.ready, self.now, waits)
         self._later(self.now + act.lasts, run, call)
         self._take(run, event)
-
-    def _hedge_after(self, run: Live, start: StartCall, job: Job) -> int | None:
-        if job.spec.hedge is None or start.hedge or start.effects:
-            return None
-        return run.prospect.quantile(start.call.path, start.agent, job.spec.hedge)
 
     def _land(self, run: Live, call: Call) -> None:
         flight = run.flights.get(call)
@@ -349,6 +344,12 @@ class World:
         run.take(event)
         if not self._due or self._due[-1] is not run:
             self._due.append(run)
+
+
+def _hedge_after(run: Live, start: StartCall, job: Job) -> int | None:
+    if job.spec.hedge is None or start.hedge or start.effects:
+        return None
+    return run.prospect.quantile(start.call.path, start.agent, job.spec.hedge)
 
 
 def _reserved(claim: Claim) -> Reserved | None:
