@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
 from hocket.agents.scripted import ScriptedError, ScriptedOptions, ScriptedReply
-from hocket.config import models
+from hocket.config import models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, BudgetsOf, LimitPart, LimitsOf
 from hocket.config.translate import MAX_STEPS
 from hocket.config.yaml import MAX_BYTES
@@ -77,7 +77,7 @@ def _part(part: type[BaseModel]) -> list[str]:
     if bases:
         also = ", ".join(f"“{TITLES[base]}”" for base in bases)
         lines += [f"Besides the keys of {also}:", ""]
-    if part is models.AgentStep:
+    if part is step_parts.AgentStep:
         lines += ["What is not set here is as the agent has it.", ""]
     return lines + table(["Key", "Type", "Default", "Meaning"], rows)
 
@@ -160,7 +160,15 @@ def _file_kind(kind: Any) -> str:
     return {str: "text", int: "integer", float: "number", bool: "true or false", Any: "JSON"}[kind]
 
 
-_ALIASES = ((LimitsOf, "[limits](#a-limit)"), (BudgetsOf, "[budget](#budget)"))
+_ALIASES = (
+    (LimitsOf, "[limits](#a-limit)"),
+    (BudgetsOf, "[budget](#budget)"),
+    (team_parts.Seats, "names, or [seats](#a-seat)"),
+    (team_parts.Asked, "template"),
+    (panel_parts.Contributor, "text or [step](#a-step)"),
+    (panel_parts.Writer, "text or [step](#a-step)"),
+    (panel_parts.Selects, "expression or [step](#a-step)"),
+)
 _SHORTHANDS = {
     "_duration": "[duration](#durations)",
     "_one_or_more": "text or list of texts",
@@ -172,22 +180,36 @@ _SHORTHANDS = {
     "read_count": "[amount](#rates)",
     "read_money": "[dollars](#rates)",
     "read_quantile": "`p50` to `p99`",
+    "read_decision": "`plurality`, `majority`, `unanimous` or number",
+    "read_arguments": "[arguments](#arguments)",
+    "read_revise": "true, false or [duration](#durations)",
 }
 _KINDS: dict[type[BaseModel], str] = {
     models.PricePart: "[price](#price)",
     LimitPart: "[limit](#a-limit)",
     BudgetPart: "[budget](#budget)",
-    models.RepeatPart: "[repeat](#repeat)",
+    step_parts.RepeatPart: "[repeat](#repeat)",
     models.DefaultsPart: "[defaults](#defaults)",
+    team_parts.ConsensusPart: "[consensus](#keys-of-consensus)",
+    team_parts.ReviewPart: "[review](#keys-of-review)",
+    team_parts.ReviewOfPart: "[review](#keys-of-review)",
+    panel_parts.PanelPart: "[panel](#keys-of-panel)",
+    panel_parts.LearnedPart: "[learned](#keys-of-a-learned-limit)",
+    tool_parts.CachePart: "[cache](#cache)",
+    tool_parts.EmbedPart: "[embed](#embed)",
+    **dict.fromkeys((tool_parts.CommandTool, tool_parts.FunctionTool), "tool"),
     **dict.fromkeys(
         (
-            models.AgentStep,
-            models.CommandStep,
-            models.ShellStep,
-            models.FunctionStep,
-            models.ApproveStep,
-            models.InputStep,
-            models.NestedStep,
+            step_parts.AgentStep,
+            step_parts.CommandStep,
+            step_parts.ShellStep,
+            step_parts.FunctionStep,
+            step_parts.ApproveStep,
+            step_parts.InputStep,
+            step_parts.NestedStep,
+            panel_parts.ConsensusStep,
+            panel_parts.ReviewStep,
+            panel_parts.PanelStep,
         ),
         "step",
     ),

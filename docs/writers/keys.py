@@ -8,13 +8,14 @@ from hocket.agents.command import CommandOptions
 from hocket.agents.function import FunctionOptions
 from hocket.agents.local import LocalOptions
 from hocket.agents.model import ModelOptions
-from hocket.config import models
+from hocket.config import models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, LimitPart
-from hocket.core import specs
+from hocket.core import specs, teams
+from hocket.workflows import panel
 
 STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
-    models.RetryPart: (specs.Retry,),
-    models.RepeatPart: (specs.Repeat,),
+    step_parts.RetryPart: (specs.Retry,),
+    step_parts.RepeatPart: (specs.Repeat,),
     models.ModelPart: (ModelOptions,),
     LimitPart: (specs.LimitSpec,),
     models.ModelAgent: (ModelOptions, specs.AgentSpec),
@@ -25,17 +26,32 @@ STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
     models.InputPart: (specs.InputSpec,),
     models.DefaultsPart: (specs.StepSpec,),
     models.AgentPart: (specs.AgentSpec,),
-    models.CommandSettings: (CommandOptions,),
-    models.StepPart: (specs.StepSpec,),
-    models.WorkPart: (specs.StepSpec,),
-    models.CallPart: (specs.StepSpec,),
-    models.AgentStep: (specs.StepSpec,),
-    models.CommandStep: (specs.StepSpec, CommandOptions, specs.AgentSpec),
-    models.ShellStep: (specs.StepSpec, CommandOptions, specs.AgentSpec),
-    models.FunctionStep: (specs.StepSpec, FunctionOptions, specs.AgentSpec),
-    models.ApproveStep: (specs.StepSpec,),
-    models.InputStep: (specs.StepSpec,),
-    models.NestedStep: (specs.StepSpec,),
+    step_parts.CommandSettings: (CommandOptions,),
+    step_parts.StepPart: (specs.StepSpec,),
+    step_parts.WorkPart: (specs.StepSpec,),
+    step_parts.CallPart: (specs.StepSpec,),
+    step_parts.AgentStep: (specs.StepSpec,),
+    step_parts.CommandStep: (specs.StepSpec, CommandOptions, specs.AgentSpec),
+    step_parts.ShellStep: (specs.StepSpec, CommandOptions, specs.AgentSpec),
+    step_parts.FunctionStep: (specs.StepSpec, FunctionOptions, specs.AgentSpec),
+    step_parts.ApproveStep: (specs.StepSpec,),
+    step_parts.InputStep: (specs.StepSpec,),
+    step_parts.NestedStep: (specs.StepSpec,),
+    panel_parts.TeamStep: (specs.StepSpec,),
+    panel_parts.ConsensusStep: (specs.StepSpec,),
+    panel_parts.ReviewStep: (specs.StepSpec,),
+    panel_parts.PanelStep: (specs.StepSpec,),
+    team_parts.SeatPart: (teams.Member,),
+    team_parts.ConsensusPart: (teams.ConsensusSpec,),
+    team_parts.ReviewPart: (teams.ReviewSpec,),
+    team_parts.ReviewOfPart: (teams.ReviewSpec,),
+    panel_parts.PanelPart: (panel.Panel,),
+    panel_parts.LearnedPart: (specs.Learned,),
+    models.ToolUser: (specs.AgentSpec,),
+    tool_parts.ToolPart: (teams.ToolSpec, specs.AgentSpec),
+    tool_parts.CommandTool: (teams.ToolSpec,),
+    tool_parts.FunctionTool: (teams.ToolSpec, FunctionOptions),
+    tool_parts.CachePart: (teams.CacheSpec,),
     models.PlanPart: (specs.PlanSpec, specs.RunSpec),
 }
 """What the keys of each part become; its docstrings say more, and hold the defaults."""
@@ -85,6 +101,100 @@ MEANINGS: dict[str, str] = {
     "`{gpu: 1, license: 2}`.",
     "FilePart.agents": "Agents by name.",
     "FilePart.plans": "Plans by name.",
+    "FilePart.tools": "What agents may call: commands and functions by name.",
+    "cache": "How long answers are given again: `off`, `exact`, `similar`, for how long, as `1h`, "
+    "or an [object](#cache). Only for agents without effects.",
+    "ToolUser.tools": "Names under `tools`: what it may call. Each turn and each call of a tool is "
+    "a call of the run.",
+    "ToolUser.max_turns": "The most turns of one conversation; in the last one no tool can be "
+    "called.",
+    "ToolPart.about": "What it does, for the model. By default the beginning of a function's "
+    "docstring.",
+    "ToolPart.approve": "Whether a person approves of each call first.",
+    "ToolPart.timeout": "The longest that one call may take.",
+    "ToolPart.tries": "How many tries a call has in all.",
+    "CommandTool.command": "The program and its arguments; texts are templates that know `args`. "
+    "Those from the first template on are data, and cannot pass for options.",
+    "CommandTool.args": "What the model gives: [arguments](#arguments). By default none.",
+    "CommandTool.stdin": "What the program reads; a template that knows `args`.",
+    "FunctionTool.function": "The function, as `module:qualname`; modules beside the file are "
+    "found.",
+    "FunctionTool.args": "What the model gives: [arguments](#arguments). By default they are read "
+    "from the function's signature when a run begins, for a file that is only checked imports "
+    "nothing.",
+    "CachePart.mode": "`off`; `exact`: everything that goes into the call is equal; `similar`: the "
+    "prompt may differ, as long as its meaning is near enough.",
+    "CachePart.ttl": "For how long an answer counts. By default for ever.",
+    "CachePart.threshold": "The least cosine similarity of two prompts for `similar`.",
+    "CachePart.embed": "The model that says what a prompt means; for `similar`.",
+    "EmbedPart.model": "The model's own name.",
+    "EmbedPart.base_url": "A server of OpenAI's protocol.",
+    "EmbedPart.key_env": "The variable that holds the key.",
+    "ConsensusPart.question": "What everybody is asked: a template.",
+    "ConsensusPart.agents": "Who takes part, in the order that breaks ties: names of agents, or "
+    "[seats](#a-seat).",
+    "ConsensusPart.policy": "What happens to the others when an agent gives an answer; see "
+    "[below](#policies).",
+    "ConsensusPart.rounds": "How often an agent may revise its answer; for policy `rounds`.",
+    "ConsensusPart.batch": "How long new answers are collected; policy `batch` needs it.",
+    "ConsensusPart.decide": "What decides: most votes (`plurality`), more than half (`majority`), "
+    "all (`unanimous`), or at least this share of the weight.",
+    "ConsensusPart.weigh": "What a vote weighs: all alike, by the seat's weight, or by its "
+    "confidence. By default `agent` if a seat has a weight, else `equal`.",
+    "ConsensusPart.of": "Whether shares are of all members' weight, or of the votes cast.",
+    "ConsensusPart.tie": "How a tie is broken: by the order of `agents`, or by a run-off between "
+    "the tied.",
+    "ConsensusPart.votes": "Whether votes are asked all at once, or never more than the decision "
+    "still needs.",
+    "ConsensusPart.max_duration": "The longest that it all may take; then the votes so far decide, "
+    "else the best-supported answer.",
+    "ConsensusPart.lead": "The most revisions that a member may be ahead of the slowest one.",
+    "ConsensusPart.soft": "After how long in a round those who are done go on without the rest, "
+    "once `quorum` is there.",
+    "ConsensusPart.hard": "After how long in a round those who are not done are cut off.",
+    "ConsensusPart.quorum": "The fewest members who must have given an answer.",
+    "ConsensusPart.final": "What is given in the end: the winner's answer as it is (`reuse`), one "
+    "that the winner writes with all answers and votes in view (`present`), or one that "
+    "`presenter` makes of all answers (`synthesize`).",
+    "ConsensusPart.presenter": "The agent that synthesizes. By default the winner.",
+    "ReviewPart.by": "Who may review: names of agents, or [seats](#a-seat); reviewers take them in "
+    "rotation.",
+    "ReviewPart.protocol": "`single`: one structured call each; `self-correct`: assess, correct, "
+    "vote.",
+    "ReviewPart.fixer": "The agent that fixes what was found. By default the step's own.",
+    "ReviewOfPart.of": "What is reviewed: a template.",
+    "SeatPart.agent": "A name under `agents`.",
+    "SeatPart.count": "How many seats it has; several are called `NAME-1`, `NAME-2` and so on.",
+    "SeatPart.name": "What the seat is called, unique in the team. By default the agent's name.",
+    "ConsensusStep.consensus": "Who is asked what, and what decides: [keys](#keys-of-consensus).",
+    "ConsensusStep.output": "What an answer looks like; see [below](#output).",
+    "ReviewStep.review": "What is reviewed by whom; see [below](#keys-of-review).",
+    "PanelStep.panel": "Who contributes and who replies; see [below](#keys-of-panel).",
+    "CallPart.review": "How the output is [reviewed](#keys-of-review) before the step has "
+    "succeeded; there is no `of`, for it is what the step gives.",
+    "TeamStep.temperature": "As the provider understands it, 0 to 2, for all that are asked.",
+    "TeamStep.max_tokens": "The most tokens of an answer.",
+    "TeamStep.settings": "More of pydantic-ai's model settings, such as `{seed: 7, top_p: 0.9}`.",
+    "PanelPart.question": "What everybody is asked: a template.",
+    "PanelPart.agents": "The contributors by name: an agent's name, or a step with one of `agent`, "
+    "`command`, `shell`, `call`, `run` and its other keys. One that has no prompt gets the "
+    "question. They begin at once unless they need one another; one that fails is missing, and "
+    "nothing else happens.",
+    "PanelPart.quorum": "How many contributions are enough. By default all that come in time.",
+    "PanelPart.within": "How long contributions are waited for: a duration, or "
+    "`{learned: p95, floor: 1s, cap: 10s}`, which is learned from earlier runs.",
+    "PanelPart.select": "Who says which contributors are needed: an "
+    "[expression](expressions.md) that gives a list of their names, or a step that does, as "
+    '`{agent: router}` or `{call: "mod:fn"}`. By default all are asked.',
+    "PanelPart.about": "What each contributor is good at, by name, for a router.",
+    "PanelPart.synthesis": "Who replies: an agent's name, or a step. Its texts know `question`, "
+    "`contributions` and `missing`; without a prompt it gets all three.",
+    "PanelPart.revise": "Whether a reply is revised when contributions come late, or for how long "
+    "they are waited for; `true` is 30 s.",
+    "PanelPart.revision": "Who revises, if not whoever replied; its texts know `reply`, too.",
+    "LearnedPart.learned": "The quantile of what earlier calls took.",
+    "LearnedPart.floor": "The shortest that it may be.",
+    "LearnedPart.cap": "The longest that it may be; it holds where nothing is known.",
     "PlanPart.max_parallel": "The most calls of a run at once.",
     "PlanPart.steps": "Steps by name; their order breaks ties and nothing else.",
     "PlanPart.output": "What the plan gives: JSON with templates. By default the outputs of the "
@@ -169,6 +279,16 @@ DEFAULTS: dict[str, str] = {
     "grace": "5s",
     "within": "–",
     "ApproveStep.retry": "–",
+    "ToolPart.timeout": "1h",
+    "ToolPart.about": "see text",
+    "CommandTool.args": "–",
+    "FunctionTool.args": "see text",
+    "ConsensusPart.weigh": "see text",
+    "ConsensusPart.decide": "plurality",
+    "ConsensusPart.batch": "–",
+    "LearnedPart.floor": "0s",
+    "PanelPart.revise": "false",
+    "CachePart.ttl": "–",
 }
 
 PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
@@ -184,7 +304,8 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
         "agents.NAME",
         (
             models.AgentPart,
-            models.CommandSettings,
+            models.ToolUser,
+            step_parts.CommandSettings,
             models.ModelAgent,
             models.CommandAgent,
             models.FunctionAgent,
@@ -192,29 +313,53 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             models.ScriptedAgent,
         ),
     ),
+    (
+        "A tool",
+        "tools.NAME",
+        (tool_parts.ToolPart, tool_parts.CommandTool, tool_parts.FunctionTool),
+    ),
+    ("A cache", "agents.NAME.cache", (tool_parts.CachePart, tool_parts.EmbedPart)),
     ("A plan", "plans.NAME", (models.PlanPart, models.InputPart, models.DefaultsPart)),
     (
         "A step",
         "plans.NAME.steps.NAME",
         (
-            models.StepPart,
-            models.WorkPart,
-            models.CallPart,
-            models.AgentStep,
-            models.CommandStep,
-            models.ShellStep,
-            models.FunctionStep,
-            models.ApproveStep,
-            models.InputStep,
-            models.NestedStep,
-            models.RetryPart,
-            models.RepeatPart,
+            step_parts.StepPart,
+            step_parts.WorkPart,
+            step_parts.CallPart,
+            step_parts.AgentStep,
+            step_parts.CommandStep,
+            step_parts.ShellStep,
+            step_parts.FunctionStep,
+            panel_parts.TeamStep,
+            panel_parts.ConsensusStep,
+            panel_parts.ReviewStep,
+            panel_parts.PanelStep,
+            step_parts.ApproveStep,
+            step_parts.InputStep,
+            step_parts.NestedStep,
+            step_parts.RetryPart,
+            step_parts.RepeatPart,
+        ),
+    ),
+    (
+        "A team",
+        "plans.NAME.steps.NAME",
+        (
+            team_parts.SeatPart,
+            team_parts.ConsensusPart,
+            team_parts.ReviewPart,
+            team_parts.ReviewOfPart,
+            panel_parts.PanelPart,
+            panel_parts.LearnedPart,
         ),
     ),
 )
 BESIDES: dict[str, str] = {
     "A limit": ", or under a key `limits` of a model, an agent, a plan, or a step with an agent of "
     "its own",
+    "A cache": ", or under a key `cache` of a tool",
+    "A team": " in `consensus`, `review` and `panel`",
 }
 """Where else a part may stand."""
 TITLES: dict[type[BaseModel], str] = {
@@ -224,7 +369,7 @@ TITLES: dict[type[BaseModel], str] = {
     models.ModelPart: "Keys of a model",
     models.PricePart: "price",
     models.AgentPart: "Every agent",
-    models.CommandSettings: "Settings of commands",
+    step_parts.CommandSettings: "Settings of commands",
     models.ModelAgent: "model",
     models.CommandAgent: "command",
     models.FunctionAgent: "function",
@@ -233,18 +378,34 @@ TITLES: dict[type[BaseModel], str] = {
     models.PlanPart: "Keys of a plan",
     models.InputPart: "inputs.NAME",
     models.DefaultsPart: "defaults",
-    models.StepPart: "Every step",
-    models.WorkPart: "Steps that do work",
-    models.CallPart: "Steps that call an agent",
-    models.AgentStep: "agent:",
-    models.CommandStep: "command:",
-    models.ShellStep: "shell:",
-    models.FunctionStep: "call:",
-    models.ApproveStep: "approve:",
-    models.InputStep: "input:",
-    models.NestedStep: "run:",
-    models.RetryPart: "retry",
-    models.RepeatPart: "repeat",
+    step_parts.StepPart: "Every step",
+    step_parts.WorkPart: "Steps that do work",
+    step_parts.CallPart: "Steps that call an agent",
+    step_parts.AgentStep: "agent:",
+    step_parts.CommandStep: "command:",
+    step_parts.ShellStep: "shell:",
+    step_parts.FunctionStep: "call:",
+    step_parts.ApproveStep: "approve:",
+    step_parts.InputStep: "input:",
+    step_parts.NestedStep: "run:",
+    panel_parts.TeamStep: "Steps that a team does",
+    panel_parts.ConsensusStep: "consensus:",
+    panel_parts.ReviewStep: "review:",
+    panel_parts.PanelStep: "panel:",
+    team_parts.SeatPart: "A seat",
+    team_parts.ConsensusPart: "Keys of consensus",
+    team_parts.ReviewPart: "Keys of review",
+    team_parts.ReviewOfPart: "Keys of a review that is a step",
+    panel_parts.PanelPart: "Keys of panel",
+    panel_parts.LearnedPart: "Keys of a learned limit",
+    models.ToolUser: "Agents that call tools",
+    tool_parts.ToolPart: "Every tool",
+    tool_parts.CommandTool: "A command as a tool",
+    tool_parts.FunctionTool: "A function as a tool",
+    tool_parts.CachePart: "cache",
+    tool_parts.EmbedPart: "embed",
+    step_parts.RetryPart: "retry",
+    step_parts.RepeatPart: "repeat",
 }
 
 OUTPUT = """
@@ -262,6 +423,27 @@ them, fields again, or a JSON Schema.
 Without `output` a command, a model and the local model give text, and a function gives what it
 returns.
 An output that does not fit is the fault `invalid_output`.
+
+## arguments
+
+Fields with types, `{pattern: str, path?: str}`, as for an [output](#output), or a JSON Schema of
+an object.
+One with a `?` may be left out, and so may one with a default, as
+`{path: {type: string, default: .}}`; texts name only arguments that are there or have a default.
+
+## policies
+
+What an answer does to the others:
+
+- `once`: nothing. Votes are asked once, when every first answer is in, failed or late.
+- `rounds`: as `once`, but instead of voting an agent may revise its answer, `rounds` times at
+  most; only those are asked again whose view is stale.
+- `sequential`: one first answer after the other, each with those before it in view; then votes.
+- `restart_all`: every agent that has answered votes anew, and every vote is void.
+- `restart_unanswered`: those who have not answered begin anew; votes as in `restart_all`.
+- `cancel`: as `restart_all`, and calls in flight are cut off.
+- `inject`: agents go on, and get the new answer at a tool boundary or with their next turn.
+- `batch`: as `restart_all`, but new answers are collected for a while first.
 
 ## Durations
 

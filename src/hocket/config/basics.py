@@ -1,10 +1,17 @@
-"""What the parts of a file share: how strict they are, durations, names, and unions by key."""
+"""What the parts of a file share: how strict they are, durations, names, unions by key and type."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    WithJsonSchema,
+)
 
 from hocket.core.values import parse_duration
 
@@ -45,6 +52,12 @@ STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
 """What every part of the file keeps to: no unknown keys, no guessing at types."""
 
 
+class Strict(BaseModel):
+    """What every part of the file keeps to: no unknown keys, no guessing at types."""
+
+    model_config = STRICT
+
+
 def by_key(kinds: tuple[str, ...], what: str) -> Discriminator:
     """Tell the parts of a union apart by the first of several keys that is there."""
 
@@ -54,4 +67,16 @@ def by_key(kinds: tuple[str, ...], what: str) -> Discriminator:
         return next((TAG + name for name in kinds if name in value), None)
 
     said = f"{what} is an object with one of {', '.join(kinds)}"
+    return Discriminator(kind, custom_error_type="shape", custom_error_message=said)
+
+
+def by_type(kinds: dict[type, str], said: str) -> Discriminator:
+    """Tell the parts of a union apart by the type of what is there."""
+
+    def kind(value: object) -> str | None:
+        # Booleans are whole numbers to Python, and mean neither here.
+        if isinstance(value, bool):
+            return None
+        return next((TAG + name for type_, name in kinds.items() if isinstance(value, type_)), None)
+
     return Discriminator(kind, custom_error_type="shape", custom_error_message=said)

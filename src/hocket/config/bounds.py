@@ -11,12 +11,12 @@ from hocket.config import models as part
 from hocket.config.limit import adapts, budget_of
 from hocket.config.limit_names import budget_name, endpoint_name, limits_name
 from hocket.config.limit_parts import BudgetPart, BudgetsOf, LimitPart, LimitsOf
+from hocket.config.places import Path
 from hocket.core.errors import suggest
 from hocket.core.specs import LimitSpec
 from hocket.core.values import Json
 from hocket.limits.presets import PRESETS, Preset
 
-Path: TypeAlias = tuple[str | int, ...]
 Presets: TypeAlias = Callable[[], Mapping[str, Preset]]
 """Gives all presets; it is asked only for a file that names one."""
 

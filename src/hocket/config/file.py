@@ -14,15 +14,19 @@ from typing import Final, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
-from hocket.config.bounds import Path, Presets, built_in
+from hocket.config.bounds import Presets, built_in
 from hocket.config.messages import plain_path, to_problem
-from hocket.config.models import FilePart, NestedStep
+from hocket.config.models import FilePart
+from hocket.config.panel_parts import PanelStep
+from hocket.config.places import Path
+from hocket.config.step_parts import NestedStep, StepPart
 from hocket.config.translate import Translator
 from hocket.config.yaml import MAX_BYTES, Document, YamlError, parse
 from hocket.core.errors import NotFound, Problem, SpecError, suggest
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
 from hocket.workflows.check import complete, name_problems, problems
+from hocket.workflows.check_staff import staff_problems
 
 SHOWN: Final = 200
 """The most problems that are written out as lines."""
@@ -68,10 +72,7 @@ class Loaded(NamedTuple):
             return SpecError(found)
         translator = Translator(self.file, presets=self.presets, place=self.place)
         translator.run(plan, self.source)
-        placed = [
-            (msgspec.structs.replace(one, where=translator.locate(plan, one.where)), False)
-            for one in found
-        ]
+        placed = [(translator.placed(plan, one), False) for one in found]
         return _spec_error(self.document, self.source, placed)
 
     def _choose(self, plan: str | None) -> str:
@@ -82,15 +83,22 @@ class Loaded(NamedTuple):
             hint = suggest(plan, known) or f"there are {', '.join(known[:10])}"
             raise NotFound(f"{self.source}: there is no plan {plan!r}; {hint}")
         nested = {
-            step.run
+            name
             for about in self.file.plans.values()
             for step in about.steps.values()
-            if isinstance(step, NestedStep)
+            for name in _runs(step)
         }
         roots = [name for name in known if name not in nested] or known
         if len(roots) > 1:
             raise NotFound(f"{self.source}: which plan? There are {', '.join(roots[:10])}")
         return roots[0]
+
+
+def _runs(step: StepPart) -> list[str]:
+    """Name the plans that a step runs."""
+    if isinstance(step, PanelStep):
+        return [name for one in step.panel.agents.values() for name in _runs(one)]
+    return [step.run] if isinstance(step, NestedStep) else []
 
 
 def load(path: str | FilePath, plan: str | None = None, *, presets: Presets = built_in) -> RunSpec:
@@ -201,8 +209,8 @@ def _mend(tree: Json, path: Path) -> None:
             tree["plans"][plan].pop(key, None)
         case ("plans", str(plan)):
             tree["plans"][plan] = {"steps": {"x": {"approve": "-"}}}
-        case ("agents", str(name), *_):
-            tree["agents"][name] = {"command": ["-"]}
+        case ("agents" | "tools" as key, str(name), *_):
+            tree[key][name] = {"command": ["-"]}
         case ("models", str(name), *_):
             tree["models"][name] = {"id": "-:-"}
         case ("limits", str(name), *_):
@@ -225,16 +233,24 @@ def _check(file: FilePart, broken: list[Path], presets: Presets) -> list[Problem
     found = translator.problems
     for where, what, names in (
         ("agents", "an agent's name", [*file.agents]),
+        ("tools", "a tool's name", [*file.tools]),
         ("plans", "a plan's name", [*file.plans]),
         ("limits", "a limit's name", [*file.limits]),
     ):
         for name in names:
             found.extend(name_problems(name, what, (where, name)))
+    first = next(iter(file.plans))
+    found.extend(translator.placed(first, one) for one in staff_problems(translator.agents))
     for name, spec in specs.items():
         if spec is not None:
-            for problem in problems(spec, whole=False):
-                place = translator.locate(name, problem.where)
-                found.append(msgspec.structs.replace(problem, where=place))
+            wrong = problems(spec, whole=False)
+            for step, plan in translator.panels(name):
+                within = msgspec.structs.replace(spec, workflow=plan)
+                wrong += [
+                    msgspec.structs.replace(one, where=("steps", step, "plan", *one.where))
+                    for one in problems(within, whole=False)
+                ]
+            found.extend(translator.placed(name, one) for one in wrong)
     return _without_followers(found, broken)
 
 
@@ -246,6 +262,7 @@ def _without_followers(found: list[Problem], broken: list[Path]) -> list[Problem
         for key, said in (
             ("agents", "unknown agent"),
             ("models", "unknown model"),
+            ("tools", "unknown tool"),
             ("limits", "unknown limit"),
         )
         if (key,) in broken

@@ -8,7 +8,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    Discriminator,
     Field,
     PlainValidator,
     Tag,
@@ -25,7 +24,7 @@ from hocket.config.amounts import (
     read_rate,
     read_spending,
 )
-from hocket.config.basics import STRICT, TAG, Count, Duration, Text
+from hocket.config.basics import STRICT, TAG, Count, Duration, Text, by_type
 from hocket.core.specs import OnExceed, Rate
 
 _RATE_SCHEMA: dict[str, Any] = {"type": "string", "pattern": rf"^{NUMBER} ?[kKM]? ?/ ?{PERIOD}$"}
@@ -141,18 +140,6 @@ class BudgetPart(BaseModel):
         return self
 
 
-def _by_type(kinds: dict[type, str], said: str) -> Discriminator:
-    """Tell the parts of a union apart by the type of what is there."""
-
-    def kind(value: object) -> str | None:
-        # Booleans are whole numbers to Python, and mean neither here.
-        if isinstance(value, bool):
-            return None
-        return next((TAG + name for type_, name in kinds.items() if isinstance(value, type_)), None)
-
-    return Discriminator(kind, custom_error_type="shape", custom_error_message=said)
-
-
 def _dollars(value: object) -> object:
     return value if isinstance(value, dict) else {"cost": value}
 
@@ -171,7 +158,7 @@ def _one_each(value: list[BudgetPart]) -> list[BudgetPart]:
 
 _Limit: TypeAlias = Annotated[
     Annotated[Text, Tag(TAG + "name")] | Annotated[LimitPart, Tag(TAG + "limit")],
-    _by_type({str: "name", dict: "limit"}, "a limit is a name under limits, or an object"),
+    by_type({str: "name", dict: "limit"}, "a limit is a name under limits, or an object"),
 ]
 _Dollars: TypeAlias = Annotated[
     BudgetPart,
@@ -181,7 +168,7 @@ _Dollars: TypeAlias = Annotated[
 ]
 _Budget: TypeAlias = Annotated[
     _Dollars | Annotated[BudgetPart, Tag(TAG + "budget")],
-    _by_type(
+    by_type(
         {str: "dollars", int: "dollars", float: "dollars", dict: "budget"},
         "a budget is dollars, or an object like {cost: 1.00, per: day}",
     ),
@@ -190,7 +177,7 @@ LimitsOf: TypeAlias = Annotated[
     Annotated[Text, Tag(TAG + "name")]
     | Annotated[LimitPart, Tag(TAG + "limit")]
     | Annotated[list[_Limit], Field(min_length=1), AfterValidator(_one_inline), Tag(TAG + "list")],
-    _by_type(
+    by_type(
         {str: "name", dict: "limit", list: "list"},
         "limits are a name under limits, an object like {requests: 9/min}, or a list of these",
     ),
@@ -200,7 +187,7 @@ BudgetsOf: TypeAlias = Annotated[
     _Dollars
     | Annotated[BudgetPart, Tag(TAG + "budget")]
     | Annotated[list[_Budget], Field(min_length=1), AfterValidator(_one_each), Tag(TAG + "list")],
-    _by_type(
+    by_type(
         {str: "dollars", int: "dollars", float: "dollars", dict: "budget", list: "list"},
         "a budget is dollars, an object like {cost: 1.00, per: day}, or a list of these",
     ),

@@ -12,6 +12,8 @@ from pydantic_core import ErrorDetails
 
 from hocket.config.basics import TAG
 from hocket.config.models import AGENT_KINDS, STEP_KINDS, FilePart
+from hocket.config.panel_parts import CONTRIBUTORS
+from hocket.config.tool_parts import TOOL_KINDS
 from hocket.core.errors import Problem, suggest
 from hocket.core.values import Json
 
@@ -66,7 +68,7 @@ def to_problem(
     if kind == "shape":
         hint = ""
         if isinstance(value, dict):
-            kinds = AGENT_KINDS if "an agent" in error["msg"] else STEP_KINDS
+            kinds = _kinds_at(path)[1]
             hint = next(filter(None, (suggest(str(key), kinds) for key in value)), "")
         return Problem(where=path, message=error["msg"], hint=hint), False
     message = _message(kind, value, context, error["msg"])
@@ -140,17 +142,30 @@ def describe(value: object) -> str:
 
 def _unknown_key(raw: Sequence[str | int], name: str, file: type[BaseModel]) -> tuple[str, str]:
     fields = known_fields(raw[:-1], file)
-    for kinds, what in ((STEP_KINDS, "a step"), (AGENT_KINDS, "an agent")):
-        # Only in a step and in an agent does a tag stand before the key.
-        tag = str(raw[-2])[1:] if len(raw) > 1 and str(raw[-2]).startswith(TAG) else ""
-        if tag in kinds and name in kinds and name not in fields:
-            return f"{what} has either {tag!r} or {name!r}, not both", ""
+    what, kinds = _kinds_at(plain_path(raw))
+    # Only where a union is told apart by keys does a tag stand before the key.
+    tag = str(raw[-2])[1:] if len(raw) > 1 and str(raw[-2]).startswith(TAG) else ""
+    if tag in kinds and name in kinds and name not in fields:
+        return f"{what} has either {tag!r} or {name!r}, not both", ""
     hint = suggest(name, fields)
     if name in _MEANT and _MEANT[name].partition(":")[0] in fields:
         hint = f"write {_MEANT[name]}"
+    if what == "an agent" and name in ("tools", "max_turns"):
+        hint = "models and scripted agents call tools, no others"
     if not hint and len(fields) <= 12:
         hint = f"known: {', '.join(fields)}"
     return f"unknown key {name!r}", hint
+
+
+def _kinds_at(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Say what can stand at a path, and by which keys it is told apart."""
+    if path[:1] == ("agents",):
+        return "an agent", AGENT_KINDS
+    if path[:1] == ("tools",):
+        return "a tool", TOOL_KINDS
+    if "panel" in path[4:]:
+        return "a step", CONTRIBUTORS
+    return "a step", STEP_KINDS
 
 
 def known_fields(raw: Sequence[str | int], file: type[BaseModel] = FilePart) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from hocket.config import models as part
+from hocket.config.basics import Strict
 from hocket.config.environment import environment_problems
+from hocket.config.models import ModelAgent, ModelPart
 from hocket.config.shorthand import Wanted, beside_files
+from hocket.config.step_parts import AgentStep, CommandSettings, RetryPart, ShellStep
 from hocket.core.errors import ExprError, Problem
-from hocket.core.specs import AgentKind
+from hocket.core.specs import AgentKind, AgentSpec, Retry
 from hocket.core.template import parse_template
 from hocket.core.values import SECOND, Json
 
@@ -29,14 +31,18 @@ SETTINGS: Final[dict[AgentKind, tuple[str, ...]]] = {
 }
 """The settings of each kind of agent."""
 
-_OF_A_STEP: Final[dict[AgentKind, tuple[str, ...]]] = {
+OF_A_STEP: Final[dict[AgentKind, tuple[str, ...]]] = {
     **SETTINGS,
     "local": (*_ASKING, "seed"),
 }
+"""Those of them that a step may set otherwise."""
+
 _ALL: Final = (*_PROCESS, *_MODEL, "seed", "settings")
+_RETRIES: Final = 2
+"""Retries where a step says nothing: for models, which fail by themselves now and then."""
 
 
-def given(about: part.Strict, names: Iterable[str]) -> dict[str, Json]:
+def given(about: Strict, names: Iterable[str]) -> dict[str, Json]:
     """Give the settings that were set."""
     found: dict[str, Json] = {}
     for name in names:
@@ -47,7 +53,7 @@ def given(about: part.Strict, names: Iterable[str]) -> dict[str, Json]:
     return found
 
 
-def command_options(about: part.CommandSettings, command: list[str] | str) -> dict[str, Json]:
+def command_options(about: CommandSettings, command: list[str] | str) -> dict[str, Json]:
     """Give the options of a command agent."""
     return {"command": command, **given(about, _PROCESS)}
 
@@ -69,7 +75,7 @@ def wanted(
     return about.schema
 
 
-def model_options(about: part.ModelAgent, entry: part.ModelPart | None) -> dict[str, Json]:
+def model_options(about: ModelAgent, entry: ModelPart | None) -> dict[str, Json]:
     """Give the options of a model agent; the agent's own settings win over the model's."""
     if entry is None:
         return {"model": about.model, **given(about, SETTINGS["model"])}
@@ -82,21 +88,38 @@ def model_options(about: part.ModelAgent, entry: part.ModelPart | None) -> dict[
     return options
 
 
-def step_options(about: part.AgentStep, kind: AgentKind) -> tuple[dict[str, Json], list[Problem]]:
+def step_options(about: AgentStep, kind: AgentKind) -> tuple[dict[str, Json], list[Problem]]:
     """Give a step's own settings for its agent, and what is wrong with them."""
-    options = given(about, _OF_A_STEP[kind])
+    options = given(about, OF_A_STEP[kind])
     problems = [
         Problem(where=(name,), message=f"a {kind} agent has no setting {name!r}")
         for name in _ALL
-        if name not in _OF_A_STEP[kind] and getattr(about, name, None) is not None
+        if name not in OF_A_STEP[kind] and getattr(about, name, None) is not None
     ]
     return options, problems
 
 
-def static_problems(about: part.CommandSettings) -> list[Problem]:
+def retry_of(about: RetryPart | None, *agents: AgentSpec | None) -> Retry:
+    """Give the retries of a step, as it says, or else as its agents need them."""
+    if about is None:
+        kinds = [agent.kind for agent in agents if agent is not None]
+        return Retry(tries=1 + _RETRIES) if {"model", "local"} & {*kinds} else Retry()
+    changes: dict[str, Json] = {
+        key: value
+        for key in ("first", "factor", "longest", "jitter")
+        if (value := getattr(about, key)) is not None
+    }
+    if about.on is not None:
+        changes["on"] = tuple(about.on)
+    if about.first is not None and about.longest is None:
+        changes["longest"] = max(about.first, Retry().longest)
+    return Retry(tries=about.tries, **changes)
+
+
+def static_problems(about: CommandSettings) -> list[Problem]:
     """Refuse templates where nobody fills them in, or where a shell would run what they give."""
     found: list[Problem] = []
-    if isinstance(about, part.ShellStep) and _has_template(about.shell):
+    if isinstance(about, ShellStep) and _has_template(about.shell):
         message = "a template in a shell text would let its value run commands"
         hint = 'give it by args: ["{{…}}"] and write "$1"'
         found.append(Problem(where=("shell",), message=message, hint=hint))

@@ -66,6 +66,33 @@ def read_output(value: object) -> Wanted:
     return Wanted("json", _fields(value))
 
 
+def read_arguments(value: object) -> dict[str, Json]:
+    """Give the schema of a tool's arguments, ``{pattern: str, path?: str}`` or a JSON Schema.
+
+    An argument with a default may be left out.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("arguments have names and types, like {pattern: str}")
+    if value.get("type") == "object" and isinstance(value.get("properties"), dict):
+        _refuse_remote(value)
+        _refuse_wrong(value)
+        return value
+    schema: dict[str, Json] = _fields(value)
+    given = schema["properties"]
+    if any(isinstance(kind, dict) for kind in value.values()):
+        _refuse_remote(schema)
+        _refuse_wrong(schema)
+    schema["required"] = [
+        name
+        for name in schema["required"]
+        if not (isinstance(given[name], dict) and "default" in given[name])
+    ]
+    return schema
+
+
 def _is_schema(value: dict[str, Json]) -> bool:
     kind = value.get("type")
     if isinstance(kind, str) and kind in _JSON_TYPES:

@@ -19,6 +19,7 @@ from hocket.core.specs import RETRIED, PlanSpec, Retry, RunSpec, StepSpec
 from hocket.core.template import Place, parse_template
 from hocket.core.values import DAY, Json, format_duration
 from hocket.workflows.check_limits import claim_problems, learned_problems, limit_problems
+from hocket.workflows.check_staff import staff_problems
 from hocket.workflows.check_team import team_problems
 from hocket.workflows.fields import fields_problem
 from hocket.workflows.loops import loops
@@ -72,11 +73,9 @@ def problems(spec: RunSpec, *, whole: bool = True) -> list[Problem]:
 
 
 def _agent_problems(spec: RunSpec) -> Iterator[Problem]:
-    for name, agent in spec.agents.items():
+    for name in spec.agents:
         yield from name_problems(name, "an agent's name", ("agents", name))
-        if agent.concurrency is not None and agent.concurrency < 1:
-            where = ("agents", name, "concurrency")
-            yield Problem(where=where, message="concurrency is at least 1")
+    yield from staff_problems(spec.agents)
 
 
 def name_problems(name: str, what: str, where: Place) -> Iterator[Problem]:
@@ -288,6 +287,8 @@ class _Checker:
             self.say((*place, "agent"), f"a step of kind {step.kind!r} has no agent")
         if step.fallback:
             self.say((*place, "fallback"), f"a step of kind {step.kind!r} has no fallback")
+        if step.review is not None:
+            self.say((*place, "review"), f"a step of kind {step.kind!r} has no output to review")
         if step.repeat is not None and step.kind in ("approve", "input"):
             self.say((*place, "repeat"), "a step that waits for a person cannot be repeated")
         if step.kind == "gather":

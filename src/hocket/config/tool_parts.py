@@ -1,0 +1,111 @@
+"""The shape of tools and of kept answers in a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, PlainValidator, Tag, WithJsonSchema
+
+from hocket.config.basics import TAG, Count, Duration, Strict, Text, by_key
+from hocket.config.limit_parts import LimitsOf
+from hocket.config.shorthand import read_arguments
+from hocket.config.step_parts import CommandSettings
+from hocket.core.errors import suggest
+from hocket.core.values import parse_duration
+
+CACHES: tuple[str, ...] = ("off", "exact", "similar")
+
+
+def spelled_out(value: object) -> object:
+    """Write out what ``exact`` or ``1h`` means of a cache; objects stay as they are.
+
+    Raises:
+        ValueError: Nothing is meant by it.
+    """
+    if value is None or isinstance(value, dict):
+        return value
+    if isinstance(value, str) and value in CACHES:
+        return {"mode": value}
+    try:
+        if isinstance(value, str | int | float):
+            parse_duration(value)
+            return {"ttl": value}
+    except ValueError as error:
+        if not isinstance(value, str) or value[:1].isdigit():
+            raise ValueError(str(error)) from None
+    known = "off, exact, similar, for how long, as 1h, or an object like {mode: exact, ttl: 1h}"
+    hint = suggest(value, CACHES) if isinstance(value, str) else ""
+    raise ValueError(f"cache is {known}" + (hint and f"; {hint}"))
+
+
+class EmbedPart(Strict):
+    """The model that says what a prompt means."""
+
+    model: Annotated[Text, Field(description="The model's own name.")]
+    base_url: Annotated[Text | None, Field(description="A server of OpenAI's protocol.")] = None
+    key_env: Annotated[Text | None, Field(description="The variable that holds the key.")] = None
+
+
+class CachePart(Strict):
+    """How long, and for which questions, answers are given again."""
+
+    mode: Literal["off", "exact", "similar"] = "exact"
+    ttl: Annotated[Duration | None, Field(gt=0)] = None
+    threshold: Annotated[float | None, Field(gt=0, le=1)] = None
+    embed: EmbedPart | None = None
+
+
+Caches: TypeAlias = Annotated[
+    CachePart | None,
+    BeforeValidator(
+        spelled_out,
+        json_schema_input_type=Literal["off", "exact", "similar"] | Duration | CachePart,
+    ),
+]
+
+_ARGS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "Arguments with types, like {pattern: str, path?: str}, or a JSON Schema.",
+}
+Arguments: TypeAlias = Annotated[
+    dict[str, Any], PlainValidator(read_arguments), WithJsonSchema(_ARGS_SCHEMA)
+]
+
+
+class ToolPart(Strict):
+    """What all tools have."""
+
+    about: Annotated[str, Field(description="What it does, for the model.")] = ""
+    approve: Annotated[bool, Field(description="Whether a person approves of each call.")] = False
+    timeout: Duration | None = None
+    tries: Annotated[int, Field(ge=1, le=1_000)] = 1
+    concurrency: Annotated[Count | None, Field(description="The most calls at once.")] = None
+    effects: Annotated[
+        bool | None, Field(description="Whether repeating a call could do harm.")
+    ] = None
+    limits: LimitsOf | None = None
+    cache: Caches = None
+
+
+class CommandTool(ToolPart, CommandSettings):
+    """Runs a program of the operator's; no shell reads its arguments."""
+
+    command: Annotated[list[Text], Field(min_length=1)]
+    args: Arguments = {}
+    stdin: str | None = None
+
+
+class FunctionTool(ToolPart):
+    """Calls a Python function."""
+
+    function: Annotated[Text, Field(description="module:qualname")]
+    args: Arguments | None = None
+    mode: Literal["auto", "thread", "process"] | None = None
+
+
+TOOL_KINDS = ("command", "function")
+
+ToolUnion: TypeAlias = Annotated[
+    Annotated[CommandTool, Tag(TAG + "command")] | Annotated[FunctionTool, Tag(TAG + "function")],
+    by_key(TOOL_KINDS, "a tool"),
+]

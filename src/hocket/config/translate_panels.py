@@ -1,0 +1,295 @@
+"""Turns panels of a file into plans, and finds their texts again in the file.
+
+A panel becomes a plan within its step, whose texts are not those of the file: names of the outer
+plan are handed in as inputs. What is wrong with such a plan is shown where the file says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from hocket.config.models import DefaultsPart
+from hocket.config.panel_parts import REVISED_WITHIN, LearnedPart, PanelPart, PanelStep
+from hocket.config.places import Path, Places
+from hocket.config.staff import Say
+from hocket.config.step_parts import NestedStep
+from hocket.config.team_shapes import panel_shape
+from hocket.config.translate_calls import CallStep
+from hocket.core.errors import ExprError, suggest
+from hocket.core.expr import Reference, parse_expr
+from hocket.core.specs import Learned, StepSpec
+from hocket.core.template import parse_template
+from hocket.core.values import Json
+from hocket.workflows.fields import fields_problem
+from hocket.workflows.panel import (
+    GATHER,
+    LATER,
+    OWN_STEPS,
+    QUESTION,
+    REVISION,
+    SELECT,
+    SYNTHESIS,
+    Panel,
+    panel_step,
+)
+
+TAKEN: Final = (*OWN_STEPS, QUESTION, "contributions", "missing", "reply")
+"""Names with a meaning of their own in a panel; no contributor may be called so."""
+
+Worker: TypeAlias = CallStep | NestedStep
+MakeStep: TypeAlias = Callable[[Path, Worker, DefaultsPart], StepSpec]
+
+
+class _Drawn(NamedTuple):
+    """A panel that was translated.
+
+    Fields:
+        panel: What it is.
+        step: The step that it became.
+        parts: Where its own steps stand below the panel, and what stands there, by the names that
+            they have in its plan.
+        given: Those steps before they were moved into the plan.
+    """
+
+    panel: Panel
+    step: StepSpec
+    parts: dict[str, tuple[Path, Worker]]
+    given: dict[str, StepSpec]
+
+    def moved(self, name: str) -> StepSpec:
+        """Give a step as it is in the plan."""
+        assert self.step.plan is not None
+        return next(step for step in self.step.plan.steps if step.name == name)
+
+
+class Spot(NamedTuple):
+    """Where something of a panel stands.
+
+    Fields:
+        where: The step or contributor of the file.
+        about: What stands there; None if the place is exact.
+        rest: The path below its spec.
+        offset: The character within the text, if that is meant.
+    """
+
+    where: Path
+    about: Worker | None
+    rest: Path
+    offset: int | None
+
+
+class Panels:
+    """Translates the panels of one file.
+
+    Args:
+        make: Translates a contributor, a router, or whoever replies.
+        places: Where things stand.
+        say: Is told what is wrong.
+    """
+
+    def __init__(self, make: MakeStep, places: Places, say: Say) -> None:
+        self._make = make
+        self._places = places
+        self._say = say
+        self._drawn: dict[Path, _Drawn] = {}
+
+    def step(
+        self, where: Path, about: PanelStep, defaults: DefaultsPart, common: dict[str, Json]
+    ) -> StepSpec | None:
+        """Translate a step that a panel does; None if that cannot be done."""
+        part = about.panel
+        place: Path = (*where, "panel")
+        self._names(place, part)
+        parts = _parts(part)
+        made = {
+            name: self._make((*place, *key), one, defaults) for name, (key, one) in parts.items()
+        }
+        panel = Panel(
+            question=part.question,
+            contributors=tuple([made[name] for name in part.agents]),
+            synthesis=made[SYNTHESIS],
+            quorum=part.quorum,
+            within=_within(part),
+            select=part.select if isinstance(part.select, str) else made.get(SELECT),
+            about=part.about,
+            late=REVISED_WITHIN if part.revise is None and part.revision else part.revise,
+            revision=made.get(REVISION),
+            **({} if about.timeout is None else {"timeout": about.timeout}),
+        )
+        shapes = {step.name: output_of(step) for step in panel.contributors}
+        try:
+            step = panel_step(
+                output=panel_shape(output_of(panel.synthesis), shapes), panel=panel, **common
+            )
+        except ExprError as error:
+            self._say(place, str(error), error.hint)
+            return None
+        self._drawn[where] = _Drawn(panel, step, parts, made)
+        return step
+
+    def _names(self, place: Path, part: PanelPart) -> None:
+        for name in part.agents:
+            if name in TAKEN:
+                said = f"{name!r} has another meaning in a panel: rename it"
+                self._say((*place, "agents", name), said)
+        for name in part.about:
+            if name not in part.agents:
+                said = f"unknown contributor {name!r}"
+                self._say((*place, "about", name), said, suggest(name, part.agents))
+        if part.quorum is not None and part.quorum > len(part.agents):
+            said = f"quorum {part.quorum} of {len(part.agents)} contributions cannot be met"
+            self._say((*place, "quorum"), said)
+
+    def drawn(self, plan: str) -> Iterator[tuple[Path, StepSpec]]:
+        """Give the panels of a plan that were translated, with the places of their steps."""
+        for where, drawn in self._drawn.items():
+            if where[:2] == ("plans", plan):
+                yield where, drawn.step
+
+    # -- the outer plan ---------------------------------------------------------------------
+
+    def misspelt(self, plan: str, steps: Sequence[StepSpec]) -> None:
+        """Say which texts ask steps of the outer plan for fields that they cannot have."""
+        drawn_here = list(self.drawn(plan))
+        outside = {step.name: step for step in steps} if drawn_here else {}
+        for where, _ in drawn_here:
+            drawn = self._drawn[where]
+            for spot, reference in self._references(where, drawn):
+                outer = outside.get(reference.root)
+                inside = reference.root in drawn.given or reference.root in TAKEN
+                if outer is None or inside or outer.name == where[-1]:
+                    continue
+                wrong = fields_problem(outer, reference.names[1:], reference.root)
+                if wrong is not None:
+                    self._say(spot.where, wrong[0], wrong[1], spot.offset)
+
+    # -- places -----------------------------------------------------------------------------
+
+    def find(self, where: Path, rest: Path, offset: int | None) -> Spot:
+        """Find what the spec of a panel's step has at a path."""
+        place: Path = (*where, "panel")
+        drawn = self._drawn[where]
+        match rest:
+            case ("plan", "steps", str(name), *below) if name in drawn.parts or name == REVISION:
+                key, part = drawn.parts.get(name, drawn.parts[SYNTHESIS])
+                given = drawn.given.get(name, drawn.given[SYNTHESIS])
+                offset = _before(given, drawn.moved(name), tuple(below), offset)
+                return Spot((*place, *key), part, tuple(below), offset)
+            case ("plan", "steps", str(name), *below):
+                key = {GATHER: tuple(below), LATER: ("revise",)}.get(name, ())
+                return Spot((*place, *key), None, (), None)
+            case ("plan", "timeout"):
+                return Spot((*where, "timeout"), None, (), None)
+            case ("input", "question", *below):
+                return Spot((*place, "question", *below), None, (), offset)
+            case ("input", str(name), *_):
+                return self._handed_in(where, drawn, name)
+            case _:
+                return Spot(self._places.find(where, rest), None, (), offset)
+
+    def _handed_in(self, where: Path, drawn: _Drawn, name: str) -> Spot:
+        """Find the first text that names what is handed in from outside."""
+        outer = name.removeprefix("outer-")
+        wanted: Path = ("inputs", name) if outer == name else (outer,)
+        for spot, reference in self._references(where, drawn):
+            if reference.names[: len(wanted)] == wanted:
+                return spot
+        return Spot((*where, "panel"), None, (), None)
+
+    def _references(self, where: Path, drawn: _Drawn) -> Iterator[tuple[Spot, Reference]]:
+        """Give every name that texts of a panel read, but those of its question, with its place."""
+        place: Path = (*where, "panel")
+        if isinstance(drawn.panel.select, str):
+            for reference in _read(drawn.panel.select):
+                yield Spot((*place, "select"), None, (), reference.offset), reference
+        for name, (key, _) in drawn.parts.items():
+            for below, reference in _texts(drawn.given[name]):
+                exact = self._places.find((*place, *key), below)
+                yield Spot(exact, None, (), reference.offset), reference
+
+
+def output_of(step: StepSpec) -> Json:
+    """Give the schema of what a step gives; None if that can be anything."""
+    return step.output if step.each is None else {"type": "array", "items": step.output or {}}
+
+
+def _parts(part: PanelPart) -> dict[str, tuple[Path, Worker]]:
+    """Give the steps of a panel by the names that they have in its plan, with their places."""
+    found: dict[str, tuple[Path, Worker]] = {}
+    if part.select is not None and not isinstance(part.select, str):
+        found[SELECT] = (("select",), part.select)
+    for name, one in part.agents.items():
+        found[name] = (("agents", name), one)
+    found[SYNTHESIS] = (("synthesis",), part.synthesis)
+    if part.revision is not None:
+        found[REVISION] = (("revision",), part.revision)
+    return found
+
+
+def _within(part: PanelPart) -> int | Learned | None:
+    if isinstance(part.within, LearnedPart):
+        about = part.within
+        return Learned(cap=about.cap, floor=about.floor, quantile=about.learned)
+    return part.within
+
+
+def _texts(step: StepSpec) -> Iterator[tuple[Path, Reference]]:
+    """Give every name that a step's texts read, with the path of its text."""
+    for place, reference in _templates(step.input):
+        yield ("input", *place), reference
+    for field in ("when", "each"):
+        for reference in _read(getattr(step, field) or "true"):
+            yield (field,), reference
+    if step.repeat is not None:
+        for reference in _read(step.repeat.until):
+            yield ("repeat", "until"), reference
+
+
+def _templates(tree: Json) -> tuple[tuple[Path, Reference], ...]:
+    """Read templates; of those that cannot be read the plan's checker says what is wrong."""
+    try:
+        return parse_template(tree).references
+    except ExprError:
+        return ()
+
+
+def _read(text: str) -> tuple[Reference, ...]:
+    """Read an expression, as `_templates` does templates."""
+    try:
+        return tuple(parse_expr(text).references)
+    except ExprError:
+        return ()
+
+
+def _before(given: StepSpec, moved: StepSpec, rest: Path, offset: int | None) -> int | None:
+    """Say which character of a text is meant, before it was moved into a panel's plan."""
+    old, new = _at(given, rest), _at(moved, rest)
+    if offset is None or not isinstance(old, str) or not isinstance(new, str) or old == new:
+        return offset if old == new else None
+    is_template = rest[:1] == ("input",)
+    was, now = _offsets(old, is_template), _offsets(new, is_template)
+    if offset in now:
+        # What was put before it, as a condition, may name something, too.
+        number = now.index(offset) - len(now) + len(was)
+        return was[number] if number >= 0 else None
+    # Only a condition is put in brackets behind another; what cannot be read is left as it is.
+    start = len(new) - len(old) - 1
+    return offset - start if new.endswith(f"({old})") and offset >= start else None
+
+
+def _offsets(text: str, is_template: bool) -> list[int]:
+    read = [r for _, r in _templates(text)] if is_template else _read(text)
+    return [reference.offset for reference in read]
+
+
+def _at(step: StepSpec, rest: Path) -> Json:
+    node: Json = step
+    for key in rest:
+        if isinstance(node, dict):
+            node = node.get(key)
+        elif isinstance(node, list) and isinstance(key, int) and key < len(node):
+            node = node[key]
+        else:
+            node = getattr(node, str(key), None)
+    return node
