@@ -82,13 +82,18 @@ _Worker: TypeAlias = (
     | Annotated[ShellStep, Tag(TAG + "shell")]
     | Annotated[FunctionStep, Tag(TAG + "call")]
 )
-Contributor: TypeAlias = Annotated[
+_Contributor: TypeAlias = Annotated[
     _Worker | Annotated[NestedStep, Tag(TAG + "run")],
     by_key(CONTRIBUTORS, "a contributor is an agent's name, or it"),
-    BeforeValidator(_named),
+]
+_Writer: TypeAlias = Annotated[
+    _Worker, by_key(WORKERS, "whoever replies is an agent's name, or it")
+]
+Contributor: TypeAlias = Annotated[
+    _Contributor, BeforeValidator(_named, json_schema_input_type=str | _Contributor)
 ]
 Writer: TypeAlias = Annotated[
-    _Worker, by_key(WORKERS, "whoever replies is an agent's name, or it"), BeforeValidator(_named)
+    _Writer, BeforeValidator(_named, json_schema_input_type=str | _Writer)
 ]
 
 
