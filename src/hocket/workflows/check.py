@@ -253,7 +253,7 @@ class _Checker:
             self._text(step, text, is_template, (*place, *where), edges)
         if step.kind == "plan":
             self._nested(step, place)
-        elif step.kind in ("consensus", "review") or step.team is not None:
+        elif step.kind in ("consensus", "review") or step.team or step.review:
             self.found.extend(team_problems(step, self.spec, (*self.where, *place)))
 
     def _waits(self, step: StepSpec, place: Place, edges: dict[str, Place]) -> None:

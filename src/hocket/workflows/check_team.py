@@ -7,10 +7,11 @@ from typing import Final
 
 from hocket.core.errors import Problem, suggest
 from hocket.core.specs import RunSpec, StepSpec
-from hocket.core.teams import ConsensusSpec, Member
+from hocket.core.teams import ConsensusSpec, Member, ReviewSpec
 from hocket.core.template import Place
 from hocket.core.values import DAY
 from hocket.workflows.consensus_policies import WAYS
+from hocket.workflows.review_prompts import mends_itself
 
 MAX_MEMBERS: Final = 1_000
 MAX_VOTES: Final = 1_000
@@ -25,6 +26,8 @@ def team_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Probl
     elif isinstance(step.team, ConsensusSpec):
         said = f"step {step.name!r} is of kind {step.kind!r}, and has a consensus to do"
         yield Problem(where=where, message=said)
+    if step.kind == "review" or step.review is not None or isinstance(step.team, ReviewSpec):
+        yield from review_problems(step, spec, where)
 
 
 def consensus_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Problem]:
@@ -48,6 +51,63 @@ def consensus_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[
             yield Problem(where=place, message=f"unknown agent {team.presenter!r}", hint=hint)
     if step.input is None:
         yield Problem(where=(*where, "question"), message="there is no question to agree on")
+
+
+def review_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Problem]:
+    """Find what is wrong with a review; `where` is the step's own place."""
+    kind, team = step.kind, step.team if step.kind == "review" else step.review
+    if isinstance(step.team, ReviewSpec) and kind != "review":
+        said = f"step {step.name!r} is of kind {kind!r}, and has a review to do"
+        yield Problem(where=where, message=said)
+        return
+    if not isinstance(team, ReviewSpec):
+        yield Problem(where=where, message=f"step {step.name!r} does not say who is to review")
+        return
+    if kind not in ("call", "review"):
+        return
+    where = (*where, "review")
+    if kind == "review" and step.input is None:
+        yield Problem(where=(*where, "of"), message="there is nothing to review")
+    yield from member_problems(team.members, spec, (*where, "by"), fewest=1)
+    yield from _verdict(team, where)
+    yield from _rounds(team, step, spec, where)
+
+
+def _verdict(team: ReviewSpec, where: Place) -> Iterator[Problem]:
+    if not 1 <= team.swarm <= MAX_MEMBERS:
+        said = f"swarm lies between 1 and {MAX_MEMBERS:,}, not {team.swarm:,}"
+        yield Problem(where=(*where, "swarm"), message=said)
+    if not 0 < team.threshold <= 1:
+        said = f"a threshold lies above 0 and is 1 at most, not {team.threshold:g}"
+        yield Problem(where=(*where, "threshold"), message=said)
+    if not 0 < team.open_weight <= MAX_WEIGHT:
+        said = f"open_weight lies above 0 and is {MAX_WEIGHT:,} at most"
+        yield Problem(where=(*where, "open_weight"), message=said)
+    elif team.open_weight != ReviewSpec(members=()).open_weight and not team.fail_open:
+        said = "open_weight is about reviews that fail open, and this one does not"
+        yield Problem(where=(*where, "open_weight"), message=said, hint="fail_open: true")
+
+
+def _rounds(team: ReviewSpec, step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Problem]:
+    if not 1 <= team.max_rounds <= MAX_VOTES:
+        said = f"max_rounds lies between 1 and {MAX_VOTES:,}, not {team.max_rounds:,}"
+        yield Problem(where=(*where, "max_rounds"), message=said)
+    if team.fixer:
+        if team.fixer not in spec.agents:
+            hint = suggest(team.fixer, spec.agents)
+            message = f"unknown agent {team.fixer!r}"
+            yield Problem(where=(*where, "fixer"), message=message, hint=hint)
+        return
+    known = all(name in spec.agents for name in (step.agent, *step.fallback) if name)
+    if team.max_rounds > 1 and known and not (step.agent and mends_itself(step, spec.agents)):
+        said = "there are several rounds, and nobody who could mend what was found between them"
+        if step.agent:
+            said = (
+                f"there are several rounds, and {step.agent!r} cannot be asked to mend what was"
+                " found between them: it gets arguments, not a text"
+            )
+        hint = "name a model as fixer, or leave max_rounds out"
+        yield Problem(where=(*where, "max_rounds"), message=said, hint=hint)
 
 
 def member_problems(

@@ -9,16 +9,17 @@ from typing import Final, TypeAlias
 from hocket.core.specs import AgentSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 from hocket.workflows.consensus import Consensus
+from hocket.workflows.review import Review
 from hocket.workflows.solo import Solo
 from hocket.workflows.team import MakeRules, Team
 
 TeamMaker: TypeAlias = Callable[[Json, Mapping[str, Json]], Team]
 """Makes a team of its step's input and of what ``run.NAME`` means."""
 
-VERSIONS: Final[dict[str, int]] = {"consensus": 1, "tools": 1}
+VERSIONS: Final[dict[str, int]] = {"consensus": 1, "review": 1, "tools": 1}
 """The version of each kind's rules."""
 
-_RULES: Final[dict[str, MakeRules]] = {"consensus": Consensus, "tools": Solo}
+_RULES: Final[dict[str, MakeRules]] = {"consensus": Consensus, "review": Review, "tools": Solo}
 
 
 def team_of(step: StepSpec, agents: Mapping[str, AgentSpec]) -> TeamMaker | None:

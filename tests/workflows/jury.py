@@ -1,0 +1,137 @@
+"""A review under a test's hand: reviewers by number, verdicts in a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.machines import Drive, step
+
+from hocket.core.reports import Fate, Report
+from hocket.core.specs import AgentSpec
+from hocket.core.teams import Member, ReviewSpec
+from hocket.core.values import Json
+from hocket.workflows.review import Review
+from hocket.workflows.team import Team
+
+KINDS = {"fn": "function", "cmd": "command", "eff": "command"}
+
+
+def spec_of(by: str = "a", **fields: Any) -> ReviewSpec:
+    """A review by members ``a b:2``, each its own agent, with weights behind colons."""
+    members = []
+    for word in by.split():
+        name, _, weight = word.partition(":")
+        members.append(Member(name=name, agent=name, weight=float(weight or 1)))
+    return ReviewSpec(members=tuple(members), **fields)
+
+
+class Jury(Drive):
+    """A run of one review, step ``s``; calls are named by what is behind ``s/``.
+
+    Args:
+        by: Who reviews.
+        author: Whose step it is; "" for a step of kind review.
+        given: The step's input.
+        on_step: More of the step.
+        drive: How to drive it.
+        fields: The review's.
+    """
+
+    def __init__(
+        self,
+        by: str = "a",
+        *,
+        author: str = "",
+        given: Json = "Is it so?",
+        on_step: dict[str, Any] | None = None,
+        drive: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        options = dict(drive or {})
+        spec = spec_of(by, **fields)
+        names = [member.agent for member in spec.members]
+        known = dict.fromkeys([*names, *filter(None, (author, spec.fixer))])
+        agents = {
+            name: AgentSpec(kind=KINDS.get(name, "model"), effects=name == "eff")  # type: ignore[arg-type]
+            for name in known
+        }
+        agents.update(options.pop("agents", {}))
+        more: dict[str, Any] = {"input": given} | (on_step or {})
+        if author:
+            one = step("s", agent=author, review=spec, **more)
+        else:
+            one = step("s", kind="review", team=spec, **more)
+        super().__init__(one, agents=agents, **options)
+
+    # -- what happens -----------------------------------------------------------------------
+
+    def say(self, *verdicts: str, issues: list[str] | None = None, reason: str = "") -> Jury:
+        """Reviewers judge: ``1+`` approves, ``2-`` rejects, ``3+0.4`` is less sure."""
+        for word in verdicts:
+            output = {
+                "verdict": "approve" if word[1] == "+" else "reject",
+                "confidence": float(word[2:] or 1),
+                "issues": issues or [],
+                "reason": reason,
+            }
+            self.done(self.of(f"r{word[0]}"), output)
+        return self
+
+    def fail(self, *numbers: int) -> Jury:
+        for number in numbers:
+            self.fails(self.of(f"r{number}"), message="broken")
+        return self
+
+    def make(self, content: Json = "draft", who: str = "author") -> Jury:
+        """The author or fixer gives an artefact."""
+        self.done(self.of(who), content)
+        return self
+
+    # -- questions --------------------------------------------------------------------------
+
+    def of(self, who: str) -> str:
+        """The path of somebody's call that is in flight and wanted."""
+        found = [p for p in self.asks if p.split("~")[0].split("/")[0] == who]
+        assert len(found) == 1, f"{who} has {len(found)} calls in flight: {self.asks}"
+        return f"s/{found[0]}"
+
+    @property
+    def asks(self) -> list[str]:
+        """What is in flight and wanted, without the step."""
+        jobs = self.machine.calls.jobs
+        return [p.removeprefix("s/") for p in self.flying if not jobs[p].dropped]
+
+    @property
+    def team(self) -> Team:
+        workflow: Any = self.machine.workflow
+        found = workflow._state.live[0].children["s"]
+        assert isinstance(found, Team)
+        return found
+
+    @property
+    def rules(self) -> Review:
+        assert isinstance(self.team.rules, Review)
+        return self.team.rules
+
+    @property
+    def report(self) -> Report:
+        return self.machine.workflow.reports()["s"]
+
+    @property
+    def fates(self) -> dict[Fate, int]:
+        return {fate: entry.calls for fate, entry in self.report.fates.items()}
+
+    @property
+    def rows(self) -> list[str]:
+        return [f"{row.member} {row.what} {row.detail}".strip() for row in self.report.rows]
+
+    @property
+    def started(self) -> int:
+        return len(self.said("CallStarted"))
+
+    def land(self) -> Jury:
+        """Calls that were dropped are stopped."""
+        for path in list(self.flying):
+            if self.machine.calls.jobs[path].dropped:
+                self.stopped(path)
+        return self
