@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hocket.agents.prices import PICO, Price, is_loopback, usage_of
+from hocket.agents.prices import PICO, Price, is_loopback, tariff, usage_of
 from hocket.core.events import Usage
 
 HOME = "https://api.openai.com/v1/"
@@ -18,6 +18,14 @@ class Raw:
     def __init__(self, read: Any, written: Any) -> None:
         self.input_tokens = read
         self.output_tokens = written
+
+
+class Cached(Raw):
+    """A usage of which a part came from the provider's cache."""
+
+    def __init__(self, read: Any, written: Any, cached: Any) -> None:
+        super().__init__(read, written)
+        self.cache_read_tokens = cached
 
 
 def usage(raw: Any, **how: Any) -> Usage | None:
@@ -93,3 +101,40 @@ def test_a_loopback_address_is_known_by_its_name() -> None:
     assert is_loopback("http://[::1]:1/v1")
     assert not is_loopback("https://api.openai.com/v1")
     assert not is_loopback("http://[nonsense")
+
+
+def test_tokens_from_the_provider_s_cache_are_counted_and_priced_as_such() -> None:
+    priced = pytest.importorskip("genai_prices").Usage
+    whole = usage(listed(1000, 100))
+    part = usage(priced(input_tokens=1000, output_tokens=100, cache_read_tokens=800))
+    assert whole is not None and part is not None
+    assert (whole.tokens_cached, part.tokens_cached) == (None, 800)
+    assert (part.tokens_in, part.tokens_out) == (1000, 100)
+    assert part.cost is not None and whole.cost is not None
+    # A token from the cache is a tenth of the price there.
+    assert 1000 * (whole.cost - part.cost) == 800 * 9 * (whole.cost - 1_400_000_000) // 10
+
+
+@pytest.mark.parametrize("cached", [None, "many", -1, 0, True])
+def test_nonsense_about_a_cache_counts_as_not_said(cached: Any) -> None:
+    price = msgspec.convert({"in": 1, "out": 2, "cached": 0.1}, Price)
+    counted = usage(Cached(10, 1, cached), price=price)
+    assert counted is not None
+    assert (counted.tokens_cached or 0) <= 1
+    assert counted.cost is not None and counted.cost >= 11_000_000
+
+
+def test_a_users_own_price_may_say_what_cached_tokens_cost() -> None:
+    stated = msgspec.convert({"in": 1, "out": 2, "cached": 0.1}, Price)
+    plain = msgspec.convert({"in": 1, "out": 2}, Price)
+    raw = Cached(1000, 100, 800)
+    counted, dear = usage(raw, price=stated), usage(raw, price=plain)
+    assert counted is not None and dear is not None
+    assert counted.cost == (200 * 1_000 + 800 * 100 + 100 * 2_000) * 1_000
+    assert dear.cost == (1000 * 1_000 + 100 * 2_000) * 1_000
+    assert tariff("m", "p", "", False, stated) == tariff("m", "p", "", False, plain)
+    dearer = msgspec.convert({"in": 1, "out": 2, "cached": 5}, Price)
+    bound = tariff("m", "p", "", False, dearer)
+    assert bound is not None and bound.most_cost(1000, 0) == 5_000_000_000
+    with pytest.raises(msgspec.ValidationError, match="a price is"):
+        msgspec.convert({"in": 1, "out": 2, "cached": -1}, Price)

@@ -30,14 +30,17 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Fields:
         in_: Dollars per million tokens read; written ``in``.
         out: Dollars per million tokens written.
+        cached: Dollars per million tokens read that came from the provider's own cache; by default
+            what others cost.
     """
 
     in_: PerMillion = msgspec.field(name="in")
     out: PerMillion
+    cached: PerMillion | None = None
 
     def __post_init__(self) -> None:
-        for price in (self.in_, self.out):
-            if not 0 <= price < 1e6:
+        for price in (self.in_, self.out, self.cached):
+            if price is not None and not 0 <= price < 1e6:
                 raise ValueError("a price is a number of dollars per million tokens, 0 or more")
 
 
@@ -58,14 +61,16 @@ def usage_of(
         The usage, with None for what is unknown, or None if nothing at all is known.
     """
     read, written = _tokens(raw, "input_tokens"), _tokens(raw, "output_tokens")
+    # What came from the provider's cache is a part of what was read; 0 is also for "not said".
+    cached = _tokens(raw, "cache_read_tokens") or None
     if read is None or written is None or not read + written:
         # Every answer takes a token or more: zero means that the provider did not say.
         return None
     if price is not None:
-        cost: int | None = _own_price(price, read, written)
+        cost: int | None = _own_price(price, read, written, min(cached or 0, read))
     else:
         cost = _list_price(raw, model, provider, url, own_url)
-    return Usage(tokens_in=read, tokens_out=written, cost=cost)
+    return Usage(tokens_in=read, tokens_out=written, cost=cost, tokens_cached=cached)
 
 
 def _tokens(raw: Any, name: str) -> int | None:
@@ -74,9 +79,10 @@ def _tokens(raw: Any, name: str) -> int | None:
     return count if isinstance(count, int) and 0 <= count < 2**53 else None
 
 
-def _own_price(price: Price, read: int, written: int) -> int:
-    dollars = Decimal(str(price.in_)) * read + Decimal(str(price.out)) * written
-    return _pico(dollars / _MILLION)
+def _own_price(price: Price, read: int, written: int, cached: int) -> int:
+    again = price.in_ if price.cached is None else price.cached
+    dollars = Decimal(str(price.in_)) * (read - cached) + Decimal(str(again)) * cached
+    return _pico((dollars + Decimal(str(price.out)) * written) / _MILLION)
 
 
 def _list_price(raw: Any, model: str, provider: str, url: str, own_url: bool) -> int | None:
@@ -166,7 +172,8 @@ def tariff(
 ) -> Tariff | None:
     """Give what bounds the costs that `usage_of` finds for the same arguments."""
     if price is not None:
-        return Tariff(((-1, _each(price.in_, _MILLION), _each(price.out, _MILLION)),))
+        dearest = max(price.in_, price.cached or 0)
+        return Tariff(((-1, _each(dearest, _MILLION), _each(price.out, _MILLION)),))
     if is_loopback(url):
         return None
     try:

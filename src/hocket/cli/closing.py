@@ -9,7 +9,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import format_duration
 from hocket.insight.tally import Tally
 from hocket.report.prediction import compared_line
-from hocket.report.text import counts_words, one_line, spent_words, step_rows, table
+from hocket.report.text import counts_words, kept_words, one_line, spent_words, step_rows, table
 
 _MOST = 20
 _BUDGET = "over budget: "
@@ -31,6 +31,8 @@ def closing_lines(machine: RunMachine, tally: Tally) -> list[str]:
     # The failed step's own line says it already.
     if reason and not any(v.detail and v.detail in reason for v in views[:_MOST]):
         lines.append(f"  {one_line(reason)}")
+    if kept := kept_words(tally):
+        lines.append(f"  {kept}")
     if compared := compared_line(machine):
         lines.append(f"  {compared}")
     lines += [f"  {line}" for line in _noteworthy(machine, views)]

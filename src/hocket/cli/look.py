@@ -29,7 +29,14 @@ from hocket.core.values import Call, FileRef, Json, format_duration, is_file
 from hocket.report.data import run_document
 from hocket.report.story import Story
 from hocket.report.team import team_lines
-from hocket.report.text import clean, counts_words, spent_words, step_rows, table
+from hocket.report.text import (
+    clean,
+    counts_words,
+    kept_words,
+    spent_words,
+    step_rows,
+    table,
+)
 
 AsJson = Annotated[
     bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
@@ -110,7 +117,10 @@ def show(
     if machine.end is not None and machine.end.reason:
         print(f"  {clean(machine.end.reason)}")
     print(f"  {counts_words(machine.counts())}")
-    print(f"  {spent_words(tally)}\n")
+    print(f"  {spent_words(tally)}")
+    if kept := kept_words(tally):
+        print(f"  {kept}")
+    print()
     for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.view())):
         print(line)
     for path, report in machine.workflow.reports().items():

@@ -31,7 +31,17 @@ def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
             "cancelled": tally.cancelled,
             "lost": tally.lost,
         },
-        "tokens": {"in": tally.tokens_in, "out": tally.tokens_out},
+        "kept": {
+            "hits": tally.kept,
+            "misses": tally.missed,
+            "saved_usd": tally.saved / 1e12,
+            "saved_tokens": tally.saved_tokens,
+        },
+        "tokens": {
+            "in": tally.tokens_in,
+            "cached": tally.tokens_cached,
+            "out": tally.tokens_out,
+        },
         "cost_usd": tally.dollars,
         "unpriced_calls": tally.unpriced,
     }

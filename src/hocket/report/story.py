@@ -59,6 +59,9 @@ class Story:
                 self.important = False
                 notes = "".join(f"; {one_line(note)}" for note in event.notes)
                 took = self._took(event.call, event.at)
+                if event.saved is not None:
+                    saved = _spent(event.saved).replace(";", ", which took", 1)
+                    return f"{event.call} finished with an answer kept from earlier{saved}{notes}"
                 return f"{event.call} finished{took}{_spent(event.usage)}{notes}"
             case CallFailed():
                 fault = event.fault

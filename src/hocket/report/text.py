@@ -67,19 +67,34 @@ def counts_words(counts: Mapping[StepStatus, int]) -> str:
 
 def spent_words(tally: Tally) -> str:
     """Write calls, tokens and cost: ``9 calls · 1,204 + 310 tokens · $0.0042``."""
-    words = ["1 call" if tally.started == 1 else f"{tally.started:,} calls"]
+    words = ["1 call" if tally.made == 1 else f"{tally.made:,} calls"]
     if tally.tokens_in or tally.tokens_out:
-        words.append(f"{tally.tokens_in:,} + {tally.tokens_out:,} tokens")
+        cached = f" ({tally.tokens_cached:,} cached)" if tally.tokens_cached else ""
+        words.append(f"{tally.tokens_in:,}{cached} + {tally.tokens_out:,} tokens")
         words.append(dollars(tally.cost))
     if tally.unpriced:
         words.append(f"{tally.unpriced} unpriced")
     return " · ".join(words)
 
 
+def kept_words(tally: Tally) -> str:
+    """Write what kept answers have saved: ``3 answers kept from earlier, $0.0123 saved``."""
+    if not tally.kept:
+        return ""
+    words = ["1 answer" if tally.kept == 1 else f"{tally.kept:,} answers"]
+    words[0] += " kept from earlier"
+    if tally.saved:
+        words.append(f"{dollars(tally.saved)} saved")
+    elif tally.saved_tokens:
+        words.append(f"{tally.saved_tokens:,} tokens saved")
+    return ", ".join(words)
+
+
 _CAUSES: Final = {
     "backoff": "its back-off",
     "pause": "the run to go on",
     "commit": "the disk",
+    "cache": "the answer to the same question",
     "share": "its turn beside other runs",
     "claim": "the journal's word on a shared limit",
 }
