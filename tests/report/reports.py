@@ -64,7 +64,7 @@ def reviewed(approved: bool, **changes: object) -> Report:
         "status": "decided",
         "began": 0,
         "ended": 3 * SECOND,
-        "decision": "1.7 of 2.2 are for it",
+        "decision": f"{'approved' if approved else 'not approved'}: 0.77 is for it",
         "output": {"approved": approved, "score": 0.77},
         "judgements": (
             vote("flash-1", yes, "fine", confidence=0.9, weight=0.9),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.report.reports import decided, reviewed
+from tests.report.reports import decided, reviewed, vote
 
 from hocket.core.reports import Contribution, Report, Row
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
@@ -14,13 +14,16 @@ from hocket.report.places import Place, Places
 TEAM = ConsensusSpec(
     members=(Member(name="flash-1", agent="flash"), Member(name="pro", agent="large"))
 )
+REVIEW = ReviewSpec(members=TEAM.members, fixer="mender")
 SPEC = RunSpec(
     workflow=PlanSpec(
         name="p",
         steps=(
             StepSpec(name="plain", agent="flash"),
             StepSpec(name="q", kind="consensus", team=TEAM),
-            StepSpec(name="code", agent="flash", review=ReviewSpec(members=TEAM.members)),
+            StepSpec(
+                name="code", agent="flash", review=ReviewSpec(members=TEAM.members, fixer="mender")
+            ),
             StepSpec(name="dig", agent="digger"),
             StepSpec(
                 name="outer",
@@ -114,14 +117,28 @@ def test_who_abstains_says_why() -> None:
 
 
 def test_reviewers_are_there_once_they_are_asked() -> None:
-    doing = [Doing("pro-2/review", "1.0 s", False)]
+    doing = [Doing("r2/judge", "1.0 s", False, agent="flash")]
     found = standings(place("code/x"), reviewed(True), doing)
-    assert {one.member: one.words for one in found} == {
-        "pro-2": "judging 1.0 s",
-        "flash-1": "approves 0.9",
-        "flash-2": "approves 0.8",
-        "pro-1": "rejects 0.5",
+    assert {one.member: (one.agent, one.words) for one in found} == {
+        "r2": ("flash", "judging 1.0 s"),
+        "flash-1": ("", "approves 0.9"),
+        "flash-2": ("", "approves 0.8"),
+        "pro-1": ("", "rejects 0.5"),
     }
+
+
+def test_a_verdict_of_an_earlier_round_says_nothing_of_this_one() -> None:
+    old = reviewed(False, judgements=(vote("r1", "reject", counts=False),), status="open")
+    (one,) = standings(place("code/x"), old, [])
+    assert (one.mood, one.words) == ("idle", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("author~2/turn~3", "writing, turn 3, 1.0 s"), ("fixer", "fixing 1.0 s")]
+)
+def test_whoever_makes_what_is_reviewed_is_named_by_the_agent(path: str, words: str) -> None:
+    (one,) = standings(place("code/x"), Report(kind="review"), [Doing(path, "1.0 s", False)])
+    assert (one.member, one.words) == ("mender" if path == "fixer" else "flash", words)
 
 
 def test_a_conversation_is_at_a_turn() -> None:

@@ -64,8 +64,11 @@ def on_the_spot(source: str) -> bool:
 def _told(problem: Problem) -> str:
     """Name the option that a problem of shape is about."""
     names = [part for part in problem.where if isinstance(part, str)]
-    option = f"--{names[-1].replace('_', '-')}: " if names else ""
-    return f"{option}{_message(problem)}"
+    message = _message(problem)
+    if not names:
+        return message
+    name = names[-1]
+    return f"--{name.replace('_', '-')}: {message.removeprefix(f'{name}: ')}"
 
 
 def _message(problem: Problem) -> str:

@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from hocket.app.result import Result
 from hocket.app.run import Run
+from hocket.app.stream import Item
 from hocket.cli.closing import closing_lines, over_budget
 from hocket.cli.keys import Keys
 from hocket.cli.live import LiveDisplay
@@ -24,10 +25,10 @@ from hocket.cli.main import (
 from hocket.cli.output import fit, pretty, print_output
 from hocket.cli.plain import EventLines, PlainDisplay
 from hocket.core.errors import Refused
+from hocket.core.run import RunMachine
 from hocket.core.values import Json
 from hocket.engine.runner import Observer
 from hocket.report.data import run_document
-from hocket.report.team import member_lines
 
 Show: TypeAlias = Literal["live", "plain", "jsonl", "quiet"]
 CTRL_C: Final = "ctrl-c"
@@ -41,6 +42,9 @@ class Display(Observer, Protocol):
 
     def say(self, text: str) -> None:
         """Show a line of our own."""
+
+    def heard(self, item: Item) -> None:
+        """The step that the run ends with says something."""
 
     def end(self) -> None:
         """The run has settled."""
@@ -77,12 +81,14 @@ class Ending(NamedTuple):
     Fields:
         show: Prints it, unless the whole document is printed.
         status: Gives the exit status that it means.
-        tables: Whether the tables of the run's teams are shown on stderr.
+        table: Gives lines about what was done, for stderr.
+        aloud: Whether the text of the plan's last step is shown as it comes.
     """
 
     show: Callable[[Json], None] = print_output
     status: Callable[[Json], int] = lambda output: 0
-    tables: bool = False
+    table: Callable[[RunMachine], Iterable[str]] | None = None
+    aloud: bool = False
 
 
 AS_IT_IS: Final = Ending()
@@ -108,10 +114,14 @@ async def drive(
     keys = Keys(run, display) if isinstance(display, LiveDisplay) else None
     if keys is not None:
         keys.listen()
+    reader = asyncio.create_task(_read(run, display)) if ending.aloud else None
     try:
         async with run:
             result = await run.result()
     finally:
+        if reader is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
         if keys is not None:
             keys.forget()
         display.end()
@@ -129,12 +139,16 @@ async def drive(
     return exit_status(result, interrupted=interrupts.count > 0)
 
 
+async def _read(run: Run, display: Display) -> None:
+    async for item in run.stream():
+        display.heard(item)
+
+
 def _report(run: Run, result: Result, ending: Ending, *, quiet: bool) -> None:
-    if ending.tables and not quiet:
-        for report in run.machine.workflow.reports().values():
-            lines = member_lines(report)
-            for line in [*lines, ""] if lines else ():
-                print(fit(f"  {line}".rstrip(), sys.stderr), file=sys.stderr)
+    if ending.table is not None and not quiet:
+        lines = list(ending.table(run.machine))
+        for line in [*lines, ""] if lines else ():
+            print(fit(f"  {line}".rstrip(), sys.stderr), file=sys.stderr)
     # Whoever wants only the result still wants to know why there is none.
     if not quiet or result.status != "succeeded":
         for line in closing_lines(run.machine, run.tally):

@@ -17,8 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hocket.app.run import Run
+from hocket.app.stream import Done, Item, Piece
 from hocket.cli.closing import waiting_lines
 from hocket.cli.live_teams import Drawn, LiveTeams, Running, cut
+from hocket.cli.reply import Reply
 from hocket.cli.screen import Background
 from hocket.core.events import (
     ApprovalAsked,
@@ -50,6 +52,7 @@ _MOST_JOBS: Final = 2_000
 _SHOWN_LINES: Final = 12
 _SHOWN: Final = 1_000
 _FEW_TEAMS: Final = 8
+_REPLY: Final = 8
 _ENDS = (CallFinished, CallFailed, CallCancelled, CallLost)
 
 
@@ -71,6 +74,7 @@ class LiveDisplay:
         self._said: dict[Call, str] = {}
         self._inputs: dict[str, None] = {}
         self._story = Story()
+        self._reply = Reply()
         self._task: asyncio.Task[None] | None = None
         self._teams: LiveTeams | None = None
         self._ended = 0
@@ -92,6 +96,12 @@ class LiveDisplay:
     def say(self, text: str, style: str = "") -> None:
         """Show a line of our own above the picture."""
         self._screen.put(Text(text, style))
+
+    def heard(self, item: Item) -> None:
+        """Keep what the last step says, to show the end of it."""
+        for line in self._reply.take(item):
+            if not isinstance(item, Piece | Done):
+                self.say(line, "yellow")
 
     def end(self) -> None:
         """The run has settled."""
@@ -194,13 +204,15 @@ class LiveDisplay:
         people = self._people(run)
         queues = [*run.queued, *_backing_off(run)]
         size = self._console.size
-        room = max(size.height - len(people) - len(queues) - 4, _FEWEST)
+        said = self._reply.last(_REPLY, size.width - 4)
+        room = max(size.height - len(people) - len(queues) - len(said) - 4, _FEWEST)
         teams = Drawn()
         if self._teams is not None:
             teams = self._teams.draw(self._running, self._said, room, size.width)
         calls = self._calls(max(room - teams.lines, 1), teams.inside)
         below = [*people, *_waiting(queues, teams.waits), *_pausing(run, len(self._running))]
-        return Group(cut(head), *teams.rows, *calls, *map(cut, below))
+        reply = [cut(Text(f"  │ {line}")) for line in said]
+        return Group(cut(head), *teams.rows, *calls, *reply, *map(cut, below))
 
     def _calls(self, room: int, inside: frozenset[Call]) -> list[Table | Text]:
         """Show calls in flight that are no team's, a line each."""

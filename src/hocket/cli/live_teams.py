@@ -20,7 +20,7 @@ from hocket.app.run import Run
 from hocket.core.jobs import Job
 from hocket.core.reports import Report
 from hocket.core.values import Call, format_duration
-from hocket.report.members import Doing, Mood, Standing, standings
+from hocket.report.members import Doing, Mood, Standing, member_of, standings
 from hocket.report.places import Place, Places
 from hocket.report.team import counted, fates_words, standing
 from hocket.report.text import cause_words, one_line
@@ -28,6 +28,8 @@ from hocket.workflows.plan import report_at
 
 _MOST_JOBS: Final = 2_000
 _FEWEST: Final = 4
+_USUAL: Final = 7
+"""The lines that a team takes, or so."""
 _BAR: Final = 12
 _STYLES: Final[dict[Mood, str]] = {
     "busy": "green",
@@ -103,6 +105,8 @@ class LiveTeams:
         rows: list[Table | Text] = []
         lines = hidden = 0
         waits: Counter[str] = Counter()
+        # Where not all have room, each gets a line.
+        folded = len(jobs) > 1 and len(jobs) * _USUAL > room
         for path, place in list(self._open.items()):
             left = room - lines
             if left < 1 and path in jobs:
@@ -114,8 +118,10 @@ class LiveTeams:
                 continue
             doing = [_doing(self._run, rest, job, running) for rest, job in jobs.get(path, ())]
             tails = _tails(place, jobs.get(path, ()), said)
-            drawn = _team(place, report, doing, tails, left, width)
-            if left >= _FEWEST:
+            if folded or left < _FEWEST:
+                drawn: list[Table | Text] = [_head(place, report, doing)]
+            else:
+                drawn = _team(place, report, doing, tails, left, width)
                 waits.update(one.cause for one in doing if one.cause)
             rows += drawn
             lines += sum(part.row_count if isinstance(part, Table) else 1 for part in drawn)
@@ -144,7 +150,8 @@ class LiveTeams:
         found: dict[str, list[tuple[str, Job]]] = {}
         for job in islice(self._run.machine.calls.jobs.values(), _MOST_JOBS):
             place = self._places.find(job.path)
-            if place is not None and place[0].kind:
+            # What was dropped is of no team any more, however long it takes to end.
+            if place is not None and place[0].kind and not job.dropped:
                 found.setdefault(place[0].path, []).append((place[1], job))
                 self._over.pop(place[0].path, None)
                 self._open.setdefault(place[0].path, place[0])
@@ -165,10 +172,7 @@ def _team(
     room: int,
     width: int,
 ) -> list[Table | Text]:
-    """Draw one team; in few lines only how far it is."""
-    head = _head(place, report)
-    if room < _FEWEST:
-        return [head]
+    """Draw one team: how each member stands, how the votes do, and what it has cost."""
     members = standings(place, report, doing)
     most = room - 3
     if len(members) > most:
@@ -177,13 +181,14 @@ def _team(
     grid = _grid(width)
     for one in members[:most]:
         grid.add_row(*_member(one, tails.get(one.member, "")))
-    rows: list[Table | Text] = [head, grid]
+    rows: list[Table | Text] = [_head(place, report), grid]
     if len(members) > most:
         rows.append(Text(f"  … and {len(members) - most} more", "dim"))
     bars = _bars(report, width)
     if bars is not None:
         rows.append(bars)
-    rows.append(cut(Text(f"  {fates_words(report.fates)}", "dim")))
+    if report.fates:
+        rows.append(cut(Text(f"  {fates_words(report.fates)}", "dim")))
     return rows
 
 
@@ -196,11 +201,17 @@ def _grid(width: int) -> Table:
     return grid
 
 
-def _head(place: Place, report: Report) -> Text:
+def _head(place: Place, report: Report, doing: Sequence[Doing] = ()) -> Text:
+    """Say how far a team is, and, if it is to be one line, what is under way."""
     took = format_duration(max(time.time_ns() - report.began, 0))
+    waits = sum(one.waits for one in doing)
+    flying = len(doing) - waits
+    words = [counted(report, len(place.members))]
+    words += [f"{flying} in flight"] if flying else []
+    words += [f"{waits} waiting"] if waits else []
     what = "" if place.kind == "tools" else f" {place.kind}"
-    words = [part for part in (counted(report, len(place.members)), took) if part]
-    return cut(Text.assemble((place.path, "bold"), f"{what} · {' · '.join(words)}"))
+    rest = " · ".join([part for part in (*words, took) if part])
+    return cut(Text.assemble((place.path, "bold"), f"{what} · {rest}"))
 
 
 def _member(one: Standing, tail: str) -> Iterator[Text]:
@@ -238,19 +249,22 @@ def cut(text: Text) -> Text:
 def _doing(run: Run, rest: str, job: Job, running: Mapping[Call, Running]) -> Doing:
     """Say how far a job of a team is."""
     again = f", try {job.tries + 1}" if job.tries else ""
+    state, waits, cause = "", True, ""
     if job.state == "asked":
         queue = run.waits_of(job.call)
-        if queue is None:
-            return Doing(rest, f"is about to begin{again}", True)
-        words = f"waits for {cause_words(queue.cause).rstrip(',')}"
-        return Doing(rest, f"{words}{_left(queue.until)}{again}", True, queue.cause)
-    if job.state == "backing_off":
-        return Doing(rest, f"backs off{_left(job.ready)}{again}", True, "backoff")
-    if job.state == "held":
-        return Doing(rest, "is held: a person has to decide", True)
-    began = running.get(job.call)
-    age = "" if began is None else format_duration(int((time.monotonic() - began.since) * 1e9))
-    return Doing(rest, f"{age}{again}", False)
+        state = "is about to begin"
+        if queue is not None:
+            cause = queue.cause
+            state = f"waits for {cause_words(cause).rstrip(',')}{_left(queue.until)}"
+    elif job.state == "backing_off":
+        state, cause = f"backs off{_left(job.ready)}", "backoff"
+    elif job.state == "held":
+        state = "is held: a person has to decide"
+    else:
+        waits, began = False, running.get(job.call)
+        if began is not None:
+            state = format_duration(int((time.monotonic() - began.since) * 1e9))
+    return Doing(rest, f"{state}{again}", waits, cause, job.agent_name)
 
 
 def _left(until: int | None) -> str:
@@ -266,6 +280,5 @@ def _tails(
     for rest, job in jobs:
         text = one_line(said.get(job.call, ""))
         if text:
-            member = place.step.agent if place.kind == "tools" else rest.partition("/")[0]
-            found[member] = text
+            found[member_of(place, rest)] = text
     return found

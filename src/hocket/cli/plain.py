@@ -11,8 +11,10 @@ from typing import Final
 import msgspec
 
 from hocket.app.run import Run
+from hocket.app.stream import Item
 from hocket.cli.closing import waiting_lines
 from hocket.cli.plain_teams import TeamStory
+from hocket.cli.reply import Reply
 from hocket.cli.screen import Background
 from hocket.core.events import Recorded, RunEnded
 from hocket.core.values import SECOND, Call
@@ -34,6 +36,7 @@ class PlainDisplay:
         self._task: asyncio.Task[None] | None = None
         self._story = Story()
         self._teams = TeamStory()
+        self._reply = Reply()
         self._lines: Background[str] = Background(_to_stderr)
 
     def begin(self, run: Run) -> None:
@@ -61,6 +64,12 @@ class PlainDisplay:
     def say(self, text: str) -> None:
         """Show a line of our own."""
         self._lines.put(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def heard(self, item: Item) -> None:
+        """Tell what the last step says, line by line."""
+        if not self._quiet:
+            for line in self._reply.take(item):
+                self.say(line)
 
     def end(self) -> None:
         """The run has settled."""
@@ -95,6 +104,9 @@ class EventLines:
 
     def begin(self, run: Run) -> None:
         """The run is under way."""
+
+    def heard(self, item: Item) -> None:
+        """What a step says is no event."""
 
     def say(self, text: str) -> None:
         """Show a line of our own, apart from the data."""

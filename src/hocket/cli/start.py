@@ -254,7 +254,7 @@ def _of_file(machine: RunMachine, how: _Again) -> RunSpec | None:
     spec = loaded.spec(machine.spec.name)
     if how.new:
         spec = overridden(spec, how.overrides, loaded)
-    now = settle(spec, path)
+    now = settle(spec, path, loaded)
     now = msgspec.structs.replace(now, max_parallel=machine.spec.max_parallel)
     kept = bounded_as(now, machine.spec)
     if how.new or spec_digest(kept) == spec_digest(now):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -32,11 +32,14 @@ from hocket.config.file import Loaded
 from hocket.config.models import LocalAgent, ModelAgent, ScriptedAgent
 from hocket.config.spot import Seat, Seats, one_step, read_seats
 from hocket.core.errors import Refused
+from hocket.core.run import RunMachine
 from hocket.core.values import Json
-from hocket.report.text import clean
+from hocket.report.team import member_lines, said_words
+from hocket.report.text import clean, one_line, table
 
 Given = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
+_SAID: Final = 100
 _QUESTION: Final = "{{inputs.question}}"
 _MODELS: Final = {
     "openai": "openai:gpt-5.2",
@@ -76,7 +79,7 @@ def ask(
     team = {"question": _QUESTION, "agents": _members(seats), **about}
     tree = one_step("ask", {"consensus": team}, ["question"], "ask.answer", seats)
     inputs = {"question": _text(question, "the question")}
-    return _launch(tree, "ask", loaded, inputs, begin, Ending(tables=True))
+    return _launch(tree, "ask", loaded, inputs, begin, Ending(table=_members_table, aloud=True))
 
 
 def panel(
@@ -107,7 +110,7 @@ def panel(
     }
     tree = one_step("panel", {"panel": about}, ["question"], "panel.reply", seats)
     inputs = {"question": _text(question, "the question")}
-    return _launch(tree, "panel", loaded, inputs, begin, Ending(tables=True))
+    return _launch(tree, "panel", loaded, inputs, begin, Ending(table=_speakers_table, aloud=True))
 
 
 def review(
@@ -139,7 +142,7 @@ def review(
         text = _text(artefact, "what is to be reviewed")
     else:
         text = _content(Path(artefact))
-    ending = Ending(_print_verdict, _verdict_status, tables=True)
+    ending = Ending(_print_verdict, _verdict_status, _members_table)
     return _launch(tree, "review", loaded, {"artefact": text}, begin, ending)
 
 
@@ -275,6 +278,23 @@ def _launch(
     for line in lacks:
         print(f"missing: {line}", file=sys.stderr)
     return launch(spec, inputs, how, ending)
+
+
+def _members_table(machine: RunMachine) -> Iterator[str]:
+    for report in machine.workflow.reports().values():
+        yield from member_lines(report)
+
+
+def _speakers_table(machine: RunMachine) -> list[str]:
+    """Say who has contributed what, and who is missing, once there is a reply."""
+    output = machine.workflow.result("panel")
+    if not isinstance(output, dict):
+        return []
+    told: dict[str, Json] = output.get("contributions", {})
+    rows = [[name, "", one_line(said_words(said), _SAID)] for name, said in told.items()]
+    missing: dict[str, Json] = output.get("missing", {})
+    rows += [[name, "missing", one_line(str(why))] for name, why in missing.items()]
+    return table(["WHO", "", "SAYS"], rows)
 
 
 def _verdict(output: Json) -> tuple[bool, float, Sequence[Json]]:

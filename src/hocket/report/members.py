@@ -20,11 +20,9 @@ _DOING: Final = {
     "synthesize": "synthesizing",
     "assess": "assessing",
     "correct": "correcting",
-    "review": "judging",
-    "verdict": "judging",
-    "fix": "fixing",
-    "final": "writing the end",
+    "judge": "judging",
 }
+_MAKING: Final = {"author": "writing", "fixer": "fixing"}
 _TURN: Final = re.compile(r"turn(?:~(\d+))?\Z")
 
 
@@ -36,12 +34,14 @@ class Doing(NamedTuple):
         state: How far it is, in words: ``3.2 s``, or what it waits for.
         waits: Whether it has not left yet.
         cause: For which limit it waits, as in `hocket.core.events.Wait`.
+        agent: Who does it.
     """
 
     path: str
     state: str
     waits: bool
     cause: str = ""
+    agent: str = ""
 
 
 class Standing(NamedTuple):
@@ -66,11 +66,16 @@ def standings(place: Place, report: Report, doing: Sequence[Doing]) -> list[Stan
     """Say how each member stands, in the order of the team."""
     busy: dict[str, list[Doing]] = {}
     for one in doing:
-        busy.setdefault(_member(place, one.path), []).append(one)
+        busy.setdefault(member_of(place, one.path), []).append(one)
     agents = dict(place.members)
     for name in (*busy, *(vote.member for vote in report.judgements), *_who(report.rows)):
         agents.setdefault(name, "")
-    votes = {vote.member: vote for vote in report.judgements}
+    for one in doing:
+        if one.agent and not agents.get(member_of(place, one.path)):
+            agents[member_of(place, one.path)] = one.agent
+    votes = {
+        vote.member: vote for vote in report.judgements if vote.counts or report.kind != "review"
+    }
     labels = {one.member: one for one in report.contributions}
     found = []
     for name, agent in agents.items():
@@ -97,7 +102,7 @@ def _state(
         more = f", and {len(doing) - 1} more" if len(doing) > 1 else ""
         if first.waits:
             return "waits", f"{what}: {first.state}{more}" if what else f"{first.state}{more}"
-        between = " " if what in _DOING.values() else ", "
+        between = ", " if "," in what or what.startswith(("turn", "calls")) else " "
         return "busy", between.join(filter(None, (what, first.state))) + more
     last = _last(name, report.rows)
     if last is not None and last.what in ("fails", "abstains"):
@@ -128,9 +133,12 @@ def _notes(name: str, report: Report, revision: int) -> str:
 def _what(path: str, *, tools: bool) -> str:
     """Say what a call is about: ``answering``, ``answering, turn 3``, ``voting: calls grep``."""
     parts = path.split("/")
-    inner = parts if tools else parts[2:]
-    what = "" if tools or len(parts) < 2 else parts[1].partition("~")[0]
-    said = _DOING.get(what, what)
+    if _seat(parts[0]) in _MAKING:
+        said, inner = _MAKING[_seat(parts[0])], parts[1:]
+    else:
+        inner = parts if tools else parts[2:]
+        what = "" if tools or len(parts) < 2 else _seat(parts[1])
+        said = _DOING.get(what, what)
     if not inner:
         return said
     turn = _TURN.match(inner[0])
@@ -138,10 +146,23 @@ def _what(path: str, *, tools: bool) -> str:
     return f"{said}, {does}" if said else does
 
 
-def _member(place: Place, path: str) -> str:
+def member_of(place: Place, path: str) -> str:
+    """Name the member that a call within a team is of."""
+    step = place.step
     if place.kind == "tools":
-        return place.step.agent
-    return path.partition("/")[0]
+        return step.agent
+    first = path.partition("/")[0]
+    if place.kind == "review":
+        # Those who make what is reviewed have no seats of their own.
+        makers = {"author": step.agent}
+        if step.review is not None:
+            makers["fixer"] = step.review.fixer
+        return makers.get(_seat(first)) or first
+    return first
+
+
+def _seat(part: str) -> str:
+    return part.partition("~")[0]
 
 
 def _who(rows: Sequence[Row]) -> list[str]:

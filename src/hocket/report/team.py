@@ -79,7 +79,9 @@ def counted(report: Report, members: int = 0) -> str:
     of = f" of {members}" if members else ""
     words = [f"{answers}{of} {'answer' if max(answers, members) == 1 else 'answers'}"]
     words = words if answers else []
-    if number := len(report.judgements):
+    # Verdicts on what was mended since say nothing of what is there now.
+    review = report.kind == "review"
+    if number := sum(vote.counts or not review for vote in report.judgements):
         words.append(f"{number} {_judged(report)[number != 1]}")
     return " · ".join(words)
 
@@ -167,6 +169,11 @@ def share(confidence: float) -> str:
     return f"{confidence:.2f}".rstrip("0").rstrip(".")
 
 
+def said_words(value: Json) -> str:
+    """Write what was given: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 # ---- parts ----
 
 
@@ -175,9 +182,9 @@ def _stands(report: Report) -> list[str]:
     if report.status != "decided" or report.kind == "tools":
         return []
     if report.kind == "review":
-        approved = isinstance(report.output, dict) and report.output.get("approved")
-        lines = ["approved" if approved else "not approved"]
-        against = "reject" if approved else "approve"
+        # Whether it was approved is said by how it was decided.
+        lines: list[str] = []
+        against = "reject" if report.decision.startswith("approved") else "approve"
         other = [vote for vote in report.judgements if vote.counts and vote.choice == against]
     else:
         label = label_of(report, report.winner)
@@ -213,6 +220,9 @@ def _judgements(report: Report) -> list[str]:
         said = one_line(" — ".join(filter(None, (vote.reason, found))), _SAID)
         choice = vote.choice or "abstains"
         seen = " ".join(f"{label}{number}" for label, number in vote.seen.items())
+        if report.kind == "review":
+            # There is but one thing to see.
+            seen = ""
         counts = "" if vote.counts or not vote.choice else "does not count"
         rows.append(
             [vote.member, choice, share(vote.confidence), f"{vote.weight:g}", seen, counts, said]
@@ -267,11 +277,7 @@ def _for(vote: Judgement) -> str:
 
 
 def _content(one: Contribution) -> str:
-    return one_line(_text(one.content), _SAID)
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return one_line(said_words(one.content), _SAID)
 
 
 def _spent(fates: Mapping[Fate, Sum]) -> tuple[int, int, int]:
