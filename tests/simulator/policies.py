@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 
 from hocket.core.reports import Report
 from hocket.core.specs import AgentSpec, LimitSpec, PlanSpec, Rate, RunSpec, StepSpec
-from hocket.core.teams import ConsensusSpec, Member
+from hocket.core.teams import ConsensusSpec, Member, ToolSpec
 from hocket.core.values import MINUTE, SECOND, Json
 from hocket.simulator.agents import Act, Asked, Cast, Latency, Player
 from hocket.simulator.parts import Played
 from hocket.simulator.play import play
-from hocket.simulator.teams import member_of, voter
+from hocket.simulator.teams import member_of, voter, with_tools
 
 MEMBERS = (
     *(Member(name=f"flash-{i}", agent="flash") for i in range(1, 6)),
     *(Member(name=f"pro-{i}", agent="pro") for i in (1, 2)),
 )
 WINDOWS = {"flash": 9, "pro": 2}
+TURNS = 3
 
 POLICIES: dict[str, dict[str, Any]] = {
     "once": {},
@@ -44,12 +45,16 @@ INCIDENT_PRO = (12.0, 14.0)
 """When the first answers came, in seconds; the last three are assumed."""
 
 
-def spec_of(consensus: ConsensusSpec, limited: bool) -> RunSpec:
-    """Make a run of one consensus."""
+def spec_of(consensus: ConsensusSpec, limited: bool, turns: int = 1) -> RunSpec:
+    """Make a run of one consensus, whose members use a tool if they take several turns."""
     limits = {name: LimitSpec(requests=(Rate(amount, MINUTE),)) for name, amount in WINDOWS.items()}
+    look = ToolSpec(agent="look", about="Looks things up", schema={"type": "object"})
+    tools = {"look": look} if turns > 1 else {}
     agents = {
-        name: AgentSpec(kind="scripted", limits=(name,) if limited else ()) for name in WINDOWS
+        name: AgentSpec(kind="scripted", limits=(name,) if limited else (), tools=tools)
+        for name in WINDOWS
     }
+    agents["look"] = AgentSpec(kind="function")
     step = StepSpec(name="q", kind="consensus", input="Why?", team=consensus)
     return RunSpec(
         workflow=PlanSpec(name="p", steps=(step,)),
@@ -86,20 +91,31 @@ class Incident:
         raise AssertionError("no limit counts tokens here")
 
 
-def drawn() -> Cast:
+def drawn(turns: int = 1) -> Cast:
     """Make agents whose every call takes a time drawn about 3.3 s, or 8 s."""
-    flash = Player(latency=Latency(round(3.3 * SECOND), 0.3), gives=voter())
-    return Cast({"flash": flash, "pro": Player(latency=Latency(8 * SECOND, 0.3), gives=voter())})
+    gives = with_tools(voter(), turns)
+    flash = Player(latency=Latency(round(3.3 * SECOND), 0.3), gives=gives)
+    pro = Player(latency=Latency(8 * SECOND, 0.3), gives=gives)
+    return Cast({"flash": flash, "pro": pro, "look": Player(latency=Latency(SECOND // 2))})
 
 
-LATENCIES: dict[str, Callable[[], Any]] = {"drawn": drawn, "the incident's": Incident}
+def drawn_with_tools() -> Cast:
+    """Make the same, who take three turns whenever they are asked, and a tool after two."""
+    return drawn(TURNS)
+
+
+LATENCIES: dict[str, Callable[[], Any]] = {
+    "drawn": drawn,
+    "the incident's": Incident,
+    "drawn, three turns": drawn_with_tools,
+}
 
 
 # ---- what came of it ----
 
 
 class Sample(NamedTuple):
-    """What one run came to."""
+    """What one run came to; tools are no calls here."""
 
     calls: int
     wasted: int
@@ -126,17 +142,18 @@ def sample(played: Played) -> Sample:
     assert report.ended is not None
     fates = {fate: known.calls for fate, known in report.fates.items()}
     assert sum(fates.values()) == len(played.calls)
-    answers = [made for made in played.calls if made.call.path.endswith("/answer")]
+    asked = [made for made in played.calls if made.agent in WINDOWS]
+    answers = [made for made in asked if "/answer" in made.call.path]
     assert len({member_of(made.call.path) for made in answers}) == len(MEMBERS)
     assert max(made.ended for made in answers) <= report.ended
     wasted = fates.get("stale", 0) + fates.get("discarded", 0)
     seconds = (report.ended - report.began) / SECOND
-    return Sample(len(played.calls), wasted, fates.get("cancelled", 0), seconds)
+    return Sample(len(asked), wasted, fates.get("cancelled", 0), seconds)
 
 
 def samples(team: ConsensusSpec, latency: str, limited: bool, seeds: int) -> list[Sample]:
     """Play a consensus under so many seeds."""
-    spec = spec_of(team, limited)
+    spec = spec_of(team, limited, TURNS if "turns" in latency else 1)
     return [sample(play(spec, {}, LATENCIES[latency](), seed)) for seed in range(seeds)]
 
 

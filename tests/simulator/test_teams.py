@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from hocket.core.machine import JobSpec
 from hocket.core.specs import Retry
+from hocket.core.teams import Tool
 from hocket.core.values import HOUR, Json
 from hocket.simulator.agents import Asked
-from hocket.simulator.teams import FAULTY, author, member_of, merit, reviewer, shown, voter
+from hocket.simulator.teams import (
+    FAULTY,
+    author,
+    member_of,
+    merit,
+    reviewer,
+    shown,
+    voter,
+    with_tools,
+)
 from hocket.workflows.consensus_prompts import (
     Answers,
     Turn,
@@ -99,3 +111,17 @@ def test_an_author_mends_what_was_found() -> None:
     first = [FAULTY in give(asked("do it", None, f"s{i}/author")) for i in range(200)]
     assert 70 <= sum(first) <= 130
     assert not any(FAULTY in give(asked("mend it", None, f"s{i}/author~2")) for i in range(200))
+
+
+def test_a_member_with_tools_takes_its_turns_and_gives_in_the_last() -> None:
+    look = Tool("look", "Looks things up", {"type": "object"})
+    give = with_tools(voter(), 2)
+    prompt = vote_prompt("Which?", ANSWERS, (Turn(LABELS),)).text
+    talk = {"$": "talk", "messages": [{"role": "user", "text": prompt}]}
+    turns = [asked(talk, vote_schema("ABC"), f"q/m-1/vote~3/{turn}") for turn in ("turn", "turn~2")]
+    turns = [one._replace(job=replace(one.job, tools=(look,))) for one in turns]
+    assert [member_of(one.path) for one in turns] == ["m-1", "m-1"]
+    first, last = map(give, turns)
+    assert [call["name"] for call in first["calls"]] == ["look"]
+    assert not last["calls"]
+    assert last["answer"]["vote"] == voted("unanimous", "q/m-1/vote")

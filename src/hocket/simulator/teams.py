@@ -23,16 +23,20 @@ random: for any.
 
 _SHOWN: Final = re.compile(r'<answer label="(\w+)">\n(.*?)\n</answer>', re.DOTALL)
 _NUMBER: Final = re.compile(r"(\d+)\Z")
+_TURN: Final = re.compile(r"/turn(?:~(\d+))?\Z")
 
 
 def member_of(path: str) -> str:
     """Name the member that a call of a team is of: ``q/flash-1/vote~2`` is of ``flash-1``."""
+    path = _TURN.sub("", path)
     return path.split("/")[-2] if "/" in path else path
 
 
 def shown(asked: Asked) -> dict[str, Json]:
     """Give the answers that a member is shown, by label."""
     given = asked.input
+    if isinstance(given, dict) and given.get("$") == "talk":
+        given = "\n".join(str(message.get("text", "")) for message in given["messages"])
     if isinstance(given, dict):
         answers = given.get("answers")
         return dict(answers) if isinstance(answers, dict) else {}
@@ -95,6 +99,30 @@ def _labels(schema: Json) -> list[str] | None:
     if not isinstance(choices, dict) or "enum" not in choices:
         return None
     return [label for label in choices["enum"] if label]
+
+
+def with_tools(give: Behaviour, turns: int) -> Behaviour:
+    """Make a member that calls its first tool in every turn but the last, and gives then.
+
+    Args:
+        give: What it gives in the end.
+        turns: How many turns it takes.
+    """
+
+    def take_turn(asked: Asked) -> Json | Fault:
+        turn = _TURN.search(asked.path)
+        if not asked.job.tools or turn is None:
+            return give(asked)
+        number = int(turn[1] or 1)
+        if number < turns:
+            call = {"id": f"c{number}", "name": asked.job.tools[0].name, "args": {}}
+            return {"$": "turn", "text": "", "calls": [call]}
+        gives = give(asked._replace(path=_TURN.sub("", asked.path)))
+        if isinstance(gives, Fault):
+            return gives
+        return {"$": "turn", "text": "", "calls": [], "answer": gives}
+
+    return take_turn
 
 
 FAULTY: Final = "faulty"
