@@ -73,6 +73,20 @@ def usage_of(
     return Usage(tokens_in=read, tokens_out=written, cost=cost, tokens_cached=cached)
 
 
+def read_usage(read: Any, *, model: str, url: str, own_url: bool) -> Usage | None:
+    """Count and price what a model has read that writes nothing, as `usage_of` does."""
+    if not isinstance(read, int) or not 0 < read < 2**53:
+        return None
+    cost = None
+    try:
+        from genai_prices import Usage as Counted
+    except ImportError:
+        pass
+    else:
+        cost = _list_price(Counted(input_tokens=read), model, "openai", url, own_url)
+    return Usage(tokens_in=read, tokens_out=0, cost=cost)
+
+
 def _tokens(raw: Any, name: str) -> int | None:
     """Give a count that can be one; a provider may leave it out or say nonsense."""
     count = getattr(raw, name, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
+from hocket.agents.embeddings import Embedder
 from hocket.app.adapters import KINDS, capacity, hire
 from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
@@ -37,6 +38,7 @@ from hocket.engine.engine import Parts
 from hocket.engine.engine import Run as Driven
 from hocket.engine.inbox import event_of
 from hocket.engine.lookahead import LookAhead
+from hocket.engine.memo import Memo
 from hocket.engine.runner import Observer
 from hocket.forecast.search import BUDGET
 from hocket.insight.tally import Tally
@@ -78,6 +80,8 @@ class Engine:
             MemoryJournal() if memory else SqliteJournal(self.state, lease=lease)
         )
         self._desks = Desks(time.time_ns, self.journal.ledger)
+        self._embedder = Embedder()
+        self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
         self._budget = look_ahead
         self._logs = None if memory else self.state
@@ -357,6 +361,7 @@ class Engine:
     ) -> None:
         """Close the journal."""
         await self._ahead.close()
+        await self._embedder.close()
         await self._desks.settled()
         self.close()
 
@@ -370,6 +375,7 @@ class Engine:
                 kinds=KINDS,
                 wall=time.time_ns,
                 desks=self._desks,
+                memo=self._memo,
                 past=partial(past_of, self.journal.book),
                 look_ahead=self._ahead.ask,
                 budget=self._budget,

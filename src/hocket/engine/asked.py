@@ -205,5 +205,10 @@ def added(usage: Usage | None, more: Usage) -> Usage:
     )
 
 
+def unknown(usage: Usage | None, more: Usage | None) -> bool:
+    """Tell whether a sum of two hides that the price of the second is not known."""
+    return more is not None and more.cost is None and usage is not None and usage.cost is not None
+
+
 def _sum(one: int | None, two: int | None) -> int | None:
     return two if one is None else one if two is None else one + two

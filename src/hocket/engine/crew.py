@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from hocket.agents.base import Agent
+from hocket.agents.base import Agent, prepare
 from hocket.core.specs import AgentSpec
+
+MOST_PREPARED: Final = 16
+"""How many models make their clients when a run begins; others do it when they are called."""
 
 Hire: TypeAlias = Callable[[str, AgentSpec], Agent]
 """Makes an agent of its name and spec."""
@@ -36,6 +39,20 @@ class Crew:
         if agent is None:
             agent = self._agents[name] = self._hire(name, self._specs[name])
         return agent
+
+    def prepare(self) -> None:
+        """Have models begin with what their first calls would have to wait for.
+
+        A call that others were waited for is often waited for itself.
+        """
+        models = [name for name, spec in self._specs.items() if spec.kind == "model"]
+        for name in models[:MOST_PREPARED]:
+            try:
+                agent = self[name]
+            except Exception:
+                # Each of its calls will say why it cannot be made.
+                continue
+            prepare(agent)
 
     async def close(self) -> None:
         """Close all agents; the first error is raised once all are closed."""

@@ -11,23 +11,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol
 
-import msgspec
-
-from hocket.core.events import Usage
+from hocket.agents.embeddings import Meaning
 from hocket.core.values import Json
 from hocket.journal.base import Answered, Answers
-
-
-class Meaning(msgspec.Struct, frozen=True):
-    """What a text means.
-
-    Fields:
-        vector: 32-bit floats of length 1.
-        usage: What it took to find out.
-    """
-
-    vector: bytes
-    usage: Usage | None = None
 
 
 class Meanings(Protocol):

@@ -17,18 +17,6 @@ _AT_ONCE: Final = 16
 """Comparing so many takes a millisecond or two."""
 
 
-def unit(numbers: Sequence[float]) -> bytes:
-    """Give a vector the length 1, as 32-bit floats.
-
-    Raises:
-        ValueError: It has no direction.
-    """
-    length = sum(map(mul, numbers, numbers)) ** 0.5
-    if not 0 < length < float("inf"):
-        raise ValueError("a vector of no direction")
-    return array("f", [number / length for number in numbers]).tobytes()
-
-
 async def nearest(vector: bytes, others: Sequence[Near]) -> tuple[float, Near] | None:
     """Give whoever means most nearly the same, and the cosine of the two: 1 is the same.
 

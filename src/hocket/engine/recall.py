@@ -24,7 +24,7 @@ from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
 from hocket.core.teams import CacheSpec
 from hocket.core.values import Call, Json
-from hocket.engine.asked import Asked, Questions, added, compare
+from hocket.engine.asked import Asked, Questions, added, compare, unknown
 from hocket.engine.audience import Audience
 from hocket.engine.crew import Crew
 from hocket.engine.flight import Outcome
@@ -180,6 +180,8 @@ class Recall:
             return outcome, ()
         question = asked.question
         kept: tuple[Answered, ...] = ()
+        if unknown(outcome.usage, asked.spent):
+            asked.remark("nobody knows what comparing it cost")
         cache = self._questions.cache(asked.start)
         if isinstance(outcome, CallFinished):
             if cache is not None:

@@ -115,6 +115,7 @@ class Runner:
         keeper = self._loop.create_task(self._keep())
         try:
             self.follow()
+            self._crew.prepare()
             while not self.halted and self.failure is None:
                 await self._settled.wait()
                 self._settled.clear()
