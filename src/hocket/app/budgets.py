@@ -10,7 +10,8 @@ import msgspec
 from hocket.agents.base import Agent, Estimate, Request, estimate
 from hocket.app.adapters import adapter
 from hocket.core.errors import Problem
-from hocket.core.specs import AgentSpec, PlanSpec, RunSpec
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
+from hocket.core.teams import ConsensusSpec, TeamSpec
 from hocket.core.values import Call, Json
 
 _ASKED = Call(path="check", attempt=1)
@@ -34,7 +35,7 @@ def _problems(spec: RunSpec) -> Iterator[Problem]:
         if not cost and not tokens:
             continue
         if not told:
-            told = _options(spec.workflow)
+            told = _options(spec)
         made = adapter(agent.kind)(name, agent, state=Path(), live={})
         for options in told.get(name, []):
             said = _unknown(made, name, options, cost=bool(cost))
@@ -68,18 +69,42 @@ def _budgets(spec: RunSpec, agent: AgentSpec) -> tuple[list[str], list[str]]:
     return cost, tokens
 
 
-def _options(plan: PlanSpec) -> dict[str, list[dict[str, Json]]]:
+def _options(spec: RunSpec) -> dict[str, list[dict[str, Json]]]:
     """Give what steps tell each agent, each different one once."""
     found: dict[str, dict[bytes, dict[str, Json]]] = {}
-    plans = [plan]
+    plans: list[PlanSpec] = [spec.workflow]
     while plans:
         for step in plans.pop().steps:
             if step.plan is not None:
                 plans.append(step.plan)
             key = msgspec.json.encode(step.options) if step.options else b""
-            for agent in (step.agent, *step.fallback) if step.agent else ():
+            for agent in _callers(step):
                 found.setdefault(agent, {}).setdefault(key, step.options)
+            for agent in _guests(step):
+                found.setdefault(agent, {}).setdefault(b"", {})
     return {agent: list(options.values()) for agent, options in found.items()}
+
+
+def _callers(step: StepSpec) -> Iterator[str]:
+    """Name the agents that a step's options are for."""
+    if step.agent:
+        yield from (step.agent, *step.fallback)
+    if step.team is not None:
+        yield from _seated(step.team)
+
+
+def _guests(step: StepSpec) -> Iterator[str]:
+    """Name the agents that review what a step has given; its options are not theirs."""
+    if step.review is not None:
+        yield from _seated(step.review)
+
+
+def _seated(team: TeamSpec) -> Iterator[str]:
+    for member in team.members:
+        yield from (member.agent, *member.fallback)
+    last = team.presenter if isinstance(team, ConsensusSpec) else team.fixer
+    if last:
+        yield last
 
 
 def _unknown(agent: Agent, name: str, options: Mapping[str, Json], *, cost: bool) -> str:

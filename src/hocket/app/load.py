@@ -10,10 +10,12 @@ import msgspec
 
 from hocket.app.budgets import budget_problems
 from hocket.app.state import state_folder
+from hocket.app.tools import described
 from hocket.config.file import Loaded, read
 from hocket.config.overrides import Overrides, overridden
 from hocket.config.presets import FILE as PRESETS_FILE
 from hocket.config.presets import known_presets
+from hocket.core.errors import SpecError
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 from hocket.workflows.check import problems
@@ -45,7 +47,7 @@ def load_plan(
         Refused: A limit cannot be read.
     """
     loaded = load_file(path)
-    return settle(checked(loaded, plan, overrides), path)
+    return settle(checked(loaded, plan, overrides), path, loaded)
 
 
 def checked(loaded: Loaded, plan: str | None, overrides: Overrides = _AS_IT_IS) -> RunSpec:
@@ -62,8 +64,24 @@ def checked(loaded: Loaded, plan: str | None, overrides: Overrides = _AS_IT_IS) 
     return spec
 
 
-def settle(spec: RunSpec, path: str | Path) -> RunSpec:
-    """Settle everything in a file's spec that depends on where the file is."""
+def settle(spec: RunSpec, path: str | Path, loaded: Loaded | None = None) -> RunSpec:
+    """Settle everything in a file's spec that depends on where the file is.
+
+    Functions that are tools are imported, unless the file says what they take.
+
+    Args:
+        spec: The spec.
+        path: The file.
+        loaded: The file as it was read, which knows the places of mistakes.
+
+    Raises:
+        SpecError: A function that is a tool cannot be found, or cannot be one.
+    """
+    if any(agent.tools for agent in spec.agents.values()):
+        find_functions_beside(str(Path(path).resolve()))
+        spec, found = described(spec)
+        if found:
+            raise SpecError(found) if loaded is None else loaded.mistakes(spec.name, found)
     folder = Path(path).resolve().parent
     agents = {name: _placed_agent(agent, folder) for name, agent in spec.agents.items()}
     return msgspec.structs.replace(

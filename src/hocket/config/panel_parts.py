@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator, Tag, WithJsonSchema
 
 from hocket.config.basics import TAG, Count, Duration, Strict, Text, by_key, by_type
 from hocket.config.limit_parts import Quantile
+from hocket.config.shorthand import read_revise
 from hocket.config.step_parts import (
     AgentStep,
     CommandStep,
@@ -19,10 +20,6 @@ from hocket.config.step_parts import (
     WorkPart,
 )
 from hocket.config.team_parts import Asked, ConsensusPart, ReviewOfPart
-from hocket.core.values import SECOND, parse_duration
-
-REVISED_WITHIN: Final = 30 * SECOND
-"""How long a revision waits for late contributions where only ``revise: true`` is said."""
 
 
 class TeamStep(WorkPart):
@@ -58,19 +55,6 @@ class ReviewStep(TeamStep):
 
 def _named(value: object) -> object:
     return {"agent": value} if isinstance(value, str) else value
-
-
-def read_revise(value: object) -> int | None:
-    """Say how long late contributions are waited for; None for not at all.
-
-    Raises:
-        ValueError: It is neither true nor false nor a duration.
-    """
-    if isinstance(value, bool):
-        return REVISED_WITHIN if value else None
-    if not isinstance(value, str | int | float):
-        raise ValueError("revise is true, false, or for how long late ones are waited for, as 10s")
-    return parse_duration(value)
 
 
 WORKERS = ("agent", "command", "shell", "call")

@@ -1,11 +1,12 @@
-"""Reads the short ways of saying what a step's output looks like, and makes JSON Schema of them."""
+"""Reads the short ways of saying things: what an output looks like, what decides, what is kept."""
 
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from hocket.core.errors import suggest
-from hocket.core.values import Json
+from hocket.core.teams import Rule
+from hocket.core.values import SECOND, Json, parse_duration
 
 Mode: TypeAlias = Literal["text", "json", "lines"]
 
@@ -159,3 +160,80 @@ def beside_files(schema: Json) -> Json:
         "additionalProperties": False,
         **lifted,
     }
+
+
+# ---- teams ----
+
+REVISED_WITHIN: Final = 30 * SECOND
+"""How long a revision waits for late contributions where only ``revise: true`` is said."""
+RULES: Final[tuple[Literal["plurality", "majority", "unanimous"], ...]] = (
+    "plurality",
+    "majority",
+    "unanimous",
+)
+
+
+class Decision(NamedTuple):
+    """What decides: a rule, and the share that it asks for if it is a threshold."""
+
+    rule: Rule
+    threshold: float | None = None
+
+
+def read_decision(value: object) -> Decision:
+    """Say what is meant by ``majority``, or by 0.6.
+
+    Raises:
+        ValueError: Nothing is meant by it.
+    """
+    if isinstance(value, Decision):
+        return value
+    known = f"{', '.join(RULES)}, or a share of the weight like 0.6"
+    if isinstance(value, str):
+        for rule in RULES:
+            if value == rule:
+                return Decision(rule)
+        raise ValueError(f"unknown rule {value[:40]!r}; {suggest(value, RULES) or known}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 < value <= 1:
+            raise ValueError(f"a share lies above 0 and is 1 at most, not {value}")
+        return Decision("threshold", float(value))
+    raise ValueError(f"it is {known}")
+
+
+def read_revise(value: object) -> int | None:
+    """Say how long late contributions are waited for; None for not at all.
+
+    Raises:
+        ValueError: It is neither true nor false nor a duration.
+    """
+    if isinstance(value, bool):
+        return REVISED_WITHIN if value else None
+    if not isinstance(value, str | int | float):
+        raise ValueError("revise is true, false, or for how long late ones are waited for, as 10s")
+    return parse_duration(value)
+
+
+CACHES: Final[tuple[str, ...]] = ("off", "exact", "similar")
+
+
+def read_cache(value: object) -> object:
+    """Write out what ``exact`` or ``1h`` means of a cache; objects stay as they are.
+
+    Raises:
+        ValueError: Nothing is meant by it.
+    """
+    if value is None or isinstance(value, dict):
+        return value
+    if isinstance(value, str) and value in CACHES:
+        return {"mode": value}
+    try:
+        if isinstance(value, str | int | float):
+            parse_duration(value)
+            return {"ttl": value}
+    except ValueError as error:
+        if not isinstance(value, str) or value[:1].isdigit():
+            raise ValueError(str(error)) from None
+    known = "off, exact, similar, for how long, as 1h, or an object like {mode: exact, ttl: 1h}"
+    hint = suggest(value, CACHES) if isinstance(value, str) else ""
+    raise ValueError(f"cache is {known}" + (hint and f"; {hint}"))

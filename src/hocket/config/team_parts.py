@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from hocket.config.basics import Count, Duration, Names, Strict, Text
-from hocket.core.errors import suggest
-from hocket.core.teams import Final, Policy, Protocol, Rule, Tie, Weighing
+from hocket.config.shorthand import RULES, Decision, read_decision
+from hocket.core.teams import Final, Policy, Protocol, Tie, Weighing
 
 MOST: int = 100
 """The most seats that one entry can stand for."""
-
-_RULES: tuple[Literal["plurality", "majority", "unanimous"], ...] = (
-    "plurality",
-    "majority",
-    "unanimous",
-)
-
-
-class Decision(NamedTuple):
-    """What decides: a rule, and the share that it asks for if it is a threshold."""
-
-    rule: Rule
-    threshold: float | None = None
-
-
-def read_decision(value: object) -> Decision:
-    """Say what is meant by ``majority``, or by 0.6.
-
-    Raises:
-        ValueError: Nothing is meant by it.
-    """
-    if isinstance(value, Decision):
-        return value
-    known = f"{', '.join(_RULES)}, or a share of the weight like 0.6"
-    if isinstance(value, str):
-        for rule in _RULES:
-            if value == rule:
-                return Decision(rule)
-        raise ValueError(f"unknown rule {value[:40]!r}; {suggest(value, _RULES) or known}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if not 0 < value <= 1:
-            raise ValueError(f"a share lies above 0 and is 1 at most, not {value}")
-        return Decision("threshold", float(value))
-    raise ValueError(f"it is {known}")
 
 
 def _something(value: object) -> object:
@@ -69,7 +35,7 @@ Decides: TypeAlias = Annotated[
     Decision,
     PlainValidator(read_decision),
     WithJsonSchema(
-        {"anyOf": [{"enum": list(_RULES)}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
+        {"anyOf": [{"enum": list(RULES)}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
     ),
 ]
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]

@@ -8,34 +8,8 @@ from pydantic import BeforeValidator, Field, PlainValidator, Tag, WithJsonSchema
 
 from hocket.config.basics import TAG, Count, Duration, Strict, Text, by_key
 from hocket.config.limit_parts import LimitsOf
-from hocket.config.shorthand import read_arguments
+from hocket.config.shorthand import read_arguments, read_cache
 from hocket.config.step_parts import CommandSettings
-from hocket.core.errors import suggest
-from hocket.core.values import parse_duration
-
-CACHES: tuple[str, ...] = ("off", "exact", "similar")
-
-
-def spelled_out(value: object) -> object:
-    """Write out what ``exact`` or ``1h`` means of a cache; objects stay as they are.
-
-    Raises:
-        ValueError: Nothing is meant by it.
-    """
-    if value is None or isinstance(value, dict):
-        return value
-    if isinstance(value, str) and value in CACHES:
-        return {"mode": value}
-    try:
-        if isinstance(value, str | int | float):
-            parse_duration(value)
-            return {"ttl": value}
-    except ValueError as error:
-        if not isinstance(value, str) or value[:1].isdigit():
-            raise ValueError(str(error)) from None
-    known = "off, exact, similar, for how long, as 1h, or an object like {mode: exact, ttl: 1h}"
-    hint = suggest(value, CACHES) if isinstance(value, str) else ""
-    raise ValueError(f"cache is {known}" + (hint and f"; {hint}"))
 
 
 class EmbedPart(Strict):
@@ -58,7 +32,7 @@ class CachePart(Strict):
 Caches: TypeAlias = Annotated[
     CachePart | None,
     BeforeValidator(
-        spelled_out,
+        read_cache,
         json_schema_input_type=Literal["off", "exact", "similar"] | Duration | CachePart,
     ),
 ]

@@ -7,16 +7,18 @@ plan are handed in as inputs. What is wrong with such a plan is shown where the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from hocket.config.models import DefaultsPart
-from hocket.config.panel_parts import REVISED_WITHIN, LearnedPart, PanelPart, PanelStep
+from hocket.config.panel_names import TAKEN, panel_problems
+from hocket.config.panel_parts import LearnedPart, PanelPart, PanelStep
 from hocket.config.places import Path, Places
+from hocket.config.shorthand import REVISED_WITHIN
 from hocket.config.staff import Say
 from hocket.config.step_parts import NestedStep
 from hocket.config.team_shapes import panel_shape
 from hocket.config.translate_calls import CallStep
-from hocket.core.errors import ExprError, suggest
+from hocket.core.errors import ExprError
 from hocket.core.expr import Reference, parse_expr
 from hocket.core.specs import Learned, StepSpec
 from hocket.core.template import parse_template
@@ -25,17 +27,12 @@ from hocket.workflows.fields import fields_problem
 from hocket.workflows.panel import (
     GATHER,
     LATER,
-    OWN_STEPS,
-    QUESTION,
     REVISION,
     SELECT,
     SYNTHESIS,
     Panel,
     panel_step,
 )
-
-TAKEN: Final = (*OWN_STEPS, QUESTION, "contributions", "missing", "reply")
-"""Names with a meaning of their own in a panel; no contributor may be called so."""
 
 Worker: TypeAlias = CallStep | NestedStep
 MakeStep: TypeAlias = Callable[[Path, Worker, DefaultsPart], StepSpec]
@@ -100,7 +97,8 @@ class Panels:
         """Translate a step that a panel does; None if that cannot be done."""
         part = about.panel
         place: Path = (*where, "panel")
-        self._names(place, part)
+        for problem in panel_problems(part.agents, part.about, part.quorum):
+            self._say((*place, *problem.where), problem.message, problem.hint)
         parts = _parts(part)
         made = {
             name: self._make((*place, *key), one, defaults) for name, (key, one) in parts.items()
@@ -127,19 +125,6 @@ class Panels:
             return None
         self._drawn[where] = _Drawn(panel, step, parts, made)
         return step
-
-    def _names(self, place: Path, part: PanelPart) -> None:
-        for name in part.agents:
-            if name in TAKEN:
-                said = f"{name!r} has another meaning in a panel: rename it"
-                self._say((*place, "agents", name), said)
-        for name in part.about:
-            if name not in part.agents:
-                said = f"unknown contributor {name!r}"
-                self._say((*place, "about", name), said, suggest(name, part.agents))
-        if part.quorum is not None and part.quorum > len(part.agents):
-            said = f"quorum {part.quorum} of {len(part.agents)} contributions cannot be met"
-            self._say((*place, "quorum"), said)
 
     def drawn(self, plan: str) -> Iterator[tuple[Path, StepSpec]]:
         """Give the panels of a plan that were translated, with the places of their steps."""

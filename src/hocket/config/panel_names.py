@@ -1,0 +1,35 @@
+"""Who may be called what in a panel, whether a file or Python says so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from hocket.core.errors import Problem, suggest
+from hocket.workflows.panel import OWN_STEPS, QUESTION
+
+TAKEN: Final = (*OWN_STEPS, QUESTION, "contributions", "missing", "reply")
+"""Names with a meaning of their own in a panel; no contributor may be called so."""
+
+
+def panel_problems(
+    names: Collection[str], about: Collection[str], quorum: int | None
+) -> Iterator[Problem]:
+    """Find what is wrong with a panel that its plan would not show.
+
+    Args:
+        names: Its contributors.
+        about: Those of whom it is said what they are good at.
+        quorum: How many of them are enough.
+    """
+    for name in names:
+        if name in TAKEN:
+            said = f"{name!r} has another meaning in a panel: rename it"
+            yield Problem(where=("agents", name), message=said)
+    for name in about:
+        if name not in names:
+            said = f"unknown contributor {name!r}"
+            yield Problem(where=("about", name), message=said, hint=suggest(name, names))
+    if quorum is not None and not 1 <= quorum <= len(names):
+        said = f"quorum {quorum} of {len(names)} contributions cannot be met"
+        yield Problem(where=("quorum",), message=said)
