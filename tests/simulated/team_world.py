@@ -59,27 +59,27 @@ class TeamDraw(Draw):
             fallback = tuple(agent for agent in step.fallback if agent != "t")
             return msgspec.structs.replace(step, agent="t", fallback=fallback, effects=None)
         if kind == "reviewed":
-            review = msgspec.structs.replace(self.review(), fixer=self.rng.choice(("m", "n")))
-            return msgspec.structs.replace(step, review=review)
+            return msgspec.structs.replace(step, review=self.review())
         team = self.consensus() if kind == "consensus" else self.review()
         return msgspec.structs.replace(
             step, kind=kind, agent="", fallback=(), effects=None, team=team, input="Why?"
         )
 
-    def members(self, least: int) -> tuple[Member, ...]:
+    def members(self, least: int, *, weighed: bool = False) -> tuple[Member, ...]:
         count = self.rng.randint(least, 4)
         return tuple(
             Member(
                 name=f"m{i}",
                 agent=self.rng.choice(("m", "n", "n", "t", "f")),
-                weight=self.rng.choice((1.0, 1.0, 2.0)),
+                weight=self.rng.choice((1.0, 2.0)) if weighed else 1.0,
             )
             for i in range(count)
         )
 
     def consensus(self) -> ConsensusSpec:
         rng = self.rng
-        members = self.members(2)
+        weigh = rng.choice(("equal", "equal", "agent", "confidence"))
+        members = self.members(2, weighed=weigh == "agent")
         policy = rng.choice(POLICIES)
         fields: dict[str, Any] = {"members": members, "policy": policy}
         if policy == "rounds":
@@ -89,11 +89,12 @@ class TeamDraw(Draw):
         fields["rule"] = rng.choice(
             ("plurality", "plurality", "majority", "threshold", "unanimous")
         )
-        fields["weigh"] = rng.choice(("equal", "equal", "agent", "confidence"))
+        fields["weigh"] = weigh
         fields["of"] = rng.choice(("all", "cast"))
         fields["tie"] = rng.choice(("order", "runoff"))
-        fields["votes"] = rng.choice(("together", "together", "as_needed"))
-        fields["early"] = rng.random() < 0.8
+        if policy in ("once", "rounds", "sequential"):
+            fields["votes"] = rng.choice(("together", "together", "as_needed"))
+        fields["early"] = fields.get("votes") == "as_needed" or rng.random() < 0.8
         fields["final"] = rng.choice(("reuse", "reuse", "present", "synthesize"))
         if self.often(0.2):
             fields["max_duration"] = rng.randint(1, 30) * SECOND
@@ -118,6 +119,7 @@ class TeamDraw(Draw):
             waves=rng.random() < 0.7,
             early=rng.random() < 0.8,
             max_rounds=rng.randint(1, 3),
+            fixer=rng.choice(("m", "n")),
         )
 
 

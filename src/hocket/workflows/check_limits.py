@@ -80,7 +80,8 @@ def _order(spec: RunSpec) -> Iterator[Problem]:
 def claim_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Problem]:
     """Find what is wrong with the units that a step uses, its expected time and its hedge."""
     for key in ("uses", "takes", "hedge"):
-        if step.kind != "call" and getattr(step, key) not in ({}, None):
+        calls = step.kind in ("call", "consensus", "review")
+        if not calls and getattr(step, key) not in ({}, None):
             said = f"a step of kind {step.kind!r} calls nobody, so {key} means nothing"
             yield Problem(where=(*where, key), message=said)
             return

@@ -6,7 +6,7 @@ of a team need not know which.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final, Literal, Self, TypeAlias
 
 import msgspec
@@ -114,6 +114,7 @@ class Floor:
         moves: What follows for the run.
         over: Whether it is decided or has failed.
         began: When it began.
+        at: When anything last happened to it.
         closed: When it was decided or failed.
         outcome: How.
         rows: The coordination table.
@@ -128,6 +129,7 @@ class Floor:
         self.moves: list[Move] = []
         self.over = False
         self.began = 0
+        self.at = 0
         self.closed: int | None = None
         self.outcome: End | None = None
         self.rows: list[Row] = []
@@ -257,12 +259,12 @@ class Floor:
             fate = "failed" if landing.how == "lost" else landing.how
         self.books.note(path, landing.attempt, Entry(fate, landing.usage, landing.cached))
 
-    def due(self, at: int) -> list[str]:
-        """Take the reminders whose instant has come."""
-        names = [name for name, _ in self._deadlines.due(at, self._holds)]
-        for name in names:
-            del self._due[name]
-        return names
+    def due(self, at: int) -> Iterator[str]:
+        """Take the reminders whose instant has come, one by one: each may take others back."""
+        for timer in self._deadlines.due(at, self._holds):
+            if self._holds(timer):
+                del self._due[timer[0]]
+                yield timer[0]
 
     def deadline(self) -> int | None:
         """Give the instant of the next reminder, or of what a conversation waits for."""
@@ -293,7 +295,13 @@ class Floor:
         return end
 
     def revive(self, at: int, kept: Container[str]) -> None:
-        """Ask anew for everything that is under way, but for the jobs at the paths of `kept`."""
+        """Ask anew for everything that is under way, but for the jobs at the paths of `kept`.
+
+        The time in which nobody went on with it counts for no reminder.
+        """
+        for name, due in list(self._due.items()):
+            self.remind(name, due + at - self.at)
+        self.at = at
         self.moves.clear()
         for path, asked in self.asked.items():
             job = _job(self.step, self.agents, asked.manner, path)

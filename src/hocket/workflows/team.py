@@ -101,11 +101,12 @@ class Team:
 
     def start(self, at: int) -> None:
         """Begin."""
-        self.floor.began = at
+        self.floor.began = self.floor.at = at
         self.rules.begin(at)
 
     def told(self, path: str, news: Departure | Landing, at: int) -> None:
         """A call has left, or is over."""
+        self.floor.at = at
         if isinstance(news, Landing):
             self.floor.landed(path, news)
         base, rest = self.floor.locate(path)
@@ -122,6 +123,7 @@ class Team:
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
+        self.floor.at = at
         base, rest = self.floor.locate(path)
         asked = self.floor.asked.get(base)
         if asked is None:
@@ -166,6 +168,7 @@ class Team:
 
     def wake(self, at: int) -> None:
         """The deadline has come."""
+        self.floor.at = at
         for name in self.floor.due(at):
             if not self.floor.over:
                 self.rules.due(name, at)
