@@ -42,7 +42,7 @@ class Parley(Drive):
         agents.update(options.pop("agents", {}))
         question = options.pop("question", "What is it?")
         asked = step("q", kind="consensus", input=question, team=spec, **on_step)
-        super().__init__(asked, agents=agents, **options)
+        super().__init__(asked, *options.pop("also", ()), agents=agents, **options)
 
     # -- the members ------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,6 +18,9 @@ MAX_MEMBERS: Final = 1_000
 MAX_VOTES: Final = 1_000
 MAX_WEIGHT: Final = 1_000_000
 LONGEST: Final = 3_650 * DAY
+
+# It is a part of paths, where what begins with a digit is the number of an item.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}\Z")
 
 
 def team_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Problem]:
@@ -123,8 +127,8 @@ def member_problems(
             said = f"two members are called {member.name!r}"
             yield Problem(where=where, message=said, hint="give each a name of its own, or a count")
         known[member.name] = None
-        if not member.name or "/" in member.name or "~" in member.name:
-            said = f"a member's name has neither '/' nor '~' in it, unlike {member.name!r}"
+        if not _NAME.match(member.name):
+            said = f"a member's name is spelt like an agent's, unlike {member.name[:60]!r}"
             yield Problem(where=where, message=said)
         if not 0 < member.weight <= MAX_WEIGHT:
             said = f"member {member.name!r} weighs more than 0 and {MAX_WEIGHT:,} at most"
