@@ -62,6 +62,8 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("prune", 2, "say which runs, or how old: hocket prune --older-than 30d"),
     ("prune --older-than 3x", 2, "--older-than: '3x' is not a duration"),
     ("prune nix", 2, "there is no run 'nix'"),
+    ("prune --answers nix", 2, "--answers is about kept answers alone; prune runs without it"),
+    ("prune --answers --older-than 3x", 2, "--older-than: '3x' is not a duration"),
     ("runs --limit x", 2, "Invalid value for --limit"),
 ]
 

@@ -34,6 +34,14 @@ def prune(
     everything: Annotated[
         bool, Parameter(name="--all", help="Also runs that have not ended.", negative=())
     ] = False,
+    answers: Annotated[
+        bool,
+        Parameter(
+            help="Answers that are kept to be given again, instead of runs; all without "
+            "--older-than.",
+            negative=(),
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, Parameter(name=["--dry-run", "-n"], help="Only say what would go.", negative=())
     ] = False,
@@ -45,6 +53,10 @@ def prune(
     Args:
         runs: Which ones; else all that have ended and are old enough.
     """
+    if answers:
+        if runs or everything:
+            raise Refused("--answers is about kept answers alone; prune runs without it")
+        return _prune_answers(older_than, dry_run=dry_run)
     if not runs and older_than is None:
         raise Refused("say which runs, or how old: hocket prune --older-than 30d")
     with closing(Engine()) as engine:
@@ -68,16 +80,31 @@ def prune(
     return 0
 
 
+def _prune_answers(older_than: str | None, *, dry_run: bool) -> int:
+    now = time.time_ns()
+    before = now + 1 if older_than is None else now - _age(older_than)
+    with closing(Engine()) as engine:
+        kept = engine.journal.answers
+        found = kept.count(before) if dry_run else kept.drop(before, now)
+    count = "1 answer" if found == 1 else f"{found:,} answers"
+    print(f"{count} {'would be deleted' if dry_run else 'deleted'}", file=sys.stderr)
+    return 0
+
+
+def _age(older_than: str) -> int:
+    try:
+        return parse_duration(older_than)
+    except ValueError as error:
+        raise Refused(f"--older-than: {error}") from error
+
+
 def _chosen(
     rows: list[RunRow], named: tuple[str, ...], older_than: str | None, *, everything: bool
 ) -> list[RunRow]:
     ids = [find_run(rows, name) for name in named]
     meant = [row for row in rows if row.id in ids] if named else rows
     if older_than is not None:
-        try:
-            before = time.time_ns() - parse_duration(older_than)
-        except ValueError as error:
-            raise Refused(f"--older-than: {error}") from error
+        before = time.time_ns() - _age(older_than)
         meant = [row for row in meant if row.updated < before]
     open_ = [row for row in meant if row.status not in _ENDED]
     if named and open_ and not everything:

@@ -18,7 +18,7 @@ from hocket.core.values import Json, digest
 from hocket.journal.base import Answered, Near
 from hocket.journal.blobs import free_blobs, read_blob, write_blob, write_refs
 from hocket.journal.codec import LARGE, files_in
-from hocket.journal.schema import Database, integer, one, text
+from hocket.journal.schema import Database, integer, one, shrink, text
 
 T = TypeVar("T")
 
@@ -200,7 +200,11 @@ class SqliteAnswers:
         # A journal that is not there is not made for that.
         if not self.count(before):
             return 0
-        return self._journal.write(lambda db: drop(db, before, now))
+        dropped = self._journal.write(lambda db: drop(db, before, now))
+        while self._journal.write(shrink):
+            # In pieces, so that no other process waits long for its turn.
+            continue
+        return dropped
 
 
 class MemoryAnswers:

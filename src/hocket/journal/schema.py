@@ -185,6 +185,15 @@ def in_transaction(db: Database, work: Callable[[Database], T]) -> T:
     return result
 
 
+def shrink(db: Database, most: int = 10_000) -> bool:
+    """Give some free pages back to the disk; gives whether there are more."""
+    free = integer((one(db.execute("PRAGMA freelist_count")) or (0,))[0])
+    for _ in range(min(free, most)):
+        # The driver takes one step of a statement without columns, and a step frees one page.
+        db.execute("PRAGMA incremental_vacuum(1)")
+    return free > most
+
+
 def roll_back(db: Database) -> None:
     """End a failed transaction; SQLite may have done so itself when the disk failed."""
     if getattr(db, "in_transaction", True):

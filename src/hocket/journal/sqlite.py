@@ -321,7 +321,7 @@ class SqliteJournal:
             return 0
         me = myself()
         freed = self.write(lambda db: store.remove_runs(db, runs, me, time.time_ns()))
-        while self.write(store.shrink):
+        while self.write(schema.shrink):
             # In pieces, so that no other process waits long for its turn.
             continue
         return freed

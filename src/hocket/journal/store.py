@@ -351,12 +351,3 @@ def events_after(db: Database, run: int, after: int, limit: int) -> list[tuple[i
     """Give the numbers and rows of some events after a number, in order."""
     rows = db.execute(EVENTS, (run, after, limit)).fetchall()
     return [(integer(n), text(data)) for n, data in rows]
-
-
-def shrink(db: Database, most: int = 10_000) -> bool:
-    """Give some free pages back to the disk; gives whether there are more."""
-    free = integer((one(db.execute("PRAGMA freelist_count")) or (0,))[0])
-    for _ in range(min(free, most)):
-        # The driver takes one step of a statement without columns, and a step frees one page.
-        db.execute("PRAGMA incremental_vacuum(1)")
-    return free > most
