@@ -132,6 +132,8 @@ def test_members_are_checked(
     seats = [Member(name=name, **{"agent": name} | fields) for name, fields in members]
     spec = ConsensusSpec(members=tuple(seats))
     assert [message for _, message, _ in found(spec)] == messages
+    last = len(members) - 1
+    assert found(spec)[0][0] == (f"consensus.agents.{last}" if last else "consensus.agents")
 
 
 def test_a_question_there_must_be() -> None:

@@ -122,24 +122,26 @@ def member_problems(
         said = f"a team like this has {fewest} to {MAX_MEMBERS:,} members, not {len(members):,}"
         yield Problem(where=where, message=said)
     known: dict[str, None] = {}
-    for member in members:
+    for number, member in enumerate(members):
+        place: Place = (*where, number)
         if member.name in known:
             said = f"two members are called {member.name!r}"
-            yield Problem(where=where, message=said, hint="give each a name of its own, or a count")
+            yield Problem(where=place, message=said, hint="give each a name of its own, or a count")
         known[member.name] = None
         if not _NAME.match(member.name):
             said = f"a member's name is spelt like an agent's, unlike {member.name[:60]!r}"
-            yield Problem(where=where, message=said)
+            yield Problem(where=place, message=said)
         if not 0 < member.weight <= MAX_WEIGHT:
             said = f"member {member.name!r} weighs more than 0 and {MAX_WEIGHT:,} at most"
-            yield Problem(where=where, message=said)
-        for i, name in enumerate((member.agent, *member.fallback)):
+            yield Problem(where=place, message=said)
+        agents = (member.agent, *member.fallback)
+        for i, name in enumerate(agents):
             if name not in spec.agents:
                 hint = suggest(name, spec.agents)
-                yield Problem(where=where, message=f"unknown agent {name!r}", hint=hint)
-            elif name in (member.agent, *member.fallback)[:i]:
+                yield Problem(where=place, message=f"unknown agent {name!r}", hint=hint)
+            elif name in agents[:i]:
                 said = f"member {member.name!r}: agent {name!r} has had its tries already"
-                yield Problem(where=where, message=said)
+                yield Problem(where=place, message=said)
 
 
 def _policy(team: ConsensusSpec, where: Place) -> Iterator[Problem]:

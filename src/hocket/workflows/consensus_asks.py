@@ -86,7 +86,10 @@ class Asks:
         label, content = news.label, news.contents[-1]
         mark = {label: len(news.contents)}
         for path, (_, index) in self._asked.items():
-            if self.floor.tell(path, news_text(label, content), mark):
+            talk = self.floor.asked[path].talk
+            # One that has not begun is opened with what is known by then anyway.
+            if talk is not None and talk.opened:
+                talk.tell(news_text(label, content), mark)
                 name = self._table.seats[index].name
                 self.floor.row(at, name, "is told", f"answer {label} is new", path)
 

@@ -194,18 +194,6 @@ class Floor:
         self.moves.extend([Drop(job) for job in self.jobs_of(path)])
         del self.asked[path]
 
-    def tell(self, path: str, text: str, mark: dict[str, Json]) -> bool:
-        """Say something to a member with its next turn; tells whether it is in a conversation.
-
-        What it has seen then has `mark` in it, too.
-        A conversation that has not begun is opened with what is known by then anyway.
-        """
-        talk = self.asked[path].talk
-        if talk is None or not talk.opened:
-            return False
-        talk.tell(text, mark)
-        return True
-
     def remind(self, name: str, at: int) -> None:
         """See to it that the rules are told when an instant has come.
 
