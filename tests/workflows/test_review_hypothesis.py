@@ -88,7 +88,9 @@ def test_no_fewer_verdicts_than_needed_could_settle_it(
         return False
 
     fewest = next(count for count in range(len(open_) + 1) if could(count))
-    assert Poll(*some).needed() == fewest
+    assert Poll(*some).needed() <= fewest
+    if spec.open_weight < min(open_, default=1.0):
+        assert Poll(*some).needed() == fewest
 
 
 # -- the machine ----------------------------------------------------------------------------

@@ -85,6 +85,8 @@ class Poll:
         """Give the fewest verdicts that could settle it if all of them came out alike.
 
         0 if it is settled; the heaviest are taken first.
+        It is never more than the fewest; it can be less where failing would weigh more than
+        approving.
         """
         if self.settled() is not None:
             return 0
