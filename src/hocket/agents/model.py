@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hocket.agents.base import Context, Estimate, Reply, Request
+from hocket.agents.clients import Clients
 from hocket.agents.estimates import Learned, size_of_talk
 from hocket.agents.faults import fault_of, redact
-from hocket.agents.model_client import Client, ask, connect
+from hocket.agents.model_client import Client, ask
 from hocket.agents.model_messages import text_of, turn_of
 from hocket.agents.output import fault, fit, read_json
 from hocket.agents.prices import Price, Tariff, stated, tariff, usage_of
 from hocket.agents.settings import override, read
-from hocket.agents.talk import answer_tool, talk_of
+from hocket.agents.talk import answer_tool, is_talk, talk_of
 from hocket.agents.wire import calling
 from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
@@ -89,6 +90,7 @@ class ModelAgent:
         spec: Its spec; the options are those of `ModelOptions`.
         state: Not used.
         live: Not used.
+        clients: Where clients come from, and stay when the agent is closed; by default its own.
 
     Raises:
         SpecError: An option is unknown, missing, of a wrong type, or would give a key away.
@@ -96,11 +98,22 @@ class ModelAgent:
 
     announces = True
 
-    def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: AgentSpec,
+        *,
+        state: Path,
+        live: dict[str, Any],
+        clients: Clients | None = None,
+    ) -> None:
         self._options = read(ModelOptions, name, spec.options)
         if problems := _problems(("agents", name), self._options):
             raise SpecError(problems)
-        self._connecting: asyncio.Task[Client] | None = None
+        self._clients = clients or Clients()
+        self._own = clients is None
+        self._known = False
+        """Whether the tariff is that of the client."""
         self._learned = Learned()
         self._tariff: Tariff | None = None
         self._priced = False
@@ -117,6 +130,8 @@ class ModelAgent:
         options = override(self._options, request.options, _OF_A_STEP)
         if problems := _problems(("options",), options):
             raise fault("permanent", f"the step's {SpecError(problems)}")
+        if request.tools and not is_talk(request.input):
+            raise fault("permanent", "tools can be called in a conversation alone")
         client = await self._client()
         call = _Call(client, options, request, context)
         try:
@@ -153,6 +168,15 @@ class ModelAgent:
             why=why,
         )
 
+    def prepare(self) -> None:
+        """Begin to make the client, in a thread."""
+        self._clients.prepare(*self._place)
+
+    @property
+    def _place(self) -> tuple[str, str | None, str | None]:
+        options = self._options
+        return options.model, options.base_url, options.key_env
+
     async def ready(self) -> None:
         """Look the model's price up, in a thread."""
         if not self._priced:
@@ -166,35 +190,23 @@ class ModelAgent:
             self._priced = True
 
     async def close(self) -> None:
-        """Close the HTTP client."""
-        connecting, self._connecting = self._connecting, None
-        if connecting is None:
-            return
-        # What runs in a thread cannot be stopped: wait, so that nothing stays open behind us.
-        await asyncio.wait([connecting])
-        if not connecting.cancelled() and connecting.exception() is None:
-            await connecting.result().provider.__aexit__(None, None, None)
+        """Close the HTTP client, if it is the agent's own."""
+        if self._own:
+            await self._clients.close()
 
     async def _client(self) -> Client:
         """Give the client; the first calls share the wait for the imports."""
-        connecting = self._connecting
-        if connecting is None or (connecting.done() and not _good(connecting)):
-            connecting = self._connecting = asyncio.create_task(self._connect())
-        return await asyncio.shield(connecting)
-
-    async def _connect(self) -> Client:
-        client = await asyncio.to_thread(self._make_client)
-        await client.provider.__aenter__()
+        client = await self._clients.get(*self._place)
+        if not self._known:
+            await asyncio.to_thread(self._price, client)
         return client
 
-    def _make_client(self) -> Client:
+    def _price(self, client: Client) -> None:
+        """Find the price by where the client goes: it knows that better than the options."""
         options = self._options
-        client = connect(options.model, options.base_url, options.key_env)
         url, own_url = client.address(options.base_url)
-        # The client knows better than the options where it goes, and so at which price.
         self._tariff = tariff(client.name, client.system, url, own_url, options.price)
-        self._priced = True
-        return client
+        self._known = self._priced = True
 
 
 class _Call:
@@ -401,10 +413,6 @@ def unwrapped(value: Json, schema: Json) -> Json:
 
 def _is_object(schema: Json) -> bool:
     return not isinstance(schema, dict) or schema.get("type") == "object"
-
-
-def _good(connecting: asyncio.Task[Client]) -> bool:
-    return not connecting.cancelled() and connecting.exception() is None
 
 
 def _wrong_address(address: str) -> str:

@@ -223,7 +223,7 @@ def ask(
     send: Any = direct.model_request_stream if stream else direct.model_request
     return send(
         client.model,
-        messages_of(talk.messages, talk.system),
+        messages_of(talk.messages, talk.system, client.system),
         model_settings=settings,
         model_request_parameters=parameters,
         instrument=False,

@@ -12,14 +12,21 @@ from typing import Any
 import msgspec
 
 from hocket.core.teams import Tool
+from hocket.core.template import show
 from hocket.core.values import Json
 
 _NOISE = ("usage", "timestamp", "provider_details", "provider_url", "run_id", "conversation_id")
 """What of a response is no use to its provider."""
 
 
-def messages_of(messages: Sequence[Json], system: str) -> list[Any]:
-    """Write down what was said; what follows one another from one side is one message."""
+def messages_of(messages: Sequence[Json], system: str, provider: str) -> list[Any]:
+    """Write down what was said; what follows one another from one side is one message.
+
+    Args:
+        messages: As a talk has them.
+        system: What the model is told before.
+        provider: Who is asked: what another one wanted to see again is left out.
+    """
     from pydantic_ai.messages import ModelRequest, ToolReturnPart, UserPromptPart
 
     found: list[Any] = []
@@ -27,13 +34,12 @@ def messages_of(messages: Sequence[Json], system: str) -> list[Any]:
     for message in messages:
         if message["role"] == "agent":
             found.append(ModelRequest(parts=parts, instructions=system or None))
-            found.append(_response(message))
+            found.append(_response(message, provider))
             parts = []
         elif message["role"] == "tool":
             outcome: Any = "failed" if message["failed"] else "success"
-            output = message["output"]
             # Some providers take no empty result.
-            content = output if output not in (None, "") else "(nothing)"
+            content = show(message["output"]) or "(nothing)"
             parts.append(ToolReturnPart(message["name"], content, message["id"], outcome=outcome))
         else:
             parts.append(UserPromptPart(message["text"]))
@@ -118,7 +124,7 @@ def _kept(response: Any, parts: list[Any]) -> Json:
     return {key: value for key, value in written.items() if key not in _NOISE}
 
 
-def _response(message: Json) -> Any:
+def _response(message: Json, provider: str) -> Any:
     """Write down an agent's turn: as its provider gave it, or anew."""
     from pydantic import ValidationError
     from pydantic_ai.messages import (
@@ -128,12 +134,13 @@ def _response(message: Json) -> Any:
         ToolCallPart,
     )
 
-    if "kept" in message:
+    kept = message.get("kept")
+    if kept is not None and kept.get("provider_name") == provider:
         try:
-            return ModelMessagesTypeAdapter.validate_python([message["kept"]])[0]
+            return ModelMessagesTypeAdapter.validate_python([kept])[0]
         except ValidationError:
-            # Another version's: what counts is in the turn, too.
-            pass
+            # Another version has written it: all that was said stands in the turn, too.
+            kept = None
     parts: list[Any] = [TextPart(message["text"])] if message.get("text") else []
     for call in message["calls"]:
         args = call["args"]
