@@ -254,17 +254,20 @@ def by_hocket(python: Path, fields: dict[str, Any], row: Row, folder: Path) -> R
     """Ask by `hocket run`, with a file that has one step."""
     log = folder / "log.jsonl"
     with provider(row, log) as address:
-        agents: dict[str, Any] = {
-            model: {"model": model, "base_url": f"{address}/v1"} for model in row.team
+        models: dict[str, Any] = {
+            model: {"id": model, "base_url": f"{address}/v1"} for model in row.team
         }
-        whole: dict[str, Any] = {"agents": agents}
         if row.limited:
-            whole["limits"] = {m: {"requests": f"{LIMITS[m]}/min"} for m in row.team}
             for model in row.team:
-                agents[model]["limits"] = model
+                models[model]["limits"] = {"requests": f"{LIMITS[model]}/min"}
         team = [{"agent": model, "count": count} for model, count in row.team.items()]
         step = {"question": QUESTION, "agents": team, **fields}
-        whole["plans"] = {"ask": {"steps": {"q": {"consensus": step}}}}
+        whole = {
+            "version": 1,
+            "models": models,
+            "agents": {model: {"model": model} for model in row.team},
+            "plans": {"ask": {"steps": {"q": {"consensus": step}}, "output": "{{q}}"}},
+        }
         (folder / "hocket.yaml").write_text(json.dumps(whole))
         own = environment(folder) | {"HOCKET_HOME": str(folder / "state")}
         command = [str(python), "-m", "hocket", "run", "hocket.yaml", "--json"]
