@@ -20,6 +20,9 @@ SCRIPTS = (
     "limiters.py",
     "server_limits.py",
     "makespan.py",
+    "policies.py",
+    "reviewed.py",
+    "consensus.py",
 )
 WITHOUT_JSON = ("journal.py", "makespan.py")
 
