@@ -14,7 +14,7 @@ from hocket.agents.function import FunctionOptions
 from hocket.agents.local import LocalOptions
 from hocket.agents.model import ModelOptions
 from hocket.config import agent, told
-from hocket.core import errors, specs
+from hocket.core import errors, specs, teams
 from writers.docstrings import NOTE, fields, section, summary, table
 
 
@@ -54,14 +54,13 @@ def python_page() -> str:
         "",
     ]
     known = {**section(specs.StepSpec, "Fields"), **_TOLD}
-    told_before: set[str] = set()
-    for kind in (told.Waits, told.Work, told.Call):
-        hints = inspect.get_annotations(kind)
-        own = {name: hint for name, hint in hints.items() if name not in told_before}
-        told_before.update(own)
-        rows = [[f"`{name}`", f"`{_source(hint)}`", known[name]] for name, hint in own.items()]
-        base = {told.Work: " Besides what `Waits` has.", told.Call: " Besides what `Work` has."}
-        lines += [f"### {kind.__name__}", "", summary(kind) + base.get(kind, ""), ""]
+    for kind, base, struct in _DICTIONARIES:
+        meant = known if struct is None else {**known, **_meant(struct), **_TEAMS}
+        inherited = {} if base is None else inspect.get_annotations(base)
+        own = {n: h for n, h in inspect.get_annotations(kind).items() if n not in inherited}
+        rows = [[f"`{name}`", f"`{_source(hint)}`", meant[name]] for name, hint in own.items()]
+        besides = "" if base is None else f" Besides what `{base.__name__}` has."
+        lines += [f"### {kind.__name__}", "", summary(kind) + besides, ""]
         lines += table(["Name", "Type", "Meaning"], rows)
     lines += ["### AgentSettings", "", summary(agent.AgentSettings), ""]
     said: dict[str, str] = {}
@@ -73,6 +72,37 @@ def python_page() -> str:
     lines += table(["Name", "Type", "Meaning"], rows)
     return "\n".join(lines).rstrip() + "\n"
 
+
+def _meant(struct: type) -> dict[str, str]:
+    """Give what a struct's fields mean, but for those that `_TOLD` says in words of Python."""
+    return {
+        name: text.replace(", in nanoseconds", "")
+        for name, text in section(struct, "Fields").items()
+        if name not in _TOLD or name == "quorum"
+    }
+
+
+_DICTIONARIES: tuple[tuple[Any, Any, Any], ...] = (
+    (told.Begins, None, None),
+    (told.Waits, told.Begins, None),
+    (told.Work, told.Waits, None),
+    (told.Call, told.Work, None),
+    (told.Asking, told.Begins, specs.StepSpec),
+    (told.Agreeing, told.Asking, teams.ConsensusSpec),
+    (told.Reviewing, told.Asking, teams.ReviewSpec),
+)
+"""What steps can be told, with what each has besides, and whose fields say what it means."""
+_TEAMS = {
+    "temperature": "As the provider understands it, for all that are asked.",
+    "max_tokens": "The most tokens of an answer.",
+    "settings": "More of pydantic-ai's model settings.",
+    "decide": "What decides: most votes, more than half, all, or at least this share of the "
+    "weight.",
+    "weigh": "What a vote weighs: all alike, by the seat's weight, or by its confidence. By "
+    "default by the seat's weight if one is given.",
+    "quorum": "The fewest members who must have given an answer.",
+    "fixer": "Who fixes what was found.",
+}
 
 _TOLD = {
     "within": "How long after the needs the wants are waited for.",
@@ -91,6 +121,11 @@ _TOLD = {
     'as `"p95"`; only where a repetition does no harm.',
     "when": "An expression, or a handle; if it is false the step is skipped.",
     "function": "The function, or its `module:qualname`.",
+    "tools": "What it may call: functions and `Tool`s; each turn and each call of a tool is a call "
+    "of the run.",
+    "cache": "How long its answers are given again: `off`, `exact`, `similar`, a duration like "
+    '`"1h"`, or a `Cache`; only without effects.',
+    "review": "How the output is reviewed before the step has succeeded: a `Review`.",
     "local": "The embedded demo model: `smollm2-135m`.",
     "scripted": "`replies` and `by`, as in [the file](file.md#scripted).",
     "system": "What the model is told before the prompt.",
@@ -127,7 +162,7 @@ def _public(name: str, value: Any) -> list[str]:
     return [*lines, *_methods(value)]
 
 
-_NOT_MADE = ("Ref", "Result", "Run", "Step", "Tally", "Token")
+_NOT_MADE = ("Consensus", "Ref", "Result", "Run", "Step", "Tally", "Token")
 """Classes that a program is handed and does not make."""
 
 

@@ -40,4 +40,4 @@ def test_every_public_class_and_function_has_a_docstring() -> None:
 
 
 def test_the_root_has_few_enough_names_to_learn() -> None:
-    assert len(hocket.__all__) <= 40
+    assert len(hocket.__all__) <= 50

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from hocket.config.functions import Function
 from hocket.config.limit import Budget, Limit, Money, budgets_of, limits_of
 from hocket.config.limit_names import endpoint_name
+from hocket.config.tool import Caching, Tool, cache_spec, tools_of
 from hocket.config.types import schema_of
 from hocket.core.errors import Problem, SpecError, suggest
 from hocket.core.specs import AgentKind, AgentSpec, LimitSpec
@@ -53,6 +54,9 @@ class AgentSettings(TypedDict, total=False):
     grace: str | float
     ok: Sequence[int]
     allow_dashes: bool
+    tools: Sequence[Tool | Callable[..., Any]]
+    max_turns: int
+    cache: Caching
 
 
 class Agent(Generic[O_co]):
@@ -68,7 +72,7 @@ class Agent(Generic[O_co]):
         SpecError: It is none or several of these.
     """
 
-    __slots__ = ("function", "limits", "name", "output", "schema", "spec")
+    __slots__ = ("function", "limits", "name", "output", "schema", "spec", "tools")
 
     @overload
     def __init__(
@@ -94,6 +98,8 @@ class Agent(Generic[O_co]):
             **budgets_of("agent", name, given.pop("budget", None)),
         }
         """What its calls claim, by name."""
+        self.tools: tuple[Tool, ...] = tools_of(name, given.pop("tools", ()))
+        """What it may call; the plan sees to it that each is done by somebody."""
         if kind == "model":
             endpoint = endpoint_name(given["model"], given.get("base_url"))
             self.limits = {endpoint: LimitSpec(), **self.limits}
@@ -116,6 +122,9 @@ class Agent(Generic[O_co]):
                 raise SpecError([problem])
         concurrency = given.pop("concurrency", None)
         effects = given.pop("effects", None)
+        cache = cache_spec(("agents", name, "cache"), given.pop("cache", None))
+        turns = given.pop("max_turns", None)
+        fields: dict[str, Json] = {} if turns is None else {"max_turns": turns}
         who = given.pop(kind)
         options = {key: _plain(value) for key, value in given.items() if value is not None}
         match kind:
@@ -135,6 +144,8 @@ class Agent(Generic[O_co]):
             concurrency=concurrency,
             effects=kind == "command" if effects is None else effects,
             limits=tuple(self.limits),
+            cache=cache,
+            **fields,
         )
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from hocket.config.functions import mistake, result_type
 from hocket.config.handles import Approval, Handle, Ref, Step
 from hocket.config.limit import Budget, Limit, Money, budgets_of, limits_of
 from hocket.config.shorthand import beside_files
+from hocket.config.teams import Teams
 from hocket.config.told import Duration, Waits, Work
 from hocket.config.types import schema_of
 from hocket.core.specs import AgentSpec, InputSpec, OnTimeout, PlanSpec, RunSpec
@@ -29,7 +30,7 @@ P = TypeVar("P")
 
 
 @final
-class Plan(Calls):
+class Plan(Calls, Teams):
     """A workflow of steps, each started the moment its inputs are there.
 
     Args:

@@ -17,9 +17,13 @@ from hocket.config.amounts import read_quantile
 from hocket.config.functions import Functions, mistake
 from hocket.config.handles import Ref, Step, owner
 from hocket.config.limit import Limit, limits_of
+from hocket.config.seats import Entry, seated
+from hocket.config.team import Review, Seats, seats_of
+from hocket.config.tool import Tool
 from hocket.config.types import schema_of
 from hocket.core.errors import suggest
 from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, LimitSpec, Retry, StepSpec
+from hocket.core.teams import Member, ReviewSpec, ToolSpec
 from hocket.core.values import Json, parse_duration
 
 _BRACES = re.compile(r"\{\{\s*(.*?)\s*\}\}")
@@ -29,6 +33,7 @@ _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _TOLD: Final = (
     *("needs", "wants", "within", "quorum", "when", "timeout", "on_failure"),
     *("each", "repeat", "retry", "fallback", "effects", "options", "uses", "takes", "hedge"),
+    "review",
 )
 _AS_IT_IS: Final = ("quorum", "on_failure", "repeat", "effects")
 _RETRIED: Final = Retry(tries=3)
@@ -57,6 +62,8 @@ class Draft:
         self.templates = False
         self._plan = plan
         self._called: dict[tuple[object, ...], str] = {}
+        self._hired: dict[Agent[Any], None] = {}
+        self._tools: dict[Tool, ToolSpec] = {}
 
     def add(
         self,
@@ -83,21 +90,36 @@ class Draft:
         if name in self.steps:
             raise mistake(name, f"there are two steps named {name!r}")
         used: dict[str, None] = {}
-        if fields.get("kind") in ("approve", "input"):
-            fields["timeout"] = PERSON_TIMEOUT
-        if payload is not None:
-            fields["input"] = self.json(name, payload, used)
         for handle in after:
             self._use(name, handle, used)
-        if told:
-            self._tell(name, told, fields, used)
-        elif used:
-            fields["needs"] = tuple(used)
-        self.steps[name] = StepSpec(name=name, **fields)
+        self.steps[name] = self.made(name, told, payload, fields, used)
         if gives is not Any:
             # A list of what one item gives, if there is one for each of several.
             self.types[name] = (gives,) if "each" in fields else gives
         return Step(self._plan, name)
+
+    def made(
+        self,
+        name: str,
+        told: dict[str, Any],
+        payload: Any,
+        fields: dict[str, Any],
+        used: dict[str, None],
+    ) -> StepSpec:
+        """Make a step without adding it, and note the steps that it uses in `used`.
+
+        Raises:
+            SpecError: Something does not fit.
+        """
+        if fields.get("kind") in ("approve", "input"):
+            fields["timeout"] = PERSON_TIMEOUT
+        if payload is not None:
+            fields["input"] = self.json(name, payload, used)
+        if told:
+            self._tell(name, told, fields, used)
+        elif used:
+            fields["needs"] = tuple(used)
+        return StepSpec(name=name, **fields)
 
     def _tell(
         self, name: str, told: dict[str, Any], fields: dict[str, Any], used: dict[str, None]
@@ -127,6 +149,8 @@ class Draft:
             fields["uses"] = self._units(name, uses)
         if (hedge := told.get("hedge")) is not None:
             fields["hedge"] = _quantile(name, hedge)
+        if (review := told.get("review")) is not None:
+            fields["review"] = self.review(name, review)
         if "repeat" in fields:
             self.templates = True
         needs.update((step, None) for step in used if step not in wants)
@@ -181,6 +205,8 @@ class Draft:
             return [self.json(name, item, used) for item in value]
         if isinstance(value, Mapping):
             return {str(key): self.json(name, item, used) for key, item in value.items()}
+        if isinstance(value, Step | Ref):
+            return f"{{{{{self._use(name, value, used)}}}}}"
         if hasattr(kind, "model_dump"):
             return value.model_dump(mode="json")
         try:
@@ -215,13 +241,65 @@ class Draft:
 
     def agent(self, step: str, agent: Agent[Any]) -> str:
         """Take an agent into the plan; gives its name."""
-        spec = agent.spec
+        if agent in self._hired:
+            return agent.name
+        spec, changes = agent.spec, dict[str, Any]()
         if agent.function is not None:
             ref = self.functions.name(step, agent.function)
-            spec = msgspec.structs.replace(spec, options={**spec.options, "ref": ref})
+            changes["options"] = {**spec.options, "ref": ref}
+        if agent.tools:
+            changes["tools"] = {tool.name: self._tool(step, tool) for tool in agent.tools}
+        if changes:
+            spec = msgspec.structs.replace(spec, **changes)
         self.join(step, agent.name, spec)
         self.bound(step, agent.limits)
+        self._hired[agent] = None
         return agent.name
+
+    def _tool(self, step: str, tool: Tool) -> ToolSpec:
+        """Take in whoever does a tool; it is called like the tool if nobody else is."""
+        known = self._tools.get(tool)
+        if known is not None:
+            return known
+        doer = tool.doer
+        if tool.function is not None:
+            ref = self.functions.name(step, tool.function)
+            doer = msgspec.structs.replace(doer, options={"ref": ref})
+        name, number = tool.name, 1
+        while self.agents.get(name, doer) != doer:
+            name = f"{tool.name}-tool" if number == 1 else f"{tool.name}-tool-{number}"
+            number += 1
+        self.agents[name] = doer
+        self.bound(step, tool.limits)
+        self._tools[tool] = msgspec.structs.replace(tool.spec, agent=name)
+        return self._tools[tool]
+
+    def seats(self, step: str, given: Seats) -> tuple[Member, ...]:
+        """Take in the agents of a team; gives its members."""
+        try:
+            seats = list(seats_of(given))
+        except TypeError as error:
+            raise mistake(step, str(error)) from None
+        entries = [
+            Entry(
+                self.agent(step, seat.agent),
+                seat.count,
+                seat.weight,
+                seat.name,
+                tuple([self.agent(step, other) for other in seat.fallback]),
+            )
+            for seat in seats
+        ]
+        return tuple([member for _, member in seated(entries)])
+
+    def review(self, step: str, review: Review) -> ReviewSpec:
+        """Take in the agents of a review; gives what it is."""
+        if not isinstance(review, Review):
+            raise mistake(step, f"a review is a Review(…), not {review!r}")
+        fields = dict(review.fields)
+        if review.fixer is not None:
+            fields["fixer"] = self.agent(step, review.fixer)
+        return ReviewSpec(members=self.seats(step, review.by), **fields)
 
     def join(self, step: str, name: str, spec: AgentSpec) -> None:
         """Take a spec into the plan.
@@ -266,9 +344,10 @@ class Draft:
         return self._called[key]
 
 
-def retry_of(agent: Agent[Any]) -> Retry | None:
-    """Give the retries of a step that says nothing."""
-    return _RETRIED if agent.spec.kind in ("model", "local") else None
+def retry_of(*agents: Agent[Any]) -> Retry | None:
+    """Give the retries of a step that says nothing, by who does it."""
+    fails = any(agent.spec.kind in ("model", "local") for agent in agents)
+    return _RETRIED if fails else None
 
 
 def duration(name: str, key: str, value: str | int | float) -> int:

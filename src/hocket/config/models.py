@@ -37,6 +37,10 @@ class PricePart(Strict):
 
     in_: Annotated[float, Field(alias="in", ge=0)]
     out: Annotated[float, Field(ge=0)]
+    cached: Annotated[
+        float | None,
+        Field(ge=0, description="Those read from the provider's own cache; else as others."),
+    ] = None
 
 
 class ModelPart(Strict):

@@ -81,7 +81,8 @@ def model_options(about: ModelAgent, entry: ModelPart | None) -> dict[str, Json]
         return {"model": about.model, **given(about, SETTINGS["model"])}
     options: dict[str, Json] = {"model": entry.id, **given(entry, ("base_url", "key_env"))}
     if entry.price is not None:
-        options["price"] = {"in": entry.price.in_, "out": entry.price.out}
+        price = entry.price
+        options["price"] = {"in": price.in_, "out": price.out, **given(price, ("cached",))}
     options.update(given(about, _MODEL))
     if settings := entry.settings | about.settings:
         options["settings"] = settings

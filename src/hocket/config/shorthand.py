@@ -186,8 +186,6 @@ def read_decision(value: object) -> Decision:
     Raises:
         ValueError: Nothing is meant by it.
     """
-    if isinstance(value, Decision):
-        return value
     known = f"{', '.join(RULES)}, or a share of the weight like 0.6"
     if isinstance(value, str):
         for rule in RULES:

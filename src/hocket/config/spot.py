@@ -82,7 +82,8 @@ def _agent(
         about = {"model": who}
     else:
         names = [*known, *models]
-        there = f"{where} has {', '.join(names)}" if names else "there is no file with agents here"
+        there = f"{where} has {', '.join(names) or 'no agents'}"
+        there = there if where else "there is no file with agents here"
         hint = suggest(who, [*names, LOCAL]) or f"{there}; a model is written provider:model"
         raise NotFound(f"there is no agent {who!r}; {hint}")
     for name, other in found.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hocket.core.reports import FATES
+from hocket.core.specs import StepSpec
 from hocket.core.teams import Member
 from hocket.core.values import Json
 
@@ -75,6 +76,11 @@ def panel_shape(reply: Json, contributions: Mapping[str, Json]) -> Json:
         revised=_TRUTH,
     )
     return {**made, "$defs": defs} if defs else made
+
+
+def output_of(step: StepSpec) -> Json:
+    """Give the schema of what a step gives; None if that can be anything."""
+    return step.output if step.each is None else {"type": "array", "items": step.output or {}}
 
 
 def _closed(**properties: Json) -> dict[str, Json]:

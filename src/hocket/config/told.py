@@ -8,23 +8,30 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from hocket.config.agent import Agent
 from hocket.config.handles import Handle, Step
 from hocket.config.limit import Limit
+from hocket.config.team import Review
 from hocket.core.specs import OnFailure, Repeat, Retry
+from hocket.core.teams import Final, Policy, Protocol, Tie, Weighing
 from hocket.core.values import Json
 
 Duration: TypeAlias = str | int | float
 """A number of seconds, or a text like ``"90s"`` or ``"1h30m"``."""
 
 
-class Waits(TypedDict, total=False):
-    """What every step can be told: what it waits for, and what becomes of it."""
+class Begins(TypedDict, total=False):
+    """What every step can be told: when it begins, and what becomes of it."""
 
     needs: Sequence[Step[Any] | str] | Step[Any] | str
-    wants: Sequence[Step[Any] | str] | Step[Any] | str
-    within: Duration
-    quorum: int
     when: str | Handle
     timeout: Duration
     on_failure: OnFailure
+
+
+class Waits(Begins, total=False):
+    """What steps can be told that wait for others that may fail or be late."""
+
+    wants: Sequence[Step[Any] | str] | Step[Any] | str
+    within: Duration
+    quorum: int
 
 
 class Work(Waits, total=False):
@@ -38,6 +45,7 @@ class Work(Waits, total=False):
     uses: Mapping[Limit, int]
     takes: Duration
     hedge: str
+    review: Review
 
 
 class Call(Work, total=False):
@@ -47,3 +55,52 @@ class Call(Work, total=False):
     mode: Literal["auto", "thread", "process"]
     concurrency: int
     limits: Sequence[Limit] | Limit
+
+
+class Asking(Begins, total=False):
+    """What a step can be told that a team does; it holds for each call."""
+
+    repeat: Repeat
+    retry: int | Retry
+    uses: Mapping[Limit, int]
+    hedge: str
+    temperature: float
+    max_tokens: int
+    settings: Mapping[str, Json]
+
+
+class Agreeing(Asking, total=False):
+    """What a consensus can be told."""
+
+    policy: Policy
+    rounds: int
+    batch: Duration
+    decide: Literal["plurality", "majority", "unanimous"] | float
+    weigh: Weighing
+    of: Literal["all", "cast"]
+    tie: Tie
+    votes: Literal["together", "as_needed"]
+    early: bool
+    max_rounds: int
+    max_duration: Duration
+    lead: int
+    soft: Duration
+    hard: Duration
+    quorum: int
+    final: Final
+    presenter: Agent[Any]
+
+
+class Reviewing(Asking, total=False):
+    """What a review can be told."""
+
+    swarm: int
+    protocol: Protocol
+    threshold: float
+    criteria: str
+    fail_open: bool
+    open_weight: float
+    waves: bool
+    early: bool
+    max_rounds: int
+    fixer: Agent[Any]

@@ -16,7 +16,7 @@ from hocket.config.places import Path, Places
 from hocket.config.shorthand import REVISED_WITHIN
 from hocket.config.staff import Say
 from hocket.config.step_parts import NestedStep
-from hocket.config.team_shapes import panel_shape
+from hocket.config.team_shapes import output_of, panel_shape
 from hocket.config.translate_calls import CallStep
 from hocket.core.errors import ExprError
 from hocket.core.expr import Reference, parse_expr
@@ -192,11 +192,6 @@ class Panels:
             for below, reference in _texts(drawn.given[name]):
                 exact = self._places.find((*place, *key), below)
                 yield Spot(exact, None, (), reference.offset), reference
-
-
-def output_of(step: StepSpec) -> Json:
-    """Give the schema of what a step gives; None if that can be anything."""
-    return step.output if step.each is None else {"type": "array", "items": step.output or {}}
 
 
 def _parts(part: PanelPart) -> dict[str, tuple[Path, Worker]]:
