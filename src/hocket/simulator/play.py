@@ -30,6 +30,9 @@ def play(
 ) -> Played:
     """Play one run to its end.
 
+    Every call is made: no answer is kept from an earlier one.
+    Time limits that are learned are to be pinned in the spec.
+
     Args:
         spec: What to do.
         inputs: The workflow's inputs.
