@@ -1,7 +1,8 @@
 """How a model's text is cut into pieces that are worth showing."""
 
+import re
 import unicodedata
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -224,6 +225,21 @@ def test_nothing_is_lost_added_or_cut_within_a_character(parts: list[tuple[str, 
         assert unicodedata.category(right[0])[0] != "M" or left.endswith("\n")
         assert not left.endswith("\u200d")
         assert (left[-1], right[0]) != ("\r", "\n")
-    fences = ("```", "~~~")
-    inside = [p for p in shown[:-1] if p.startswith(fences) and p.count(p[:3]) < 2 and "\n" in p]
-    assert inside == []
+    ends = set(accumulate(map(len, given)))
+    for begin, end in blocks("".join(given)):
+        assert not any(begin < place < end for place in ends)
+
+
+def blocks(text: str) -> list[tuple[int, int]]:
+    """Where the code blocks of a text begin and end, found in another way."""
+    found: list[tuple[int, int]] = []
+    fence, begin, place = "", 0, 0
+    for line in text.split("\n"):
+        ended = min(place + len(line) + 1, len(text))
+        if not fence and (opened := re.match(r"[ \t>]*(```+)[^`]*$|[ \t>]*(~~~+).*$", line, re.S)):
+            fence, begin = opened[1] or opened[2], place
+        elif fence and re.fullmatch(rf"[ \t>]*{fence}{fence[0]}*\s*", line):
+            found.append((begin, ended))
+            fence = ""
+        place = ended
+    return found

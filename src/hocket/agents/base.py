@@ -182,6 +182,20 @@ async def ready(agent: Agent) -> None:
         await known()
 
 
+class Preparable(Protocol):
+    """What an agent may have besides: its first call has to wait for something of its own."""
+
+    def prepare(self) -> None:
+        """Begin with that, off the loop: a call may come soon. What fails, the call will say."""
+
+
+def prepare(agent: Agent) -> None:
+    """Have an agent begin with what its first call would have to wait for."""
+    known = getattr(agent, "prepare", None)
+    if known is not None:
+        known()
+
+
 def announces(agent: Agent) -> bool:
     """Tell whether an agent says itself when a request leaves."""
     return bool(getattr(agent, "announces", False))

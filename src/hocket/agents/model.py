@@ -7,6 +7,7 @@ A reply that broke off is never taken for a whole one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -112,6 +113,7 @@ class ModelAgent:
             raise SpecError(problems)
         self._clients = clients or Clients()
         self._own = clients is None
+        self._preparing: asyncio.Task[None] | None = None
         self._known = False
         """Whether the tariff is that of the client."""
         self._learned = Learned()
@@ -169,8 +171,14 @@ class ModelAgent:
         )
 
     def prepare(self) -> None:
-        """Begin to make the client, in a thread."""
-        self._clients.prepare(*self._place)
+        """Begin to make the client and to look its price up, in threads."""
+        if self._preparing is None:
+            self._preparing = asyncio.create_task(self._prepare())
+
+    async def _prepare(self) -> None:
+        # What cannot be made is said by each call that needs it.
+        with contextlib.suppress(AgentError):
+            await self._client()
 
     @property
     def _place(self) -> tuple[str, str | None, str | None]:
@@ -191,6 +199,9 @@ class ModelAgent:
 
     async def close(self) -> None:
         """Close the HTTP client, if it is the agent's own."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.wait([self._preparing])
         if self._own:
             await self._clients.close()
 

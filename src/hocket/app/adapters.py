@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from hocket.agents.base import Agent, AgentFactory
 from hocket.core.specs import AgentKind, AgentSpec
@@ -24,6 +25,11 @@ ADAPTERS: Final[dict[AgentKind, tuple[str, str]]] = {
 KINDS: Final = {"plan": Kind(VERSION, make_plan)}
 _LOCAL_SLOTS: Final = 4
 
+Shared: TypeAlias = Mapping[AgentKind, Mapping[str, Any]]
+"""What agents of a kind share beyond their runs, by the names of their arguments."""
+
+_NOTHING: Final[Shared] = {}
+
 
 def capacity(name: str, spec: AgentSpec) -> int | None:
     """Give how many calls of an agent may be in flight; None for as many as the run allows.
@@ -39,13 +45,27 @@ def capacity(name: str, spec: AgentSpec) -> int | None:
     return _LOCAL_SLOTS if spec.kind == "local" else None
 
 
-def hire(state: Path, live: dict[str, Any], name: str, spec: AgentSpec) -> Agent:
+def hire(
+    state: Path,
+    live: dict[str, Any],
+    name: str,
+    spec: AgentSpec,
+    *,
+    shared: Shared = _NOTHING,
+) -> Agent:
     """Make an agent.
+
+    Args:
+        state: The state folder.
+        live: Functions that the program has handed over, by their names.
+        name: The agent's name.
+        spec: Its spec.
+        shared: What agents of a kind share beyond their run.
 
     Raises:
         SpecError: Its options don't make sense.
     """
-    return adapter(spec.kind)(name, spec, state=state, live=live)
+    return adapter(spec.kind)(name, spec, state=state, live=live, **shared.get(spec.kind, {}))
 
 
 def adapter(kind: AgentKind) -> AgentFactory:

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
+from hocket.agents.clients import Clients
 from hocket.agents.embeddings import Embedder
-from hocket.app.adapters import KINDS, capacity, hire
+from hocket.app.adapters import KINDS, Shared, capacity, hire
 from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, past_of
@@ -83,6 +84,8 @@ class Engine:
         self._embedder = Embedder()
         self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
+        self._clients = Clients()
+        self._shared: Shared = {"model": {"clients": self._clients}}
         self._budget = look_ahead
         self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
@@ -361,6 +364,7 @@ class Engine:
     ) -> None:
         """Close the journal."""
         await self._ahead.close()
+        await self._clients.close()
         await self._embedder.close()
         await self._desks.settled()
         self.close()
@@ -370,7 +374,7 @@ class Engine:
             Parts(
                 journal=self.journal,
                 files=self.files,
-                hire=partial(hire, self.state, dict(live)),
+                hire=partial(hire, self.state, dict(live), shared=self._shared),
                 capacity=capacity,
                 kinds=KINDS,
                 wall=time.time_ns,
