@@ -40,6 +40,7 @@ from hocket.core.events import (
 )
 from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, LimitSpec, Rate, Repeat, Retry
+from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, ToolSpec
 from hocket.core.values import DAY, MINUTE, SECOND, Json
 from hocket.journal.base import Sample
 from hocket.journal.schema import FILE
@@ -180,9 +181,58 @@ def limited() -> Drive:
     return drive.apply(CallFailed(at=drive.at, call=drive.call("slow", 3), fault=down, usage=spent))
 
 
+def together() -> Drive:
+    """Teams: a consensus with a revision, a reviewed step, tools that a person approves."""
+    members = tuple(Member(name=f"m-{i}", agent="m") for i in (1, 2, 3))
+    args = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    tools = {"look": ToolSpec(agent="f", schema=args, approve=True)}
+    consensus = ConsensusSpec(members=members, policy="rounds", rounds=1, rule="majority")
+    review = ReviewSpec(members=members[:2], swarm=2, max_rounds=2)
+    drive = Drive(
+        step("q", kind="consensus", team=consensus, input="Which?", agent=""),
+        step("code", agent="m", input="Write {{q.answer}}", review=review),
+        step("ask", agent="t", input="Look it up"),
+        agents={
+            "m": AgentSpec(kind="model", options={"model": "test:m"}),
+            "t": AgentSpec(kind="model", options={"model": "test:t"}, tools=tools, max_turns=3),
+            "f": AgentSpec(kind="function"),
+        },
+    )
+    kept = CallFinished(
+        at=drive.at,
+        call=drive.call("q/m-2/answer"),
+        output="answer 2",
+        saved=Usage(tokens_in=90, tokens_out=12, cost=700_000, tokens_cached=64),
+    )
+    drive.apply(kept).done("q/m-1/answer", "answer 1").done("q/m-3/answer", "answer 3")
+    calls = [{"id": "c1", "name": "look", "args": {"n": 7}}]
+    drive.done("ask/turn", {"$": "turn", "text": "", "calls": calls}).wait(1)
+    drive.approve("ask/look/0")
+    drive.crash()
+    revise = {"action": "revise", "vote": "A", "answer": "better", "confidence": 1, "reason": ""}
+    drive.done("q/m-1/vote", revise)
+    vote = {**revise, "action": "vote", "answer": "", "confidence": 0.5}
+    while voting := [path for path in drive.machine.calls.jobs if path.startswith("q/")]:
+        drive.done(voting[0], vote)
+    drive.done("ask/look/0", [1, 2])
+    drive.done("ask/turn~2", {"$": "turn", "text": "", "calls": [], "answer": "seven"})
+    drive.done("code/author", "x = 1")
+    no = {"verdict": "reject", "confidence": 1, "issues": ["no test"], "reason": "bare"}
+    yes = {"verdict": "approve", "confidence": 1, "issues": [], "reason": "fine"}
+    for verdict in (no, yes):
+        while judging := [path for path in drive.machine.calls.jobs if "/judge" in path]:
+            drive.done(judging[0], verdict)
+        if "code/author~2" in drive.machine.calls.jobs:
+            drive.done("code/author~2", "x = 1  # tested")
+    return drive
+
+
 RUNS: dict[str, Callable[[], Drive]] = {
     make.__name__: make
-    for make in (whole, failed, retried, cancelled, crashed, replaced, limited, unfinished)
+    for make in (
+        *(whole, failed, retried, cancelled, crashed, replaced, limited, unfinished),
+        together,
+    )
 }
 
 
@@ -222,6 +272,7 @@ def outcome(machine: RunMachine) -> dict[str, Any]:
         "held": [str(job.call) for job in machine.calls.held()],
         "in_flight": [str(call) for call in machine.calls.in_flight()],
         "ignored": machine.calls.ignored,
+        **({"teams": teams} if (teams := msgspec.to_builtins(machine.workflow.reports())) else {}),
     }
 
 
