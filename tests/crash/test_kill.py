@@ -52,6 +52,7 @@ def check(state: Path, *, resume: bool = True) -> int:
         assert len(recorded) >= highest
         check_events([item.event for item in recorded])
         check_answers(journal, recorded, acks)
+        check_kept(journal, [item.event for item in recorded])
         asyncio.run(check_claims(journal, recorded, acks))
         assert len(journal.book.read("p")) >= (["sample"] in acks)
         for words in acks:
@@ -60,6 +61,16 @@ def check(state: Path, *, resume: bool = True) -> int:
         if resume:
             asyncio.run(go_on(journal, len(recorded)))
     return len(recorded) - highest
+
+
+def check_kept(journal: SqliteJournal, recorded: list[ev.AnyEvent]) -> None:
+    """An answer is kept if and only if the event that it came with is there."""
+    names = {event.call for event in recorded if isinstance(event, ev.CallFinished)}
+    for number in range(worker.BATCHES):
+        (answer,) = worker.kept(number) or (None,)
+        if Call(f"b{number}", 1) not in names:
+            answer = None
+        assert journal.answers.find(f"k{number}") == answer
 
 
 def check_answers(

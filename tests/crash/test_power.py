@@ -18,6 +18,7 @@ from hocket.core.errors import NotFound
 from hocket.core.requests import Pause
 from hocket.core.values import SECOND, Call
 from hocket.journal import ledger, schema, store
+from hocket.journal.answers import ready
 from hocket.journal.base import Taken
 from hocket.journal.codec import encode, encode_request
 from hocket.journal.owner import NOBODY
@@ -56,7 +57,8 @@ def write(db: Any, path: Path, acks: dict[str, int]) -> None:
         if worker["claims"](number):
             keys = (reserve(db, holder, number),)
         events = [encode(event) for event in worker["batch"](number)]
-        append = store.Append(claim.run, claim.epoch, seq + 1, events, taken, None, keys)
+        kept = [ready(answer) for answer in worker["kept"](number)]
+        append = store.Append(claim.run, claim.epoch, seq + 1, events, taken, None, keys, kept)
         assert store.commit(db, [append]) == set()
         seq += len(events)
         acks["event"] = seq
@@ -131,6 +133,9 @@ def check(state: Path, acks: dict[str, int]) -> None:
             assert journal.answer(acks["answer"]) is not None
         assert isinstance(found[-1], ev.RunStarted | ev.CallFinished)
         asyncio.run(check_claims(journal, found))
+        for number in range(BATCHES):
+            (answer,) = (worker["kept"](number) if number in batches else []) or (None,)
+            assert journal.answers.find(f"k{number}") == answer
 
 
 def lose_at(folder: Path, points: list[tuple[int, str]]) -> None:
