@@ -11,8 +11,6 @@ from hocket.core.specs import AgentSpec
 from hocket.core.teams import ToolSpec
 from hocket.workflows.consensus_policies import WAYS
 
-EAGER = [name for name, way in WAYS.items() if way.eager]
-
 
 @pytest.mark.parametrize("policy", sorted(WAYS))
 def test_nothing_is_decided_before_the_last_first_answer(policy: str) -> None:
@@ -163,6 +161,8 @@ def test_restart_all_voids_votes_and_lets_calls_in_flight_run_to_their_end() -> 
     assert parley.land().fates == {"useful": 5, "stale": 3, "cancelled": 1}
     restarts = [row for row in parley.rows if "restarts" in row]
     b, c = parley.label("b"), parley.label("c")
+    a = parley.label("a")
+    assert f"a votes for {a}, confidence 1; void" in parley.rows
     assert restarts == [f"a restarts new: {b}", f"a restarts new: {c}", f"b restarts new: {c}"]
 
 
@@ -172,8 +172,9 @@ def test_a_restart_forgets_what_was_before() -> None:
     assert parley.text("a") == parley.text("b")
 
 
-def test_a_call_that_has_not_left_needs_no_restart() -> None:
-    parley = Parley("a b c", policy="restart_all", early=False, drive={"start": False})
+@pytest.mark.parametrize("policy", ["restart_all", "cancel", "inject"])
+def test_a_call_that_has_not_left_needs_no_restart(policy: str) -> None:
+    parley = Parley("a b c", policy=policy, early=False, drive={"start": False})
     for name in "abc":
         parley.launch(f"q/{name}/answer").answer(name)
     assert list(parley.asked) == ["q/a/vote", "q/b/vote", "q/c/vote"]
@@ -239,6 +240,7 @@ def test_a_batch_collects_answers_for_a_while() -> None:
 def test_a_batch_goes_out_at_once_when_nobody_is_left() -> None:
     parley = Parley("a b", policy="batch", batch="5s").answer("a", "b")
     assert parley.asks == ["a/vote", "b/vote"]
+    assert parley.team.deadline() is None, "nothing is collected any more"
 
 
 # -- tools ----------------------------------------------------------------------------------

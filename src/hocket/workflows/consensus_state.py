@@ -163,10 +163,6 @@ class Table:
         """Give all answers in all revisions."""
         return Answers({seat.label: seat.contents for seat in self.seats})
 
-    def of_label(self, label: str) -> Seat | None:
-        """Find a seat by its label."""
-        return next((seat for seat in self.seats if seat.label == label), None)
-
     # -- votes ------------------------------------------------------------------------------
 
     def candidates(self) -> list[Seat]:
