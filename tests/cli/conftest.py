@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.kit import Home
+from tests.cli.terminal import Terminal
 
 
 @pytest.fixture
@@ -15,3 +16,11 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture
+def terminals(home: Home) -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()

@@ -47,6 +47,42 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("show r-1 a --save out", 2, "this step's output has no files"),
     ("logs nix", 2, "there is no run 'nix'"),
     ("logs r-1 nix", 2, "run r-1 has no call of a step 'nix' yet"),
+    ("ask", 2, "requires"),
+    ("ask why", 2, "hocket.yaml has no agent that is a model: say who, by --agents"),
+    ("ask why --agents bob", 2, "there is no agent 'bob'; hocket.yaml has no agents; a model"),
+    ("ask why --agents ad", 2, "there is no agent 'ad'"),
+    (
+        "ask why --file team.yaml --agents ada,",
+        2,
+        "'' names no agent: write NAME, NAME*3",
+    ),
+    ("ask why --agents ada*0", 2, "an agent takes part 1 to 100 times"),
+    ("ask why --agents ada --file nope.yaml", 2, "nope.yaml: there is no such file"),
+    ("ask why --file team.yaml --agents ad*2", 2, "did you mean 'ada'?"),
+    ("ask why --file team.yaml --agents ada*2 --policy x", 2, 'Choose from: "once"'),
+    ("ask why --file team.yaml --agents ada*2 --decide x", 2, "--decide: "),
+    ("ask why --file team.yaml --agents ada*2 --batch 5q", 2, "--batch: '5q' is not a duration"),
+    ("ask why --file team.yaml --agents ada*2 --quorum 3", 2, "quorum 3 of 2 members"),
+    ("ask why --file team.yaml --agents ada*2 --presenter x", 2, "there is no agent 'x'"),
+    ("ask why --file team.yaml --agents ada*2 --presenter ada*2", 2, "is more than one agent"),
+    ("ask why --file team.yaml --agents ada*2 --limit x.requests=1/s", 2, "'x'"),
+    ("ask why --file team.yaml --agents ada*2 --json --jsonl", 2, "exclude each other"),
+    ("ask --bogus", 2, "unknown option --bogus; a text that begins so is read from stdin"),
+    ("ask why --agents openai:gpt-5.2*2", 2, "the variable OPENAI_API_KEY is not set"),
+    ("panel why --agents ada", 2, "--synthesis"),
+    ("panel why --file team.yaml --agents ada --synthesis x", 2, "there is no agent 'x'"),
+    ("panel why --file team.yaml --agents ada --synthesis ada --quorum 9", 2, "9"),
+    ("review nope --file team.yaml", 2, "cannot read nope: No such file or directory"),
+    ("review . --file team.yaml", 2, "cannot read .: Is a directory"),
+    ("review latin --file team.yaml", 2, "latin is not UTF-8 text"),
+    ("review --bogus", 2, "unknown option --bogus"),
+    ("review hocket.yaml --file team.yaml --threshold 2", 2, "--threshold: "),
+    ("review hocket.yaml --file team.yaml --swarm 0", 2, "--swarm: "),
+    ("import", 2, "requires"),
+    ("import crewai x", 2, '"massgen"'),
+    ("import massgen nope", 2, "nope cannot be read: No such file or directory"),
+    ("import massgen hocket.yaml", 2, "this is no MassGen configuration"),
+    ("import massgen latin", 2, "latin:1:"),
     ("resume nix", 2, "there is no run 'nix'"),
     ("resume r-1", 2, "run r-1 has ended: succeeded"),
     ("resume", 2, "requires"),
@@ -68,11 +104,15 @@ COMMANDS: list[tuple[str, int, str]] = [
 ]
 
 
+_NOTHING = "plans: {p: {steps: {a: {command: [echo]}}}}\n"
+
+
 def test_each_says_why_and_ends_with_its_status(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home.write("a: {command: [echo, '{{inputs.name}}']}", plan="inputs: {name: {default: x}}")
     home.write("a: {command: [echo, x]}", plan="inputs: {name: {}}", name="needy.yaml")
+    home.put("team.yaml", "version: 1\nagents: {ada: {scripted: {}}}\n" + _NOTHING)
     home.file("latin").write_bytes(b"gr\xfc\xdfe")
     home.ok("run", "--id", "r-1")
     home.ok("run", "--id", "r-2")
@@ -80,6 +120,7 @@ def test_each_says_why_and_ends_with_its_status(
     # In this process, for the sake of time; others tests see to the statuses of real ones.
     monkeypatch.chdir(home.folder)
     monkeypatch.setenv("HOCKET_HOME", str(home.state))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     wrong = []
     for line, status, words in COMMANDS:
         found = main(line.split())
@@ -94,6 +135,7 @@ def test_each_says_why_and_ends_with_its_status(
         "hocket.yaml",
         "latin",
         "needy.yaml",
+        "team.yaml",
     ]
 
 

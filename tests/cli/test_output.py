@@ -88,9 +88,10 @@ def test_run_json(ran: Home) -> None:
         "teams": {},
         "held": [],
         "calls": {"started": 5, "finished": 4, "failed": 1, "cancelled": 0, "lost": 0},
-        "tokens": {"in": 0, "out": 0},
+        "tokens": {"in": 0, "cached": 0, "out": 0},
         "cost_usd": 0,
         "unpriced_calls": 0,
+        "kept": {"hits": 0, "misses": 0, "saved_tokens": 0, "saved_usd": 0.0},
     }
     assert ran.ok("show", "r2", "--json").data | {"seconds": 0} == data | {"seconds": 0}
 

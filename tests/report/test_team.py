@@ -156,4 +156,6 @@ def test_a_report_for_programs() -> None:
         "cost_usd": 0.01,
         "unpriced_calls": 0,
     }
-    assert team_data(Report(kind="consensus"))["seconds"] is None
+    assert data["judgements"][0]["counts"] is True
+    empty = team_data(Report(kind="consensus"))
+    assert (empty["status"], empty["seconds"], empty["rows"]) == ("open", None, [])

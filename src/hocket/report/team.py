@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 
 from hocket.core.reports import FATES, Contribution, Fate, Judgement, Report, Row, Sum
 from hocket.core.values import Json, format_duration
@@ -148,8 +149,10 @@ def fate_lines(fates: Mapping[Fate, Sum]) -> list[str]:
 
 
 def team_data(report: Report) -> dict[str, Any]:
-    """Give a report for programs: money in dollars, instants in nanoseconds."""
-    data: dict[str, Any] = msgspec.to_builtins(report)
+    """Give a report for programs, every field of it: money in dollars, instants in nanoseconds."""
+    data = asdict(report)
+    for name in ("contributions", "judgements", "rows"):
+        data[name] = [msgspec.to_builtins(asdict(one)) for one in data[name]]
     data["seconds"] = None if report.ended is None else (report.ended - report.began) / 1e9
     data["fates"] = {
         fate: {
