@@ -114,3 +114,59 @@ def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecError) as caught:
         scripted(**options)
     assert says in str(caught.value)
+
+
+def talk(*messages: Any, last: bool = False) -> dict[str, Any]:
+    return {"$": "talk", "messages": list(messages)} | ({"last": True} if last else {})
+
+
+FIRST = {"role": "user", "text": "Find it"}
+CALLS = {"calls": [{"name": "grep", "args": {"what": "{prompt}"}}, {"name": "now"}]}
+
+
+def test_a_reply_may_call_tools_in_a_conversation() -> None:
+    agent = scripted(replies=[CALLS, {"output": "so: {prompt}"}])
+    turn = say(agent, talk(FIRST), path="s/turn")
+    assert turn == {
+        "$": "turn",
+        "text": "",
+        "calls": [
+            {"id": "call_1_0", "name": "grep", "args": {"what": "Find it"}},
+            {"id": "call_1_1", "name": "now", "args": {}},
+        ],
+    }
+    heard = [
+        FIRST,
+        {"role": "agent", **turn},
+        {"role": "tool", "id": "call_1_0", "name": "grep", "output": {"n": 1}, "failed": False},
+        {"role": "user", "text": "B says y"},
+    ]
+    answer = {"$": "turn", "answer": 'so: Find it\n\n{"n":1}\n\nB says y'}
+    assert say(agent, talk(*heard), path="s/turn~2") == answer
+
+
+def test_a_call_that_is_made_again_has_the_same_name() -> None:
+    agent = scripted(by={"Find": [CALLS]})
+    first = say(agent, talk(FIRST), path="s/turn~3", attempt=1)
+    assert first["calls"][0]["id"] == "call_3_0"
+    assert say(agent, talk(FIRST), path="s/turn~3", attempt=2) == first
+
+
+def test_an_answer_in_a_conversation_fits_the_schema_of_the_answer() -> None:
+    number = {"type": "integer"}
+    given = {"$": "turn", "answer": 3}
+    assert say(scripted(replies=[{"output": 3}]), talk(FIRST, last=True), output=number) == given
+    with pytest.raises(AgentError, match="integer"):
+        say(scripted(replies=["three"]), talk(FIRST), output=number)
+    assert say(scripted(replies=[CALLS]), talk(FIRST), output=number)["calls"]
+
+
+def test_without_a_conversation_there_is_nothing_to_call() -> None:
+    with pytest.raises(AgentError, match="calls tools, and it has none") as caught:
+        say(scripted(replies=[CALLS]))
+    assert caught.value.fault.kind == "permanent"
+
+
+def test_unknown_fields_of_a_call_are_refused() -> None:
+    with pytest.raises(SpecError):
+        scripted(replies=[{"calls": [{"name": "grep", "arguments": {}}]}])

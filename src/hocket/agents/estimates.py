@@ -88,7 +88,14 @@ def _message_size(message: Json) -> tuple[int, int]:
 
 
 def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    """Give the bytes of a text, or a few more."""
+    if text.isascii():
+        return len(text)
+    try:
+        # What is said is measured again with every turn; the second time this is a mere copy.
+        return len(msgspec.msgpack.encode(text))
+    except UnicodeEncodeError:
+        return len(text.encode("utf-8", "replace"))
 
 
 # By identity, so that the same schema is measured once; kept alive, so that its id stays its own.
