@@ -164,7 +164,7 @@ def _kinds_at(path: Path) -> tuple[str, tuple[str, ...]]:
     if path[:1] == ("tools",):
         return "a tool", TOOL_KINDS
     if "panel" in path[4:]:
-        return "a step", CONTRIBUTORS
+        return "a step of a panel", CONTRIBUTORS
     return "a step", STEP_KINDS
 
 

@@ -8,19 +8,18 @@ from typing import Final
 from hocket.core.errors import Problem, suggest
 from hocket.workflows.panel import OWN_STEPS, QUESTION
 
-TAKEN: Final = (*OWN_STEPS, QUESTION, "contributions", "missing", "reply")
+REPLYING: Final = ("contributions", "missing", "reply")
+"""What texts of those who reply know besides."""
+TAKEN: Final = (*OWN_STEPS, QUESTION, *REPLYING)
 """Names with a meaning of their own in a panel; no contributor may be called so."""
 
 
-def panel_problems(
-    names: Collection[str], about: Collection[str], quorum: int | None
-) -> Iterator[Problem]:
+def panel_problems(names: Collection[str], about: Collection[str]) -> Iterator[Problem]:
     """Find what is wrong with a panel that its plan would not show.
 
     Args:
         names: Its contributors.
         about: Those of whom it is said what they are good at.
-        quorum: How many of them are enough.
     """
     for name in names:
         if name in TAKEN:
@@ -30,6 +29,3 @@ def panel_problems(
         if name not in names:
             said = f"unknown contributor {name!r}"
             yield Problem(where=("about", name), message=said, hint=suggest(name, names))
-    if quorum is not None and not 1 <= quorum <= len(names):
-        said = f"quorum {quorum} of {len(names)} contributions cannot be met"
-        yield Problem(where=("quorum",), message=said)

@@ -57,7 +57,7 @@ class Drawing:
             SpecError: Something does not fit.
         """
         about = {key: who.about for key, who in self._who.items() if who.about}
-        self._judge(quorum)
+        self._judge()
         late = self._late(revise)
         return Panel(
             question=self._draft.json(self._name, question, self._used),
@@ -132,10 +132,10 @@ class Drawing:
         self._used.update(used)
         return msgspec.structs.replace(made, needs=tuple(n for n in made.needs if n not in used))
 
-    def _judge(self, quorum: int | None) -> None:
+    def _judge(self) -> None:
         if not self._who:
             raise mistake(self._name, "a panel has at least one contributor")
-        for problem in panel_problems(self._who, (), quorum):
+        for problem in panel_problems(self._who, ()):
             raise SpecError(
                 [msgspec.structs.replace(problem, where=("steps", self._name, *problem.where))]
             )

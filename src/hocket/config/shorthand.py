@@ -225,13 +225,12 @@ def read_cache(value: object) -> object:
         return value
     if isinstance(value, str) and value in CACHES:
         return {"mode": value}
-    try:
-        if isinstance(value, str | int | float):
-            parse_duration(value)
-            return {"ttl": value}
-    except ValueError as error:
-        if not isinstance(value, str) or value[:1].isdigit():
-            raise ValueError(str(error)) from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        parse_duration(value)
+        return {"ttl": value}
+    if isinstance(value, str) and value[:1].isdigit():
+        parse_duration(value)
+        return {"ttl": value}
     known = "off, exact, similar, for how long, as 1h, or an object like {mode: exact, ttl: 1h}"
     hint = suggest(value, CACHES) if isinstance(value, str) else ""
-    raise ValueError(f"cache is {known}" + (hint and f"; {hint}"))
+    raise ValueError(f"it is {known}" + (hint and f"; {hint}"))

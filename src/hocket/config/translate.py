@@ -27,7 +27,7 @@ from hocket.config.step_parts import (
     WorkPart,
 )
 from hocket.config.translate_calls import Calls
-from hocket.config.translate_panels import Panels, Worker
+from hocket.config.translate_panels import Panels, Spot, Worker
 from hocket.config.translate_teams import Teams
 from hocket.core.errors import Problem, suggest
 from hocket.core.specs import (
@@ -131,35 +131,35 @@ class Translator:
 
     def placed(self, plan: str, problem: Problem) -> Problem:
         """Give a problem in a plan's spec with its place in the file."""
-        where, offset = self._locate(plan, problem.where, problem.offset)
-        return msgspec.structs.replace(problem, where=where, offset=offset)
+        spot = self._locate(plan, problem.where, problem.offset)
+        return msgspec.structs.replace(
+            problem, where=spot.where, offset=spot.offset, hint=problem.hint or spot.hint
+        )
 
-    def _locate(self, plan: str, where: Path, offset: int | None) -> tuple[Path, int | None]:
+    def _locate(self, plan: str, where: Path, offset: int | None) -> Spot:
         match where:
             case ("agents", str(agent), "tools", str(tool), *rest) if tool in self.file.tools:
-                return self._places.find(("tools", tool), tuple(rest)), offset
+                return Spot(self._places.find(("tools", tool), tuple(rest)), offset)
             case ("agents", str(agent), *rest):
                 rest = rest[1:] if rest[:1] == ["options"] else rest
-                return (*self._staff.paths.get(agent, ("agents", agent)), *rest), offset
+                return Spot((*self._staff.paths.get(agent, ("agents", agent)), *rest), offset)
             case ("limits", str(limit), *rest):
-                return (*self.bounds.paths.get(limit, ("plans", plan)), *rest), offset
+                return Spot((*self.bounds.paths.get(limit, ("plans", plan)), *rest), offset)
             case ("steps", str(step), *rest):
                 about = self.file.plans[plan].steps.get(step)
                 return self._within(("plans", plan, "steps", step), about, tuple(rest), offset)
             case _:
-                return ("plans", plan, *where), offset
+                return Spot(("plans", plan, *where), offset)
 
-    def _within(
-        self, where: Path, about: StepPart | None, rest: Path, offset: int | None
-    ) -> tuple[Path, int | None]:
+    def _within(self, where: Path, about: StepPart | None, rest: Path, offset: int | None) -> Spot:
         if isinstance(about, NestedStep) and rest[:1] == ("plan",) and len(rest) > 1:
             return self._locate(about.run, rest[1:], offset)
         if isinstance(about, PanelStep):
             spot = self._panels.find(where, rest, offset)
             if spot.about is not None:
                 return self._within(spot.where, spot.about, spot.rest, spot.offset)
-            return spot.where, spot.offset
-        return self._places.find(where, rest), offset
+            return spot
+        return Spot(self._places.find(where, rest), offset)
 
     def _say(self, where: Path, message: str, hint: str = "", offset: int | None = None) -> None:
         self.problems.append(Problem(where=where, message=message, hint=hint, offset=offset))

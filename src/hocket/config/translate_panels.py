@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from hocket.config.models import DefaultsPart
-from hocket.config.panel_names import TAKEN, panel_problems
+from hocket.config.panel_names import REPLYING, TAKEN, panel_problems
 from hocket.config.panel_parts import LearnedPart, PanelPart, PanelStep
 from hocket.config.places import Path, Places
 from hocket.config.shorthand import REVISED_WITHIN
@@ -18,7 +18,7 @@ from hocket.config.staff import Say
 from hocket.config.step_parts import NestedStep
 from hocket.config.team_shapes import output_of, panel_shape
 from hocket.config.translate_calls import CallStep
-from hocket.core.errors import ExprError
+from hocket.core.errors import ExprError, suggest
 from hocket.core.expr import Reference, parse_expr
 from hocket.core.specs import Learned, StepSpec
 from hocket.core.template import parse_template
@@ -27,6 +27,7 @@ from hocket.workflows.fields import fields_problem
 from hocket.workflows.panel import (
     GATHER,
     LATER,
+    QUESTION,
     REVISION,
     SELECT,
     SYNTHESIS,
@@ -61,19 +62,21 @@ class _Drawn(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """Where something of a panel stands.
+    """Where something stands in a file.
 
     Fields:
-        where: The step or contributor of the file.
-        about: What stands there; None if the place is exact.
-        rest: The path below its spec.
+        where: The place, or that of the step which it is in.
         offset: The character within the text, if that is meant.
+        about: The step; None if the place is exact.
+        rest: The path below the step's spec.
+        hint: What may have been meant.
     """
 
     where: Path
-    about: Worker | None
-    rest: Path
-    offset: int | None
+    offset: int | None = None
+    about: Worker | None = None
+    rest: Path = ()
+    hint: str = ""
 
 
 class Panels:
@@ -97,7 +100,7 @@ class Panels:
         """Translate a step that a panel does; None if that cannot be done."""
         part = about.panel
         place: Path = (*where, "panel")
-        for problem in panel_problems(part.agents, part.about, part.quorum):
+        for problem in panel_problems(part.agents, part.about):
             self._say((*place, *problem.where), problem.message, problem.hint)
         parts = _parts(part)
         made = {
@@ -160,18 +163,18 @@ class Panels:
                 key, part = drawn.parts.get(name, drawn.parts[SYNTHESIS])
                 given = drawn.given.get(name, drawn.given[SYNTHESIS])
                 offset = _before(given, drawn.moved(name), tuple(below), offset)
-                return Spot((*place, *key), part, tuple(below), offset)
+                return Spot((*place, *key), offset, part, tuple(below))
             case ("plan", "steps", str(name), *below):
                 key = {GATHER: tuple(below), LATER: ("revise",)}.get(name, ())
-                return Spot((*place, *key), None, (), None)
+                return Spot((*place, *key))
             case ("plan", "timeout"):
-                return Spot((*where, "timeout"), None, (), None)
+                return Spot((*where, "timeout"))
             case ("input", "question", *below):
-                return Spot((*place, "question", *below), None, (), offset)
+                return Spot((*place, "question", *below), offset)
             case ("input", str(name), *_):
                 return self._handed_in(where, drawn, name)
             case _:
-                return Spot(self._places.find(where, rest), None, (), offset)
+                return Spot(self._places.find(where, rest), offset)
 
     def _handed_in(self, where: Path, drawn: _Drawn, name: str) -> Spot:
         """Find the first text that names what is handed in from outside."""
@@ -179,19 +182,21 @@ class Panels:
         wanted: Path = ("inputs", name) if outer == name else (outer,)
         for spot, reference in self._references(where, drawn):
             if reference.names[: len(wanted)] == wanted:
-                return spot
-        return Spot((*where, "panel"), None, (), None)
+                own = [step.name for step in drawn.panel.contributors]
+                known = [] if outer == name else [*own, QUESTION, *REPLYING]
+                return spot._replace(hint=suggest(outer, known))
+        return Spot((*where, "panel"))
 
     def _references(self, where: Path, drawn: _Drawn) -> Iterator[tuple[Spot, Reference]]:
         """Give every name that texts of a panel read, but those of its question, with its place."""
         place: Path = (*where, "panel")
         if isinstance(drawn.panel.select, str):
             for reference in _read(drawn.panel.select):
-                yield Spot((*place, "select"), None, (), reference.offset), reference
+                yield Spot((*place, "select"), reference.offset), reference
         for name, (key, _) in drawn.parts.items():
             for below, reference in _texts(drawn.given[name]):
                 exact = self._places.find((*place, *key), below)
-                yield Spot(exact, None, (), reference.offset), reference
+                yield Spot(exact, reference.offset), reference
 
 
 def _parts(part: PanelPart) -> dict[str, tuple[Path, Worker]]:

@@ -127,7 +127,9 @@ def _hedge(step: StepSpec, quantile: float, spec: RunSpec, where: Place) -> Iter
         yield Problem(where=where, message=f"a hedge is a quantile like 0.95, not {quantile:g}")
     if step.effects is False:
         return
-    for name in (step.agent, *step.fallback):
+    members = () if step.team is None else step.team.members
+    seated = [name for member in members for name in (member.agent, *member.fallback)]
+    for name in (step.agent, *step.fallback, *seated):
         agent = spec.agents.get(name)
         if step.effects or (agent is not None and agent.effects):
             said = f"a second call beside the first could do harm twice: agent {name!r} has effects"
