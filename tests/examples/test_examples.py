@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hocket.agents.weights import fetch
-from hocket.config.file import load
+from hocket.config.file import read
 from hocket.core.errors import AgentError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -60,7 +60,8 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_example_has_no_mistakes(name: str) -> None:
-    assert load(EXAMPLES / name).workflow.steps
+    loaded = read(EXAMPLES / name)
+    assert all(loaded.spec(plan).workflow.steps for plan in loaded.plans())
 
 
 @pytest.mark.parametrize("name", [*FILES, "words.py"])
@@ -119,17 +120,56 @@ def test_limits_are_kept_and_the_budget_holds(place: Place) -> None:
     place.hocket("run", "limits.yaml", "--id", "poor", "--budget", "0.10", status=4)
 
 
+def test_seven_agents_need_no_vote_more_than_decides(place: Place) -> None:
+    document = json.loads(place.hocket("run", "ask.yaml", "ask", "--json"))
+    assert document["output"] == "Keep a log, and a position for each reader."
+    report = document["teams"]["answer"]
+    assert report["winner"].startswith("scripted-flash-")
+    # Nine requests of one, two of the other: seven answers and four votes, and no minute's wait.
+    assert report["fates"]["useful"]["calls"] == document["calls"]["started"] == 11
+    assert document["seconds"] < 30
+
+
+def test_a_coach_replies_with_what_two_of_three_have_said(place: Place) -> None:
+    document = json.loads(place.hocket("run", "coach.yaml", "coach", "--json", "--id", "coach"))
+    assert document["output"].startswith("Leave the scales for today.")
+    reply = json.loads(place.hocket("show", "coach", "reply", "--json"))
+    assert set(reply["contributions"]) == {"memory", "mood"}
+    assert reply["missing"] == {"library": "late"}
+
+
+def test_what_reviewers_find_is_mended(place: Place) -> None:
+    document = json.loads(place.hocket("run", "reviewed.yaml", "reviewed", "--json"))
+    assert document["output"] == {"code": "def add(a, b): return a + b", "approved": True}
+    assert {name: len(one["judgements"]) for name, one in document["teams"].items()} == {
+        "code": 7,
+        "notes": 4,
+    }
+
+
+def test_teams_of_the_local_model(place: Place) -> None:
+    needs_the_local_model()
+    assert place.output("ask.yaml", "local")
+    assert place.output("coach.yaml", "local")
+    judged = place.output("reviewed.yaml", "local")
+    assert judged["line"] and judged["approved"] in (True, False)
+
+
 def test_words(place: Place) -> None:
     assert place.run("words.py") == "'voices' is the longest of 5 words\n"
 
 
-def test_the_local_model_answers_in_the_wanted_shape(place: Place) -> None:
+def needs_the_local_model() -> None:
     if importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("the demo model needs the extra local")
     try:
         fetch()
     except AgentError as error:
         pytest.skip(str(error))
+
+
+def test_the_local_model_answers_in_the_wanted_shape(place: Place) -> None:
+    needs_the_local_model()
     output = place.output("local.yaml")
     assert len(output["aspects"]) == len(output["notes"]) == 2
     assert all(output["notes"])
