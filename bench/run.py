@@ -20,7 +20,9 @@ SCRIPTS = (
     "limiters.py",
     "server_limits.py",
     "makespan.py",
+    "panel.py",
     "policies.py",
+    "review.py",
     "reviewed.py",
     "consensus.py",
 )
