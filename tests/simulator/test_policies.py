@@ -12,6 +12,7 @@ from tests.simulator.policies import (
     better,
     consensus,
     of,
+    report_of,
     sample,
     samples,
     spec_of,
@@ -81,6 +82,27 @@ def test_a_first_answer_that_fails_is_not_waited_for_and_one_that_is_slow_is(pol
     played = play(spec_of(consensus(policy, "majority, early stop"), False), {}, Agents())  # type: ignore[arg-type]
     assert played.status == "succeeded"
     assert sample(played).seconds > 50
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_who_is_late_is_waited_for_until_the_deadline_and_no_longer(policy: str) -> None:
+    class Agents:
+        def act(self, asked: Asked) -> Act:
+            slow = asked.path.startswith("q/pro-2/answer")
+            return Act((500 if slow else 2) * SECOND, voter()(asked))
+
+        def estimate(self, asked: Asked) -> None:
+            raise AssertionError("nothing counts tokens here")
+
+    # One after the other they take longer.
+    hard = 60 * SECOND
+    team = consensus(policy, "majority, early stop", hard=hard)
+    played = play(spec_of(team, False), {}, Agents())  # type: ignore[arg-type]
+    assert played.status == "succeeded"
+    report = report_of(played)
+    assert report.ended is not None
+    assert hard <= report.ended - report.began <= hard + 20 * SECOND
+    assert "pro-2" not in report.output["answers"]
 
 
 def test_a_seed_plays_the_same_again() -> None:
