@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, TypedDict, assert_type
 
+from hocket.app.result import Result
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
 from hocket.config.handles import Approval, Ref, Step
 from hocket.config.limit import Budget, Limit
+from hocket.config.outcomes import Consensus, Decided
+from hocket.config.panel import Contributor, Learned
+from hocket.config.team import Review, Seat
+from hocket.config.tool import Cache, Tool
 
 
 @dataclass
@@ -96,3 +101,47 @@ assert_type(plan.ask("word", "Which word?"), Step[str])
 assert_type(plan.nest("inner", Plan("inner"), {"a": tests}), Step[Any])
 assert_type(plan.input("goal", str), Ref[str])
 assert_type(api["files"], Ref[Any])
+
+
+def look(path: str) -> str:
+    return path
+
+
+def patch_of(patch: Patch) -> int:
+    return len(patch.files)
+
+
+grep = Tool("grep", command=["grep", "{{args.pattern}}"], args={"pattern": str}, env={"A": "b"})
+able = Agent("able", model="openai:x", tools=[look, grep], max_turns=8, cache=Cache(ttl="1h"))
+kept = Agent("kept", model="openai:x", output=Patch, cache="exact")
+asked_all = plan.consensus(
+    "all", "Which?", agents=[Seat(able, count=5, weight=2), kept], policy="rounds", decide=0.6
+)
+assert_type(asked_all, Decided[str])
+assert_type(asked_all.answer, Ref[str])
+agreed = plan.consensus("agreed", "Which?", api, agents=[able, able], output=Patch)
+assert_type(agreed, Decided[Patch])
+assert_type(agreed.answer, Ref[Patch])
+assert_type(plan.call("agreed size", patch_of, agreed.answer), Step[int])
+judged = plan.review("judged", agreed.answer, by=[able, Seat(kept)], swarm=6, threshold=0.6)
+assert_type(judged.approved, Ref[bool])
+assert_type(judged.issues, Ref[list[str]])
+reviewed = plan.step("reviewed", coder, "x", review=Review(by=able, max_rounds=3, fixer=critic))
+assert_type(reviewed, Step[Patch])
+replied = plan.panel(
+    "replied",
+    "What now?",
+    agents={"memory": Contributor(able, "Of {{question}}", fallback=critic), "count": count},
+    synthesis=coder,
+    within=Learned("10s", floor="1s"),
+    revise=True,
+)
+assert_type(replied.reply, Ref[Patch])
+assert_type(plan.call("replied size", patch_of, replied.reply), Step[int])
+
+
+def outcome(result: Result) -> None:
+    assert_type(result[agreed], Consensus[Patch])
+    assert_type(result[agreed].answer, Patch)
+    assert_type(result[judged].approved, bool)
+    assert_type(result[replied].reply, Patch)

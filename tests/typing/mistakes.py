@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
 from hocket.config.limit import Budget, Limit
+from hocket.config.team import Review, Seat
+from hocket.config.tool import Tool
 
 
 @dataclass
@@ -44,3 +46,12 @@ plan.step("j", coder, "x", uses={"gpu": 1})  # type: ignore[dict-item]  # expect
 Limit("api", request="9/min")  # type: ignore[call-arg]  # Unexpected keyword argument "request"
 Budget(1.00, per="week")  # type: ignore[arg-type]  # incompatible type "Literal['week']"
 step: Plan = weight  # type: ignore[assignment]  # Incompatible types in assignment
+agreed = plan.consensus("k", "Which?", agents=[coder, coder])
+plan.call("l", weigh, agreed.answer)  # type: ignore[arg-type]  # incompatible type "Ref[str]"
+plan.consensus("m", "Which?", agents=[coder], policy="twice")  # type: ignore[call-overload]  # No overload variant of "consensus"
+plan.consensus("n", "Which?", agents=["coder"])  # type: ignore[list-item]  # expected "Agent[Any] | Seat"
+plan.review("o", agreed, by=coder, swram=3)  # type: ignore[call-arg]  # Unexpected keyword argument "swram"
+plan.panel("p", "Which?", agents={"a": coder})  # type: ignore[call-arg]  # Missing named argument "synthesis"
+Review(by=coder, protocol="twice")  # type: ignore[arg-type]  # incompatible type "Literal['twice']"
+Seat("coder")  # type: ignore[arg-type]  # expected "Agent[Any]"
+Tool("grep", command=["grep"], cdw="/")  # type: ignore[call-arg]  # Unexpected keyword argument "cdw"

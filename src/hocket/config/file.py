@@ -240,17 +240,18 @@ def _check(file: FilePart, broken: list[Path], presets: Presets) -> list[Problem
         for name in names:
             found.extend(name_problems(name, what, (where, name)))
     first = next(iter(file.plans))
-    found.extend(translator.placed(first, one) for one in staff_problems(translator.agents))
+    wrong = staff_problems(translator.agents, translator.tools)
+    found.extend(translator.placed(first, one) for one in wrong)
     for name, spec in specs.items():
         if spec is not None:
-            wrong = problems(spec, whole=False)
+            of_plan = problems(spec, whole=False)
             for step, plan in translator.panels(name):
                 within = msgspec.structs.replace(spec, workflow=plan)
-                wrong += [
+                of_plan += [
                     msgspec.structs.replace(one, where=("steps", step, "plan", *one.where))
                     for one in problems(within, whole=False)
                 ]
-            found.extend(translator.placed(name, one) for one in wrong)
+            found.extend(translator.placed(name, one) for one in of_plan)
     return _without_followers(found, broken)
 
 

@@ -40,6 +40,7 @@ class Staff:
     Attributes:
         agents: Those met so far, by name.
         paths: Where each of them stands.
+        tools: Tools met so far, by name.
         broken: Those about whom nothing is said.
     """
 
@@ -59,7 +60,7 @@ class Staff:
         self._places = places
         self._say = say
         self._numbers: dict[str, int] = {}
-        self._tools: dict[str, ToolSpec] = {}
+        self.tools: dict[str, ToolSpec] = {}
 
     def declare(self, name: str) -> AgentSpec | None:
         """Take in an agent of the file, at its first use; None if there is none of that name."""
@@ -131,8 +132,8 @@ class Staff:
         return found
 
     def _tool(self, name: str, about: CommandTool | FunctionTool) -> ToolSpec:
-        if name in self._tools:
-            return self._tools[name]
+        if name in self.tools:
+            return self.tools[name]
         where: Path = ("tools", name)
         options: dict[str, Json]
         kind: AgentKind
@@ -156,7 +157,7 @@ class Staff:
         )
         if about.timeout is not None:
             fields["timeout"] = about.timeout
-        self._tools[name] = ToolSpec(
+        self.tools[name] = ToolSpec(
             agent=agent,
             about=about.about,
             schema=about.args,
@@ -164,7 +165,7 @@ class Staff:
             tries=about.tries,
             **fields,
         )
-        return self._tools[name]
+        return self.tools[name]
 
     def _command(self, where: Path, about: CommandTool) -> tuple[dict[str, Json], Json]:
         """Give the options of a tool's command, and what it gets."""

@@ -41,6 +41,7 @@ from hocket.core.specs import (
     RunSpec,
     StepSpec,
 )
+from hocket.core.teams import ToolSpec
 from hocket.core.values import Json
 from hocket.workflows.check import MAX_DEPTH
 from hocket.workflows.panel import OWN_STEPS
@@ -82,6 +83,11 @@ class Translator:
     def agents(self) -> dict[str, AgentSpec]:
         """The agents met so far, those that steps and tools bring along included."""
         return self._staff.agents
+
+    @property
+    def tools(self) -> dict[str, ToolSpec]:
+        """The tools met so far."""
+        return self._staff.tools
 
     def run(self, name: str, source: str) -> RunSpec | None:
         """Translate a plan and what it uses; None if that cannot be done.
@@ -138,7 +144,9 @@ class Translator:
 
     def _locate(self, plan: str, where: Path, offset: int | None) -> Spot:
         match where:
-            case ("agents", str(agent), "tools", str(tool), *rest) if tool in self.file.tools:
+            case ("agents", _, "tools", str(tool), *rest) if tool in self.file.tools:
+                return Spot(self._places.find(("tools", tool), tuple(rest)), offset)
+            case ("tools", str(tool), *rest):
                 return Spot(self._places.find(("tools", tool), tuple(rest)), offset)
             case ("agents", str(agent), *rest):
                 rest = rest[1:] if rest[:1] == ["options"] else rest

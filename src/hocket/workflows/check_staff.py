@@ -25,8 +25,16 @@ _DOERS: Final = ("command", "function")
 """Kinds of agents that can be tools."""
 
 
-def staff_problems(agents: Mapping[str, AgentSpec]) -> Iterator[Problem]:
-    """Find what is wrong with agents, however they are used."""
+_NO_TOOLS: Final[Mapping[str, ToolSpec]] = {}
+
+
+def staff_problems(
+    agents: Mapping[str, AgentSpec], tools: Mapping[str, ToolSpec] = _NO_TOOLS
+) -> Iterator[Problem]:
+    """Find what is wrong with agents, however they are used, and with tools that none of them has.
+
+    What is wrong with an agent's tool is told of the first agent that has it.
+    """
     seen: dict[int, None] = {}
     for name, agent in agents.items():
         where: Place = ("agents", name)
@@ -47,6 +55,9 @@ def staff_problems(agents: Mapping[str, AgentSpec]) -> Iterator[Problem]:
             if id(tool) not in seen:
                 seen[id(tool)] = None
                 yield from _tool(called, tool, agents, (*where, "tools", called))
+    for called, tool in tools.items():
+        if id(tool) not in seen:
+            yield from _tool(called, tool, agents, ("tools", called))
 
 
 def _cache(agent: AgentSpec, cache: CacheSpec, where: Place) -> Iterator[Problem]:
