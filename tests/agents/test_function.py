@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import datetime
+import functools
 import os
 import threading
 import time
@@ -16,7 +17,7 @@ import pydantic
 import pytest
 from tests.agents.context import FakeContext, request
 
-from hocket.agents.base import Context, Reply
+from hocket.agents.base import Context, Reply, content
 from hocket.agents.function import File, FunctionAgent
 from hocket.core.errors import AgentError, Fault, SpecError
 from hocket.core.events import Usage
@@ -555,3 +556,43 @@ def test_a_call_cancelled_while_its_process_starts_leaves_none(jobs: str, tmp_pa
     asyncio.run(main())
     here = psutil.Process().children(recursive=True)
     assert [child for child in here if "spawn_main" in " ".join(child.cmdline())] == []
+
+
+# What a function is, for answers that are kept
+
+
+def one(x: int) -> int:
+    return x + 1
+
+
+def other(x: int) -> int:
+    return x + 2
+
+
+class Counter:
+    def count(self, x: int) -> int:
+        return x
+
+
+def content_of(function: Any, ref: str = "m:f") -> str | None:
+    spec = AgentSpec(kind="function", options={"ref": ref})
+    live = {} if function is None else {ref: function}
+    return content(FunctionAgent("f", spec, state=Path(), live=live))
+
+
+def test_a_function_that_was_handed_over_is_named_by_its_source() -> None:
+    assert content_of(one) == content_of(one, "elsewhere:g") != content_of(other)
+
+
+def test_one_that_is_imported_is_named_by_its_reference_alone() -> None:
+    assert content_of(None) == ""
+
+
+def test_what_may_depend_on_more_than_its_source_has_no_name() -> None:
+    seen = 3
+
+    def closure(x: int) -> int:
+        return x + seen
+
+    for function in (closure, Counter().count, functools.partial(one, 3), len):
+        assert content_of(function) is None

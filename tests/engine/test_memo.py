@@ -43,12 +43,13 @@ from hocket.core.specs import (
     StepSpec,
 )
 from hocket.core.teams import CacheSpec, ConsensusSpec, Member, Tool
-from hocket.core.values import HOUR, MINUTE, SECOND, Json
+from hocket.core.values import HOUR, MINUTE, SECOND, Call, Json
 from hocket.engine.engine import Engine, Run
 from hocket.engine.memo import Memo
 from hocket.engine.question import question_of
 from hocket.journal.base import Answered
 from hocket.journal.memory import MemoryJournal
+from hocket.limits.admission import Queue
 
 SEEDS = [None, 1, 2, 3]
 SPENT = Usage(tokens_in=10, tokens_out=5, cost=7_000)
@@ -295,6 +296,8 @@ def test_who_waits_may_be_cancelled_and_the_other_goes_on(seed: int | None) -> N
         second = await made.start(spec, {}, run="r2", seed=1)
         await asyncio.sleep(0.5)
         assert [(queue.cause, queue.count) for queue in second.queued] == [("cache", 1)]
+        assert second.waits_of(Call("s", 1)) == Queue("cache", None, 1)
+        assert first.waits_of(Call("s", 1)) is None
         second.ask(Cancel(by="me"))
         assert (await second.settled()).said == "cancelled"
         assert now() == 0.5

@@ -138,6 +138,11 @@ def test_a_class_that_is_held_up_does_not_hold_up_another() -> None:
     waits = [admission.waits_of("r", name(number)) for number in (1, 2, 3, 4)]
     assert waits == [None, Queue("slot:a", None, 1), Queue("slot:a", None, 1), None]
     assert admission.waits_of("nobody", name(2)) is None
+    # The stretch that one has waited can be asked while it waits.
+    assert admission.waited("r", name(3), 0) == ()
+    assert admission.waited("r", name(3), 5) == (Wait("slot:a", 0, 5),)
+    assert admission.waited("r", name(1), 5) is None
+    assert admission.waited("nobody", name(3), 5) is None
 
 
 def test_all_that_is_claimed_is_taken_or_nothing() -> None:

@@ -120,11 +120,13 @@ class Run:
     def queued(self) -> list[Queue]:
         """How many calls wait, for what and until when."""
         queues = self._runner.line.desk.waiting(self._runner.line.room)
-        count = self._runner.departures.recall.waiting
+        count = len(self._runner.departures.recall.waiting)
         return [*queues, Queue(CACHE, None, count)] if count else queues
 
     def waits_of(self, call: Call) -> Queue | None:
-        """Say what a call waits for and until when; None if it does not wait for a limit."""
+        """Say what a call waits for and until when; None if it waits for no limit and no answer."""
+        if call in self._runner.departures.recall.waiting:
+            return Queue(CACHE, None, 1)
         return self._runner.line.desk.waits_of(self._runner.line.room, call)
 
     @property

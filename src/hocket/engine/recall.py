@@ -149,9 +149,10 @@ class Recall:
         return () if asked is None else asked.waits
 
     @property
-    def waiting(self) -> int:
-        """How many calls wait for what others give."""
-        return sum(asked.state in ("follows", "compares") for asked in self._calls.values())
+    def waiting(self) -> list[Call]:
+        """The calls that wait for what others give."""
+        states = ("follows", "compares")
+        return [call for call, asked in self._calls.items() if asked.state in states]
 
     def withdraw(self, call: Call) -> None:
         """Nobody wants a call any more that has not left."""
