@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.machines import Drive, step
+from tests.machines import Drive, plan, step
 from tests.workflows.talks import (
     GREP,
     READ,
@@ -467,3 +467,40 @@ def test_a_conversation_ends_once() -> None:
     assert conversation.moves == [End("succeeded", output="x")]
     with pytest.raises(Refused):
         conversation.answered(InputGiven(at=0, path="turn", value=1, by="me"))
+
+
+# ---- around it ----
+
+
+def test_a_second_call_of_a_turn_goes_on_with_the_conversation_once() -> None:
+    drive = Drive(step("s", agent="m", input="Find it", hedge=0.9), agents=agents(), hedge=5)
+    drive.wait(5)
+    assert drive.names == ["s/turn#1", "s/turn#2"]
+    drive.done("s/turn", turn(READ), n=2)
+    assert drive.names == ["s/read/0#1", "s/turn#1"]
+    drive.done("s/turn", turn(GREP), n=1)
+    assert drive.names == ["s/read/0#1"], "what came later counts for nothing"
+    drive.done("s/read/0", "r").done("s/turn~2", answer("x"))
+    assert (drive.phase, drive.output) == ("succeeded", "x")
+    fates = drive.machine.workflow.reports()["s"].fates
+    assert {fate: of.calls for fate, of in fates.items()} == {"useful": 3, "discarded": 1}
+
+
+def test_a_conversation_within_a_nested_plan_is_approved_by_its_whole_path() -> None:
+    inner = plan(step("s", agent="m", input="Find it"), name="inner")
+    drive = Drive(step("o", kind="plan", plan=inner), agents=agents())
+    drive.done("o/s/turn", turn(WRITE))
+    assert open_questions(drive.machine).keys() == {"o/s/write/0"}
+    drive.approve("o/s/write/0").done("o/s/write/0", "w").done("o/s/turn~2", answer("x"))
+    assert drive.output == "x"
+    assert drive.machine.workflow.reports()["o/s"].output == "x"
+
+
+def test_a_cancelled_run_stops_turn_and_tools_and_says_what_there_was() -> None:
+    drive = talk().done("s/turn", turn(READ, GREP, WRITE)).done("s/read/0", "r").cancel()
+    assert drive.told == ["s/grep/1#1 cancel"]
+    drive.stopped("s/grep/1", "cancel")
+    assert drive.phase == "cancelled"
+    fates = drive.machine.workflow.reports()["s"].fates
+    assert {fate: of.calls for fate, of in fates.items()} == {"useful": 2, "cancelled": 1}
+    assert open_questions(drive.machine) == {}

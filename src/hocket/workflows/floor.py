@@ -282,11 +282,18 @@ class Floor:
                 end = move
         return end
 
-    def revive(self, at: int, kept: Container[str]) -> None:
+    def revive(self, at: int, kept: Container[str]) -> bool:
         """Ask anew for everything that is under way, but for the jobs at the paths of `kept`.
 
         The time in which nobody went on with it counts for no reminder.
+
+        Returns:
+            Whether it had failed, and is open again.
         """
+        failed = self.outcome is not None and self.outcome.status == "failed"
+        if failed:
+            self.over = False
+            self.closed = self.outcome = None
         for name, due in list(self._due.items()):
             self.remind(name, due + at - self.at)
         self.at = at
@@ -303,11 +310,7 @@ class Floor:
         self.moves.extend([m for m in asks if not isinstance(m, Do) or m.path not in kept])
         if self.outcome is not None:
             self.moves.append(self.outcome)
-
-    def reopen(self) -> None:
-        """Be open again after a failure."""
-        self.over = False
-        self.closed = self.outcome = None
+        return failed
 
     def fork(self) -> Self:
         """Copy it."""

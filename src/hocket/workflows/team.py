@@ -130,7 +130,7 @@ class Team:
             raise EngineBug(f"nobody was asked at {path!r}")
         if asked.talk is not None:
             asked.talk.ended(rest, output, fault, at)
-            self._pull(base, at)
+            _pull(self, base, at)
             return
         self._over(base, output, fault, at)
 
@@ -154,7 +154,7 @@ class Team:
         if asked is None or asked.talk is None:
             raise Refused(f"{event.path!r} waits for nothing")
         asked.talk.answered(msgspec.structs.replace(event, path=rest))
-        self._pull(base, event.at)
+        _pull(self, base, event.at)
 
     def retry(self, path: str, at: int) -> None:
         """Do it again: what failed, and what was cut short.
@@ -164,7 +164,7 @@ class Team:
         """
         if path:
             raise Refused(f"{path!r} is a call of a team, which is done again as a whole")
-        self._go_on(at)
+        _go_on(self, at)
 
     def wake(self, at: int) -> None:
         """The deadline has come."""
@@ -177,7 +177,7 @@ class Team:
             due = None if talk is None or path not in self.floor.asked else talk.deadline()
             if talk is not None and due is not None and due <= at:
                 talk.wake(at)
-                self._pull(path, at)
+                _pull(self, path, at)
 
     def resumed(self, at: int) -> None:
         """The run goes on after a pause: questions that had expired are asked anew."""
@@ -226,7 +226,7 @@ class Team:
             self.floor, self.rules, self.moves = other.floor, other.rules, other.moves
             self._kept = other._kept
             self.floor.step, self.floor.agents = step, known
-            self._go_on(at)
+            _go_on(self, at)
         else:
             self.start(at)
 
@@ -282,14 +282,6 @@ class Team:
                 asked.talk.check()
         self.rules.check()
 
-    def _pull(self, base: str, at: int) -> None:
-        """Take over what a conversation wants; if it has ended, the rules hear of it."""
-        end: End | None = self.floor.pull(base)
-        if end is not None:
-            failed = end.status != "succeeded"
-            fault = Fault(kind="failed", message=end.reason) if failed else None
-            self._over(base, end.output, fault, at)
-
     def _over(self, base: str, output: Json, fault: Fault | None, at: int) -> None:
         """One who was asked has answered, or has given up."""
         asked = self.floor.asked.pop(base)
@@ -299,18 +291,25 @@ class Team:
             self.floor.gave_up[base] = asked
             self.rules.gave_up(base, fault, at)
 
-    def _go_on(self, at: int) -> None:
-        """Go on where it was: with what was cut short, unless it came to its end since."""
-        kept, self._kept = self._kept, {}
-        failed = self.floor.outcome is not None and self.floor.outcome.status == "failed"
-        if failed:
-            self.floor.reopen()
-        self.floor.revive(at, kept)
-        for path, output in kept.items():
-            if path in self.jobs():
-                self.ended(path, output, None, at)
-        if failed:
-            self.rules.again(at)
+
+def _pull(team: Team, base: str, at: int) -> None:
+    """Take over what a conversation wants; if it has ended, the rules hear of it."""
+    end: End | None = team.floor.pull(base)
+    if end is not None:
+        failed = end.status != "succeeded"
+        fault = Fault(kind="failed", message=end.reason) if failed else None
+        team._over(base, end.output, fault, at)
+
+
+def _go_on(team: Team, at: int) -> None:
+    """Go on where a team was: with what was cut short, unless it came to its end since."""
+    kept, team._kept = team._kept, {}
+    failed = team.floor.revive(at, kept)
+    for path, output in kept.items():
+        if path in team.jobs():
+            team.ended(path, output, None, at)
+    if failed:
+        team.rules.again(at)
 
 
 def _views_in(path: str, asked: Asked) -> list[StepView]:

@@ -158,9 +158,6 @@ class ToolCalls:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._calls
-
     @property
     def over(self) -> bool:
         """Whether each has its result."""
