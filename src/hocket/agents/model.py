@@ -55,7 +55,8 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
         price: ``{in: …, out: …}`` in dollars per million tokens, where the list has no price.
         stream: Whether the text is shown while it comes.
         structured: How an output schema is held: by the provider (``native``), as the arguments
-            of a tool (``tool``), or the better of those it has (``auto``).
+            of a tool (``tool``), or the better of those it has (``auto``),
+            which beside tools of its own is a tool.
     """
 
     model: str
