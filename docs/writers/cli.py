@@ -22,7 +22,8 @@ def cli_page() -> str:
         "| Exit status | Meaning |",
         "|---|---|",
         "| 0 | Success. |",
-        "| 1 | The run failed or was cancelled; `doctor` found something bad. |",
+        "| 1 | The run failed or was cancelled; `review` did not approve; `doctor` found something "
+        "bad. |",
         "| 2 | A mistake in the command, in the file, or in what was asked of a run. |",
         "| 3 | The run was paused, and can be resumed. |",
         "| 4 | The run was paused because its budget does not hold the next call; `hocket resume "

@@ -61,8 +61,9 @@ app = App(
     help="Run teams of agents as plans: fast, crash-safe, and watched live.",
     version=__version__,
     help_epilogue=(
-        "Exit status: 0 success, 1 the run failed, 2 usage or file error, 3 stopped and resumable, "
-        "4 its budget is spent, 5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
+        "Exit status: 0 success, 1 the run failed or a review did not approve, "
+        "2 usage or file error, 3 stopped and resumable, 4 its budget is spent, "
+        "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
         "Environment: HOCKET_HOME the state folder, NO_COLOR no colours, HOCKET_LEASE the seconds "
         "after which the run of a process that gives no sign of life may be taken over (15)."
     ),

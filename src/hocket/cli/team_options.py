@@ -28,7 +28,9 @@ File: TypeAlias = Annotated[
 def stated(options: Any) -> dict[str, Json]:
     """Give the options that were given, as a file would state them."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}
-    return {name: value for name, value in values.items() if value is not None}
+    # A flag that was not set is no number of 0.
+    silent = (type(None), bool)
+    return {name: value for name, value in values.items() if value or type(value) not in silent}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +62,11 @@ class Deciding:
         Parameter(help="Ask for all votes at once, or never for more than could decide."),
     ] = None
     early: Annotated[
-        bool | None,
+        bool,
         Parameter(
             name="--all-votes", negative=(), help="Wait for every vote, also of a decided outcome."
         ),
-    ] = None
+    ] = False
     final: Annotated[
         FinalAnswer | None, Parameter(help="What is given in the end; reuse by default.")
     ] = None
@@ -114,19 +116,19 @@ class Judging:
     ] = None
     criteria: Annotated[str | None, Parameter(help="What to judge by.")] = None
     fail_open: Annotated[
-        bool | None,
+        bool,
         Parameter(negative=(), help="A reviewer who fails counts as a weak approval."),
-    ] = None
+    ] = False
     waves: Annotated[
-        bool | None,
+        bool,
         Parameter(name="--at-once", negative=(), help="Start all reviewers at once, not in waves."),
-    ] = None
+    ] = False
     early: Annotated[
-        bool | None,
+        bool,
         Parameter(
             name="--all-verdicts", negative=(), help="Wait for every verdict, also when decided."
         ),
-    ] = None
+    ] = False
 
     def data(self) -> dict[str, Json]:
         """Give what was stated, as a file would."""
@@ -148,9 +150,9 @@ class Speaking:
         int | None, Parameter(help="How many contributions are enough; else all.")
     ] = None
     revise: Annotated[
-        bool | None,
+        bool,
         Parameter(negative=(), help="Revise the reply once the late ones are there."),
-    ] = None
+    ] = False
 
     def data(self) -> dict[str, Json]:
         """Give what was stated, as a file would."""
