@@ -138,6 +138,10 @@ def _step(draw: Random, number: int) -> StepSpec:
             fields["within"] = draw.choice((0, 1, 5)) * SECOND
         if draw.random() < 0.3:
             fields["quorum"] = 1
+        if draw.random() < 0.3:
+            kept = ("name", "needs", "wants", "within", "quorum", "on_failure")
+            given = {key: fields[key] for key in kept if key in fields}
+            return StepSpec(kind="gather", **given)
     return StepSpec(**fields, **_doing(draw))
 
 

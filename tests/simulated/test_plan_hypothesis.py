@@ -28,10 +28,12 @@ OUTER = plan(
     step("sure", kind="input", input="well?", timeout="1m", on_failure="skip"),
     step("nest", kind="plan", plan=INNER, input={"k": "{{list}}"}, on_failure="continue"),
     step("hurry", wants=("each", "turns", "sure"), within="20s", quorum=2),
+    step("got", kind="gather", wants=("each", "turns", "nest"), within="20s", quorum=1),
+    step("use", input="{{got.there}} {{got.missing}}", needs=("got",), on_failure="skip"),
     step("when", when="steps.hurry.status == 'succeeded'", needs=("hurry",), on_failure="stop"),
     timeout="10m",
 )
-PATHS = ("list", "each", "each/1", "turns", "turns~2", "sure", "nest", "nest/one", "nest/ask", "")
+PATHS = ("list", "each", "each/1", "turns", "turns~2", "sure", "nest", "nest/one", "nest/ask", "use", "")
 
 
 class PlanMachineRules(RuleBasedStateMachine):
