@@ -57,6 +57,8 @@ class Review:
         self._given = given
         self._authored = not isinstance(team, ReviewSpec)
         """Whether the step's own agent makes what is reviewed."""
+        self._role: Role = "guest" if self._authored else "member"
+        """Whether the step's settings are for those who review, or for the author."""
         self._artefact: Json = None if self._authored else given
         self._by = ""
         """Who has made the artefact."""
@@ -64,7 +66,7 @@ class Review:
         """The rounds before the present one."""
         self._last = spec.max_rounds
         """The number of the last round that there may be."""
-        self._swarm = self._new_swarm()
+        self._swarm = Swarm(floor, spec, self._role)
         self._making = ""
         """The path of the author's or fixer's call, until it has given something."""
         self._mending = False
@@ -162,11 +164,6 @@ class Review:
         return Work(self._artefact, self._given if self._authored else None, self._spec.criteria)
 
     @property
-    def _role(self) -> Role:
-        """Say whether the step's settings are for those who review, or for the author."""
-        return "guest" if self._authored else "member"
-
-    @property
     def _maker(self) -> str:
         """Who is at work on the artefact."""
         return (self._mending and self._spec.fixer) or self.floor.step.agent
@@ -186,9 +183,6 @@ class Review:
     @property
     def _rounds(self) -> tuple[Round, ...]:
         return (*self._before, self._round)
-
-    def _new_swarm(self) -> Swarm:
-        return Swarm(self.floor, self._spec, self._role)
 
     # -- what follows -----------------------------------------------------------------------
 
@@ -217,7 +211,7 @@ class Review:
         self.floor.row(at, self._maker, "fixes" if self._mending else "answers", "", path)
         if self._swarm.verdicts():
             self._before = self._rounds
-            self._swarm = self._new_swarm()
+            self._swarm = Swarm(self.floor, self._spec, self._role)
         self._artefact, self._by = output, self._maker
         self._making, self._mending = "", False
 
