@@ -25,7 +25,7 @@ from hocket.workflows.inherit import inherit
 from hocket.workflows.live import ALONE, UNDONE, Live, read_place, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
 from hocket.workflows.shape import Node, Shape
-from hocket.workflows.state import State
+from hocket.workflows.state import State, own_child
 from hocket.workflows.steps import Steps
 
 VERSION: Final = 1
@@ -68,7 +68,7 @@ class PlanMachine:
         """A call has left, or is over; only nested workflows want to know."""
         place, node = self._state.find(path)
         if place.rest:
-            child = self._state.own_child(node, place)
+            child = own_child(self._state, node, place)
             if child is not None:
                 child.told(place.rest, news, at)
 

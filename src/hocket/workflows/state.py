@@ -108,23 +108,6 @@ class State:
             raise Refused(f"{path!r} is no nested plan that is under way")
         return live.children[path]
 
-    def own_child(self, node: Node, place: Place) -> Workflow | None:
-        """Give a nested workflow that no copy of the plan shares; None if there is none.
-
-        Copies share what is finished, but calls of a team may land after it has decided.
-        """
-        live = self.live.get(node.index)
-        path = unit_path(place.name, place.item, place.round)
-        child = None if live is None else live.children.get(path)
-        if live is None or child is None:
-            return None
-        done = self.progress.status[node.index] == SUCCEEDED
-        if done or not self.present(node, place):
-            if done:
-                live = self.live[node.index] = live.fork(live.children.copy())
-            child = live.children[path] = child.fork()
-        return child
-
     def goes_on(self, node: Node, place: Place) -> bool:
         """Tell whether a unit is under way."""
         # A pending step may have begun before: what it needs was done anew since.
@@ -339,3 +322,21 @@ class State:
                 "error": None if fault is None else fault.message,
             }
         return about
+
+
+def own_child(state: State, node: Node, place: Place) -> Workflow | None:
+    """Give a nested workflow that no copy of the plan shares; None if there is none.
+
+    Copies share what is finished, but calls of a team may land after it has decided.
+    """
+    live = state.live.get(node.index)
+    path = unit_path(place.name, place.item, place.round)
+    child = None if live is None else live.children.get(path)
+    if live is None or child is None:
+        return None
+    done = state.progress.status[node.index] == SUCCEEDED
+    if done or not state.present(node, place):
+        if done:
+            live = state.live[node.index] = live.fork(live.children.copy())
+        child = live.children[path] = child.fork()
+    return child
