@@ -105,6 +105,18 @@ def test_it_stops_early_only_if_nobody_may_revise_any_more() -> None:
     assert parley.vote(c="b").winner == "a"
 
 
+def test_as_needed_asks_all_who_may_revise_and_of_the_others_no_more_than_needed() -> None:
+    parley = Parley("a b c d", policy="rounds", votes="as_needed", rule="majority", lead=1)
+    parley.answer("a", "b", "c", "d").revise(a="a2", b="b2").vote(c="a", d="a")
+    assert parley.asks == ["c/vote~2", "d/vote~2"], "they may still revise"
+    parley.vote(c="a")
+    assert parley.asks == ["d/vote~2", "a/vote~2"]
+    parley.vote(d="a")
+    assert parley.asks == ["a/vote~2"]
+    assert parley.vote(a="a").winner == "a"
+    assert parley.fates == {"useful": 9, "stale": 2}
+
+
 def test_in_the_last_round_there_are_only_votes() -> None:
     parley = Parley("a b", policy="rounds", rounds=5, max_rounds=2).answer("a", "b")
     parley.revise(a="a2", b="b2")

@@ -84,6 +84,13 @@ def test_deadlines_run_anew_in_each_round() -> None:
     assert parley.vote(b="a").wait(2).winner == "a"
 
 
+def test_a_runoff_has_its_own_time() -> None:
+    parley = Parley("a b c", tie="runoff", hard="10s").answer("a", "b", "c").wait(9)
+    parley.vote(a="b", b="c", c="a").wait(9)
+    assert parley.asks == ["a/vote~2", "b/vote~2", "c/vote~2"]
+    assert parley.vote(a="c").wait(1).winner == "c"
+
+
 def test_in_sequence_each_has_its_own_time() -> None:
     parley = Parley("a b c", policy="sequential", hard="10s").wait(9).answer("a").wait(9)
     assert parley.asks == ["b/answer"]
@@ -187,6 +194,15 @@ def test_a_retry_asks_only_those_who_failed() -> None:
     assert parley.asks == ["b/answer", "c/answer~2"]
     parley.answer("b", "c").vote(a="c", b="c")
     assert parley.winner == "c"
+
+
+def test_a_retry_asks_for_votes_that_were_cut_off() -> None:
+    parley = Parley("a b", policy="restart_all", quorum=2, early=False).answer("a").fail("b")
+    assert parley.land().phase == "failed"
+    parley.retry("q")
+    assert parley.asks == ["b/answer", "a/vote~2"]
+    assert parley.answer("b").vote(a="a", b="b").vote(a="a").winner == "a"
+    assert parley.fates == {"useful": 4, "stale": 1, "cancelled": 1, "failed": 1}
 
 
 def test_after_a_retry_what_came_late_counts() -> None:

@@ -94,8 +94,9 @@ class Votes:
                 spoke = {cast.member for cast in table.casts}
                 waiting = [seat for seat in waiting if seat.name not in spoke]
         if table.spec.votes == "as_needed":
-            # The heaviest first: of those the fewest are needed.
-            waiting.sort(key=lambda seat: -table.weight(seat))
+            # Whoever may give a new answer is needed anyway; of the others the heaviest first, for
+            # of those the fewest are needed.
+            waiting.sort(key=lambda seat: (not table.may_revise(seat), -table.weight(seat)))
         for seat in waiting:
             spare = table.spec.votes == "as_needed" and not table.may_revise(seat)
             if spare and len(self._asks.flying("vote")) >= table.needed():
