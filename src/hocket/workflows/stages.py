@@ -6,6 +6,7 @@ and every vote is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -49,12 +50,18 @@ def _consensus(spec: ConsensusSpec) -> list[Stage]:
 
 
 def _review(spec: ReviewSpec) -> list[Stage]:
-    members = [spec.members[i % len(spec.members)] for i in range(spec.swarm)]
     whats = ("judge",) if spec.protocol == "single" else ("assess", "correct", "vote")
-    return [
-        [(f"r{number}/{what}", member.agent) for number, member in enumerate(members, 1)]
-        for what in whats
+    seats = [
+        (f"r{number}", spec.members[(number - 1) % len(spec.members)].agent)
+        for number in range(1, spec.swarm + 1)
     ]
+    waves = [seats]
+    if spec.waves and spec.early:
+        # All approve, so that nobody is asked beyond those who decide; a rejection may take fewer.
+        enough = min(spec.swarm, max(1, math.ceil(spec.threshold * spec.swarm)))
+        first = min(enough, spec.swarm - enough + 1)
+        waves = [seats[:first], *([seat] for seat in seats[first:enough])]
+    return [[(f"{name}/{what}", agent) for name, agent in wave] for wave in waves for what in whats]
 
 
 def likely_output(job: JobSpec) -> Json:
@@ -68,7 +75,8 @@ def likely_output(job: JobSpec) -> Json:
 
 def _likely(schema: Json, root: Json, depth: int = 20) -> Json:
     if not isinstance(schema, dict) or not depth:
-        return ""
+        # Nothing at all would be no answer.
+        return "expected"
     if "$ref" in schema:
         target = root
         for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
