@@ -122,6 +122,14 @@ def test_a_runoff_asks_everybody_once_more_between_the_tied() -> None:
     assert [v["counts"] for v in parley.result["votes"]] == [False] * 4 + [True] * 3
 
 
+def test_without_a_tie_there_is_no_runoff() -> None:
+    parley = Parley("a b c", tie="runoff", max_rounds=1, early=False).answer("a", "b", "c")
+    parley.vote(a="b", b="b", c="a")
+    assert parley.result["decision"] == "most votes: b has 2 of 3"
+    parley = Parley("a b c", tie="runoff", early=False).answer("a", "b", "c")
+    assert parley.vote(a="b", b="b", c="a").winner == "b"
+
+
 def test_a_vote_in_a_runoff_is_for_one_of_those_left() -> None:
     parley = Parley("a b c d", tie="runoff").answer("a", "b", "c", "d")
     parley.vote(a="c", b="c", c="b", d="b").vote(a="a", b="b", c="b")
@@ -263,6 +271,7 @@ def test_if_the_final_answer_fails_the_winner_s_own_stands(how: str) -> None:
     assert parley.result["answer"] == "by b"
     said = "broken" if how == "fails" else "it is empty"
     assert parley.result["decision"].endswith(f"; the winner's answer stands as it was: {said}")
+    assert parley.rows[-1] == f"b fails {said}"
     lost = "failed" if how == "fails" else "discarded"
     assert parley.fates == {"useful": 4, lost: 1}
 

@@ -200,6 +200,7 @@ def test_cancel_cuts_off_votes_in_flight_and_never_first_answers() -> None:
     assert parley.asks == ["c/answer", "a/vote~2", "b/vote"]
     parley.stopped("q/a/vote")
     assert parley.fates == {"useful": 2, "cancelled": 1}
+    assert parley.rows[-1] == f"a restarts new: {parley.label('b')}"
     parley.answer("c")
     assert parley.asks == ["a/vote~3", "b/vote~2", "c/vote"]
     parley.vote(a="a", b="a", c="a")

@@ -100,12 +100,20 @@ def test_in_sequence_each_has_its_own_time() -> None:
     assert parley.asks == ["a/vote", "c/vote"]
 
 
+def test_in_sequence_only_one_is_asked_at_a_time_whatever_the_clock_says() -> None:
+    parley = Parley("a b c", policy="sequential", soft="5s").wait(6)
+    assert parley.asks == ["a/answer"], "there is no quorum to go on with"
+    assert parley.answer("a").wait(6).asks == ["b/answer", "c/answer"], "b is late, c is next"
+
+
 # -- the longest that it may take -----------------------------------------------------------
 
 
 def test_when_time_runs_out_the_votes_so_far_decide() -> None:
     parley = Parley("a b c", max_duration="1m", rule="majority").answer("a", "b", "c")
-    parley.vote(c="b").wait(60)
+    parley.vote(c="b").wait(59.9)
+    assert parley.phase == "running"
+    parley.wait(0.1)
     assert (parley.winner, parley.result["forced"]) == ("b", True)
     assert parley.result["decision"] == (
         "time ran out after 1 m 00 s; nobody has more than half: b has 1 of 3"

