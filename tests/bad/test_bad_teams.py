@@ -110,7 +110,7 @@ FILES: list[tuple[str, str, list[str]]] = [
     ("tool named twice", tool("{command: [x]}", "{model: 'openai:x', tools: [grep, grep]}"), ["FILE:5:42: tool 'grep' is named twice"]),
     ("tools of a command", tool("{command: [x]}", "{command: [x], tools: [grep]}"), ["FILE:5:23: unknown key 'tools'; models and scripted agents call tools, no others"]),
     ("tool called turn", f"{HEAD}tools:\n  turn: {{command: [x]}}\nagents:\n  ada: {{model: 'openai:x', tools: turn}}\n{ONE}", ["FILE:3:3: no tool can be called 'turn': so are the turns of a conversation; rename it"]),
-    ("tool with a slash", f"{HEAD}tools:\n  a/b: {{command: [x]}}\n{ONE}", ["FILE:3:3: a tool's name has letters a-z, digits, '_' and '-', first a letter, at most 100 in all; not 'a/b'"]),
+    ("tool with a slash", f"{HEAD}tools:\n  a/b: {{command: [x]}}\n{ONE}", ["FILE:3:3: a tool's name has letters a-z, digits, '_' and '-', first a letter, at most 64 in all; not 'a/b'"]),
     ("argument that no tool takes", tool("{command: [x, '{{args.pattern}}'], args: {patern: str}}"), ["FILE:3:26: 'args' has no field 'pattern'; it has patern; did you mean 'patern'?"]),
     ("argument that may be missing", tool("{command: [x, '{{args.path}}'], args: {path?: str}}"), ["FILE:3:26: the argument 'path' may be missing; give it a default, as {type: string, default: …}"]),
     ("a tool's step", tool("{command: [x, '{{inputs.path}}']}"), ["FILE:3:26: unknown name 'inputs'; a tool's texts know args alone"]),
@@ -118,6 +118,9 @@ FILES: list[tuple[str, str, list[str]]] = [
     ("type of an argument", tool("{command: [x], args: {path: strng}}"), ["FILE:3:24: args: field 'path' has the unknown type 'strng'; did you mean 'str'?"]),
     ("arguments as list", tool("{command: [x], args: [path]}"), ["FILE:3:30: args: arguments have names and types, like {pattern: str}"]),
     ("a tool's stdin", tool("{command: [x], stdin: '{{args.x', args: {x: str}}"), ["FILE:3:40: expected '}}', found the end"]),
+    ("a tool's secret", tool("{command: [x], env: {API_KEY: abc}}"), ["FILE:3:39: API_KEY looks like a secret, and the journal keeps what stands here; set it in the environment and write env_pass: [API_KEY]"]),
+    ("a tool's folder", tool("{command: [x], cwd: '{{args.x}}', args: {x: str}}"), ["FILE:3:29: settings have no templates: give values by arguments or stdin"]),
+    ("limit of a tool", tool("{command: [x], limits: api}"), ["FILE:3:32: unknown limit 'api'; name it under limits"]),
     # -- kept answers
     ("unknown cache", agent("{model: 'openai:x', cache: exakt}"), ["FILE:3:35: cache: it is off, exact, similar, for how long, as 1h, or an object like {mode: exact, ttl: 1h}; did you mean 'exact'?"]),
     ("cache for no time", agent("{model: 'openai:x', cache: 0}"), ["FILE:3:35: ttl: must be more than 0, not 0"]),

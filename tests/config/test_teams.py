@@ -1,10 +1,13 @@
 # ruff: noqa: E501
 """Teams, tools and kept answers in a file become the specs that their words mean."""
 
+import jsonschema
 import pytest
 
 from hocket.config.diff import spec_diff
 from hocket.config.file import load_text, read_text
+from hocket.config.schema import file_schema
+from hocket.config.yaml import parse
 from hocket.core.errors import SpecError
 from hocket.core.specs import AgentSpec, Learned, Retry, RunSpec, StepSpec
 from hocket.core.teams import CacheSpec, ConsensusSpec, Member, ReviewSpec, ToolSpec
@@ -99,6 +102,21 @@ def step_of(spec: RunSpec, name: str) -> StepSpec:
 
 def test_all_of_it_can_be_run(spec: RunSpec) -> None:
     assert problems(spec) == []
+
+
+def test_what_is_right_fits_the_schema_for_editors() -> None:
+    schema = file_schema()
+    jsonschema.Draft7Validator.check_schema(schema)
+    judge = jsonschema.Draft7Validator(schema)
+    judge.validate(parse(FULL.encode()).tree)
+    for wrong in ("polcy: once, policy: once", "decide: most", "agents: [{agnt: flash}]"):
+        tree = parse(
+            f"""
+            version: 1
+            plans: {{p: {{steps: {{q: {{consensus: {{question: x, agents: a, {wrong}}}}}}}}}}}
+            """.replace("agents: a, agents", "agents").encode()
+        ).tree
+        assert list(judge.iter_errors(tree)), wrong
 
 
 def test_a_consensus_means_what_it_says(spec: RunSpec) -> None:

@@ -233,7 +233,6 @@ def _check(file: FilePart, broken: list[Path], presets: Presets) -> list[Problem
     found = translator.problems
     for where, what, names in (
         ("agents", "an agent's name", [*file.agents]),
-        ("tools", "a tool's name", [*file.tools]),
         ("plans", "a plan's name", [*file.plans]),
         ("limits", "a limit's name", [*file.limits]),
     ):

@@ -93,6 +93,7 @@ class Panels:
         self._places = places
         self._say = say
         self._drawn: dict[Path, _Drawn] = {}
+        self._of_plan: dict[str, list[Path]] = {}
 
     def step(
         self, where: Path, about: PanelStep, defaults: DefaultsPart, common: dict[str, Json]
@@ -127,19 +128,18 @@ class Panels:
             self._say(place, str(error), error.hint)
             return None
         self._drawn[where] = _Drawn(panel, step, parts, made)
+        self._of_plan.setdefault(str(where[1]), []).append(where)
         return step
 
-    def drawn(self, plan: str) -> Iterator[tuple[Path, StepSpec]]:
+    def drawn(self, plan: str) -> list[tuple[Path, StepSpec]]:
         """Give the panels of a plan that were translated, with the places of their steps."""
-        for where, drawn in self._drawn.items():
-            if where[:2] == ("plans", plan):
-                yield where, drawn.step
+        return [(where, self._drawn[where].step) for where in self._of_plan.get(plan, ())]
 
     # -- the outer plan ---------------------------------------------------------------------
 
     def misspelt(self, plan: str, steps: Sequence[StepSpec]) -> None:
         """Say which texts ask steps of the outer plan for fields that they cannot have."""
-        drawn_here = list(self.drawn(plan))
+        drawn_here = self.drawn(plan)
         outside = {step.name: step for step in steps} if drawn_here else {}
         for where, _ in drawn_here:
             drawn = self._drawn[where]

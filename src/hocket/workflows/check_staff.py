@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -15,10 +16,10 @@ from hocket.workflows.fields import fields_problem
 
 MAX_TURNS: Final = 1_000
 MAX_TRIES: Final = 1_000
-MAX_NAME: Final = 64
-"""The most characters of a tool's name: providers allow no more."""
 LONGEST: Final = 3_650 * DAY
 
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+"""Providers allow no longer ones."""
 _CALLERS: Final = ("model", "scripted")
 """Kinds of agents that can call tools."""
 _DOERS: Final = ("command", "function")
@@ -35,7 +36,7 @@ def staff_problems(
 
     What is wrong with an agent's tool is told of the first agent that has it.
     """
-    seen: dict[int, None] = {}
+    seen: dict[tuple[str, str], None] = {}
     for name, agent in agents.items():
         where: Place = ("agents", name)
         if agent.concurrency is not None and agent.concurrency < 1:
@@ -52,11 +53,11 @@ def staff_problems(
             yield Problem(where=(*where, "tools"), message=said, hint=hint)
         for called, tool in agent.tools.items():
             # Agents that have the same tool share its spec, and its mistakes.
-            if id(tool) not in seen:
-                seen[id(tool)] = None
+            if (called, tool.agent) not in seen:
+                seen[called, tool.agent] = None
                 yield from _tool(called, tool, agents, (*where, "tools", called))
     for called, tool in tools.items():
-        if id(tool) not in seen:
+        if (called, tool.agent) not in seen:
             yield from _tool(called, tool, agents, ("tools", called))
 
 
@@ -83,15 +84,15 @@ def _cache(agent: AgentSpec, cache: CacheSpec, where: Place) -> Iterator[Problem
 def _tool(
     name: str, tool: ToolSpec, agents: Mapping[str, AgentSpec], where: Place
 ) -> Iterator[Problem]:
-    if len(name) > MAX_NAME:
-        said = f"a tool's name has at most {MAX_NAME} characters, not {len(name)}"
+    if not _NAME.match(name):
+        said = (
+            "a tool's name has letters a-z, digits, '_' and '-', first a letter, "
+            f"at most 64 in all; not {name[:80]!r}"
+        )
         yield Problem(where=where, message=said)
     if name == TURN:
         said = f"no tool can be called {TURN!r}: so are the turns of a conversation"
         yield Problem(where=where, message=said, hint="rename it")
-    if "/" in name or "~" in name:
-        said = f"a tool's name has neither '/' nor '~' in it, unlike {name!r}"
-        yield Problem(where=where, message=said)
     doer = agents.get(tool.agent)
     if doer is None:
         hint = suggest(tool.agent, agents)
