@@ -118,6 +118,24 @@ def test_a_question_of_before_is_shown_when_a_run_is_taken_up(
     assert terminal.ended() == 0
 
 
+def test_a_question_of_a_nested_plan_is_shown_as_long_as_it_waits(
+    home: Home, terminals: list[Terminal]
+) -> None:
+    home.put(
+        "nested.yaml",
+        "version: 1\nplans:\n  outer: {steps: {inner: {run: inner}}}\n"
+        "  inner: {steps: {ok: {approve: Ship?, timeout: 2s, on_timeout: approve}, "
+        "after: {shell: 'while [ ! -e go ]; do sleep 0.02; done', needs: [ok]}}}\n",
+    )
+    terminals.append(terminal := Terminal(home, "run", "nested.yaml", "outer", "--id", "r"))
+    terminal.shows("inner/ok waits for you: press y to approve")
+    # Nobody answers, and it counts as approved: there is nothing to decide any more.
+    terminal.shows("● inner/after#1")
+    assert "waits for you" not in terminal.plain[terminal.plain.rindex("inner/after#1") :]
+    home.file("go").touch()
+    assert terminal.ended() == 0
+
+
 def test_approve_asks_at_the_terminal(home: Home, terminals: list[Terminal]) -> None:
     home.write("a: {command: [echo, it]}\n" + ASKS)
     child = home.running()

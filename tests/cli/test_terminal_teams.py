@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -122,3 +123,24 @@ def test_what_an_agent_says_cannot_steer_the_terminal(
     terminals.append(terminal := Terminal(home, "ask", "Which?", "--agents", "flash*2"))
     assert terminal.ended() == 0
     assert "\x1b[2J" not in terminal.text and "owned" not in terminal.text
+
+
+def test_a_tool_that_waits_for_approval_is_approved_by_a_key(
+    home: Home, terminals: list[Terminal]
+) -> None:
+    home.put(
+        "dig.yaml",
+        "version: 1\n"
+        "tools: {look: {command: [echo, found], about: Look., args: {}, approve: true}}\n"
+        "agents: {digger: {tools: [look], scripted: {replies: [\n"
+        "  {calls: [{name: look, args: {}}], after: 300ms}, {output: Gold.}]}}}\n"
+        "plans: {p: {steps: {dig: {agent: digger, prompt: Dig.}}}}\n",
+    )
+    terminals.append(terminal := Terminal(home, "run", "dig.yaml", "--id", "r"))
+    terminal.shows("digger  calls look: waits for a person")
+    terminal.shows("dig/look/0 waits for you: press y to approve")
+    while terminal.process.poll() is None and "approval_given" not in home.kinds():
+        terminal.press("y")
+        time.sleep(0.1)
+    assert terminal.ended() == 0
+    assert terminal.plain.rstrip().endswith("Gold.")

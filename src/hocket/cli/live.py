@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -42,6 +43,7 @@ from hocket.report.places import Place
 from hocket.report.story import Story
 from hocket.report.team import closing, headline
 from hocket.report.text import clean, clip, counts_words, one_line, queue_words, spent_words
+from hocket.workflows.plan import waits_at
 
 TOO_SOON: Final = 0.5
 """Seconds in which nobody can have read a question: a key meant something else."""
@@ -53,6 +55,8 @@ _SHOWN_LINES: Final = 12
 _SHOWN: Final = 1_000
 _FEW_TEAMS: Final = 8
 _REPLY: Final = 8
+_LOOKED_AT: Final = 20
+"""How many questions a picture looks after; only the first of them are shown."""
 _ENDS = (CallFinished, CallFailed, CallCancelled, CallLost)
 
 
@@ -191,10 +195,12 @@ class LiveDisplay:
 
     def _picture(self, run: Run) -> Group:
         counts = run.machine.counts()
-        if not counts.get("waiting"):
-            # A question that has expired was never answered.
-            self.asked.clear()
-            self._inputs.clear()
+        # A question that has expired was never answered.
+        kinds: tuple[dict[str, Any], ...] = (self.asked, self._inputs)
+        for questions in kinds:
+            for path in list(islice(questions, _LOOKED_AT)):
+                if not waits_at(run.machine.workflow, path):
+                    del questions[path]
         elapsed = format_duration(int((time.monotonic() - self._began) * 1e9))
         head = Text.assemble(
             (run.id, "bold"),
@@ -208,7 +214,7 @@ class LiveDisplay:
         room = max(size.height - len(people) - len(queues) - len(said) - 4, _FEWEST)
         teams = Drawn()
         if self._teams is not None:
-            teams = self._teams.draw(self._running, self._said, room, size.width)
+            teams = self._teams.draw(self._running, self._said, self.asked, room, size.width)
         calls = self._calls(max(room - teams.lines, 1), teams.inside)
         below = [*people, *_waiting(queues, teams.waits), *_pausing(run, len(self._running))]
         reply = [cut(Text(f"  │ {line}")) for line in said]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -27,6 +27,7 @@ from hocket.report.text import cause_words, one_line
 from hocket.workflows.plan import report_at
 
 _MOST_JOBS: Final = 2_000
+_MOST_ASKED: Final = 50
 _FEWEST: Final = 4
 _USUAL: Final = 7
 """The lines that a team takes, or so."""
@@ -91,16 +92,26 @@ class LiveTeams:
         self,
         running: Mapping[Call, Running],
         said: Mapping[Call, str],
+        asked: Iterable[str],
         room: int,
         width: int,
     ) -> Drawn:
-        """Draw the teams at work in so many lines at most."""
+        """Draw the teams at work in so many lines at most.
+
+        Args:
+            running: The calls in flight.
+            said: The end of what calls say.
+            asked: The paths of questions to people.
+            room: How many lines there may be.
+            width: How broad they may be.
+        """
         if self._spec is not self._run.machine.spec:
             self._spec = self._run.machine.spec
             self._places = Places(self._spec)
         if not self._places.any:
             return Drawn()
         jobs = self._jobs()
+        waiting = self._questions(asked)
         inside = [call for call in running if self._places.find(call.path) is not None]
         rows: list[Table | Text] = []
         lines = hidden = 0
@@ -117,6 +128,7 @@ class LiveTeams:
                 self._close(place, report)
                 continue
             doing = [_doing(self._run, rest, job, running) for rest, job in jobs.get(path, ())]
+            doing += waiting.get(path, ())
             tails = _tails(place, jobs.get(path, ()), said)
             if folded or left < _FEWEST:
                 drawn: list[Table | Text] = [_head(place, report, doing)]
@@ -155,6 +167,16 @@ class LiveTeams:
                 found.setdefault(place[0].path, []).append((place[1], job))
                 self._over.pop(place[0].path, None)
                 self._open.setdefault(place[0].path, place[0])
+        return found
+
+    def _questions(self, asked: Iterable[str]) -> dict[str, list[Doing]]:
+        """Give what waits for a person in each team."""
+        found: dict[str, list[Doing]] = {}
+        for path in islice(asked, _MOST_ASKED):
+            place = self._places.find(path)
+            if place is not None:
+                doing = Doing(place[1], "waits for a person", True)
+                found.setdefault(place[0].path, []).append(doing)
         return found
 
     def _close(self, place: Place, report: Report | None) -> None:

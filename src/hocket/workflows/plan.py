@@ -389,6 +389,23 @@ def report_at(workflow: Workflow, path: str) -> Report | None:
     return workflow.reports().get(path)
 
 
+def waits_at(workflow: Workflow, path: str) -> bool:
+    """Tell whether a question at `path` still waits for somebody; other steps cost nothing."""
+    while isinstance(workflow, PlanMachine):
+        state, place = workflow._state, read_place(path)
+        index = None if place is None else state.shape.index.get(place.name)
+        live = None if index is None else state.live.get(index)
+        if place is None or index is None or live is None or state.progress.done(index):
+            return False
+        own = unit_path(place.name, place.item, place.round)
+        if not place.rest:
+            return own in live.asked
+        if own not in live.children:
+            return False
+        workflow, path = live.children[own], place.rest
+    return any(view.path == path and view.status == "waiting" for view in workflow.view())
+
+
 def patience(machine: PlanMachine) -> dict[str, int]:
     """Give until when steps wait for what they want, by path; nested ones with their outer's."""
     state = machine._state
