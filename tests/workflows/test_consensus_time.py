@@ -222,6 +222,14 @@ def test_after_a_retry_what_came_late_counts() -> None:
     assert parley.asks == ["a/vote", "b/vote", "c/vote"]
 
 
+def test_a_retry_has_all_the_time_again() -> None:
+    parley = Parley("a b c", quorum=3, max_duration="10s").answer("a").wait(10).land()
+    parley.wait(100).retry("q").wait(9)
+    assert parley.asks == ["b/answer~2", "c/answer~2"]
+    parley.answer("b", "c").wait(1)
+    assert parley.result["decision"] == "time ran out after 10.0 s; nobody has voted for anybody"
+
+
 def test_what_another_step_s_failure_has_cut_short_goes_on_after_a_retry() -> None:
     parley = Parley("a b c", drive={"also": (step("other", agent="a"),)})
     parley.answer("a").fails("other")
