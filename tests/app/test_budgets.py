@@ -1,5 +1,7 @@
 """A budget that could not be kept is refused before the run."""
 
+from typing import Any
+
 import pytest
 
 from hocket.app.budgets import budget_problems, uncounted
@@ -7,6 +9,7 @@ from hocket.app.engine import Engine
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
 from hocket.config.limit import Budget, Limit
+from hocket.config.team import Review, Seat
 from hocket.core.errors import SpecError
 from hocket.core.specs import RunSpec
 
@@ -70,3 +73,28 @@ def test_such_a_run_does_not_begin() -> None:
     with pytest.raises(SpecError, match="could not be kept"):
         engine.run_sync(spec_of(Agent("a", model="openai:nobody-knows"), budget=1))
     assert engine.journal.runs() == []
+
+
+def test_agents_of_teams_need_a_bound_as_others_do() -> None:
+    endless = Agent("a", model="openai:nobody-knows", price=PRICE)
+    bounded = Agent("b", model="openai:nobody-knows", price=PRICE, max_tokens=5)
+
+    def asked(*agents: Agent[str], **told: Any) -> list[str]:
+        plan = Plan("p", budget=1)
+        plan.consensus("q", "x", agents=agents, **told)
+        return said(plan.spec())
+
+    assert asked(bounded, bounded) == []
+    assert len(asked(bounded, endless)) == 1
+    assert len(asked(bounded, Seat(bounded, name="c", fallback=endless))) == 1
+    assert len(asked(bounded, bounded, final="synthesize", presenter=endless)) == 1
+    assert asked(endless, endless, max_tokens=5) == []
+
+
+def test_a_steps_bound_is_not_that_of_its_reviewers() -> None:
+    author = Agent("b", model="openai:nobody-knows", price=PRICE)
+    endless = Agent("a", model="openai:nobody-knows", price=PRICE)
+    plan = Plan("p", budget=1)
+    plan.step("s", author, "x", options={"max_tokens": 5}, review=Review(endless))
+    (message,) = said(plan.spec())
+    assert "set max_tokens" in message
