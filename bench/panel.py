@@ -10,8 +10,10 @@ import argparse
 import asyncio
 import importlib.util
 import json
+import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple
 
 import measure
 import panel_server
+from consensus_runs import hocket_python
 
 import hocket
 from hocket.app.history import known_as
@@ -73,9 +76,11 @@ By = Callable[[int, bool], AgentSpec]
 
 def process(takes: int, fails: bool) -> AgentSpec:
     """A real process that sleeps."""
-    last = "; false" if fails else "; echo so"
-    command = f"sleep {takes / 1000}{last}" if takes else "echo so"
-    return AgentSpec(kind="command", options={"command": command, "shell": True})
+    if fails:
+        options = {"command": f"sleep {takes / 1000}; false", "shell": True}
+    else:
+        options = {"command": ["sleep", f"{takes / 1000}"]}
+    return AgentSpec(kind="command", options=options)
 
 
 def call_of(address: str) -> By:
@@ -326,23 +331,19 @@ def report(found: dict[str, Any]) -> None:
     print(measure.table(("panel", "by", "ms", "speed-up", "ideal", "of ideal"), rows, 2))
     if "first" in found:
         print("\nfrom the quorum, in ms, as the server saw it left")
-        head = ("", "median", "p95", "worst")
         names = {"asked": "the synthesis is asked for", "first": "its first word is there"}
         rows = [
             [names[key], *(f"{value:.1f}" for value in spread(values))]
             for key, values in found["first"].items()
         ]
-        print(measure.table(head, rows, 1))
+        print(measure.table(("", "median", "p95", "worst"), rows, 1))
     at_once, phases = found["graph"]
     print(f"\nfour agents, each at once {at_once:,.0f} ms, in phases {phases:,.0f} ms: ", end="")
     print(f"{phases / at_once:.2f} times as long (ideal 1.75)")
     print("\na voice panel under virtual time: seconds to the whole reply")
-    head = ("way", "p50", "p95", "worst", "contributions")
-    rows = [
-        [each["way"], *(f"{each[key]:.2f}" for key in ("p50", "p95", "worst", "contributions"))]
-        for each in found["voice"]
-    ]
-    print(measure.table(head, rows, 1))
+    keys = ("p50", "p95", "worst", "contributions")
+    rows = [[each["way"], *(f"{each[key]:.2f}" for key in keys)] for each in found["voice"]]
+    print(measure.table(("way", *keys), rows, 1))
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
@@ -359,16 +360,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and seeds")
     parser.add_argument("--json", type=Path, help="keep all figures there")
     parser.add_argument("--state", type=Path, help="where journals are put")
+    parser.add_argument("--calm", type=float, default=30, help="seconds to wait for a quiet moment")
     given = parser.parse_args()
     rounds, words, seeds = (3, 10, 200) if given.quick else (7, 40, 1000)
+    if not MODELS:
+        python = hocket_python()
+        if isinstance(python, Path):
+            os.execv(python, [str(python), __file__, *sys.argv[1:]])
+        print(f"calls are left out: {python}")
     for line in measure.machine(("pydantic-ai-slim", "openai")):
         print(line)
-    if not MODELS:
-        print("calls are left out: the extra 'models' is not installed")
     folder = Path(tempfile.mkdtemp(dir=given.state))
     found: dict[str, Any] = {}
     try:
-        print(measure.mood(folder), "\n")
+        calm = measure.wait_for_calm(folder, given.calm)
+        print(f"{measure.mood(folder)}{'' if calm else '; a quiet moment did not come'}\n")
         with panel_server.server() as address:
             found["rows"] = speed_ups(folder, rounds, address if MODELS else None)
             if MODELS:
