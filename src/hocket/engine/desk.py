@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 
 from hocket.core.errors import HocketError
 from hocket.core.specs import LimitSpec
-from hocket.core.values import Call
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.shares import OpenLedger, Shares
 from hocket.journal.base import Told
@@ -204,10 +203,6 @@ class Desk:
         asking = (*self._asked, *self._granting)
         asked = sum(not run or item.run == run for item in asking)
         return [*queues, Queue(CLAIM, None, asked)] if asked else queues
-
-    def waits_of(self, run: str, call: Call) -> Queue | None:
-        """Tell what one call waits for, if it does."""
-        return self.admission.waits_of(run, call)
 
     async def settled(self) -> None:
         """Wait until nothing is under way any more."""

@@ -127,7 +127,7 @@ class Run:
         """Say what a call waits for and until when; None if it waits for no limit and no answer."""
         if call in self._runner.departures.recall.waiting:
             return Queue(CACHE, None, 1)
-        return self._runner.line.desk.waits_of(self._runner.line.room, call)
+        return self._runner.line.desk.admission.waits_of(self._runner.line.room, call)
 
     @property
     def unshown(self) -> int:
