@@ -39,10 +39,10 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.run import RunMachine
-from hocket.core.specs import AgentSpec, LimitSpec, Rate, Repeat, Retry
+from hocket.core.specs import AgentSpec, Learned, LimitSpec, Rate, Repeat, Retry
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, ToolSpec
 from hocket.core.values import DAY, MINUTE, SECOND, Json
-from hocket.journal.base import Sample
+from hocket.journal.base import Answered, Sample
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
@@ -192,6 +192,8 @@ def together() -> Drive:
         step("q", kind="consensus", team=consensus, input="Which?", agent=""),
         step("code", agent="m", input="Write {{q.answer}}", review=review),
         step("ask", agent="t", input="Look it up"),
+        step("seen", kind="gather", agent="", wants="q ask", quorum=1),
+        step("last", needs="seen", learned={"timeout": Learned(cap=9 * SECOND, floor=SECOND)}),
         agents={
             "m": AgentSpec(kind="model", options={"model": "test:m"}),
             "t": AgentSpec(kind="model", options={"model": "test:t"}, tools=tools, max_turns=3),
@@ -216,7 +218,7 @@ def together() -> Drive:
         drive.done(voting[0], vote)
     drive.done("ask/look/0", [1, 2])
     drive.done("ask/turn~2", {"$": "turn", "text": "", "calls": [], "answer": "seven"})
-    drive.done("code/author", "x = 1")
+    drive.done("last", "done").done("code/author", "x = 1")
     no = {"verdict": "reject", "confidence": 1, "issues": ["no test"], "reason": "bare"}
     yes = {"verdict": "approve", "confidence": 1, "issues": [], "reason": "fine"}
     for verdict in (no, yes):
@@ -289,7 +291,20 @@ SAMPLES = (
     Sample(plan="p", step="fast", agent="m", took=2 * SECOND, tokens_in=9, tokens_out=7, cost=5),
     Sample(plan="p", step="fast", agent="m", took=3 * SECOND),
     Sample(plan="p", step="train", agent="shell", took=4 * SECOND, cost=0),
+    Sample(plan="p", step="train", agent="shell", took=9 * SECOND, cut=True),
 )
+
+
+KEPT = Answered(
+    key="a" * 64,
+    kin="b" * 64,
+    at=BEGAN,
+    output="answer 1",
+    usage=Usage(tokens_in=90, tokens_out=12, cost=700_000),
+    notes=("a note",),
+    vector=b"\x00\x00\x80?" + bytes(12),
+)
+"""An answer that is to be given again; its output is that of an event."""
 
 
 async def write_shared(journal: SqliteJournal) -> None:
@@ -322,7 +337,10 @@ async def read_shared(journal: SqliteJournal) -> dict[str, Any]:
             # Versions that did not keep calls that were cut off do not say that these were not.
             if not sample["cut"]:
                 del sample["cut"]
+    kept = journal.answers.find(KEPT.key)
+    answers = {} if kept is None else {"answers": msgspec.to_builtins(kept)}
     return {
+        **answers,
         "held": msgspec.to_builtins(sorted(told.entries, key=lambda entry: entry.key)),
         "states": {limit: state.decode() for limit, state in told.states.items()},
         "past": past,
@@ -337,7 +355,7 @@ async def write(folder: Path) -> None:
             first, *rest = events_of(name)
             assert isinstance(first, RunStarted)
             log = await journal.start(first)
-            await log.durable(log.append(rest))
+            await log.durable(log.append(rest, kept=[KEPT] if name == "together" else ()))
             await log.close()
         await write_shared(journal)
         journal.close()

@@ -34,7 +34,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         tokens_in: Tokens read, as far as known.
         tokens_out: Tokens written, as far as known.
         cost: Pico-dollars, as far as priced.
-        unpriced: How many calls have no known price.
+        unpriced: How many calls that have read tokens have no known price.
     """
 
     calls: int = 0

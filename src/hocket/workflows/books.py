@@ -61,5 +61,6 @@ def _sum(entries: list[Entry]) -> Sum:
         tokens_in=sum([usage.tokens_in or 0 for usage in usages]),
         tokens_out=sum([usage.tokens_out or 0 for usage in usages]),
         cost=sum([usage.cost or 0 for usage in usages]),
-        unpriced=sum([usage.cost is None for usage in usages]),
+        # A call that reads no tokens, as a tool's, has no price to be known.
+        unpriced=sum([usage.cost is None and usage.tokens_in is not None for usage in usages]),
     )
