@@ -177,6 +177,14 @@ def test_what_no_candidate_reaches_goes_into_a_runoff_of_the_first_two() -> None
     assert (parley.winner, parley.result["forced"]) == ("e", False)
 
 
+def test_there_is_no_runoff_of_one() -> None:
+    parley = Parley("a b c", rule="majority", tie="runoff").answer("a", "b", "c")
+    parley.vote(a="b", b="", c="")
+    assert parley.result["decision"] == (
+        "nobody has more than half: b has 1 of 3; the best supported answer has to do"
+    )
+
+
 def test_votes_weigh_what_their_members_do() -> None:
     parley = Parley("a b:3 c", weigh="agent").answer("a", "b", "c").vote(a="a", b="c")
     assert parley.winner == "c"
