@@ -20,7 +20,9 @@ def slowly(shape: Shape, after: int, prefix: str) -> tuple[int, dict[str, int]]:
 
     def length(index: int) -> int:
         node = shape.nodes[index]
-        own = slowly(node.child, 0, "")[0] if node.child else takes("", node.spec, "") * bool(node.job)
+        own = takes("", node.spec, "") * bool(node.job)
+        if node.child:
+            own = slowly(node.child, 0, "")[0]
         return own + behind(index)
 
     def behind(index: int) -> int:

@@ -33,7 +33,10 @@ OUTER = plan(
     step("when", when="steps.hurry.status == 'succeeded'", needs=("hurry",), on_failure="stop"),
     timeout="10m",
 )
-PATHS = ("list", "each", "each/1", "turns", "turns~2", "sure", "nest", "nest/one", "nest/ask", "use", "")
+PATHS = (
+    *("list", "each", "each/1", "turns", "turns~2", "sure"),
+    *("nest", "nest/one", "nest/ask", "use", ""),
+)
 
 
 class PlanMachineRules(RuleBasedStateMachine):
