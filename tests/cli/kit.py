@@ -172,7 +172,7 @@ def ended(child: subprocess.Popen[str], seconds: float = PATIENCE) -> Done:
 def masked(text: str) -> str:
     """Put fixed texts in place of times, durations and ids."""
     text = re.sub(r"\d\d:\d\d:\d\d(\.\d+)?", "TIME", text)
-    text = re.sub(r"\b\d+ m \d\d s|\b\d+(\.\d+)? (ms|s)\b", "TOOK", text)
+    text = re.sub(r"\b\d+ h \d\d m|\b\d+ m \d\d s|\b\d+(\.\d+)? (ms|s)\b", "TOOK", text)
     return re.sub(r"\bp-[a-z2-9]{6}\b", "RUN", text)
 
 

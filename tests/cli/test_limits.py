@@ -125,7 +125,7 @@ def test_what_runs_have_used_is_listed(home: Home) -> None:
     assert [" ".join(line.split()) for line in masked(out).splitlines()] == [
         "LIMIT BOUND USED NEXT FREE RUNS",
         f"agent:coder limits in {place} TOOK between starts",
-        "api 3/h requests 1 of 3 in 1 h 00 m",
+        "api 3/h requests 1 of 3 in TOOK",
         "5k/min tokens 0 of 5k",
         "google:gemini-2.5-flash 9/min requests 0 of 9",
         "32k/min tokens 0 of 32k",
