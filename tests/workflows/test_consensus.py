@@ -91,13 +91,14 @@ def test_it_stops_once_no_vote_can_change_it() -> None:
         "more than half: d has 4 of 7; 3 more votes could not change it"
     )
     assert parley.fates == {"useful": 11, "cancelled": 3}
-    assert parley.result["calls"] == {"useful": 11}, "as of the decision"
+    assert parley.result["calls"] == parley.fates
 
 
 def test_a_vote_that_comes_after_the_decision_is_discarded() -> None:
     parley = Parley("a b c", rule="majority").answer("a", "b", "c").vote(a="a", b="a")
     parley.done("q/c/vote", {"vote": "A", "confidence": 1, "reason": ""})
     assert (parley.winner, parley.fates) == ("a", {"useful": 5, "discarded": 1})
+    assert parley.result["calls"] == {"useful": 5, "cancelled": 1}, "as of the decision"
 
 
 def test_ties_go_by_the_members_order_and_it_is_said() -> None:

@@ -122,6 +122,7 @@ def judge(parley: Watched) -> None:
         return
     output = parley.output
     assert output["winner"]["member"] in output["answers"]
+    assert sum(output["calls"].values()) == parley.started
     current = [seat.contents[-1] for seat in seats.values() if seat.place == "in"]
     counted = [seat.vote for seat in seats.values() if seat.vote is not None]
     between = parley.rules._table.between

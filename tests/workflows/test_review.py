@@ -56,6 +56,7 @@ def test_without_waves_all_start_at_once_and_the_rest_is_let_go() -> None:
     jury.land()
     assert jury.phase == "succeeded"
     assert jury.fates == {"useful": 4, "discarded": 1, "cancelled": 1}
+    assert jury.output["calls"] == {"useful": 4, "cancelled": 2}, "as of the decision"
     assert [v["member"] for v in jury.output["verdicts"]] == ["r1", "r2", "r5", "r6"]
 
 

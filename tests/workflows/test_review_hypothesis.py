@@ -162,6 +162,8 @@ def test_there_is_one_outcome_whatever_happens(data: st.DataObject) -> None:
     report = jury.report
     assert report.waiting == 0
     assert sum(jury.fates.values()) == jury.started, "each call has one fate"
+    if jury.phase == "succeeded" and not author:
+        assert sum(jury.output["calls"].values()) == jury.started
     ends_ = [row for row in report.rows if row.what == "decides"]
     assert len(ends_) <= 1 + retried
     if jury.phase == "succeeded":

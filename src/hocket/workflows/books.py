@@ -23,9 +23,15 @@ class Books:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, int], Entry] = {}
+        self._flying: dict[tuple[str, int], None] = {}
+
+    def left(self, path: str, attempt: int) -> None:
+        """Note that a call has left."""
+        self._flying[path, attempt] = None
 
     def note(self, path: str, attempt: int, entry: Entry) -> None:
         """Note the end of a call."""
+        self._flying.pop((path, attempt), None)
         self._entries[path, attempt] = entry
 
     def judge(self, path: str, fate: Literal["useful", "stale", "discarded"]) -> None:
@@ -43,9 +49,20 @@ class Books:
                 found[fate] = _sum(entries)
         return found
 
+    def counts(self) -> dict[Fate, int]:
+        """Count the calls of each fate that occurs, at an end: what still flies is cancelled.
+
+        So they add up to the calls that have left.
+        What comes back all the same is in `sums` for what it was, once it has landed.
+        """
+        found = {fate: one.calls for fate, one in self.sums().items()}
+        found["cancelled"] = found.get("cancelled", 0) + len(self._flying)
+        return {fate: found[fate] for fate in FATES if found.get(fate)}
+
     def fork(self) -> Self:
         """Copy it."""
         other = type(self)()
+        other._flying = self._flying.copy()
         other._entries = self._entries.copy()
         return other
 

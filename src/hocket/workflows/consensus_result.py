@@ -29,7 +29,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def output_of(table: Table, verdict: Verdict, floor: Floor) -> Json:
-    """Give what the step gives; calls that are still in flight are not among its ``calls``."""
+    """Give what the step gives.
+
+    Its ``calls`` are all that have left; those in flight are cut off by the decision, and are
+    ``cancelled`` there, also if they come to their end all the same.
+    """
     names = {seat.label: seat.name for seat in table.seats}
     seat = next(seat for seat in table.seats if seat.name == verdict.winner)
     counting = _counting(table)
@@ -53,7 +57,7 @@ def output_of(table: Table, verdict: Verdict, floor: Floor) -> Json:
         "votes": votes,
         "dissent": against,
         "answers": {s.name: s.contents[-1] for s in table.seats if s.contents},
-        "calls": {fate: entry.calls for fate, entry in floor.books.sums().items()},
+        "calls": floor.books.counts(),
     }
 
 

@@ -90,7 +90,11 @@ def failure_of(decision: str, last: Round) -> str:
 def output_of(
     spec: ReviewSpec, rounds: tuple[Round, ...], approved: bool, decision: str, floor: Floor
 ) -> Json:
-    """Give what a review step gives; calls still in flight are not among its ``calls``."""
+    """Give what a review step gives.
+
+    Its ``calls`` are all that have left; those in flight are cut off by the decision, and are
+    ``cancelled`` there, also if they come to their end all the same.
+    """
     last = rounds[-1]
     return {
         "approved": approved,
@@ -100,7 +104,7 @@ def output_of(
         "issues": last.issues(),
         "rounds": len(rounds),
         "artefact": last.artefact,
-        "calls": {fate: entry.calls for fate, entry in floor.books.sums().items()},
+        "calls": floor.books.counts(),
     }
 
 

@@ -109,6 +109,8 @@ class Team:
         self.floor.at = at
         if isinstance(news, Landing):
             self.floor.landed(path, news)
+        else:
+            self.floor.books.left(path, news.attempt)
         base, rest = self.floor.locate(path)
         asked = self.floor.asked.get(base)
         if asked is None:
