@@ -192,6 +192,15 @@ def test_no_wait_stops_at_a_question_and_the_answer_counts_at_the_resume(home: H
     assert home.lines("done.txt") == ["after"]
 
 
+def test_an_answer_counts_also_where_nobody_is_waited_for(home: Home) -> None:
+    home.write(APPROVE + notes("after", "ok"))
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    assert home.hocket("resume", "r", "--no-wait").status == 3
+    home.ok("approve", "r", "--yes")
+    home.ok("resume", "r", "--no-wait")
+    assert home.lines("done.txt") == ["after"]
+
+
 def test_what_is_asked_of_a_run_that_nobody_drives_is_judged_at_once(home: Home) -> None:
     home.write('n:\n  input: "A number?"\n  output: {n: int}\n')
     assert home.hocket("run", "--id", "r", "--no-wait").status == 3

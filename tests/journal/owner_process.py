@@ -5,12 +5,14 @@ It is driven by lines on stdin and answers each with a line on stdout.
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hocket.core import events as ev
 from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Call
+from hocket.journal.base import Posted
 from hocket.journal.sqlite import SqliteJournal
 
 
@@ -24,7 +26,12 @@ def started(run: str) -> ev.RunStarted:
 async def main(state: Path, run: str, lease: float) -> None:
     journal = SqliteJournal(state, lease=lease)
     log = await journal.start(started(run))
-    log.watch(lambda seq: None, lambda posts: print("posted", *(p.id for p in posts), flush=True))
+
+    def posted(posts: Sequence[Posted]) -> None:
+        if posts:
+            print("posted", *(post.id for post in posts), flush=True)
+
+    log.watch(lambda seq: None, posted)
     print("owned", flush=True)
     loop = asyncio.get_running_loop()
     while (line := (await loop.run_in_executor(None, sys.stdin.readline)).strip()) != "":

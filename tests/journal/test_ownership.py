@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hocket.core import events as ev
 from hocket.core.errors import JournalError, OwnershipLost, Refused
 from hocket.core.requests import Pause
 from hocket.core.values import Call
+from hocket.journal.base import Posted
 from hocket.journal.owner import NOBODY, Owner, is_gone, myself, start_of
 from hocket.journal.sqlite import SqliteJournal
 
@@ -206,7 +207,18 @@ def test_a_request_arrives_within_a_second_where_no_bell_can_hang(tmp_path: Path
             assert not list(state.glob("bell-*"))
             heard: list[int] = []
             came = asyncio.Event()
-            log.watch(lambda seq: None, lambda posts: (heard.append(posts[0].id), came.set()))
+            first = asyncio.Event()
+
+            def posted(posts: Sequence[Posted]) -> None:
+                first.set()
+                if posts:
+                    heard.append(posts[0].id)
+                    came.set()
+
+            log.watch(lambda seq: None, posted)
+            # That there is nothing yet is told, too.
+            await asyncio.wait_for(first.wait(), 1.0)
+            assert not heard
             id = other.post("r1", Pause())
             await asyncio.wait_for(came.wait(), 1.0)
             assert heard == [id]

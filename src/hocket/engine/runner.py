@@ -97,6 +97,8 @@ class Runner:
         """Whether a paused run is waited for, to go on in this process."""
         self.wait = True
         """Whether to wait for people; if not, the run is paused when only they are waited for."""
+        self._heard = False
+        """Whether what people have asked for until now is known and done."""
         self._settled = asyncio.Event()
         """Set when the run has ended or is paused, or when it has failed."""
 
@@ -222,7 +224,7 @@ class Runner:
         self._alarm.set(self.machine.deadline())
         if self._at_rest():
             self._settled.set()
-        elif not self.wait and self.machine.waits_for_people:
+        elif not self.wait and self._heard and self.machine.waits_for_people:
             self.record(PauseRequested(at=self.now(), by="--no-wait"))
 
     def note(self, event: AnyEvent, claims: Sequence[Key] = ()) -> None:
@@ -295,10 +297,12 @@ class Runner:
                 self.fail(error)
 
     def _posted(self, posts: Sequence[Posted]) -> None:
+        # Several answers may have come, and only after the last one nobody may be waited for.
+        self._heard = False
         for post in posts:
             if self.failure is not None or self.halted:
                 # Without an answer it is told again to the next owner.
-                return
+                break
             try:
                 event = event_of(self.machine, post.request, self.now())
                 self.record(event, (Taken(post.id),))
@@ -310,6 +314,9 @@ class Runner:
                     self.fail(failure)
             except Exception as error:
                 self.fail(error)
+        self._heard = True
+        if self.failure is None:
+            self.follow()
 
     async def _keep(self) -> None:
         """Notice when the journal fails, also while nothing waits for it."""

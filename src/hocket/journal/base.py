@@ -138,6 +138,7 @@ class Log(Protocol):
     ) -> None:
         """Have the loop told of each commit's last number, and of requests within a second.
 
+        Of the requests that are there already it is told first, also if there are none.
         A request that is not answered is told again only to the next owner.
         `on_failed` is told once if nothing more can be written, also while nothing is: an owner
         that was replaced must not go on with calls in flight.

@@ -33,6 +33,7 @@ class Port:
 
     Attributes:
         told: The last request that the owner was told of; only the writer thread uses it.
+        looked: Whether the owner was told of its inbox at all; only the writer thread uses it.
         dead: Whether its writing has ended; what is still queued for it is dropped.
     """
 
@@ -42,6 +43,7 @@ class Port:
         self.epoch = claim.epoch
         self.progress = Progress(claim.seq)
         self.told = 0
+        self.looked = False
         self.dead = False
         self._loop = loop
 
@@ -200,6 +202,9 @@ class Keeper:
                 fresh.setdefault(run, []).append(Posted(id, decode_request(request, id)))
             except JournalError as error:
                 db.execute(store.ANSWER, (str(error), id, run))
-        for run, posts in fresh.items():
-            port = self.ports[run]
-            port.tell(port.progress.posted, tuple(posts))
+        for port in listening:
+            posts = fresh.get(port.key, [])
+            # An owner is told once that there is nothing, so that it need not wait for more.
+            if posts or not port.looked:
+                port.looked = True
+                port.tell(port.progress.posted, tuple(posts))

@@ -56,6 +56,7 @@ class MemoryLog:
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._told: set[int] = set()
+        self._looked = False
         self._epoch = run.epoch
         self.progress: Final = Progress(len(run.events))
 
@@ -120,7 +121,8 @@ class MemoryLog:
             post for post in self._journal.inbox.open_posts(self._id) if post.id not in self._told
         ]
         self._told.update(post.id for post in posts)
-        if posts:
+        if posts or not self._looked:
+            self._looked = True
             self.progress.posted(posts)
 
     def store(self, append: Append) -> bool:
