@@ -168,6 +168,39 @@ def test_the_run_fails_if_nobody_can_reply() -> None:
     assert (drive.phase, drive.reason) == ("failed", "step 'synthesis' failed: broken")
 
 
+def test_no_reply_is_paid_for_if_all_contributors_failed() -> None:
+    drive = alone("a", step("b", needs=("a",)), step("c", when="false"), quorum=1).fails("a")
+    assert (drive.phase, drive.flying) == ("failed", [])
+    assert drive.reason == (
+        "step 'gather' failed: there is no contribution at all: "
+        "a: failed: broken; b: needs a, which failed"
+    )
+
+
+def test_a_panel_that_nobody_contributed_to_can_be_retried() -> None:
+    drive = alone("a").fails("a").retry()
+    assert drive.flying == ["a"]
+    drive.done("a", 1)
+    assert drive.flying == ["synthesis"]
+    assert drive.done("synthesis").output["contributions"] == {"a": 1}
+
+
+def test_a_reply_that_is_due_is_made_though_nobody_has_contributed_yet() -> None:
+    drive = alone("a", "b", within=1).fails("a").wait(1)
+    assert drive.flying == ["b", "synthesis"]
+
+
+def test_a_reply_stands_if_those_who_were_late_fail_in_the_end() -> None:
+    drive = alone("a", within=1, late=5).wait(1).done("synthesis", "of none").fails("a")
+    assert drive.phase == "succeeded"
+    assert drive.output == {
+        "reply": "of none",
+        "contributions": {},
+        "missing": {"a": "late"},
+        "revised": False,
+    }
+
+
 def test_a_retry_waits_for_contributors_that_failed_again() -> None:
     drive = alone("a", "b").fails("a").done("b", 2).fails("synthesis", "permanent")
     drive.retry()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from hocket.core.errors import Fault
 from hocket.core.values import Json
 from hocket.workflows.progress import FAILED, PENDING, SKIPPED, SUCCEEDED
 from hocket.workflows.shape import Node
@@ -43,6 +44,20 @@ def gathered(state: State, node: Node) -> Json:
         else:
             missing[name] = LATE
     return {"there": there, "missing": missing, "skipped": skipped}
+
+
+def nobody_gave(state: State, node: Node) -> Fault | None:
+    """Say that all those of a step's wants that were to be done have failed, if that is so.
+
+    What nobody has contributed to is not worth a call; where something may come yet, or nothing
+    was to be done, it is for others to say.
+    """
+    found = gathered(state, node)
+    missing = found["missing"]
+    if found["there"] or not missing or LATE in missing.values():
+        return None
+    told = "; ".join(f"{name}: {why}" for name, why in missing.items())
+    return Fault(kind="failed", message=f"there is no contribution at all: {told}")
 
 
 def to_gather_again(state: State, reopened: Iterable[int]) -> list[int]:

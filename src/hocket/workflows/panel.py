@@ -41,10 +41,11 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
         question: What everybody is asked.
         contributors: Steps of any kind, by their names; one without input gets the question.
             They begin at once unless they need or want one another; one that fails is missing,
-            and nothing else happens.
+            and nothing else happens. If all of them fail the panel does, and no reply is made.
         synthesis: Who makes the reply; its name counts for nothing. Without input it gets the
             question, the contributions and what is missing.
-        quorum: How many contributions are enough; None for all that come in time.
+        quorum: How many contributions are enough to begin the reply; None for all that come in
+            time. With fewer it begins when no more can come, or when the time is up.
         within: How long contributions are waited for, once they may begin; None for ever.
         select: Who says which contributors are needed: a step that gives a list of their names, or
             an expression that does. None asks them all. If the step fails all are asked.
@@ -112,7 +113,9 @@ class _Expansion:
             self._synthesis(),
         ]
         if panel.late is not None:
-            steps.append(self._gather(LATER, (SYNTHESIS,), panel.late, None))
+            later = self._gather(LATER, (SYNTHESIS,), panel.late, None)
+            # If nobody has contributed in the end, the reply stays as it is.
+            steps.append(msgspec.structs.replace(later, on_failure="skip"))
             steps.append(self._revision())
         return PlanSpec(
             name=name,
@@ -231,12 +234,13 @@ def _output(revises: bool) -> Json:
             "revised": False,
         }
     # Without a revision nothing came late, or what came was of no use.
+    revised = f"steps.{REVISION}.status == 'succeeded'"
     as_it_was = f"steps.{REVISION}.status != 'succeeded'"
     return {
         "reply": f"{{{{{REVISION} or {SYNTHESIS}}}}}",
-        "contributions": f"{{{{{as_it_was} and {GATHER}.there or {LATER}.there}}}}",
+        "contributions": f"{{{{{revised} and {LATER}.there or {GATHER}.there}}}}",
         "missing": f"{{{{{as_it_was} and {GATHER}.missing or {LATER}.missing}}}}",
-        "revised": f"{{{{steps.{REVISION}.status == 'succeeded'}}}}",
+        "revised": f"{{{{{revised}}}}}",
     }
 
 

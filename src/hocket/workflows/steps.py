@@ -15,7 +15,7 @@ from hocket.core.machine import Do, Drop, Halt, Move, Say, Workflow
 from hocket.core.specs import PlanSpec
 from hocket.core.template import show
 from hocket.core.values import Json
-from hocket.workflows.gather import gathered, to_gather_again
+from hocket.workflows.gather import gathered, nobody_gave, to_gather_again
 from hocket.workflows.live import ALONE, UNDONE, Live, Place, read_place, unit_path
 from hocket.workflows.progress import PENDING, RUNNING, STATUS, WAITING
 from hocket.workflows.questions import Worth, answered, question, unanswered
@@ -125,7 +125,9 @@ class Steps:
             for index in cut:
                 self.revive(self.shape.nodes[index], at)
         for index in failed:
-            if progress.left[index] == 0 and index in state.live:
+            # What gathers waits again for what is done again.
+            gathers = self.shape.nodes[index].spec.kind == "gather"
+            if progress.left[index] == 0 and index in state.live and not gathers:
                 progress.move(index, RUNNING)
                 self.revive(self.shape.nodes[index], at)
         progress.begin()
@@ -141,7 +143,8 @@ class Steps:
             return
         if node.spec.kind == "gather":
             place = Place(node.spec.name, item, round_, "")
-            self.unit_ended(node, place, gathered(self.state, node), None, at)
+            fault = nobody_gave(self.state, node)
+            self.unit_ended(node, place, gathered(self.state, node), fault, at)
             return
         try:
             given = node.input.render(self.state.lookup(node, item, round_))
