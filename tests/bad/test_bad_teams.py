@@ -56,7 +56,7 @@ FILES: list[tuple[str, str, list[str]]] = [
     ("decide true", asked(", decide: true"), ["FILE:7:64: decide: it is plurality, majority, unanimous, or a share of the weight like 0.6"]),
     ("unknown member", asked(agents="[ada, bob]"), ["FILE:7:50: unknown agent 'bob'"]),
     ("unknown member of many", asked(agents="[ada, {agent: adda, count: 5}]"), ["FILE:7:50: unknown agent 'adda'; did you mean 'ada'?"]),
-    ("consensus of one", asked(agents="[ada]"), ["FILE:7:44: a team like this has 2 to 1,000 members, not 1"]),
+    ("consensus of one", asked(agents="[ada]"), ["FILE:7:44: a team like this has 2 to 1,000 members, not 1; name another agent, or give one several seats with count"]),
     ("two members of one name", asked(agents="[{agent: ada, count: 2}, {agent: ada, name: ada-1}]"), ["FILE:7:69: two members are called 'ada-1'; give each a name of its own, or a count"]),
     ("a member's count", asked(agents="[{agent: ada, count: 0}]"), ["FILE:7:65: count: must be at least 1, not 0"]),
     ("a member's misspelt key", asked(agents="[{agent: ada, wieght: 2}]"), ["FILE:7:58: unknown key 'wieght'; did you mean 'weight'?"]),

@@ -335,3 +335,78 @@ def test_functions_contribute_and_select() -> None:
     assert inner["select"].agent == "shout"
     assert (inner["soft"].retry, inner["loud"].retry) == (Retry(), Retry())
     assert problems(plan.spec()) == []
+
+
+# ---- what Python lets anybody write ----
+
+ADA = model("ada")
+
+
+def told_of(build: Any) -> list[tuple[str, str, str]]:
+    """What is found of a plan with one step, by whoever finds it first: place, message, hint."""
+    plan = Plan("p")
+    try:
+        build(plan)
+    except SpecError as error:
+        found = list(error.problems)
+    else:
+        found = problems(plan.spec())
+    return [(".".join(map(str, one.where[2:])), one.message, one.hint) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "message", "hint"),
+    [
+        ({"tie": "foo"}, "consensus.tie", "tie is order or runoff, not 'foo'", ""),
+        ({"of": "foo"}, "consensus.of", "of is all or cast, not 'foo'", ""),
+        ({"votes": "as-needed"}, "consensus.votes", "votes is together or as_needed, not 'as-needed'", "did you mean 'as_needed'?"),
+        ({"final": "synth"}, "consensus.final", "final is reuse, present or synthesize, not 'synth'", "did you mean 'synthesize'?"),
+        ({"weigh": "foo"}, "consensus.weigh", "weigh is equal, agent or confidence, not 'foo'", ""),
+        ({"policy": "onc"}, "consensus.policy", "policy is once, rounds, restart_all, restart_unanswered, cancel, inject, batch or sequential, not 'onc'", "did you mean 'once'?"),
+        ({"early": "no"}, "consensus.early", "early is true or false, not 'no'", ""),
+        ({"quorum": 1.5}, "consensus.quorum", "quorum is a whole number, not 1.5", ""),
+        ({"max_rounds": "3"}, "consensus.max_rounds", "max_rounds is a whole number, not '3'", ""),
+        ({"presenter": "ada"}, "", "presenter is an Agent(…), not 'ada'", ""),
+        ({"soft": []}, "", "soft: [] is not a duration; write it like '90s'", ""),
+        ({"retry": "x"}, "", "retry is a whole number or a Retry(…), not 'x'", ""),
+        ({"agents": 3}, "", "3 is neither an Agent nor a Seat(…)", ""),
+        ({"agents": Seat("ada")}, "", "who sits in a team is an Agent(…), not 'ada'", ""),
+        ({"agents": Seat(ADA, count="3")}, "count", "a seat of 'ada': count is a whole number, not '3'", ""),
+        ({"agents": Seat(ADA, count=10**9)}, "count", "a seat of 'ada': count lies between 1 and 100, not 1,000,000,000", ""),
+        ({"agents": Seat(ADA, weight="x")}, "weight", "a seat of 'ada': weight is a number, not 'x'", ""),
+        ({"agents": Seat(ADA, name=5)}, "name", "a seat of 'ada': name is a text, not 5", ""),
+        ({"agents": Seat(ADA, fallback="x")}, "", "a fallback is an Agent(…), not 'x'", ""),
+    ],
+)  # fmt: skip
+def test_options_of_a_consensus_that_cannot_be(
+    fields: dict[str, Any], place: str, message: str, hint: str
+) -> None:
+    given = {"agents": [Seat(ADA, count=2)], **fields}
+    assert told_of(lambda plan: plan.consensus("q", "Why?", **given)) == [(place, message, hint)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "message"),
+    [
+        ({"protocol": "foo"}, "review.protocol", "protocol is single or self-correct, not 'foo'"),
+        ({"waves": "foo"}, "review.waves", "waves is true or false, not 'foo'"),
+        ({"threshold": "x"}, "review.threshold", "threshold is a number, not 'x'"),
+        ({"max_rounds": "3"}, "review.max_rounds", "max_rounds is a whole number, not '3'"),
+        ({"criteria": 4}, "review.criteria", "criteria is a text, not 4"),
+        ({"fixer": "ada"}, "", "fixer is an Agent(…), not 'ada'"),
+    ],
+)
+def test_options_of_a_review_that_cannot_be(
+    fields: dict[str, Any], place: str, message: str
+) -> None:
+    wrong = [(place, message, "")]
+    assert told_of(lambda plan: plan.review("r", "x", by=ADA, **fields)) == wrong
+    assert told_of(lambda plan: plan.step("r", ADA, "x", review=Review(ADA, **fields))) == wrong
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", None])
+def test_an_empty_question_is_refused(nothing: Any) -> None:
+    asked = told_of(lambda plan: plan.consensus("q", nothing, agents=Seat(ADA, count=2)))
+    assert asked == [("consensus.question", "there is no question to agree on", "")]
+    judged = told_of(lambda plan: plan.review("r", nothing, by=ADA))
+    assert judged == [("review.of", "there is nothing to review", "")]

@@ -17,11 +17,11 @@ from hocket.config.amounts import read_quantile
 from hocket.config.functions import Functions, mistake
 from hocket.config.handles import Ref, Step, owner
 from hocket.config.limit import Limit, limits_of
-from hocket.config.seats import Entry, seated
+from hocket.config.seats import Entry, entry_problems, seated
 from hocket.config.team import Review, Seats, seats_of
 from hocket.config.tool import Tool
 from hocket.config.types import schema_of
-from hocket.core.errors import suggest
+from hocket.core.errors import SpecError, suggest
 from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, LimitSpec, Retry, StepSpec
 from hocket.core.teams import Member, ReviewSpec, ToolSpec
 from hocket.core.values import Json, parse_duration
@@ -139,6 +139,8 @@ class Draft:
             if (value := told.get(key)) is not None:
                 fields[key] = value
         if (retry := told.get("retry")) is not None:
+            if not isinstance(retry, int | Retry):
+                raise mistake(name, f"retry is a whole number or a Retry(…), not {retry!r}")
             fields["retry"] = Retry(tries=retry + 1) if isinstance(retry, int) else retry
         if fallback := told.get("fallback"):
             agents = [fallback] if isinstance(fallback, Agent) else fallback
@@ -239,8 +241,14 @@ class Draft:
 
     # -- agents -----------------------------------------------------------------------------
 
-    def agent(self, step: str, agent: Agent[Any]) -> str:
-        """Take an agent into the plan; gives its name."""
+    def agent(self, step: str, agent: Agent[Any], what: str = "who does it") -> str:
+        """Take an agent into the plan; gives its name.
+
+        Raises:
+            SpecError: It is none, or there is another of that name.
+        """
+        if not isinstance(agent, Agent):
+            raise mistake(step, f"{what} is an Agent(…), not {agent!r}")
         if agent in self._hired:
             return agent.name
         spec, changes = agent.spec, dict[str, Any]()
@@ -282,14 +290,18 @@ class Draft:
             raise mistake(step, str(error)) from None
         entries = [
             Entry(
-                self.agent(step, seat.agent),
+                self.agent(step, seat.agent, "who sits in a team"),
                 seat.count,
                 seat.weight,
                 seat.name,
-                tuple([self.agent(step, other) for other in seat.fallback]),
+                tuple([self.agent(step, other, "a fallback") for other in seat.fallback]),
             )
             for seat in seats
         ]
+        if wrong := [problem for entry in entries for problem in entry_problems(entry)]:
+            raise SpecError(
+                [msgspec.structs.replace(one, where=("steps", step, *one.where)) for one in wrong]
+            )
         return tuple([member for _, member in seated(entries)])
 
     def review(self, step: str, review: Review) -> ReviewSpec:
@@ -298,7 +310,7 @@ class Draft:
             raise mistake(step, f"a review is a Review(…), not {review!r}")
         fields = dict(review.fields)
         if review.fixer is not None:
-            fields["fixer"] = self.agent(step, review.fixer)
+            fields["fixer"] = self.agent(step, review.fixer, "fixer")
         return ReviewSpec(members=self.seats(step, review.by), **fields)
 
     def join(self, step: str, name: str, spec: AgentSpec) -> None:
@@ -360,6 +372,8 @@ def duration(name: str, key: str, value: str | int | float) -> int:
         return parse_duration(value)
     except ValueError as error:
         raise mistake(name, f"{key}: {error}") from None
+    except TypeError:
+        raise mistake(name, f"{key}: {value!r} is not a duration; write it like '90s'") from None
 
 
 def _quantile(name: str, value: str) -> float:

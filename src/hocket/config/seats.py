@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
+from hocket.core.errors import Problem
 from hocket.core.teams import Member
+from hocket.workflows.check_types import misfits
+
+MOST: Final = 100
+"""The most seats that one entry can stand for."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -27,6 +33,16 @@ class Entry(msgspec.Struct, frozen=True):
     fallback: tuple[str, ...] = ()
 
 
+def entry_problems(entry: Entry) -> Iterator[Problem]:
+    """Find what is wrong with an entry that its seats would not show."""
+    wrong = [*misfits(entry)]
+    for field, said, hint in wrong:
+        yield Problem(where=(field,), message=f"a seat of {entry.agent!r}: {said}", hint=hint)
+    if not wrong and not 1 <= entry.count <= MOST:
+        said = f"a seat of {entry.agent!r}: count lies between 1 and {MOST}, not {entry.count:,}"
+        yield Problem(where=("count",), message=said)
+
+
 def seated(entries: Sequence[Entry]) -> list[tuple[int, Member]]:
     """Give the seats, and with each the number of its entry.
 
@@ -44,7 +60,7 @@ def seated(entries: Sequence[Entry]) -> list[tuple[int, Member]]:
             taken[name] = taken.get(name, 0) + 1
             own = name if totals[name] == 1 else f"{name}-{taken[name]}"
             member = Member(
-                name=own, agent=entry.agent, weight=entry.weight, fallback=entry.fallback
+                name=own, agent=entry.agent, weight=float(entry.weight), fallback=entry.fallback
             )
             members.append((i, member))
     return members

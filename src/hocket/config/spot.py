@@ -10,14 +10,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from hocket.config.seats import MOST
 from hocket.core.errors import NotFound, Refused, suggest
 from hocket.core.values import Json
 
 LOCAL: Final = "local"
 """Stands for the embedded model where no agent of the file is called so."""
-
-MOST: Final = 100
-"""The most of one agent in a team."""
 
 _SEAT: Final = re.compile(r"\s*([^*\s]+)\s*(?:\*\s*(\d+)\s*)?")
 _UNNAMED: Final = re.compile(r"[^A-Za-z0-9]+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from hocket.config.agent import Agent
@@ -34,7 +34,7 @@ class Seat:
     ) -> None:
         self.agent = agent
         self.count = count
-        self.weight = float(weight)
+        self.weight = weight
         self.name = name
         self.fallback = (fallback,) if isinstance(fallback, Agent) else tuple(fallback)
 
@@ -51,7 +51,8 @@ def seats_of(given: Any) -> Iterator[Seat]:
     Raises:
         TypeError: Something is neither an agent nor a seat.
     """
-    for one in (given,) if isinstance(given, Agent | Seat) else given:
+    single = isinstance(given, Agent | Seat | str) or not isinstance(given, Iterable)
+    for one in (given,) if single else given:
         if isinstance(one, Agent):
             yield Seat(one)
         elif isinstance(one, Seat):

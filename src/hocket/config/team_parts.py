@@ -7,11 +7,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from hocket.config.basics import Count, Duration, Names, Strict, Text
+from hocket.config.seats import MOST
 from hocket.config.shorthand import RULES, Decision, read_decision
 from hocket.core.teams import Final, Policy, Protocol, Tie, Weighing
-
-MOST: int = 100
-"""The most seats that one entry can stand for."""
 
 
 def _something(value: object) -> object:

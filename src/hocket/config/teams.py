@@ -94,7 +94,7 @@ class Teams:
             if decision.threshold is not None:
                 fields["threshold"] = decision.threshold
         if (presenter := told.pop("presenter", None)) is not None:
-            fields["presenter"] = draft.agent(name, presenter)
+            fields["presenter"] = draft.agent(name, presenter, "presenter")
         members = draft.seats(name, agents)
         if "weigh" not in fields and any(member.weight != 1 for member in members):
             fields["weigh"] = "agent"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hocket.core.errors import Problem, suggest
 from hocket.core.specs import RunSpec, StepSpec
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec
 from hocket.core.template import Place
-from hocket.core.values import DAY
+from hocket.core.values import DAY, Json
+from hocket.workflows.check_types import misfits
 from hocket.workflows.consensus_policies import WAYS
 from hocket.workflows.review_prompts import mends_itself
 
@@ -18,6 +19,9 @@ MAX_MEMBERS: Final = 1_000
 MAX_VOTES: Final = 1_000
 MAX_WEIGHT: Final = 1_000_000
 LONGEST: Final = 3_650 * DAY
+
+_PLACES: Final = {"rule": "decide", "threshold": "decide"}
+"""Where the fields of a consensus are stated that are called otherwise there."""
 
 # It is a part of paths, where what begins with a digit is the number of an item.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}\Z")
@@ -41,6 +45,9 @@ def consensus_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[
         yield Problem(where=where, message=f"step {step.name!r} does not say who is to agree")
         return
     where = (*where, "consensus")
+    if wrong := [*_misfits(team, where, "agents", _PLACES)]:
+        yield from wrong
+        return
     yield from member_problems(team.members, spec, (*where, "agents"), fewest=2)
     yield from _policy(team, where)
     yield from _decision(team, where)
@@ -53,7 +60,7 @@ def consensus_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[
         elif team.presenter not in spec.agents:
             hint = suggest(team.presenter, spec.agents)
             yield Problem(where=place, message=f"unknown agent {team.presenter!r}", hint=hint)
-    if step.input is None:
+    if is_empty(step.input):
         yield Problem(where=(*where, "question"), message="there is no question to agree on")
 
 
@@ -70,11 +77,33 @@ def review_problems(step: StepSpec, spec: RunSpec, where: Place) -> Iterator[Pro
     if kind not in ("call", "review"):
         return
     where = (*where, "review")
-    if kind == "review" and step.input is None:
+    if wrong := [*_misfits(team, where, "by", {})]:
+        yield from wrong
+        return
+    if kind == "review" and is_empty(step.input):
         yield Problem(where=(*where, "of"), message="there is nothing to review")
     yield from member_problems(team.members, spec, (*where, "by"), fewest=1)
     yield from _verdict(team, where)
     yield from _rounds(team, step, spec, where)
+
+
+def is_empty(asked: Json) -> bool:
+    """Tell whether there is nothing in what is asked."""
+    return asked is None or (isinstance(asked, str) and not asked.strip())
+
+
+def _misfits(
+    team: ConsensusSpec | ReviewSpec, where: Place, seats: str, places: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Find values of types that no team can have; what else is wrong is then of no account."""
+    for field, said, hint in misfits(team):
+        if field == "members":
+            for number, member in enumerate(team.members):
+                for _, what, meant in misfits(member):
+                    yield Problem(where=(*where, seats, number), message=what, hint=meant)
+        else:
+            place: Place = (*where, places.get(field, field))
+            yield Problem(where=place, message=said, hint=hint)
 
 
 def _verdict(team: ReviewSpec, where: Place) -> Iterator[Problem]:
@@ -120,7 +149,10 @@ def member_problems(
     """Find what is wrong with a team's members."""
     if not fewest <= len(members) <= MAX_MEMBERS:
         said = f"a team like this has {fewest} to {MAX_MEMBERS:,} members, not {len(members):,}"
-        yield Problem(where=where, message=said)
+        hint = ""
+        if len(members) < fewest:
+            hint = "name another agent, or give one several seats with count"
+        yield Problem(where=where, message=said, hint=hint)
     known: dict[str, None] = {}
     for number, member in enumerate(members):
         place: Place = (*where, number)
