@@ -17,11 +17,13 @@ KINDS = {"fn": "function", "cmd": "command", "eff": "command"}
 
 
 def spec_of(by: str = "a", **fields: Any) -> ReviewSpec:
-    """A review by members ``a b:2``, each its own agent, with weights behind colons."""
+    """A review by members ``a b:2 c|z``, each its own agent, with weights and fallbacks."""
     members = []
     for word in by.split():
-        name, _, weight = word.partition(":")
-        members.append(Member(name=name, agent=name, weight=float(weight or 1)))
+        who, _, weight = word.partition(":")
+        name, *fallback = who.split("|")
+        one = Member(name=name, agent=name, weight=float(weight or 1), fallback=tuple(fallback))
+        members.append(one)
     return ReviewSpec(members=tuple(members), **fields)
 
 
@@ -49,8 +51,9 @@ class Jury(Drive):
     ) -> None:
         options = dict(drive or {})
         spec = spec_of(by, **fields)
-        names = [member.agent for member in spec.members]
-        known = dict.fromkeys([*names, *filter(None, (author, spec.fixer))])
+        names = [name for one in spec.members for name in (one.agent, *one.fallback)]
+        stand_in = (on_step or {}).get("fallback", ())
+        known = dict.fromkeys([*names, *filter(None, (author, spec.fixer)), *stand_in])
         agents = {
             name: AgentSpec(kind=KINDS.get(name, "model"), effects=name == "eff")  # type: ignore[arg-type]
             for name in known

@@ -17,11 +17,13 @@ DURATIONS = ("batch", "max_duration", "soft", "hard")
 
 
 def spec_of(names: str, **fields: Any) -> ConsensusSpec:
-    """A consensus of members ``a b:2 c``, each its own agent, with weights behind colons."""
+    """A consensus of members ``a b:2 c|z``, each its own agent, with weights and fallbacks."""
     members = []
     for word in names.split():
-        name, _, weight = word.partition(":")
-        members.append(Member(name=name, agent=name, weight=float(weight or 1)))
+        who, _, weight = word.partition(":")
+        name, *fallback = who.split("|")
+        one = Member(name=name, agent=name, weight=float(weight or 1), fallback=tuple(fallback))
+        members.append(one)
     for field in DURATIONS:
         if isinstance(fields.get(field), str):
             fields[field] = parse_duration(fields[field])
@@ -37,7 +39,8 @@ class Parley(Drive):
         spec = spec_of(names, **fields)
         self.members = [member.name for member in spec.members]
         kinds = options.pop("kinds", {})
-        known = dict.fromkeys([*self.members, *([spec.presenter] if spec.presenter else [])])
+        seated = [name for one in spec.members for name in (one.agent, *one.fallback)]
+        known = dict.fromkeys([*seated, *([spec.presenter] if spec.presenter else [])])
         agents = {name: AgentSpec(kind=kinds.get(name, "model")) for name in known}
         agents.update(options.pop("agents", {}))
         question = options.pop("question", "What is it?")

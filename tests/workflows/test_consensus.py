@@ -308,6 +308,23 @@ def test_the_heaviest_votes_are_asked_first() -> None:
     assert parley.vote(c="a").winner == "a"
 
 
+def test_what_a_fallback_gives_is_credited_to_it_and_the_seat_stays_the_member_s() -> None:
+    parley = Parley("a|z b", early=False).fail("a").answer("a", "b")
+    parley.vote(b="a").fail("a", what="vote").vote(a="a")
+    a = parley.label("a")
+    assert parley.result["winner"] == {"member": "a", "agent": "z", "label": a}
+    report = parley.report
+    assert [(one.member, one.agent) for one in report.contributions] == [("a", "z"), ("b", "b")]
+    assert [(one.member, one.agent) for one in report.judgements] == [("b", "b"), ("a", "z")]
+    assert f"a answers {a}, by z instead of a" in parley.rows
+
+
+def test_who_takes_over_for_a_revision_has_given_the_answer() -> None:
+    parley = Parley("a|z b", policy="rounds").answer("a", "b")
+    parley.fail("a", what="vote").revise(a="more").vote(b="a").vote(b="a")
+    assert parley.result["winner"]["agent"] == "z"
+
+
 def test_labels_are_drawn_by_the_run_and_are_the_same_for_all() -> None:
     names = [f"m{i}" for i in range(30)]
     one, same = labels_of(names, ("r1", "q")), labels_of(names[::-1], ("r1", "q"))

@@ -216,6 +216,13 @@ def test_a_fallback_continues_the_same_messages() -> None:
     assert drive.done("s/turn~2", turn(READ)).agent("s/read/0~2") == "f"
 
 
+def test_whoever_gave_the_answer_of_a_conversation_is_known() -> None:
+    drive = talk(fallback="other").done("s/turn", turn(READ)).done("s/read/0", "r")
+    drive.fails("s/turn~2", "permanent").done("s/turn~2", "done")
+    (answer,) = drive.machine.workflow.reports()["s"].contributions
+    assert (answer.member, answer.agent) == ("m", "other")
+
+
 # ---- the last turn ----
 
 

@@ -104,6 +104,23 @@ def test_the_output_says_all_of_it() -> None:
     }
 
 
+def test_what_a_fallback_gives_is_credited_to_it() -> None:
+    jury = Jury("a|z b", swarm=2, waves=False, early=False).fail(1).say("1+", "2+")
+    assert [(v["member"], v["agent"]) for v in jury.output["verdicts"]] == [
+        ("r1", "z"),
+        ("r2", "b"),
+    ]
+    assert [(one.member, one.agent) for one in jury.report.judgements] == [("r1", "z"), ("r2", "b")]
+
+
+def test_an_artefact_that_a_fallback_has_made_is_credited_to_it() -> None:
+    jury = Jury(author="m", swarm=1, on_step={"fallback": ("n",)})
+    jury.fails("s/author")
+    jury.make().say("1+")
+    (artefact,) = jury.report.contributions
+    assert (artefact.member, artefact.agent) == ("m", "n")
+
+
 def test_issues_are_told_once_and_those_of_rejections_first() -> None:
     jury = Jury(swarm=3, waves=False, early=False)
     jury.say("1+", issues=["a nit", "no y"])

@@ -74,6 +74,8 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         revision: Counts from 1.
         content: The answer itself.
         weight: What the votes for it weigh.
+        agent: Who has given it: the member's agent, or the fallback that took over; "" if an
+            artefact was just given.
     """
 
     member: str
@@ -81,6 +83,7 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     revision: int
     content: Json
     weight: float = 0.0
+    agent: str = ""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,6 +98,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         seen: The revision of each label that the voter had seen.
         counts: Whether it counts.
         issues: What a reviewer found.
+        agent: Who has given it: the member's agent, or the fallback that took over.
     """
 
     member: str
@@ -105,6 +109,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seen: dict[str, int] = {}
     counts: bool = True
     issues: tuple[str, ...] = ()
+    agent: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -42,10 +42,11 @@ class FirstAnswers:
     def heard(self, seat: Seat, path: str, output: Json, seen: Json, at: int) -> None:
         """A member has given its answer."""
         table, floor = self._table, self.floor
+        by = floor.by.get(path, seat.member.agent)
         if output is None:
             self.failed(seat, path, "it gave no answer", at)
         elif seat.place == "late":
-            seat.contents = (output,)
+            seat.contents, seat.by = (output,), by
             floor.books.judge(path, "discarded")
             floor.row(at, seat.name, "answers", f"{seat.label}; too late to count", path)
         elif table.way.redoes and not table.is_fresh(seen):
@@ -53,8 +54,9 @@ class FirstAnswers:
             floor.row(at, seat.name, "restarts", "it knew of fewer answers than there are", path)
             self._asks.answer(seat)
         else:
-            seat.contents, seat.place = (output,), "in"
-            floor.row(at, seat.name, "answers", seat.label, path)
+            seat.contents, seat.by, seat.place = (output,), by, "in"
+            instead = f", by {by} instead of {seat.member.agent}" if by != seat.member.agent else ""
+            floor.row(at, seat.name, "answers", f"{seat.label}{instead}", path)
             self._votes.news(seat, at)
 
     def failed(self, seat: Seat, path: str, why: str, at: int) -> None:

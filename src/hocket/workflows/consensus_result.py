@@ -50,7 +50,7 @@ def output_of(table: Table, verdict: Verdict, floor: Floor) -> Json:
     against = [v for v in votes if v["counts"] and v["choice"] not in ("", verdict.winner)]
     return {
         "answer": verdict.answer,
-        "winner": {"member": seat.name, "agent": seat.member.agent, "label": seat.label},
+        "winner": {"member": seat.name, "agent": seat.by, "label": seat.label},
         "decision": verdict.decision,
         "forced": verdict.forced,
         "tally": verdict.tally,
@@ -73,6 +73,7 @@ def report_of(table: Table, verdict: Verdict | None, floor: Floor) -> Report:
             revision=len(seat.contents),
             content=seat.contents[-1],
             weight=tally.get(seat.name, 0.0),
+            agent=seat.by,
         )
         for seat in table.seats
         if seat.contents
@@ -105,6 +106,7 @@ def _judged(cast: Cast, counts: bool) -> Judgement:
         reason=cast.reason,
         seen=cast.seen,
         counts=counts,
+        agent=cast.agent,
     )
 
 

@@ -37,6 +37,7 @@ class Cast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         weight: What it weighs.
         reason: Why.
         seen: The revision of each label that the voter had seen.
+        agent: Who has given it.
     """
 
     member: str
@@ -46,6 +47,7 @@ class Cast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     weight: float = 1.0
     reason: str = ""
     seen: dict[str, int] = {}
+    agent: str = ""
 
 
 class Seat:
@@ -56,6 +58,7 @@ class Seat:
         label: What the others know its answer by.
         place: How far it is.
         contents: Its answers, the latest last.
+        by: The agent that has given the latest: the member's own, or a fallback.
         path: Where its answer or vote is under way, or "".
         may_revise: Whether the vote under way may be a new answer instead.
         done: Whether it has said what it had to say in this round of votes.
@@ -67,6 +70,7 @@ class Seat:
     """
 
     __slots__ = (
+        "by",
         "contents",
         "done",
         "gave_up",
@@ -86,6 +90,7 @@ class Seat:
         self.label = label
         self.place: Place = "idle"
         self.contents: tuple[Json, ...] = ()
+        self.by = member.agent
         self.path = ""
         self.may_revise = False
         self.done = False

@@ -54,7 +54,15 @@ class Votes:
         self.floor.books.judge(path, "discarded")
         weight = self._table.weight(seat)
         self._table.casts.append(
-            Cast(member=seat.name, path=path, choice="", confidence=0.0, weight=weight, reason=why)
+            Cast(
+                member=seat.name,
+                path=path,
+                choice="",
+                confidence=0.0,
+                weight=weight,
+                reason=why,
+                agent=self.floor.by.get(path, seat.member.agent),
+            )
         )
         self.floor.row(at, seat.name, "abstains", why, path)
 
@@ -144,6 +152,7 @@ class Votes:
             self.abstains(seat, path, "its new answer is the one that it gave before", at)
         else:
             seat.contents = (*seat.contents, said.answer)
+            seat.by = self.floor.by.get(path, seat.member.agent)
             self._turn(seat, seen, REVISED)
             seat.done = True
             self._table.revised = True
@@ -170,6 +179,7 @@ class Votes:
             weight=self._table.weight(seat, said.confidence),
             reason=said.reason,
             seen=seen if isinstance(seen, dict) else {},
+            agent=self.floor.by.get(path, seat.member.agent),
         )
         self._table.casts.append(cast)
         return cast

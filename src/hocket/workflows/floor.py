@@ -120,6 +120,7 @@ class Floor:
         rows: The coordination table.
         asked: Who has been asked and has not answered yet, by path.
         gave_up: Who has failed for good, by path.
+        by: The agent that has given what was given, by path: a fallback may have taken over.
         books: What became of every call.
     """
 
@@ -135,6 +136,7 @@ class Floor:
         self.rows: list[Row] = []
         self.asked: dict[str, Asked] = {}
         self.gave_up: dict[str, Asked] = {}
+        self.by: dict[str, str] = {}
         self.books = Books()
         self._numbers: dict[str, int] = {}
         self._deadlines: Deadlines[tuple[str, int]] = Deadlines()
@@ -241,6 +243,8 @@ class Floor:
             asked = self.asked.get(base)
             # A call beside one that was faster is nobody's any more, and so is one let go.
             fate = "discarded" if asked is None or path not in self.jobs_of(base) else "useful"
+            if asked is not None and fate == "useful":
+                self.by[base] = landing.agent
             if asked is not None and asked.talk is None:
                 asked.won = landing.attempt
         else:
@@ -320,6 +324,7 @@ class Floor:
         other.rows = self.rows.copy()
         other.asked = {path: asked.fork() for path, asked in self.asked.items()}
         other.gave_up = {path: asked.fork() for path, asked in self.gave_up.items()}
+        other.by = self.by.copy()
         other.books = self.books.fork()
         other._numbers = self._numbers.copy()
         other._deadlines = self._deadlines.fork()

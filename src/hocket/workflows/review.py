@@ -61,7 +61,9 @@ class Review:
         """Whether the step's settings are for those who review, or for the author."""
         self._artefact: Json = None if self._authored else given
         self._by = ""
-        """Who has made the artefact."""
+        """Who was to make the artefact."""
+        self._agent = ""
+        """Who has made it: the same, or a fallback."""
         self._before: tuple[Round, ...] = ()
         """The rounds before the present one."""
         self._last = spec.max_rounds
@@ -176,9 +178,10 @@ class Review:
     def _round(self) -> Round:
         """The present round so far."""
         found = [
-            Found(seat.name, seat.member.agent, verdict) for seat, verdict in self._swarm.verdicts()
+            Found(seat.name, self.floor.by.get(seat.call, seat.member.agent), verdict)
+            for seat, verdict in self._swarm.verdicts()
         ]
-        return Round(self._artefact, self._by, tuple(found))
+        return Round(self._artefact, self._by, self._agent, tuple(found))
 
     @property
     def _rounds(self) -> tuple[Round, ...]:
@@ -213,6 +216,7 @@ class Review:
             self._before = self._rounds
             self._swarm = Swarm(self.floor, self._spec, self._role)
         self._artefact, self._by = output, self._maker
+        self._agent = self.floor.by.get(path, self._maker)
         self._making, self._mending = "", False
 
     def _advance(self, at: int) -> None:

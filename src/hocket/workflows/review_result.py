@@ -19,7 +19,7 @@ class Found(msgspec.Struct, frozen=True):
 
     Fields:
         name: The reviewer's.
-        agent: Who that was.
+        agent: Who that was: the member's agent, or a fallback.
         verdict: What it found.
     """
 
@@ -33,12 +33,14 @@ class Round(msgspec.Struct, frozen=True):
 
     Fields:
         artefact: The artefact.
-        by: Who made it; "" if it was just given.
+        by: Who was to make it; "" if it was just given.
+        agent: Who has made it: the same, or a fallback.
         found: The verdicts.
     """
 
     artefact: Json
     by: str
+    agent: str
     found: tuple[Found, ...]
 
     def issues(self) -> list[str]:
@@ -114,7 +116,12 @@ def report_of(floor: Floor, rounds: tuple[Round, ...], decision: str) -> Report:
     decided = end is not None and end.status == "succeeded"
     weight = sum(_weight(one.verdict) for one in last.found if one.verdict.approves)
     artefact = Contribution(
-        member=last.by, label="", revision=len(rounds), content=last.artefact, weight=weight
+        member=last.by,
+        label="",
+        revision=len(rounds),
+        content=last.artefact,
+        weight=weight,
+        agent=last.agent,
     )
     judged = [
         _judged(one, number, number == len(rounds))
@@ -147,6 +154,7 @@ def _judged(one: Found, number: int, counts: bool) -> Judgement:
         seen={"artefact": number},
         counts=counts,
         issues=verdict.issues,
+        agent=one.agent,
     )
 
 

@@ -66,7 +66,8 @@ class Solo:
         """Say what was done so far."""
         floor, agent = self.floor, self.floor.step.agent
         decided = floor.outcome is not None and floor.outcome.status == "succeeded"
-        answer = Contribution(member=agent, label="", revision=1, content=self._answer)
+        by = floor.by.get(_ALONE, agent)
+        answer = Contribution(member=agent, label="", revision=1, content=self._answer, agent=by)
         return Report(
             kind="tools",
             status="decided" if decided else "failed" if floor.over else "open",
