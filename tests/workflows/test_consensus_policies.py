@@ -286,6 +286,15 @@ def test_inject_tells_who_is_at_work_at_the_next_turn() -> None:
     assert "b/vote/turn" in parley.asks
 
 
+def test_the_turns_of_a_vote_that_fails_were_for_nothing() -> None:
+    parley = with_tools("inject", early=False)
+    turn(parley, "b/answer/turn", answer="by b")
+    turn(parley, "b/vote/turn", look=True)
+    parley.done("q/b/vote/look/0", "seen").fails("q/b/vote/turn~2")
+    turn(parley, "a/answer/turn", answer="by a")
+    assert parley.fates == {"useful": 2, "discarded": 2, "failed": 1}
+
+
 def test_a_vote_that_was_told_of_the_new_answer_counts() -> None:
     parley = with_tools("inject", early=False)
     turn(parley, "b/answer/turn", answer="by b")

@@ -255,6 +255,21 @@ def test_a_retry_goes_on_where_the_conversation_was() -> None:
     assert drive.done("s/turn~2", answer("x")).given("end") == "x"
 
 
+def fates(drive: Drive) -> dict[str, int]:
+    found = drive.machine.workflow.reports()["s"].fates
+    return {fate: one.calls for fate, one in found.items()}
+
+
+def test_what_led_to_no_answer_was_for_nothing_unless_a_retry_goes_on_from_it() -> None:
+    drive = talk(max_turns=2).done("s/turn", turn(READ)).done("s/read/0", "r")
+    drive.done("s/turn~2", turn(READ))
+    assert (drive.phase, fates(drive)) == ("failed", {"discarded": 3})
+    drive.retry("s")
+    assert fates(drive) == {"useful": 3}
+    drive.done("s/turn~3", answer("x"))
+    assert fates(drive) == {"useful": 4}
+
+
 def test_a_retry_after_the_last_turn_permits_one_more() -> None:
     drive = talk(max_turns=1).done("s/turn", turn(READ)).retry("s")
     assert drive.flying == ["s/turn~2"]

@@ -113,6 +113,16 @@ def test_what_a_fallback_gives_is_credited_to_it() -> None:
     assert [(one.member, one.agent) for one in jury.report.judgements] == [("r1", "z"), ("r2", "b")]
 
 
+def test_the_turns_of_an_author_who_fails_were_for_nothing() -> None:
+    tools = {"look": ToolSpec(agent="fn")}
+    agents = {"m": AgentSpec(kind="model", tools=tools), "fn": AgentSpec(kind="function")}
+    jury = Jury(author="m", drive={"agents": agents})
+    calls = [{"id": "1", "name": "look", "args": {}}]
+    jury.done("s/author/turn", {"$": "turn", "text": "", "calls": calls})
+    jury.done("s/author/look/0", "seen").fails("s/author/turn~2")
+    assert (jury.phase, jury.fates) == ("failed", {"discarded": 2, "failed": 1})
+
+
 def test_an_artefact_that_a_fallback_has_made_is_credited_to_it() -> None:
     jury = Jury(author="m", swarm=1, on_step={"fallback": ("n",)})
     jury.fails("s/author")

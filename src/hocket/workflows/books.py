@@ -36,8 +36,9 @@ class Books:
 
     def judge(self, path: str, fate: Literal["useful", "stale", "discarded"]) -> None:
         """Say what became of what was given at a path: by its call, or by all turns and tools."""
+        below = f"{path}/" if path else ""
         for (known, attempt), entry in self._entries.items():
-            if (known == path or known.startswith(path + "/")) and entry.fate in _GIVEN:
+            if (known == path or known.startswith(below)) and entry.fate in _GIVEN:
                 self._entries[known, attempt] = Entry(fate, entry.usage, entry.cached)
 
     def sums(self) -> dict[Fate, Sum]:

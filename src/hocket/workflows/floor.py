@@ -188,6 +188,8 @@ class Floor:
         if asked.talk is None:
             self.moves.append(Do(path, _job(self.step, self.agents, asked.manner, path)))
         else:
+            # What was for nothing is what it goes on from.
+            self.books.judge(path, "useful")
             asked.talk.again()
             self.pull(path)
 

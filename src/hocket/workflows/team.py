@@ -96,6 +96,7 @@ class Team:
         self.floor = Floor(step, agents)
         self.rules: Rules = make(self.floor, given, facts)
         self.moves: list[Move] = self.floor.moves
+        self.listens = True
         self._kept: dict[str, Json] = {}
         """What was given by jobs that were cut short and came to their end all the same."""
 
@@ -266,6 +267,7 @@ class Team:
         other.floor = self.floor.fork()
         other.rules = self.rules.fork(other.floor)
         other.moves = other.floor.moves
+        other.listens = True
         return other
 
     def check(self) -> None:
@@ -291,6 +293,9 @@ class Team:
             self.rules.heard(base, output, asked.view, at)
         else:
             self.floor.gave_up[base] = asked
+            if asked.talk is not None:
+                # Turns and calls of tools that have led to no answer were for nothing.
+                self.floor.books.judge(base, "discarded")
             self.rules.gave_up(base, fault, at)
 
 
