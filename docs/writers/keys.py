@@ -179,16 +179,19 @@ MEANINGS: dict[str, str] = {
     "PanelPart.agents": "The contributors by name: an agent's name, or a step with one of `agent`, "
     "`command`, `shell`, `call`, `run` and its other keys. One that has no prompt gets the "
     "question. They begin at once unless they need one another; one that fails is missing, and "
-    "nothing else happens.",
-    "PanelPart.quorum": "How many contributions are enough. By default all that come in time.",
+    "nothing else happens. If all fail, so does the step.",
+    "PanelPart.quorum": "How many contributions are enough to begin the reply. By default all that "
+    "come in time.",
     "PanelPart.within": "How long contributions are waited for: a duration, or "
     "`{learned: p95, floor: 1s, cap: 10s}`, which is learned from earlier runs.",
     "PanelPart.select": "Who says which contributors are needed: an "
     "[expression](expressions.md) that gives a list of their names, or a step that does, as "
-    '`{agent: router}` or `{call: "mod:fn"}`. By default all are asked.',
+    '`{agent: router}` or `{call: "mod:fn"}`, which gets one text: the question and the names. '
+    "By default all are asked, and so they are if it fails.",
     "PanelPart.about": "What each contributor is good at, by name, for a router.",
     "PanelPart.synthesis": "Who replies: an agent's name, or a step. Its texts know `question`, "
-    "`contributions` and `missing`; without a prompt it gets all three.",
+    "`contributions` and `missing`; without a prompt it gets all three, a function by "
+    "these names.",
     "PanelPart.revise": "Whether a reply is revised when contributions come late, or for how long "
     "they are waited for; `true` is 30 s.",
     "PanelPart.revision": "Who revises, if not whoever replied; its texts know `reply`, too.",

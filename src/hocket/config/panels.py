@@ -20,7 +20,16 @@ from hocket.core.errors import ExprError, SpecError
 from hocket.core.specs import Learned as LearnedSpec
 from hocket.core.specs import StepSpec
 from hocket.core.values import Json
-from hocket.workflows.panel import REVISION, SELECT, SYNTHESIS, Panel, panel_step
+from hocket.workflows.check_team import is_empty
+from hocket.workflows.check_types import fits
+from hocket.workflows.panel import (
+    REVISION,
+    SELECT,
+    SYNTHESIS,
+    Panel,
+    by_name,
+    panel_step,
+)
 
 Who: TypeAlias = "Agent[Any] | Contributor[Any] | Callable[..., Any]"
 
@@ -37,7 +46,10 @@ class Drawing:
     def __init__(self, draft: Draft, name: str, agents: Mapping[str, Who]) -> None:
         self._draft = draft
         self._name = name
-        self._who = {key: _contributor(who) for key, who in agents.items()}
+        if not isinstance(agents, Mapping):
+            said = f"agents of a panel are contributors by name, not {agents!r}"
+            raise mistake(name, said, 'write {"NAME": agent}')
+        self._who = {str(key): _contributor(who) for key, who in agents.items()}
         self._used: dict[str, None] = {}
 
     def panel(
@@ -57,12 +69,12 @@ class Drawing:
             SpecError: Something does not fit.
         """
         about = {key: who.about for key, who in self._who.items() if who.about}
-        self._judge()
+        self._judge(question, quorum, select)
         late = self._late(revise)
         return Panel(
             question=self._draft.json(self._name, question, self._used),
             contributors=tuple([self._step(key, who) for key, who in self._who.items()]),
-            synthesis=self._step(SYNTHESIS, _contributor(synthesis)),
+            synthesis=self._replying(SYNTHESIS, synthesis),
             quorum=quorum,
             within=self._within(within),
             select=select
@@ -70,7 +82,7 @@ class Drawing:
             else self._step(SELECT, _contributor(select)),
             about=about,
             late=REVISED_WITHIN if late is None and revision is not None else late,
-            revision=None if revision is None else self._step(REVISION, _contributor(revision)),
+            revision=None if revision is None else self._replying(REVISION, revision),
             **({} if timeout is None else {"timeout": self._duration("timeout", timeout)}),
         )
 
@@ -112,6 +124,10 @@ class Drawing:
     def _step(self, key: str, who: Contributor[Any]) -> StepSpec:
         """Make a step of the panel; handles in it are of steps outside."""
         draft, used, told = self._draft, dict[str, None](), dict(who.told)
+        if not isinstance(who.who, Agent) and not callable(who.who):
+            said = f"{key} is an Agent(…), a Contributor(…) or a function, not {who.who!r}"
+            hint = "write an expression as a text" if key == SELECT else ""
+            raise mistake(self._name, said, hint)
         for need in _listed(told.get("needs")):
             if not isinstance(need, str):
                 said = f"{key!r} waits for contributors by name; give {need!r} to the panel"
@@ -132,12 +148,27 @@ class Drawing:
         self._used.update(used)
         return msgspec.structs.replace(made, needs=tuple(n for n in made.needs if n not in used))
 
-    def _judge(self) -> None:
+    def _replying(self, key: str, given: Who) -> StepSpec:
+        """Make the step of who replies; a function is told by name what there is."""
+        who = _contributor(given)
+        made = self._step(key, who)
+        function = not isinstance(who.who, Agent) or who.who.spec.kind == "function"
+        return by_name(made) if function else made
+
+    def _judge(self, question: Any, quorum: Any, select: Any) -> None:
         if not self._who:
             raise mistake(self._name, "a panel has at least one contributor")
-        for problem in panel_problems(self._who, ()):
+        if is_empty(question):
+            raise mistake(self._name, "there is no question to reply to")
+        if not fits(quorum, int | None):
+            raise mistake(self._name, f"quorum is a whole number, not {quorum!r}")
+        for key, who in self._who.items():
+            if not isinstance(who.about, str):
+                raise mistake(self._name, f"what {key} is good at is a text, not {who.about!r}")
+        if wrong := [*panel_problems(self._who, (), select)]:
+            place = ("steps", self._name, "panel")
             raise SpecError(
-                [msgspec.structs.replace(problem, where=("steps", self._name, *problem.where))]
+                [msgspec.structs.replace(one, where=(*place, *one.where)) for one in wrong]
             )
 
     def _late(self, revise: bool | Duration) -> int | None:

@@ -157,13 +157,15 @@ class Teams:
             question: What everybody is asked: a text with templates and handles.
             after: Handles of steps that must have succeeded.
             agents: The contributors by name. They begin at once unless they need one another; one
-                that fails is missing, and nothing else happens.
+                that fails is missing, and nothing else happens. If all fail, so does the step.
             synthesis: Who replies; without a prompt it gets the question, the contributions and
-                what is missing.
-            quorum: How many contributions are enough; by default all that come in time.
+                what is missing, a function by the names question, contributions, missing.
+            quorum: How many contributions are enough to begin the reply; by default all that come
+                in time.
             within: How long contributions are waited for; by default as long as it takes.
             select: Who says which contributors are needed: an expression that gives a list of
-                their names, or an agent or a function that does; by default all are asked.
+                their names, or an agent or a function that does, which gets one text: the question
+                and the names. By default all are asked, and so they are if it fails.
             revise: Whether a reply is revised when contributions come late, or for how long they
                 are waited for.
             revision: Who revises, if not whoever replied.

@@ -74,7 +74,7 @@ class Translator:
         self._staff = Staff(file, broken, self.bounds, self._places, self._say)
         self._teams = Teams(self._staff, self.bounds, self._places, self._say)
         self._calls = Calls(self._staff, self.bounds, self._teams, self._places, self._say)
-        self._panels = Panels(self._worker, self._places, self._say)
+        self._panels = Panels(self._worker, self._staff.agents, self._places, self._say)
         self._plans: dict[str, PlanSpec | None] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._open: list[str] = []

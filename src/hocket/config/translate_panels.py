@@ -6,7 +6,7 @@ plan are handed in as inputs. What is wrong with such a plan is shown where the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from hocket.config.models import DefaultsPart
@@ -20,7 +20,7 @@ from hocket.config.team_shapes import output_of, panel_shape
 from hocket.config.translate_calls import CallStep
 from hocket.core.errors import ExprError, suggest
 from hocket.core.expr import Reference, parse_expr
-from hocket.core.specs import Learned, StepSpec
+from hocket.core.specs import AgentSpec, Learned, StepSpec
 from hocket.core.template import parse_template
 from hocket.core.values import Json
 from hocket.workflows.fields import fields_problem
@@ -32,6 +32,7 @@ from hocket.workflows.panel import (
     SELECT,
     SYNTHESIS,
     Panel,
+    by_name,
     panel_step,
 )
 
@@ -84,12 +85,16 @@ class Panels:
 
     Args:
         make: Translates a contributor, a router, or whoever replies.
+        agents: The agents met so far, by name.
         places: Where things stand.
         say: Is told what is wrong.
     """
 
-    def __init__(self, make: MakeStep, places: Places, say: Say) -> None:
+    def __init__(
+        self, make: MakeStep, agents: Mapping[str, AgentSpec], places: Places, say: Say
+    ) -> None:
         self._make = make
+        self._agents = agents
         self._places = places
         self._say = say
         self._drawn: dict[Path, _Drawn] = {}
@@ -101,12 +106,16 @@ class Panels:
         """Translate a step that a panel does; None if that cannot be done."""
         part = about.panel
         place: Path = (*where, "panel")
-        for problem in panel_problems(part.agents, part.about):
-            self._say((*place, *problem.where), problem.message, problem.hint)
+        for problem in panel_problems(part.agents, part.about, part.select):
+            self._say((*place, *problem.where), problem.message, problem.hint, problem.offset)
         parts = _parts(part)
         made = {
             name: self._make((*place, *key), one, defaults) for name, (key, one) in parts.items()
         }
+        for name in (SYNTHESIS, REVISION):
+            agent = self._agents.get(made[name].agent) if name in made else None
+            if agent is not None and agent.kind == "function":
+                made[name] = by_name(made[name])
         panel = Panel(
             question=part.question,
             contributors=tuple([made[name] for name in part.agents]),

@@ -29,6 +29,10 @@ QUESTION: Final = "question"
 _ASKED: Final = f"{{{{inputs.{QUESTION}}}}}"
 
 
+_BY_NAME: Final[Json] = {name: f"{{{{{name}}}}}" for name in (QUESTION, "contributions", "missing")}
+"""What a function that replies is told."""
+
+
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """What a panel is asked, who contributes, and who replies.
 
@@ -43,7 +47,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
             They begin at once unless they need or want one another; one that fails is missing,
             and nothing else happens. If all of them fail the panel does, and no reply is made.
         synthesis: Who makes the reply; its name counts for nothing. Without input it gets the
-            question, the contributions and what is missing.
+            question, the contributions and what is missing in one text; see `by_name`, too.
         quorum: How many contributions are enough to begin the reply; None for all that come in
             time. With fewer it begins when no more can come, or when the time is up.
         within: How long contributions are waited for, once they may begin; None for ever.
@@ -88,6 +92,16 @@ def panel_step(name: str, panel: Panel, **fields: Any) -> StepSpec:
     plan = expansion.plan(name)
     given = {QUESTION: panel.question, **expansion.scope.captured}
     return StepSpec(name=name, kind="plan", plan=plan, input=given, **fields)
+
+
+def by_name(step: StepSpec) -> StepSpec:
+    """Give a function that replies ``question``, ``contributions`` and ``missing`` by name.
+
+    With a fallback it gets the one text that whoever stands in for it can read, too.
+    """
+    if step.input is not None or step.fallback:
+        return step
+    return msgspec.structs.replace(step, input=_BY_NAME)
 
 
 def is_panel(plan: PlanSpec) -> bool:
@@ -188,7 +202,10 @@ class _Expansion:
 
     def _revision(self) -> StepSpec:
         given = self._panel.revision
-        step = given or msgspec.structs.replace(self._panel.synthesis, input=None)
+        reply = self._panel.synthesis
+        step = given or msgspec.structs.replace(
+            reply, input=_BY_NAME if reply.input == _BY_NAME else None
+        )
         text = (
             f"{_ASKED}\n\nThe reply so far:\n\n{{{{{SYNTHESIS}}}}}\n\n"
             f"{_contributed(self._names, LATER)}\n{_REVISE}"
