@@ -163,6 +163,8 @@ class Workflow(Protocol):
 
     moves: list[Move]
     """What follows from the last calls; whoever drives it takes them and clears the list."""
+    listens: bool
+    """Whether anything in it wants to be `told` of calls."""
 
     def start(self, at: int) -> None:
         """Begin."""

@@ -400,7 +400,7 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
 
 def _call_started(run: RunMachine, event: CallStarted) -> None:
     call = event.call
-    if run.calls.started(event) and "/" in call.path:
+    if run.calls.started(event) and run.workflow.listens and "/" in call.path:
         run._aboard[call] = event.agent
         run.workflow.told(call.path, Departure(call.attempt), event.at)
 

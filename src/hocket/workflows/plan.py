@@ -57,6 +57,7 @@ class PlanMachine:
         self._state = State(shape, self.inputs, known, nest)
         self._steps = Steps(self._state)
         self.moves: list[Move] = self._steps.moves
+        self.listens = shape.nests
 
     def start(self, at: int) -> None:
         """Begin."""

@@ -105,7 +105,7 @@ class Node:
 class Shape:
     """A plan made ready to run. The spec must have passed `hocket.workflows.check`."""
 
-    __slots__ = ("agents", "index", "nodes", "output", "sinks", "spec", "uses")
+    __slots__ = ("agents", "index", "nests", "nodes", "output", "sinks", "spec", "uses")
 
     def __init__(self, spec: PlanSpec, agents: Mapping[str, AgentSpec]) -> None:
         self.spec = spec
@@ -126,6 +126,8 @@ class Shape:
                 node.team_agents = {name: agents[name].effects for name in names}
         self.uses: tuple[int, ...] = tuple(_output_uses(self))
         """The steps that the plan's output reads."""
+        self.nests = any(node.nests for node in self.nodes)
+        """Whether a workflow of its own does any of the steps."""
         self.sinks = [n.index for n in self.nodes if not n.dependents and not n.wanters]
 
     def in_order(self) -> Iterator[Node]:
