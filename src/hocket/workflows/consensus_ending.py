@@ -58,9 +58,13 @@ class Ending:
         self._close(at)
 
     def failed(self, path: str, why: str, at: int) -> None:
-        """The final answer has not been written: the winner's own stands as it is."""
+        """The final answer has not been written: the winner's own stands as it is.
+
+        `path` is "" if nobody is asked for it any more.
+        """
         assert self.verdict is not None
-        self.floor.books.judge(path, "discarded")
+        if path:
+            self.floor.books.judge(path, "discarded")
         self.floor.row(at, path.partition("/")[0], "fails", why, path)
         said = f"{self.verdict.decision}; the winner's answer stands as it was: {why}"
         self.verdict = msgspec.structs.replace(self.verdict, decision=said)
