@@ -25,6 +25,10 @@ class Books:
         self._entries: dict[tuple[str, int], Entry] = {}
         self._flying: dict[tuple[str, int], None] = {}
 
+    def flies(self, path: str) -> bool:
+        """Tell whether a call at a path, or below it, has left and not landed."""
+        return any(known == path or known.startswith(f"{path}/") for known, _ in self._flying)
+
     def left(self, path: str, attempt: int) -> None:
         """Note that a call has left."""
         self._flying[path, attempt] = None

@@ -239,7 +239,8 @@ class Team:
         for path, asked in self.floor.asked.items():
             if path:
                 agent = asked.manner.agents[0]
-                views.append(StepView(path=path, kind="call", status="running", agent=agent))
+                status: StepStatus = "running" if self.floor.books.flies(path) else "pending"
+                views.append(StepView(path=path, kind="call", status=status, agent=agent))
             views.extend(_views_in(path, asked))
         return views
 
