@@ -112,6 +112,7 @@ async def test_a_panel_gives_a_reply_of_what_is_there(engine: hocket.Engine) -> 
         reply="more Of x!",
         contributions={"echo": "Of x", "more": "more Of x"},
         missing={"slow": "late"},
+        skipped={},
         revised=False,
     )
 

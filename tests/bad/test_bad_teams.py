@@ -96,6 +96,8 @@ FILES: list[tuple[str, str, list[str]]] = [
     ("within of a panel", panel("question: x", "agents: {m: ada}", "within: 4 secs", "synthesis: ada"), ["FILE:11:19: within: '4 secs' is not a duration; write it like '90s', '10m' or '1h30m'"]),
     ("learned without a cap", panel("question: x", "agents: {m: ada}", "within: {learned: p95}", "synthesis: ada"), ["FILE:11:11: 'cap' is missing"]),
     ("within a list", panel("question: x", "agents: {m: ada}", "within: [4s]", "synthesis: ada"), ["FILE:11:19: within is a duration like 4s, or an object like {learned: p95, cap: 10s}"]),
+    ("unknown name in select", panel("question: x", "select: \"run.id and ['mm', 'm']\"", "agents: {m: ada}", "synthesis: ada"), ["FILE:10:32: unknown contributor 'mm'; did you mean 'm'?"]),
+    ("select of one name", panel("question: x", "select: \"'m'\"", "agents: {m: ada}", "synthesis: ada"), ["FILE:10:19: select gives a list of names, not 'm'; write ['m']"]),
     ("router of no kind", panel("question: x", "agents: {m: ada}", "select: {agnet: ada}", "synthesis: ada"), ["FILE:11:11: a router is an object with one of agent, command, shell, call; did you mean 'agent'?"]),
     ("about a stranger", panel("question: x", "agents: {memory: ada}", "about: {memroy: x}", "synthesis: ada"), ["FILE:11:27: unknown contributor 'memroy'; did you mean 'memory'?"]),
     ("contributors in a loop", panel("question: x", "agents:", "  m: {agent: ada, prompt: '{{n}}'}", "  n: {agent: ada, prompt: '{{m}}'}", "synthesis: ada"), ["FILE:11:37: steps wait for each other: m → n → m"]),

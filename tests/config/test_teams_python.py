@@ -410,3 +410,45 @@ def test_an_empty_question_is_refused(nothing: Any) -> None:
     assert asked == [("consensus.question", "there is no question to agree on", "")]
     judged = told_of(lambda plan: plan.review("r", nothing, by=ADA))
     assert judged == [("review.of", "there is nothing to review", "")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "message", "hint"),
+    [
+        ({"question": " "}, "", "there is no question to reply to", ""),
+        ({"select": "['moood', 'mood']"}, "select", "unknown contributor 'moood'", "did you mean 'mood'?"),
+        ({"select": "run.id and ['zz'] or []"}, "select", "unknown contributor 'zz'", ""),
+        ({"select": "'mood'"}, "select", "select gives a list of names, not 'mood'", "write ['mood']"),
+        ({"select": ["mood"]}, "", "select is an Agent(…), a Contributor(…) or a function, not ['mood']", "write an expression as a text"),
+        ({"synthesis": "ada"}, "", "synthesis is an Agent(…), a Contributor(…) or a function, not 'ada'", ""),
+        ({"agents": ["ada"]}, "", "agents of a panel are contributors by name, not ['ada']", 'write {"NAME": agent}'),
+        ({"agents": {"mood": "ada"}}, "", "mood is an Agent(…), a Contributor(…) or a function, not 'ada'", ""),
+        ({"agents": {"mood": Contributor(ADA, about=3)}}, "", "what mood is good at is a text, not 3", ""),
+        ({"quorum": "1"}, "", "quorum is a whole number, not '1'", ""),
+    ],
+)  # fmt: skip
+def test_options_of_a_panel_that_cannot_be(
+    fields: dict[str, Any], place: str, message: str, hint: str
+) -> None:
+    given = {"question": "Why?", "agents": {"mood": ADA}, "synthesis": ADA, **fields}
+    assert told_of(lambda plan: plan.panel("p", **given)) == [(place, message, hint)]
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "['mood']",
+        "[]",
+        "run.id in ['zz', 'yy'] and ['mood'] or []",
+        "['zz'] == run.id and ['mood'] or []",
+        "['zz'] != [run.name] and ['mood'] or []",
+        "run['name'] and ['mood'] or run['id']",
+        "[run.name]",
+    ],
+)
+def test_lists_that_select_nobody_are_left_alone(select: str) -> None:
+    agents = {"mood": ADA}
+    made = told_of(
+        lambda plan: plan.panel("p", "Why?", agents=agents, synthesis=ADA, select=select)
+    )
+    assert made == []

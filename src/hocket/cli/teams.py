@@ -294,6 +294,8 @@ def _speakers_table(machine: RunMachine) -> list[str]:
     rows = [[name, "", one_line(said_words(said), _SAID)] for name, said in told.items()]
     missing: dict[str, Json] = output.get("missing", {})
     rows += [[name, "missing", one_line(str(why))] for name, why in missing.items()]
+    skipped: dict[str, Json] = output.get("skipped", {})
+    rows += [[name, "not asked", one_line(str(why))] for name, why in skipped.items()]
     return table(["WHO", "", "SAYS"], rows)
 
 

@@ -122,12 +122,14 @@ class PanelReply(Generic[T]):
         reply: The reply.
         contributions: What it was made of, by contributor.
         missing: Why others are missing from it, by contributor.
+        skipped: Why others were not asked, by contributor.
         revised: Whether it was revised with what came late.
     """
 
     reply: T
     contributions: dict[str, Any]
     missing: dict[str, str]
+    skipped: dict[str, str]
     revised: bool
 
 

@@ -166,7 +166,7 @@ class Drawing:
             if not isinstance(who.about, str):
                 raise mistake(self._name, f"what {key} is good at is a text, not {who.about!r}")
         if wrong := [*panel_problems(self._who, (), select)]:
-            place = ("steps", self._name, "panel")
+            place = ("steps", self._name)
             raise SpecError(
                 [msgspec.structs.replace(one, where=(*place, *one.where)) for one in wrong]
             )

@@ -73,6 +73,7 @@ def panel_shape(reply: Json, contributions: Mapping[str, Json]) -> Json:
         reply=_lifted({} if reply is None else reply, defs),
         contributions=_some(shapes),
         missing=_some(dict.fromkeys(contributions, _TEXT)),
+        skipped=_some(dict.fromkeys(contributions, _TEXT)),
         revised=_TRUTH,
     )
     return {**made, "$defs": defs} if defs else made

@@ -80,8 +80,8 @@ def panel_plan(panel: Panel, name: str = "panel") -> PlanSpec:
 def panel_step(name: str, panel: Panel, **fields: Any) -> StepSpec:
     """Make the step of a plan that is done by a panel.
 
-    Its output has ``reply``, ``contributions`` by name, ``missing``, which says why by name, and
-    ``revised``.
+    Its output has ``reply``, ``contributions`` by name, ``missing`` and ``skipped``, which say why
+    by name, and ``revised``. Who was skipped was not asked.
 
     Args:
         name: What the step is called.
@@ -248,6 +248,7 @@ def _output(revises: bool) -> Json:
             "reply": f"{{{{{SYNTHESIS}}}}}",
             "contributions": f"{{{{{GATHER}.there}}}}",
             "missing": f"{{{{{GATHER}.missing}}}}",
+            "skipped": f"{{{{{GATHER}.skipped}}}}",
             "revised": False,
         }
     # Without a revision nothing came late, or what came was of no use.
@@ -257,6 +258,7 @@ def _output(revises: bool) -> Json:
         "reply": f"{{{{{REVISION} or {SYNTHESIS}}}}}",
         "contributions": f"{{{{{revised} and {LATER}.there or {GATHER}.there}}}}",
         "missing": f"{{{{{as_it_was} and {GATHER}.missing or {LATER}.missing}}}}",
+        "skipped": f"{{{{{revised} and {LATER}.skipped or {GATHER}.skipped}}}}",
         "revised": f"{{{{{revised}}}}}",
     }
 
