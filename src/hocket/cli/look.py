@@ -27,6 +27,7 @@ from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
 from hocket.report.data import run_document
+from hocket.report.panel import panel_lines, panels
 from hocket.report.story import Story
 from hocket.report.team import team_lines
 from hocket.report.text import (
@@ -123,6 +124,10 @@ def show(
     print()
     for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.view())):
         print(line)
+    for path, panel in panels(machine).items():
+        print()
+        for line in panel_lines(path, panel):
+            print(fit(line))
     for path, report in machine.workflow.reports().items():
         print()
         for line in team_lines(path, report, over=machine.phase == "ended"):

@@ -8,12 +8,14 @@ import msgspec
 
 from hocket.core.run import RunMachine
 from hocket.insight.tally import Tally
+from hocket.report.panel import panel_data, panels
 from hocket.report.team import team_data
 
 
 def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
-    """Give a run's state: status, output, steps, teams, calls, tokens, cost, seconds."""
+    """Give a run's state: status, output, steps, teams, panels, calls, tokens, cost, seconds."""
     end = machine.end
+    views = machine.view()
     return {
         "run": machine.run,
         "plan": machine.spec.name,
@@ -21,8 +23,9 @@ def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
         "reason": end.reason if end is not None else machine.pause_reason,
         "output": end.output if end is not None else None,
         "seconds": round((machine.at - machine.started_at) / 1e9, 6),
-        "steps": [msgspec.to_builtins(view) for view in machine.view()],
+        "steps": [msgspec.to_builtins(view) for view in views],
         "teams": {path: team_data(one) for path, one in machine.workflow.reports().items()},
+        "panels": {path: panel_data(one) for path, one in panels(machine, views).items()},
         "held": [str(job.call) for job in machine.calls.held()],
         "calls": {
             "started": tally.started,
