@@ -325,7 +325,16 @@ def test_who_takes_over_for_a_revision_has_given_the_answer() -> None:
     assert parley.result["winner"]["agent"] == "z"
 
 
-def test_labels_are_drawn_by_the_run_and_are_the_same_for_all() -> None:
+def test_each_question_deals_its_own_labels() -> None:
+    def labels(question: Any) -> str:
+        parley = Parley(SEVEN, drive={"question": question})
+        return "".join(parley.label(name) for name in parley.members)
+
+    assert labels({"x": 1, "y": 2}) == labels({"y": 2, "x": 1})
+    assert len({labels(f"What is {i}?") for i in range(9)}) > 5
+
+
+def test_labels_are_drawn_by_a_key_and_are_the_same_for_all() -> None:
     names = [f"m{i}" for i in range(30)]
     one, same = labels_of(names, ("r1", "q")), labels_of(names[::-1], ("r1", "q"))
     assert one == same

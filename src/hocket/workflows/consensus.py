@@ -26,7 +26,7 @@ from typing import Final, Self
 from hocket.core.errors import EngineBug, Fault
 from hocket.core.reports import Report
 from hocket.core.teams import ConsensusSpec
-from hocket.core.values import Json, format_duration
+from hocket.core.values import Json, canonical, format_duration
 from hocket.workflows.ballot import Outcome, result
 from hocket.workflows.consensus_answers import FirstAnswers
 from hocket.workflows.consensus_asks import Asks
@@ -46,8 +46,9 @@ class Consensus:
 
     Args:
         floor: What they speak through.
-        given: The question.
-        facts: What ``run.NAME`` means; labels are drawn from ``id``.
+        given: The question; labels are drawn from it and from the step's name, so that the same
+            question with the same answers asks the same votes, and kept ones hold.
+        facts: Not used.
     """
 
     def __init__(self, floor: Floor, given: Json, facts: Mapping[str, Json]) -> None:
@@ -56,7 +57,7 @@ class Consensus:
             raise EngineBug(f"step {floor.step.name!r} has no consensus to do")
         self.floor = floor
         self._spec = spec
-        self._table = Table(spec, (str(facts.get("id", "")), floor.step.name))
+        self._table = Table(spec, (canonical(given).decode(), floor.step.name))
         self._asks = Asks(floor, self._table, given)
         self._votes = Votes(floor, self._table, self._asks)
         self._answers = FirstAnswers(floor, self._table, self._asks, self._votes)
