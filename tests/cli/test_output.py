@@ -86,6 +86,7 @@ def test_run_json(ran: Home) -> None:
             {"path": "last", "kind": "call", "status": "succeeded", "agent": "last"},
         ],
         "teams": {},
+        "panels": {},
         "held": [],
         "calls": {"started": 5, "finished": 4, "failed": 1, "cancelled": 0, "lost": 0},
         "tokens": {"in": 0, "cached": 0, "out": 0},
