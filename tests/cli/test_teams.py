@@ -142,6 +142,13 @@ def test_a_run_stated_on_the_command_line_is_resumed_as_it_began(team: Home) -> 
     assert (refused.status, "was stated on the command line" in refused.err) == (2, True)
 
 
+def test_a_provider_that_nobody_knows_is_refused_before_the_run(home: Home) -> None:
+    done = home.hocket("ask", "Which?", "--agents", "opneai:x*2")
+    assert (done.status, done.out) == (2, "")
+    assert "there is no provider 'opneai'; did you mean 'openai'?" in done.err
+    assert home.ok("runs").out == ""
+
+
 # ---- panel ----
 
 

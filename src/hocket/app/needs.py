@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 
+from hocket.agents.providers import unknown_provider
 from hocket.core.specs import AgentSpec, RunSpec
 
 KEYS = {
@@ -42,6 +43,10 @@ def _lack(agent: AgentSpec) -> str:
     if agent.kind == "model":
         if not has_extra("pydantic_ai"):
             return "needs the extra: pip install 'hocket[models]'"
+        if not options.get("base_url") and (
+            said := unknown_provider(str(options.get("model", "")))
+        ):
+            return said
         key = key_name(agent)
         if key and key not in os.environ:
             return f"the variable {key} is not set"

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from hocket.agents.providers import unknown_provider
 from hocket.app.load import checked, settle
 from hocket.config.file import Loaded
 from hocket.config.messages import to_problem
@@ -51,6 +52,12 @@ def load_spot(
     else:
         joined = loaded._replace(file=file, document=None)
     spec = checked(joined, name, overrides)
+    for brought in tree["agents"]:
+        about = spec.agents.get(brought)
+        said = "" if about is None else unknown_provider(str(about.options.get("model", "")))
+        # A model of the file's own may have an address of its own, where any name will do.
+        if about is not None and said and not about.options.get("base_url"):
+            raise Refused(said)
     if wrong := problems(spec):
         raise SpecError(wrong, [_message(problem) for problem in wrong])
     return spec if loaded is None else settle(spec, Path(loaded.source).parent / SPOT)
