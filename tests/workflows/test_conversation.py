@@ -367,6 +367,7 @@ def test_a_person_approves_of_exactly_what_will_be_done() -> None:
         ("s/write/0", shown, digest(shown.encode()))
     ]
     assert drive.status("s/write/0") == "waiting"
+    assert drive.detail("s/write/0") == "waits for approval"
     assert open_questions(drive.machine).keys() == {"s/write/0"}
     drive.approve("s/write/0")
     assert drive.given("s/write/0") == {"args": ["a"], "stdin": "b"}

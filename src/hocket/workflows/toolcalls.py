@@ -189,7 +189,7 @@ class ToolCalls:
                 kind="approve",
                 status="waiting",
                 agent=self._tools[call.name].agent,
-                detail=f"waits for {path}",
+                detail="waits for approval",
             )
             for path, call in self._open().items()
             if call.asked is not None
