@@ -224,6 +224,7 @@ def test_names_are_made_fit_and_unique() -> None:
         ("[]", "no MassGen configuration"),
         ("x: 1", "no MassGen configuration"),
         ("agents: {a: b}", "none of its agents"),
+        ("agents: []", "names no agents: its list of them is empty"),
         ("agents: [a]", "no MassGen configuration"),
         ("agent: {id: a, backend: {type: codex}}", "agent (a): left out: it is a coding agent"),
         ("agent: {id: a, backend: {type: nobody, model: m}}", "'nobody' is not known here"),

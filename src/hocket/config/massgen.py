@@ -69,6 +69,8 @@ def translate(data: Json) -> Imported:
     given = [stated] if isinstance(stated, dict) else stated
     if not isinstance(given, list) or not all(isinstance(agent, dict) for agent in given):
         raise Refused("this is no MassGen configuration: it has neither agents nor an agent")
+    if not given:
+        raise Refused("this MassGen configuration names no agents: its list of them is empty")
     notes = _Notes()
     agents, models, names = _agents(given, notes)
     if not agents:
