@@ -27,6 +27,8 @@ def test_the_first_pauses_and_says_how_to_go_on(home: Home, number: signal.Signa
     home.file("go").touch()
     left = ended(child)
     assert left.status == 130
+    by = "ctrl-c" if number == signal.SIGINT else number.name
+    assert f"pause asked by {by}" in left.err
     assert "pausing: calls in flight may finish; Ctrl-C again cancels the run" in left.err
     assert left.err.endswith("  to go on: hocket resume r\n")
     assert home.lines("done.txt") == ["slow"]

@@ -181,25 +181,26 @@ class _Interrupts:
     def listen(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._heard)
+            loop.add_signal_handler(number, self._heard, number)
 
     def forget(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
-    def _heard(self) -> None:
+    def _heard(self, number: signal.Signals) -> None:
         self.count += 1
+        by = CTRL_C if number == signal.SIGINT else number.name
         try:
             if self.count == 1:
                 self._display.say(
                     "pausing: calls in flight may finish; Ctrl-C again cancels the run"
                 )
-                self._run.pause(CTRL_C)
+                self._run.pause(by)
             elif self.count == 2:
                 self._display.say("cancelling; Ctrl-C again kills what is in flight")
-                self._run.cancel(CTRL_C)
+                self._run.cancel(by)
             else:
-                self._run.cancel(CTRL_C, hard=True)
+                self._run.cancel(by, hard=True)
         except Refused as error:
             self._display.say(str(error))
