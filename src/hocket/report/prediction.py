@@ -65,5 +65,8 @@ def compared_line(machine: RunMachine) -> str:
     took = machine.at - machine.started_at
     off = took / max(1, foreseen.finish - machine.started_at) - 1
     within = foreseen.low <= machine.at <= foreseen.high
-    where = "as foreseen" if within else f"{abs(off):.0%} {'later' if off > 0 else 'sooner'}"
-    return f"forecast at its start: {expected}; it took {format_duration(took)}, {where}"
+    share = f"{abs(off):.0%}"
+    where = ", as foreseen" if within else f", {share} {'later' if off > 0 else 'sooner'}"
+    if share == "0%" and not within:
+        where = ""
+    return f"forecast at its start: {expected}; it took {format_duration(took)}{where}"
