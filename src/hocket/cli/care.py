@@ -21,6 +21,7 @@ from hocket.app.engine import Engine
 from hocket.app.livelog import log_folder
 from hocket.app.needs import KEYS, has_extra
 from hocket.app.state import find_run, state_folder
+from hocket.cli.output import status_words
 from hocket.core.errors import HocketError, Refused
 from hocket.core.values import parse_duration
 from hocket.journal.base import RunRow
@@ -65,7 +66,7 @@ def prune(
         count = "1 run" if len(chosen) == 1 else f"{len(chosen)} runs"
         freed = 0 if dry_run else engine.journal.remove([row.id for row in chosen])
         for row in chosen:
-            print(f"{'would delete' if dry_run else 'deleted'} {row.id} ({row.status})")
+            print(f"{'would delete' if dry_run else 'deleted'} {row.id} ({status_words(row)})")
         if dry_run or not chosen:
             print(
                 f"{count} {'would be' if dry_run else ''} deleted".replace("  ", " "),

@@ -19,7 +19,7 @@ from hocket.app.files import save
 from hocket.app.livelog import log_file
 from hocket.app.state import find_run
 from hocket.cli.closing import next_lines
-from hocket.cli.output import fit, pretty, print_output
+from hocket.cli.output import fit, pretty, print_output, status_words
 from hocket.cli.plain import event_line
 from hocket.cli.shown import SHOWN
 from hocket.core.errors import NotFound, Refused
@@ -65,11 +65,9 @@ def runs(
     now = time.time_ns()
     cells = []
     for row in rows:
-        stale = row.status == "running" and not row.alive
-        status = "stopped (resumable)" if stale else row.status
         age = format_duration(max(now - row.created, 0))
         took = format_duration(max(row.updated - row.created, 0))
-        cells.append([row.id, row.name, status, f"{age} ago", took, str(row.events)])
+        cells.append([row.id, row.name, status_words(row), f"{age} ago", took, str(row.events)])
     for line in table(["RUN", "PLAN", "STATUS", "BEGAN", "TOOK", "EVENTS"], cells):
         print(line)
     return 0
@@ -97,7 +95,7 @@ def show(
         run_id = find_run(rows, run)
         machine, tally = engine.look(run_id)
         if step is not None:
-            output = _output(machine, step)
+            output = _output(engine, machine, step)
             if save_to is not None:
                 _save(engine, output, save_to)
             elif json_:
@@ -235,7 +233,7 @@ def _said(engine: Engine, run_id: str, call: Call, start: int) -> bytes:
         return b""
 
 
-def _output(machine: RunMachine, step: str) -> Json:
+def _output(engine: Engine, machine: RunMachine, step: str) -> Json:
     """Give a step's output.
 
     Raises:
@@ -244,6 +242,10 @@ def _output(machine: RunMachine, step: str) -> Json:
     try:
         value = machine.workflow.result(step)
     except Refused as error:
+        events = (recorded.event for recorded in engine.journal.read(machine.run))
+        if any(isinstance(event, CallStarted) and _of(event.call, step) for event in events):
+            said = f"{step!r} has calls of a team, and is no step: hocket logs {machine.run} {step}"
+            raise NotFound(said) from error
         raise NotFound(str(error)) from error
     if value is None:
         views = {view.path: view for view in machine.view()}

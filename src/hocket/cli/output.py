@@ -8,6 +8,7 @@ import sys
 from typing import Any, TextIO
 
 from hocket.core.values import Json
+from hocket.journal.base import RunRow
 from hocket.report.text import clean, clip
 
 
@@ -20,6 +21,12 @@ def fit(line: str, stream: TextIO | None = None) -> str:
     """Cut a line to the width of the terminal that it is printed on, if it is one."""
     on = stream or sys.stdout
     return clip(line, shutil.get_terminal_size().columns) if on.isatty() else line
+
+
+def status_words(row: RunRow) -> str:
+    """Say how a run stands; one that nobody drives any more does not run."""
+    stale = row.status == "running" and not row.alive
+    return "stopped (resumable)" if stale else row.status
 
 
 def print_output(output: Json) -> None:

@@ -254,7 +254,7 @@ class Team:
         Raises:
             Refused: Always.
         """
-        raise Refused(f"{path!r} is a call of a team, and no step of its own")
+        raise Refused(f"there is no step {path!r}: a team has calls, and no steps of its own")
 
     def reports(self) -> dict[str, Report]:
         """Give its own report, under the empty path."""

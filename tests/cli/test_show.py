@@ -1,0 +1,32 @@
+"""What ``show`` and ``prune`` say of what is no step, and of a run that nobody drives any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.cli.kit import Home, ended
+from tests.cli.teams import write_agents
+from tests.faults.test_kill import hangs
+
+
+def test_show_points_from_a_call_of_a_team_to_its_logs(home: Home) -> None:
+    write_agents(home)
+    home.ok("ask", "Which?", "--agents", "flash,pro", "--id", "r")
+    for call in ("ask/flash", "ask/flash/vote"):
+        done = home.hocket("show", "r", call)
+        assert done.status == 2
+        assert f"{call!r} has calls of a team, and is no step: hocket logs r {call}" in done.err
+        assert "A" in home.ok("logs", "r", call).out
+    done = home.hocket("show", "r", "ask/nobody")
+    assert done.status == 2
+    assert "there is no step 'nobody': a team has calls, and no steps of its own" in done.err
+
+
+def test_prune_says_that_a_killed_run_was_stopped(home: Home) -> None:
+    home.write(hangs("slow"))
+    child = home.running()
+    home.until(lambda: home.lines("begun.txt"), child)
+    os.kill(child.pid, signal.SIGKILL)
+    ended(child)
+    assert home.ok("prune", "r", "--all", "-n").out == "would delete r (stopped (resumable))\n"
