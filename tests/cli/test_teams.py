@@ -7,7 +7,7 @@ import re
 
 import pytest
 from tests.cli.kit import Home, masked
-from tests.cli.teams import write_agents
+from tests.cli.teams import says, write_agents
 
 
 @pytest.fixture
@@ -117,7 +117,14 @@ def test_without_agents_every_model_of_the_file_takes_part(team: Home) -> None:
         "plans": {"p": {"steps": {"x": {"agent": "c"}}}},
     }))  # fmt: skip
     done = home.hocket("ask", "Which?", "--file", "two.yaml", "--plain")
-    assert "--agents a,b (all models of two.yaml)" in done.err
+    assert "--agents a,b (who can speak in two.yaml)" in done.err
+
+
+def test_one_alone_is_told_how_to_be_several(team: Home) -> None:
+    done = team.hocket("ask", "Which?", "--agents", "flash")
+    assert (done.status, done.out) == (2, "")
+    assert "or several of it, as --agents 'flash*3'" in done.err
+    assert team.ok("runs").out == ""
 
 
 def test_limits_and_budgets_are_as_in_run(team: Home) -> None:
@@ -164,6 +171,18 @@ def test_a_panel_does_not_wait_for_who_is_late(team: Home) -> None:
     assert ["late", "missing", "late"] in rows
 
 
+def test_who_replies_is_no_specialist_unless_named_as_one(home: Home) -> None:
+    home.put("two.yaml", json.dumps({
+        "version": 1,
+        "agents": {"a": says("Tired."), "b": says("Sad."), "c": says("Rest.")},
+        "plans": {"p": {"steps": {"x": {"command": ["true"]}}}},
+    }))  # fmt: skip
+    done = home.ok("panel", "Help", "--file", "two.yaml", "--synthesis", "c", "--json")
+    assert "--agents a,b (who can speak in two.yaml)" in done.err
+    inner = {step["path"] for step in done.data["steps"]}
+    assert inner >= {"panel/a", "panel/b"} and "panel/c" not in inner
+
+
 def test_the_same_specialist_may_speak_more_than_once(team: Home) -> None:
     done = team.ok("panel", "Help", "--agents", "mood*2", "--synthesis", "coach", "--json")
     (contributions,) = [
@@ -192,9 +211,12 @@ def test_what_is_rejected_ends_with_1_and_says_what_was_found(team: Home) -> Non
 
 
 def test_reviewers_that_all_fail_approve_of_nothing(team: Home) -> None:
+    said = "rejected (score 0.00)\nnobody was heard: no such model\n"
+    for options in ([], ["--fail-open"]):
+        done = team.hocket("review", "-", "--by", "odd", "--quiet", *options, stdin="x")
+        assert (done.status, done.out) == (1, said)
     done = team.hocket("review", "-", "--by", "odd", stdin="x")
-    assert done.status == 1
-    assert "no such model" in done.err
+    assert re.search(r"^  r1 +failed +counts as a rejection +no such model$", done.err, re.M)
 
 
 def test_the_help_says_what_the_exit_status_means(team: Home) -> None:

@@ -17,7 +17,7 @@ Agents: TypeAlias = Annotated[
     Parameter(
         name="--agents",
         help="Who takes part, as flash*5,pro: agents or models of the file, provider:model, or "
-        "local, the embedded model; else every model of the file.",
+        "local, the embedded model; else all agents of the file that can speak, scripted ones too.",
     ),
 ]
 File: TypeAlias = Annotated[

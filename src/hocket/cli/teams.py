@@ -71,6 +71,7 @@ def ask(
     _refuse_option(question)
     loaded = _file(file)
     seats = _seats(agents, loaded)
+    _refuse_one(seats)
     if deciding.presenter is not None:
         seats, presenter = _also(deciding.presenter, seats, loaded)
         about = {**deciding.data(), "presenter": presenter}
@@ -99,7 +100,7 @@ def panel(
     """
     _refuse_option(question)
     loaded = _file(file)
-    seats = _seats(agents, loaded)
+    seats = _seats(agents, loaded, but=synthesis)
     speakers = {name: {"agent": seat.agent} for seat in seats.seats for name in _numbered(seat)}
     seats, reporter = _also(synthesis, seats, loaded)
     about = {
@@ -156,8 +157,16 @@ def _file(given: Path | None) -> Loaded | None:
     return load_file(FILE) if Path(FILE).exists() else None
 
 
-def _seats(given: str | None, loaded: Loaded | None, option: str = "--agents") -> Seats:
-    """Give who takes part.
+def _seats(
+    given: str | None, loaded: Loaded | None, option: str = "--agents", *, but: str = ""
+) -> Seats:
+    """Give who takes part; where nobody is named, all agents of the file that can speak.
+
+    Args:
+        given: What was written.
+        loaded: The file.
+        option: Where it was written.
+        but: Who has something else to do.
 
     Raises:
         Refused: Nobody was named, and no file has models.
@@ -168,10 +177,12 @@ def _seats(given: str | None, loaded: Loaded | None, option: str = "--agents") -
     if loaded is None:
         raise Refused(_nobody(option))
     kinds = (ModelAgent, LocalAgent, ScriptedAgent)
-    names = [name for name, about in loaded.file.agents.items() if isinstance(about, kinds)]
+    about = loaded.file.agents
+    names = [name for name in about if name != but and isinstance(about[name], kinds)]
     if not names:
-        raise Refused(f"{loaded.source} has no agent that is a model: say who, by {option}")
-    print(f"{option} {','.join(names)} (all models of {loaded.source})", file=sys.stderr)
+        other = f" but {but}" if but in about else ""
+        raise Refused(f"{loaded.source} has no agent that can speak{other}: say who, by {option}")
+    print(f"{option} {','.join(names)} (who can speak in {loaded.source})", file=sys.stderr)
     return Seats([Seat(name, 1) for name in names], {})
 
 
@@ -191,6 +202,21 @@ def _also(who: str, seats: Seats, loaded: Loaded | None) -> tuple[Seats, str]:
     if name in found.agents:
         name = known.get(str(found.agents[name]), name)
     return Seats(seats.seats, {**found.agents, **seats.agents}), name
+
+
+def _refuse_one(seats: Seats) -> None:
+    """Refuse to let one agent alone agree.
+
+    Raises:
+        Refused: It is one.
+    """
+    if sum(seat.number for seat in seats.seats) < 2:
+        name = seats.seats[0].agent
+        who = seats.agents.get(name, {}).get("model", name)
+        raise Refused(
+            f"{who} alone has nobody to agree with: name others, or several of it, "
+            f"as --agents '{who}*3'"
+        )
 
 
 def _members(seats: Seats) -> list[Json]:
@@ -307,6 +333,10 @@ def _verdict(output: Json) -> tuple[bool, float, Sequence[Json]]:
 def _print_verdict(output: Json) -> None:
     approved, score, issues = _verdict(output)
     print(f"{'approved' if approved else 'rejected'} (score {score:.2f})")
+    verdicts: Sequence[Json] = output.get("verdicts", ()) if isinstance(output, dict) else ()
+    if verdicts and all(one["failed"] for one in verdicts):
+        why = dict.fromkeys(" ".join(clean(one["reason"]).split()) for one in verdicts)
+        print_output(f"nobody was heard: {', '.join(why)}")
     for issue in issues:
         print_output("- " + " ".join(clean(str(issue)).split()))
 
