@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from tests.report.reports import decided, reviewed
 
@@ -92,6 +93,19 @@ def test_verdicts_are_a_table_with_what_was_found() -> None:
         "flash-2   approve  0.8         0.8",
         "pro-1     reject   0.5         0.5     a leak — x leaks; y too",
     ]
+
+
+def test_a_reviewer_who_failed_has_given_no_verdict() -> None:
+    failed = tuple(
+        msgspec.structs.replace(vote, failed=True, reason="no such model", issues=())
+        for vote in reviewed(True).judgements
+    )
+    report = reviewed(False, judgements=failed)
+    assert closing(report)[0] == ("flash-1 failed, which counts as a weak approval: no such model")
+    assert counted(report) == ""
+    assert [line.split() for line in member_lines(report)][-1] == (
+        ["pro-1", "failed", "counts", "as", "a", "rejection", "no", "such", "model"]
+    )
 
 
 @pytest.mark.parametrize(

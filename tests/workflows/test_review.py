@@ -197,7 +197,9 @@ def test_fail_open_takes_a_failure_for_a_weak_approval() -> None:
 def test_without_any_verdict_nothing_is_approved(fail_open: bool) -> None:
     jury = Jury(swarm=2, waves=False, early=False, fail_open=fail_open).fail(1, 2)
     assert jury.output["approved"] is False
-    assert jury.output["score"] == (1 if fail_open else 0)
+    assert jury.output["score"] == 0
+    assert jury.output["decision"] == "not approved: nobody was heard, 2 failed: broken"
+    assert [one.failed for one in jury.report.judgements] == [True, True]
 
 
 @pytest.mark.parametrize("output", [None, 7, [], {}, {"verdict": "perhaps"}, "maybe"])

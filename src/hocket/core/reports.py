@@ -99,6 +99,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         counts: Whether it counts.
         issues: What a reviewer found.
         agent: Who has given it: the member's agent, or the fallback that took over.
+        failed: Whether the reviewer has failed, and this is only what that counts as; `reason`
+            says why.
     """
 
     member: str
@@ -110,6 +112,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: bool = True
     issues: tuple[str, ...] = ()
     agent: str = ""
+    failed: bool = False
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

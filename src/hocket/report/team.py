@@ -82,7 +82,7 @@ def counted(report: Report, members: int = 0) -> str:
     words = words if answers else []
     # Verdicts on what was mended since say nothing of what is there now.
     review = report.kind == "review"
-    if number := sum(vote.counts or not review for vote in report.judgements):
+    if number := sum((vote.counts or not review) and not vote.failed for vote in report.judgements):
         words.append(f"{number} {_judged(report)[number != 1]}")
     return " · ".join(words)
 
@@ -198,6 +198,8 @@ def _stands(report: Report) -> list[str]:
     for vote in other:
         why = f": {one_line(vote.reason, _SAID)}" if vote.reason else ""
         what = VERDICTS.get(vote.choice, f"was for {vote.choice}")
+        if vote.failed:
+            what = f"failed, which {_counts_as(vote)}"
         lines.append(f"{vote.member} {what}{why}")
     return lines
 
@@ -221,15 +223,18 @@ def _judgements(report: Report) -> list[str]:
     for vote in report.judgements:
         found = "; ".join(vote.issues)
         said = one_line(" — ".join(filter(None, (vote.reason, found))), _SAID)
-        choice = vote.choice or "abstains"
+        choice = "failed" if vote.failed else vote.choice or "abstains"
         seen = " ".join(f"{label}{number}" for label, number in vote.seen.items())
         if report.kind == "review":
             # There is but one thing to see.
             seen = ""
         counts = "" if vote.counts or not vote.choice else "does not count"
-        rows.append(
-            [vote.member, choice, share(vote.confidence), f"{vote.weight:g}", seen, counts, said]
-        )
+        if vote.failed and vote.counts:
+            counts = _counts_as(vote)
+        sure, weight = share(vote.confidence), f"{vote.weight:g}"
+        if vote.failed:
+            sure = weight = ""
+        rows.append([vote.member, choice, sure, weight, seen, counts, said])
     one, _ = _judged(report)
     head = ["BALLOT" if one == "vote" else "VERDICTS", "FOR" if one == "vote" else ""]
     return _slim([*head, "CONFIDENCE", "WEIGHT", "SEEN", "", ""], rows)
@@ -277,6 +282,11 @@ def _for(vote: Judgement) -> str:
     if not vote.choice:
         return "abstains"
     return f"{vote.choice} {share(vote.confidence)}{'' if vote.counts else ', does not count'}"
+
+
+def _counts_as(vote: Judgement) -> str:
+    """Say what the failure of a reviewer counts as."""
+    return "counts as a weak approval" if vote.choice == "approve" else "counts as a rejection"
 
 
 def _content(one: Contribution) -> str:

@@ -69,8 +69,8 @@ class Poll:
 
     @property
     def score(self) -> float:
-        """The share of approvals so far; 0 without any weight."""
-        return self._approving / self._total if self._total else 0.0
+        """The share of approvals so far; 0 without any weight, and if nobody was heard."""
+        return self._approving / self._total if self._total and self._heard else 0.0
 
     def settled(self) -> bool | None:
         """Say whether it is approved or not, if nothing that is still to come can change that."""

@@ -71,7 +71,10 @@ def decision_of(spec: ReviewSpec, rounds: tuple[Round, ...], approved: bool) -> 
         f" {spec.threshold:g} is needed",
         f"{heard} of {spec.swarm} reviewers heard",
     ]
-    if failed:
+    if failed and not heard:
+        why = dict.fromkeys(_clip(" ".join(one.verdict.reason.split())) for one in last.found)
+        words = [f"not approved: nobody was heard, {failed} failed: {', '.join(why)}"]
+    elif failed:
         counts = "a weak approval" if spec.fail_open else "a rejection"
         words.append(f"{failed} failed, which counts as {counts}")
     if len(last.found) < spec.swarm:
@@ -155,6 +158,7 @@ def _judged(one: Found, number: int, counts: bool) -> Judgement:
         counts=counts,
         issues=verdict.issues,
         agent=one.agent,
+        failed=verdict.failed,
     )
 
 
