@@ -122,18 +122,20 @@ def show(
     print()
     for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.view())):
         print(line)
-    for path, panel in panels(machine).items():
-        print()
-        for line in panel_lines(path, panel):
-            print(fit(line))
-    for path, report in machine.workflow.reports().items():
-        print()
-        for line in team_lines(path, report, over=machine.phase == "ended"):
-            print(fit(line))
+    for line in _together(machine):
+        print(fit(line))
     for line in next_lines(machine, alive=alive):
         if "hocket show" not in line:
             print(line)
     return 0
+
+
+def _together(machine: RunMachine) -> Iterator[str]:
+    """Give what panels and teams have done."""
+    for path, panel in panels(machine).items():
+        yield from ("", *panel_lines(path, panel))
+    for path, report in machine.workflow.reports().items():
+        yield from ("", *team_lines(path, report, over=machine.phase == "ended"))
 
 
 def logs(
