@@ -145,6 +145,20 @@ def test_a_second_tie_goes_by_order() -> None:
     assert parley.result["decision"].startswith("after a run-off, most votes: a and b each have 1")
 
 
+def test_what_order_alone_decides_is_said_also_where_nobody_has_won() -> None:
+    parley = Parley("a b", rule="majority", tie="runoff", early=False).answer("a", "b")
+    parley.vote(a="b", b="a").vote(a="b", b="a")
+    assert parley.result["decision"] == (
+        "after a run-off, nobody has more than half: a and b each have 1 of 2;"
+        " a comes first and has to do"
+    )
+    parley = Parley("a b c", rule="unanimous", early=False).answer("a", "b", "c")
+    parley.vote(a="b", b="b", c="a")
+    assert parley.result["decision"] == (
+        "nobody has all votes: b has 2 of 3; the best supported answer has to do"
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "votes", "winner", "forced"),
     [

@@ -116,7 +116,8 @@ def test_when_time_runs_out_the_votes_so_far_decide() -> None:
     parley.wait(0.1)
     assert (parley.winner, parley.result["forced"]) == ("b", True)
     assert parley.result["decision"] == (
-        "time ran out after 1 m 00 s; nobody has more than half: b has 1 of 3"
+        "time ran out after 1 m 00 s; nobody has more than half: b has 1 of 3;"
+        " the best supported answer has to do"
     )
     assert parley.fates == {"useful": 4, "cancelled": 2}
 
@@ -125,7 +126,7 @@ def test_when_time_runs_out_without_votes_the_first_answer_has_to_do_and_it_is_s
     parley = Parley("a b c", max_duration="1m").answer("c", "b").wait(60)
     assert (parley.winner, parley.result["forced"]) == ("b", True)
     assert parley.result["decision"] == (
-        "time ran out after 1 m 00 s; nobody has voted for anybody"
+        "time ran out after 1 m 00 s; nobody has voted for anybody; b comes first and has to do"
     )
 
 
@@ -227,7 +228,9 @@ def test_a_retry_has_all_the_time_again() -> None:
     parley.wait(100).retry("q").wait(9)
     assert parley.asks == ["b/answer~2", "c/answer~2"]
     parley.answer("b", "c").wait(1)
-    assert parley.result["decision"] == "time ran out after 10.0 s; nobody has voted for anybody"
+    assert parley.result["decision"] == (
+        "time ran out after 10.0 s; nobody has voted for anybody; a comes first and has to do"
+    )
 
 
 def test_what_another_step_s_failure_has_cut_short_goes_on_after_a_retry() -> None:

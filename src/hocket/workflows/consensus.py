@@ -235,13 +235,21 @@ class Consensus:
                 self._votes.run_off(between)
                 self._time_stage(at)
                 return
-            why += "; no round is left for a run-off"
+            why += f"; no round is left for a run-off{self._makeshift(outcome)}"
             self._ending.decide(table.best(), why, at, forced=True)
         elif outcome.winner is not None:
             self._ending.decide(outcome.winner, why, at)
         else:
-            why += "; the best supported answer has to do"
+            why += self._makeshift(outcome)
             self._ending.decide(table.best(), why, at, forced=True)
+
+    def _makeshift(self, outcome: Outcome) -> str:
+        """Say which answer has to do where nobody has won, and if it is by order alone."""
+        if outcome.winner is not None:
+            return ""
+        if outcome.share and not outcome.tied:
+            return "; the best supported answer has to do"
+        return f"; {self._table.best()} comes first and has to do"
 
     def _run_out(self, at: int) -> None:
         """No time is left."""
@@ -260,7 +268,8 @@ class Consensus:
         table.round = max(table.round, 1)
         outcome = result(table.ballot())
         winner = outcome.winner or table.best()
-        self._ending.decide(winner, f"{spent}; {outcome.why}", at, forced=True)
+        why = f"{spent}; {outcome.why}{self._makeshift(outcome)}"
+        self._ending.decide(winner, why, at, forced=True)
 
 
 def _too_late(wait: int | None) -> str:
