@@ -48,7 +48,7 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("logs nix", 2, "there is no run 'nix'"),
     ("logs r-1 nix", 2, "run r-1 has no call of a step 'nix' yet"),
     ("ask", 2, "requires"),
-    ("ask why", 2, "hocket.yaml has no agent that is a model: say who, by --agents"),
+    ("ask why", 2, "hocket.yaml has no agent that can speak: say who, by --agents"),
     ("ask why --agents bob", 2, "there is no agent 'bob'; hocket.yaml has no agents; a model"),
     ("ask why --agents ad", 2, "there is no agent 'ad'"),
     (
