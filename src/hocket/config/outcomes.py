@@ -17,7 +17,7 @@ class Winner:
 
     Attributes:
         member: The seat.
-        agent: Who sits there.
+        agent: Who gave the answer: the agent that sits there, or its fallback.
         label: What the others knew its answer by.
     """
 
