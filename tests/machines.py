@@ -446,14 +446,18 @@ def team_state(team: Team) -> dict[str, Any]:
     }
 
 
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
+
 def plain(value: Any, without: tuple[str, ...] = ()) -> Any:
     """Any object of ours as plain values that can be compared."""
-    if isinstance(value, dict):
-        return [(plain(key), plain(inner)) for key, inner in value.items()]
-    if isinstance(value, list | tuple | deque):
-        return [plain(inner) for inner in value]
-    if isinstance(value, str | int | float | None):
+    kind = type(value)
+    if kind in _ATOMS:
         return value
+    if kind is dict:
+        return [(k, v if type(v) in _ATOMS else plain(v)) for k, v in value.items()]
+    if kind is list or isinstance(value, tuple | deque):
+        return [v if type(v) in _ATOMS else plain(v) for v in value]
     if isinstance(value, msgspec.Struct):
         return value if value.__struct_config__.frozen else plain(msgspec.structs.astuple(value))
     if isinstance(value, set | frozenset):

@@ -11,7 +11,7 @@ import pytest
 from tests.simulated.team_world import TeamWorld
 from tests.simulated.world import run_seeds
 
-SEEDS = 400
+SEEDS = 300
 SHARE = 50
 
 
