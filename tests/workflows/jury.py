@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.machines import Drive, step
+from tests.machines import step
+from tests.workflows.team_drive import TeamDrive
 
-from hocket.core.reports import Fate, Report
 from hocket.core.specs import AgentSpec
 from hocket.core.teams import Member, ReviewSpec
 from hocket.core.values import Json
 from hocket.workflows.review import Review
-from hocket.workflows.team import Team
 
 KINDS = {"fn": "function", "cmd": "command", "eff": "command"}
 
@@ -27,7 +26,7 @@ def spec_of(by: str = "a", **fields: Any) -> ReviewSpec:
     return ReviewSpec(members=tuple(members), **fields)
 
 
-class Jury(Drive):
+class Jury(TeamDrive):
     """A run of one review, step ``s``; calls are named by what is behind ``s/``.
 
     Args:
@@ -38,6 +37,8 @@ class Jury(Drive):
         drive: How to drive it.
         fields: The review's.
     """
+
+    team_step = "s"
 
     def __init__(
         self,
@@ -99,38 +100,9 @@ class Jury(Drive):
         return f"s/{found[0]}"
 
     @property
-    def asks(self) -> list[str]:
-        """What is in flight and wanted, without the step."""
-        jobs = self.machine.calls.jobs
-        return [p.removeprefix("s/") for p in self.flying if not jobs[p].dropped]
-
-    @property
-    def team(self) -> Team:
-        workflow: Any = self.machine.workflow
-        found = workflow._state.live[0].children["s"]
-        assert isinstance(found, Team)
-        return found
-
-    @property
     def rules(self) -> Review:
         assert isinstance(self.team.rules, Review)
         return self.team.rules
-
-    @property
-    def report(self) -> Report:
-        return self.machine.workflow.reports()["s"]
-
-    @property
-    def fates(self) -> dict[Fate, int]:
-        return {fate: entry.calls for fate, entry in self.report.fates.items()}
-
-    @property
-    def rows(self) -> list[str]:
-        return [f"{row.member} {row.what} {row.detail}".strip() for row in self.report.rows]
-
-    @property
-    def started(self) -> int:
-        return len(self.said("CallStarted"))
 
     def land(self) -> Jury:
         """Calls that were dropped are stopped."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.machines import Drive, step
+from tests.machines import step
+from tests.workflows.team_drive import TeamDrive
 
-from hocket.core.reports import Fate, Report
 from hocket.core.specs import AgentSpec
 from hocket.core.teams import ConsensusSpec, Member
 from hocket.core.values import Json, parse_duration
 from hocket.workflows.consensus import Consensus
-from hocket.workflows.team import Team
 
 DURATIONS = ("batch", "max_duration", "soft", "hard")
 
@@ -30,8 +29,10 @@ def spec_of(names: str, **fields: Any) -> ConsensusSpec:
     return ConsensusSpec(members=tuple(members), **fields)
 
 
-class Parley(Drive):
+class Parley(TeamDrive):
     """A run of one consensus, step ``q``; calls are named by what is behind ``q/``."""
+
+    team_step = "q"
 
     def __init__(self, names: str = "a b c", *, drive: dict[str, Any] | None = None, **fields: Any):
         options = dict(drive or {})
@@ -87,38 +88,9 @@ class Parley(Drive):
         return f"q/{found[0]}"
 
     @property
-    def asks(self) -> list[str]:
-        """What is in flight and wanted, without the step."""
-        jobs = self.machine.calls.jobs
-        return [p.removeprefix("q/") for p in self.flying if not jobs[p].dropped]
-
-    @property
-    def team(self) -> Team:
-        workflow: Any = self.machine.workflow
-        found = workflow._state.live[0].children["q"]
-        assert isinstance(found, Team)
-        return found
-
-    @property
     def rules(self) -> Consensus:
         assert isinstance(self.team.rules, Consensus)
         return self.team.rules
-
-    @property
-    def report(self) -> Report:
-        return self.machine.workflow.reports()["q"]
-
-    @property
-    def fates(self) -> dict[Fate, int]:
-        return {fate: entry.calls for fate, entry in self.report.fates.items()}
-
-    @property
-    def rows(self) -> list[str]:
-        return [f"{row.member} {row.what} {row.detail}".strip() for row in self.report.rows]
-
-    @property
-    def started(self) -> int:
-        return len(self.said("CallStarted"))
 
     def label(self, name: str) -> str:
         return next(s.label for s in self.rules._table.seats if s.name == name)
