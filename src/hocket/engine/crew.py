@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from hocket.agents.base import Agent, prepare
@@ -46,13 +46,17 @@ class Crew:
         A call that others were waited for is often waited for itself.
         """
         models = [name for name, spec in self._specs.items() if spec.kind == "model"]
-        for name in models[:MOST_PREPARED]:
+        for agent in self.able(models[:MOST_PREPARED]):
+            prepare(agent)
+
+    def able(self, names: Iterable[str]) -> Iterator[Agent]:
+        """Give those agents that can be made; each call of another will say why it cannot."""
+        for name in names:
             try:
                 agent = self[name]
             except Exception:
-                # Each of its calls will say why it cannot be made.
                 continue
-            prepare(agent)
+            yield agent
 
     async def close(self) -> None:
         """Close all agents; the first error is raised once all are closed."""

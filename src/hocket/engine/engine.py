@@ -405,12 +405,7 @@ class Engine:
 
 async def _make_ready(crew: Crew, claims: Claims) -> None:
     """Let agents look their prices up whose calls are going to be estimated."""
-    for name in claims.weighed:
-        try:
-            agent = crew[name]
-        except Exception:
-            # Each of its calls will say why it cannot be made.
-            continue
+    for agent in crew.able(claims.weighed):
         await ready(agent)
 
 
