@@ -224,10 +224,7 @@ def _command(
 
 
 def _arguments(where: tuple[str, ...], given: Mapping[str, Any]) -> Json:
-    kinds = {
-        name: _SHORT.get(kind, kind) if isinstance(kind, type) else kind
-        for name, kind in given.items()
-    }
+    kinds = {name: _short(kind) for name, kind in given.items()}
     try:
         if all(isinstance(kind, str | dict | list) for kind in kinds.values()):
             return read_arguments(kinds)
