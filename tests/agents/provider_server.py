@@ -151,11 +151,8 @@ def anthropic_stream(text: str = "Hello", **how: Any) -> Answer:
     return sse(b"".join(map(named, events)), **how)
 
 
-def responses_stream(text: str = "Hello", **how: Any) -> Answer:
-    """A streamed answer as OpenAI's Responses API writes it."""
-    part = {"type": "output_text", "text": text, "annotations": []}
-    item = {"id": "m1", "type": "message", "role": "assistant", "status": "completed"}
-    place = {"item_id": "m1", "output_index": 0, "content_index": 0}
+def begun_response() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the Responses API says of an answer that begins, and what one has used."""
     response: dict[str, Any] = {
         "id": "resp_1",
         "object": "response",
@@ -174,6 +171,15 @@ def responses_stream(text: str = "Hello", **how: Any) -> Answer:
         "input_tokens_details": {"cached_tokens": 0},
         "output_tokens_details": {"reasoning_tokens": 0},
     }
+    return response, used
+
+
+def responses_stream(text: str = "Hello", **how: Any) -> Answer:
+    """A streamed answer as OpenAI's Responses API writes it."""
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": "m1", "type": "message", "role": "assistant", "status": "completed"}
+    place = {"item_id": "m1", "output_index": 0, "content_index": 0}
+    response, used = begun_response()
     end = {"status": "completed", "output": [item | {"content": [part]}], "usage": used}
     events = [
         {"type": "response.created", "response": response},

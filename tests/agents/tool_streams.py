@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from tests.agents.context import request
-from tests.agents.provider_server import Answer, event, named, sse, usage
+from tests.agents.provider_server import Answer, begun_response, event, named, sse, usage
 
 from hocket.agents.base import Request
 from hocket.core.teams import Tool
@@ -158,24 +158,7 @@ def responses_calls() -> Answer:
         "arguments": arguments,
         "status": "completed",
     }
-    response = {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": 1,
-        "model": "tiny-1",
-        "output": [],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "status": "in_progress",
-    }
-    used = {
-        "input_tokens": 11,
-        "output_tokens": 7,
-        "total_tokens": 18,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens_details": {"reasoning_tokens": 0},
-    }
+    response, used = begun_response()
     place = {"output_index": 1, "item_id": "fc_1"}
     begun = call | {"arguments": "", "status": "in_progress"}
     end = {"status": "completed", "output": [thought, call], "usage": used}
