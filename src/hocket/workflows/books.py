@@ -54,6 +54,10 @@ class Books:
                 found[fate] = _sum(entries)
         return found
 
+    def each(self) -> dict[str, Fate]:
+        """Give what became of each call, by its name."""
+        return {f"{path}#{number}": entry.fate for (path, number), entry in self._entries.items()}
+
     def counts(self) -> dict[Fate, int]:
         """Count the calls of each fate that occurs, at an end: what still flies is cancelled.
 

@@ -18,7 +18,7 @@ import msgspec
 from hocket.core.errors import EngineBug, ExprError, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepView, Workflow
-from hocket.core.reports import Report
+from hocket.core.reports import Fate, Report
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.values import Json, format_duration
 from hocket.workflows.inherit import inherit
@@ -27,6 +27,7 @@ from hocket.workflows.progress import FAILED, SKIPPED, STATUS
 from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State, own_child
 from hocket.workflows.steps import Steps
+from hocket.workflows.team import Team
 
 VERSION: Final = 1
 """The version of these rules; a run remembers under which it began."""
@@ -388,6 +389,20 @@ def report_at(workflow: Workflow, path: str) -> Report | None:
             return None
         workflow, path = child, place.rest
     return workflow.reports().get(path)
+
+
+def fates_of(workflow: Workflow) -> dict[str, Fate]:
+    """Give what became of each call of a team that is over, by the call's name."""
+    if isinstance(workflow, Team):
+        return workflow.floor.books.each()
+    if not isinstance(workflow, PlanMachine):
+        return {}
+    return {
+        f"{path}/{name}": fate
+        for live in workflow._state.live.values()
+        for path, child in live.children.items()
+        for name, fate in fates_of(child).items()
+    }
 
 
 def waits_at(workflow: Workflow, path: str) -> bool:
