@@ -37,6 +37,7 @@ class Asked(NamedTuple):
         input: What it gets, rendered as for a real agent of its kind.
         job: What is wanted: the schema of the output, settings, tools.
         seed: The run's seed.
+        at: The instant at which it leaves, or would.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Asked(NamedTuple):
     input: Json
     job: JobSpec
     seed: int
+    at: int = 0
 
     def draw(self, what: str) -> float:
         """Draw a number in [0, 1) that this call alone has, for one purpose."""
@@ -72,7 +74,7 @@ class SimulatedAgents(Protocol):
     """All agents of a simulation."""
 
     def act(self, asked: Asked) -> Act:
-        """Say how a call turns out; it depends on what is asked alone."""
+        """Say how a call turns out; it depends on what is asked, and when, alone."""
 
     def estimate(self, asked: Asked) -> Estimate:
         """Say what a call is expected to take, for limits on tokens and money."""

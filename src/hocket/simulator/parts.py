@@ -169,7 +169,7 @@ class Live:
         self.machine.apply(event)
         self.events.append(event)
 
-    def asked(self, start: StartCall) -> Asked:
+    def asked(self, start: StartCall, at: int) -> Asked:
         """Say what the agent of a call is asked.
 
         Raises:
@@ -178,7 +178,7 @@ class Live:
         call = start.call
         job, given = self.machine.request(call)
         part = self.part
-        return Asked(part.run, start.agent, call.path, call.attempt, given, job, part.seed)
+        return Asked(part.run, start.agent, call.path, call.attempt, given, job, part.seed, at)
 
     def result(self) -> Played:
         """Say how it went."""

@@ -164,7 +164,7 @@ class World:
         if not run.claims.weighs(claim):
             return claim
         try:
-            expected = self._agents.estimate(run.asked(start))
+            expected = self._agents.estimate(run.asked(start, self.now))
         except CallerError:
             # Its start will fail for the same reason, and tell it.
             expected = UNKNOWN
@@ -187,7 +187,7 @@ class World:
             self._admission.release(item.key, self.now)
             return
         try:
-            asked = run.asked(start)
+            asked = run.asked(start, self.now)
         except CallerError as error:
             self._admission.release(item.key, self.now)
             fault = Fault(kind="permanent", message=str(error))
