@@ -52,6 +52,7 @@ class Look(NamedTuple):
 _RISING = "M-2 2L2-2M0 8L8 0M6 10L10 6"
 _FALLING = "M-2 6L2 10M0 0L8 8M6-2L10 2"
 _DOTS = "M1.5 2a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0M5.5 6a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0"
+_DOT = "M3.5 4a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0"
 _RINGS = "M2 4a2 2 0 1 0 4 0a2 2 0 1 0-4 0"
 _BRICKS = "M0 0H8M0 4H8M2 0V4M6 4V8"
 
@@ -74,9 +75,7 @@ LOOKS: Final[dict[Kind, Look]] = {
     "down": Look(BLACK, _RISING + _FALLING, "#ffffff", "!", "no process", "{}"),
     "coordinator": Look(GREY, _BRICKS, "#ffffff", "h", "Hocket itself", "{}"),
     "idle": Look(PAPER, "", BLACK, "·", "nothing ready", "{}"),
-    "unknown": Look(
-        PALE, "M3.5 4a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0", BLACK, "?", "not known", "not known: {}"
-    ),
+    "unknown": Look(PALE, _DOT, BLACK, "?", "not known", "not known: {}"),
 }
 """How each kind looks. Limits are orange and yellow, people purple, waste vermillion."""
 

@@ -6,6 +6,7 @@ So the same drawing stands in a file by itself, or within a page that has the st
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final, NamedTuple
 
@@ -109,7 +110,9 @@ def words(
 
 # ---- text ----
 
-# Widths of printable ASCII in thousandths of the size, from the space on: those of Helvetica.
+# Widths of printable ASCII in thousandths of the size, from the space on: those of Helvetica,
+# and how much wider the widest of the usual fonts is.
+_WIDEST: Final = 1.14
 _WIDTHS: Final = (
     "278 278 355 556 556 889 667 191 333 333 389 584 278 333 278 278 556 556 556 556 556 556 556 "
     "556 556 556 278 278 584 584 584 556 1015 667 667 722 722 667 611 778 722 278 500 667 556 833 "
@@ -127,7 +130,7 @@ def text_width(text: str, size: float = FONT) -> float:
     for char in text:
         point = ord(char)
         whole += _WIDTH_OF.get(point, 600 if point < _WIDE_FROM else 1000)
-    return whole * size / 1000
+    return whole * size * _WIDEST / 1000
 
 
 def fit(text: str, room: float, size: float = FONT) -> str:
@@ -182,7 +185,7 @@ def time_text(at: int, step: int) -> str:
         minutes, seconds = divmod(at // SECOND, 60)
         return f"{minutes}:{seconds:02d}" if minutes else f"{seconds} s"
     if at >= SECOND:
-        return f"{at / SECOND:.10g} s"
+        return f"{at / SECOND:,.10g} s"
     unit, name = (MS, "ms") if step >= MS else (1_000, "µs") if step >= 1_000 else (1, "ns")
     return f"{at // unit} {name}"
 
@@ -191,7 +194,7 @@ def ticks(low: float, high: float, most: int) -> list[Tick]:
     """Divide a range of numbers by round ones, at most so many and one more."""
     span = high - low
     if span <= 0:
-        return [Tick(low, f"{low:.10g}")]
+        return [Tick(low, f"{low:,.10g}")]
     power = 10.0
     step = 1.0
     while step * power > span:
@@ -200,10 +203,10 @@ def ticks(low: float, high: float, most: int) -> list[Tick]:
         step *= power
     step /= power
     step = next(step * n for n in (1, 2, 5, 10, 20, 50, 100) if span / (step * n) <= most)
-    first = -(-low // step)
+    first = math.ceil(low / step)
     found = []
     while first * step <= high + step * 1e-9:
-        found.append(Tick(first * step, f"{first * step:.10g}"))
+        found.append(Tick(first * step, f"{first * step:,.10g}"))
         first += 1
     return found
 
