@@ -16,7 +16,14 @@ import msgspec
 
 from hocket.agents.base import Estimate
 from hocket.core.errors import Fault
-from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked, InputGiven, Usage
+from hocket.core.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    InputAsked,
+    InputGiven,
+    RetryRequested,
+    Usage,
+)
 from hocket.core.machine import JobSpec
 from hocket.core.values import MS, SECOND, Json, unit_fraction
 
@@ -173,11 +180,14 @@ class People(msgspec.Struct, frozen=True):
         after: How long they take, in nanoseconds; None if they never answer.
         approve: Whether they approve of what they are shown.
         value: What they write where an input is asked for.
+        again: Whether a call with effects that was lost with its process is done again; else they
+            say that it was done, and gave `value`.
     """
 
     after: int | None = 0
     approve: bool = True
     value: Json = None
+    again: bool = True
 
     def answer(self, asked: ApprovalAsked | InputAsked, at: int) -> ApprovalGiven | InputGiven:
         """Give their answer."""
@@ -186,6 +196,12 @@ class People(msgspec.Struct, frozen=True):
         return ApprovalGiven(
             at=at, path=asked.path, approved=self.approve, digest=asked.digest, by="somebody"
         )
+
+    def decide(self, path: str, at: int) -> RetryRequested | InputGiven:
+        """Say what is to become of a call of which nobody knows whether it was done."""
+        if self.again:
+            return RetryRequested(at=at, path=path, by="somebody")
+        return InputGiven(at=at, path=path, value=self.value, by="somebody")
 
 
 def _usage(player: Player, asked: Asked) -> Usage:

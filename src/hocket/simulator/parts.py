@@ -9,14 +9,17 @@ import msgspec
 
 from hocket.core.commands import StartCall
 from hocket.core.errors import SpecError
-from hocket.core.events import AnyEvent, RunStarted, Usage, Wait
+from hocket.core.events import AnyEvent, InputGiven, RetryRequested, RunStarted, Usage, Wait
+from hocket.core.jobs import Job
 from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, RunSpec, spec_digest
 from hocket.core.values import Call, Json, digest
 from hocket.engine.claims import Claims
 from hocket.engine.outlook import Prospect
 from hocket.forecast.durations import Durations
+from hocket.limits.admission import PAUSE, Admission
 from hocket.limits.claim import room_of
+from hocket.limits.spending import Spending
 from hocket.simulator.agents import Act, Asked
 from hocket.workflows.check import problems
 from hocket.workflows.plan import VERSION, make_plan
@@ -35,6 +38,8 @@ class Part(NamedTuple):
         run: Its id, unique in the simulation.
         seed: Where its chance comes from.
         at: When it begins, in nanoseconds.
+        deaths: When its process dies, and when another one takes the run up, both counted from its
+            beginning; one after the other.
     """
 
     spec: RunSpec
@@ -42,6 +47,7 @@ class Part(NamedTuple):
     run: str = "run"
     seed: int = 0
     at: int = 0
+    deaths: tuple[tuple[int, int], ...] = ()
 
 
 class Made(NamedTuple):
@@ -53,7 +59,7 @@ class Made(NamedTuple):
         ready: Since when it could have run.
         began: When it left.
         ended: When it was over.
-        how: ``finished``, ``failed``, ``refused`` or ``cancelled``.
+        how: ``finished``, ``failed``, ``refused``, ``cancelled``, or ``lost`` with its process.
         usage: What it spent, as far as it is known.
         waits: What it waited for.
     """
@@ -134,12 +140,24 @@ class Flight:
 
 
 class Live:
-    """One run under way."""
+    """One run under way.
+
+    Attributes:
+        back: While no process has the run: when one will.
+        mortal: Whether a process has it that is not its first.
+        doubts: The paths of held calls about which people have been asked.
+        spending: What was spent, if that must outlive a process.
+
+    Raises:
+        SpecError: It cannot be run.
+        ValueError: Its deaths do not come one after the other.
+    """
 
     def __init__(self, part: Part, past: Durations) -> None:
         wrong = problems(part.spec)
         if wrong:
             raise SpecError(wrong)
+        _check(part.deaths)
         self.part = part
         self.room = room_of(part.run, 1)
         self.machine = RunMachine(_WORKFLOWS)
@@ -150,6 +168,10 @@ class Live:
         self.made: list[Made] = []
         self.held = False
         self.open = False
+        self.back: int | None = None
+        self.mortal = False
+        self.doubts: dict[str, None] = {}
+        self.spending = Spending() if part.deaths else None
         event = RunStarted(
             at=part.at,
             run=part.run,
@@ -165,9 +187,56 @@ class Live:
         self.prospect = Prospect(self.machine, past)
 
     def take(self, event: AnyEvent) -> None:
-        """Take an event in."""
+        """Take an event in.
+
+        Raises:
+            Refused: It is somebody's request, and does not fit the present state.
+        """
         self.machine.apply(event)
         self.events.append(event)
+        if self.spending is not None:
+            self.spending.add(event)
+
+    def enter(self, admission: Admission, at: int) -> None:
+        """Let its calls wait for limits from now on."""
+        self.open = True
+        spec, deadline = self.part.spec, self.part.spec.deadline
+        admission.open(
+            self.room,
+            self.claims.limits,
+            at,
+            priority=spec.priority,
+            weight=spec.weight,
+            deadline=None if deadline is None else self.part.at + deadline,
+        )
+
+    def hold(self, admission: Admission, at: int) -> None:
+        """Let none of its calls through while it is paused."""
+        holds = not self.machine.admits
+        if holds == self.held or not self.open:
+            return
+        self.held = holds
+        if holds:
+            admission.hold(self.room, PAUSE, at)
+        else:
+            admission.free(self.room, at)
+
+    def stranded(self, start: StartCall, job: Job, admission: Admission, at: int) -> str:
+        """Name the limit of a call whose endpoint is down while others could do the call, or ""."""
+        if job.agent + 1 >= len(job.spec.agents):
+            return ""
+        for name, _ in self.claims.of(start.agent, job.spec.uses).units:
+            if admission.limit(name, self.room).state().breaker.until > at:
+                return name
+        return ""
+
+    def settled(self, answer: AnyEvent) -> bool:
+        """Tell whether what is said of a held call comes too late: nobody holds it any more."""
+        if isinstance(answer, RetryRequested | InputGiven) and answer.path in self.doubts:
+            del self.doubts[answer.path]
+            job = self.machine.calls.jobs.get(answer.path)
+            return job is None or job.state != "held"
+        return False
 
     def asked(self, start: StartCall, at: int) -> Asked:
         """Say what the agent of a call is asked.
@@ -197,3 +266,14 @@ class Live:
 def _capacity(name: str, spec: AgentSpec) -> int | None:
     """A simulated agent takes as many calls as it is said to: it needs no processor."""
     return spec.concurrency
+
+
+def _check(deaths: tuple[tuple[int, int], ...]) -> None:
+    alive = 0
+    for at, back in deaths:
+        if not alive <= at < back:
+            raise ValueError(
+                f"a death from {at} to {back} ns does not fit: each comes after the return from "
+                "the one before, and before its own"
+            )
+        alive = back

@@ -15,7 +15,7 @@ import msgspec
 
 from hocket.agents.base import UNKNOWN
 from hocket.core.commands import CancelCall, Command, Record, StartCall
-from hocket.core.errors import CallerError, Fault, FaultKind
+from hocket.core.errors import CallerError, Fault, FaultKind, Refused
 from hocket.core.events import (
     AnyEvent,
     ApprovalAsked,
@@ -35,14 +35,15 @@ from hocket.core.jobs import Job
 from hocket.core.values import Call
 from hocket.engine.line import ending
 from hocket.forecast.durations import Durations
-from hocket.limits.admission import PAUSE, Admission, Admitted, Hopeless
+from hocket.limits.admission import Admission, Admitted, Hopeless
 from hocket.limits.claim import Claim, News, key_of
 from hocket.simulator.agents import Act, People, SimulatedAgents
+from hocket.simulator.deaths import Death, Revival, die, revive
 from hocket.simulator.parts import Flight, Live, Made, Part, Played
 
-Entry: TypeAlias = tuple[int, int, Live, Call | AnyEvent | None]
+Entry: TypeAlias = tuple[int, int, Live, Call | AnyEvent | Death | Revival | None]
 """When, then a number that counts what was put there, whose, and what: the end of a call, an
-answer, or the beginning of the run."""
+answer, the death of the process and its end, or the beginning of the run."""
 
 
 class World:
@@ -60,7 +61,9 @@ class World:
         self._people = people
         self._past = past
         self._admission = Admission()
+        self._all: list[Live] = []
         self._runs: dict[str, Live] = {}
+        """By what their present owners are called in the queue."""
         self._heap: list[Entry] = []
         self._number = 0
         self._due: list[Live] = []
@@ -77,16 +80,18 @@ class World:
         if run.room in self._runs:
             raise ValueError(f"two runs are called {part.run!r}")
         self._runs[run.room] = run
+        self._all.append(run)
         self._later(part.at, run, None)
+        for at, back in part.deaths:
+            self._later(part.at + at, run, Death(part.at + back))
 
     def play(self, budget: int | None = None) -> list[Played]:
         """Play until every run has ended, nothing can happen any more, or the budget is spent."""
-        runs = self._runs.values()
         while self._advance():
             self._follow()
-            if budget is not None and sum(len(run.events) for run in runs) >= budget:
+            if budget is not None and sum(len(run.events) for run in self._all) >= budget:
                 break
-        return [run.result() for run in runs]
+        return [run.result() for run in self._all]
 
     # -- what follows -----------------------------------------------------------------------
 
@@ -95,9 +100,13 @@ class World:
         while True:
             while self._due:
                 run = self._due.pop()
-                self._hold(run)
+                if run.back is not None:
+                    continue
+                run.hold(self._admission, self.now)
                 for command in run.machine.drain():
                     self._carry_out(run, command)
+                if run.mortal:
+                    self._doubt(run)
                 if run.machine.phase == "ended" and run.open:
                     run.open = False
                     self._admission.close(run.room)
@@ -107,16 +116,6 @@ class World:
                 self._exceeded(self._runs[hopeless.run], hopeless)
             if not self._due:
                 return
-
-    def _hold(self, run: Live) -> None:
-        holds = not run.machine.admits
-        if holds == run.held or not run.open:
-            return
-        run.held = holds
-        if holds:
-            self._admission.hold(run.room, PAUSE, self.now)
-        else:
-            self._admission.free(run.room, self.now)
 
     def _carry_out(self, run: Live, command: Command) -> None:
         match command:
@@ -139,9 +138,8 @@ class World:
         if job is None:
             # What was asked for with it has made it pointless.
             return
-        if job.agent + 1 < len(job.spec.agents) and (down := self._down(run, start, job)):
-            fault = Fault(kind="unavailable", message=f"{down} is down, and was not asked")
-            self._take(run, CallFailed(at=self.now, call=call, fault=fault))
+        if down := run.stranded(start, job, self._admission, self.now):
+            self._take(run, CallFailed(at=self.now, call=call, fault=_not_asked(down)))
             return
         run.starts[call] = start
         self._admission.offer(
@@ -152,12 +150,6 @@ class World:
             rank=run.prospect.rank(call.path),
             lasts=run.prospect.lasts(call.path, start.agent),
         )
-
-    def _down(self, run: Live, start: StartCall, job: Job) -> str:
-        for name, _ in run.claims.of(start.agent, job.spec.uses).units:
-            if self._admission.limit(name, run.room).state().breaker.until > self.now:
-                return name
-        return ""
 
     def _claim(self, run: Live, start: StartCall, job: Job) -> Claim:
         claim = run.claims.of(start.agent, job.spec.uses)
@@ -260,15 +252,15 @@ class World:
 
     def _divert(self) -> None:
         """Count those as failed whose endpoint is down while others could do their call."""
-        for run in self._runs.values():
-            for start in list(run.starts.values()):
+        for run in self._all:
+            for start in list(run.starts.values()) if run.open else ():
                 job = run.machine.calls.jobs.get(start.call.path)
-                if job is None or job.agent + 1 >= len(job.spec.agents):
+                if job is None:
                     continue
-                if down := self._down(run, start, job):
+                if down := run.stranded(start, job, self._admission, self.now):
                     del run.starts[start.call]
                     self._admission.withdraw(run.room, start.call)
-                    fault = Fault(kind="unavailable", message=f"{down} is down, and was not asked")
+                    fault = _not_asked(down)
                     self._take(run, CallFailed(at=self.now, call=start.call, fault=fault))
 
     def _exceeded(self, run: Live, item: Hopeless) -> None:
@@ -293,7 +285,7 @@ class World:
             heappop(heap)
         timers = [
             (timer, run)
-            for run in self._runs.values()
+            for run in self._all
             # Nobody goes on with a run that is paused.
             if run.open and not run.machine.paused and (timer := run.machine.deadline()) is not None
         ]
@@ -322,21 +314,46 @@ class World:
         if isinstance(what, Call):
             self._land(run, what)
         elif what is None:
-            run.open = True
-            spec, deadline = run.part.spec, run.part.spec.deadline
-            self._admission.open(
-                run.room,
-                run.claims.limits,
-                self.now,
-                priority=spec.priority,
-                weight=spec.weight,
-                deadline=None if deadline is None else self.now + deadline,
-            )
+            run.enter(self._admission, self.now)
             self._due.append(run)
-        elif run.machine.phase == "running":
-            self._take(run, what)
+        elif isinstance(what, Death):
+            if run.open:
+                die(run, self._admission, self.now, what.back)
+                self._later(what.back, run, Revival())
+        elif isinstance(what, Revival):
+            del self._runs[run.room]
+            starts = revive(run, self._admission, self.now)
+            self._runs[run.room] = run
+            for start in starts:
+                self._offer(run, start)
+            self._due.append(run)
+        elif run.back is not None:
+            # It lies in the run's inbox until somebody looks.
+            self._later(run.back, run, msgspec.structs.replace(what, at=run.back))
+        else:
+            self._hear(run, what)
 
-    def _later(self, at: int, run: Live, what: Call | AnyEvent | None) -> None:
+    def _hear(self, run: Live, answer: AnyEvent) -> None:
+        """Let a run hear what people say; nobody goes on with one that is paused."""
+        if run.machine.phase != "running" or run.settled(answer):
+            return
+        try:
+            self._take(run, answer)
+        except Refused:
+            # It comes too late: what was asked is decided already, and nothing has changed.
+            return
+
+    def _doubt(self, run: Live) -> None:
+        """Have people decide about calls of which nobody knows whether they were done."""
+        after = self._people.after
+        if after is None:
+            return
+        for job in run.machine.calls.held():
+            if job.path not in run.doubts:
+                run.doubts[job.path] = None
+                self._later(self.now + after, run, self._people.decide(job.path, self.now + after))
+
+    def _later(self, at: int, run: Live, what: Call | AnyEvent | Death | Revival | None) -> None:
         self._number += 1
         heappush(self._heap, (at, self._number, run, what))
 
@@ -350,6 +367,10 @@ def _hedge_after(run: Live, start: StartCall, job: Job) -> int | None:
     if job.spec.hedge is None or start.hedge or start.effects:
         return None
     return run.prospect.quantile(start.call.path, start.agent, job.spec.hedge)
+
+
+def _not_asked(down: str) -> Fault:
+    return Fault(kind="unavailable", message=f"{down} is down, and was not asked")
 
 
 def _reserved(claim: Claim) -> Reserved | None:
