@@ -38,8 +38,8 @@ def do(page: Path, folder: Path) -> None:
         return
     session = Session(folder)
     try:
-        if page.parent.name == "examples":
-            shutil.copytree(page.parent, session.folder / "examples")
+        if any(" examples/" in block.text for block in todo):
+            shutil.copytree(ROOT / "examples", session.folder / "examples")
         for block in todo:
             session.do(block, f"{page.relative_to(ROOT)}:{block.line}")
     finally:
