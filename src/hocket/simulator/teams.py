@@ -48,6 +48,14 @@ def merit(asked: Asked, content: Json) -> float:
     return unit_fraction(asked.seed, "merit", canonical(content).decode())
 
 
+def permitted(schema: Json) -> list[str] | None:
+    """Give the labels that can be voted for; None if no vote is asked for."""
+    choices = _fields(schema).get("vote")
+    if not isinstance(choices, dict) or "enum" not in choices:
+        return None
+    return [label for label in choices["enum"] if label]
+
+
 def voter(leaning: Leaning = "unanimous", *, revises: float = 0.0) -> Behaviour:
     """Make a member of a consensus.
 
@@ -57,7 +65,7 @@ def voter(leaning: Leaning = "unanimous", *, revises: float = 0.0) -> Behaviour:
     """
 
     def give(asked: Asked) -> Json | Fault:
-        labels = _labels(asked.job.output)
+        labels = permitted(asked.job.output)
         if labels is None:
             return answer(asked)
         fields = _fields(asked.job.output)
@@ -91,14 +99,6 @@ def _choice(asked: Asked, labels: list[str], leaning: Leaning) -> str:
 
 def _fields(schema: Json) -> dict[str, Json]:
     return dict(schema.get("properties") or {}) if isinstance(schema, dict) else {}
-
-
-def _labels(schema: Json) -> list[str] | None:
-    """Give the labels that can be voted for; None if no vote is asked for."""
-    choices = _fields(schema).get("vote")
-    if not isinstance(choices, dict) or "enum" not in choices:
-        return None
-    return [label for label in choices["enum"] if label]
 
 
 def with_tools(give: Behaviour, turns: int) -> Behaviour:

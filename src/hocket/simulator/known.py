@@ -1,0 +1,277 @@
+"""What a recorded run tells of its agents' calls: how long, what they spent, how they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Final, NamedTuple, cast, get_args
+
+import msgspec
+
+from hocket.core.errors import FaultKind
+from hocket.core.events import Usage
+from hocket.insight.causes import cause_of
+from hocket.insight.trace import Activity, Trace
+from hocket.simulator.kinds import KindOfCall, Kinds
+from hocket.simulator.observed import Fitted, Observed, Sample, fit, pooled
+
+_KINDS: Final = frozenset(get_args(FaultKind))
+_CUT: Final = frozenset({"timeout", "stop", "hedge", "cancel", "lost"})
+"""How calls end whose own end nobody has seen."""
+_UNMADE: Final = frozenset({"over_budget"})
+_TRUST: Final = 4
+"""So many calls of its own let a kind of call fail as often as it did, rather than its agent's."""
+_ALL: Final = KindOfCall("", "")
+
+
+class Trouble(NamedTuple):
+    """One way in which calls fail.
+
+    Fields:
+        kind: How.
+        share: The share of the calls that do.
+        lasts: After how long.
+        wait: How long the provider says to wait.
+    """
+
+    kind: FaultKind
+    share: float
+    lasts: Observed
+    wait: int | None
+
+
+class Known(NamedTuple):
+    """What is known of one kind of call of an agent.
+
+    Fields:
+        lasts: How long one takes that gives something.
+        usages: What they spent, by how long they took.
+        troubles: How they fail.
+        hangs: The share that never ends by itself.
+    """
+
+    lasts: Observed
+    usages: tuple[Usage, ...]
+    troubles: tuple[Trouble, ...]
+    hangs: float
+
+
+class One(NamedTuple):
+    """A recorded call, as far as it tells something of its agent.
+
+    Fields:
+        activity: The call.
+        kind: Which kind of call it is.
+        took: From when nothing held it up until its end, the engine's own time with it.
+    """
+
+    activity: Activity
+    kind: KindOfCall
+    took: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether nobody knows how it would have ended."""
+        return self.activity.how in _CUT
+
+    @property
+    def failed(self) -> bool:
+        """Whether it gave nothing, by its own doing."""
+        return self.activity.how in _KINDS and not self.cut
+
+
+def calls_of(trace: Trace, kinds: Kinds) -> list[One]:
+    """Give the calls of a run that left and were made."""
+    return [
+        One(one, kinds.of(one.path), _took(one, trace))
+        for one in trace.activities
+        if one.work in ("model", "tool")
+        and one.agent
+        and not one.cached
+        and one.ended is not None
+        and one.how not in _UNMADE
+    ]
+
+
+def _took(one: Activity, trace: Trace) -> int:
+    """Give how long a call took, and with it what the engine needed to let it begin."""
+    assert one.ended is not None
+    held = sum(w.until - w.since for w in one.waits if cause_of(w.cause).kind != "coordinator")
+    stood = sum(
+        max(0, min(one.began, stop.until) - max(one.asked, stop.since)) for stop in trace.stops
+    )
+    return one.ended - one.began + max(0, one.began - one.asked - held - stood)
+
+
+class Agents:
+    """What is known of every agent, by kind of call.
+
+    Args:
+        calls: The calls of a run.
+        waits: How long its limits were closed after refusals, by agent.
+
+    Attributes:
+        sure: How many calls there are by agent, whose end was seen.
+        hung: How many are taken to have hung, by agent.
+    """
+
+    def __init__(self, calls: Sequence[One], waits: Mapping[str, int]) -> None:
+        self._calls: dict[str, list[One]] = {}
+        for one in calls:
+            self._calls.setdefault(one.activity.agent, []).append(one)
+        self._known: dict[tuple[str, KindOfCall], Known] = {}
+        self.hung: dict[str, int] = {}
+        self.sure: dict[str, int] = {}
+        samples = {agent: _samples(ones) for agent, ones in self._calls.items()}
+        spread = pooled(list(samples.values()))
+        for agent, kinds in samples.items():
+            self.sure[agent] = sum(not s.cut for some in kinds.values() for s in some)
+            if self.sure[agent]:
+                self._learn(agent, fit(kinds, spread), waits.get(agent))
+        if any(self.sure.values()):
+            merged = {
+                agent: [sample for some in kinds.values() for sample in some]
+                for agent, kinds in samples.items()
+            }
+            everybody = fit({agent: some for agent, some in merged.items() if some}, spread)
+            for agent in [*(name for name, count in self.sure.items() if not count), ""]:
+                self._learn_nothing(agent, everybody.all, waits.get(agent))
+
+    def __contains__(self, agent: str) -> bool:
+        """Tell whether an agent was called."""
+        return agent in self._calls
+
+    def of(self, agent: str, kind: KindOfCall) -> Known | None:
+        """Give what is known of a kind of call, or of those like it; None if nothing is at all."""
+        known = self._known
+        for near in ((agent, kind), (agent, KindOfCall("", kind.what)), (agent, _ALL), ("", _ALL)):
+            found = known.get(near)
+            if found is not None:
+                return found
+        return None
+
+    def calls(self, agent: str) -> list[One]:
+        """Give an agent's calls."""
+        return self._calls.get(agent, [])
+
+    def _learn(self, agent: str, fitted: Fitted[KindOfCall], wait: int | None) -> None:
+        ones = self._calls[agent]
+        self.hung[agent] = fitted.hung
+        hangs = fitted.hung / len(ones)
+        for kind, lasts in fitted.kinds.items():
+            own = [one for one in ones if one.kind == kind]
+            known = Known(lasts, _usages(own), _troubles(own, ones, lasts, wait), hangs)
+            self._known[agent, kind] = known
+        for what in dict.fromkeys(kind.what for kind in fitted.kinds):
+            alike = [one for one in ones if one.kind.what == what]
+            found = [lasts for kind, lasts in fitted.kinds.items() if kind.what == what]
+            lasts = found[0] if len(found) == 1 else _merged(found)
+            near = Known(lasts, _usages(alike), _troubles(alike, ones, lasts, wait), hangs)
+            self._known.setdefault((agent, KindOfCall("", what)), near)
+        every = Known(fitted.all, _usages(ones), _troubles(ones, ones, fitted.all, wait), hangs)
+        self._known[agent, _ALL] = every
+
+    def _learn_nothing(self, agent: str, lasts: Observed, wait: int | None) -> None:
+        """Of an agent whose calls all came to nothing it is known how, and not how long."""
+        ones = self._calls.get(agent, [])
+        cut = [one for one in ones if one.cut]
+        self.hung[agent] = len(cut)
+        hangs = len(cut) / len(ones) if ones else 0.0
+        self._known[agent, _ALL] = Known(lasts, (), _troubles(ones, ones, lasts, wait), hangs)
+
+
+def _samples(ones: Sequence[One]) -> dict[KindOfCall, list[Sample]]:
+    found: dict[KindOfCall, list[Sample]] = {}
+    for one in ones:
+        if not one.failed:
+            found.setdefault(one.kind, []).append(Sample(one.took, one.cut))
+    return found
+
+
+def _merged(found: Sequence[Observed]) -> Observed:
+    logs = sorted(value for one in found for value in one.logs)
+    middle = sum(logs) / len(logs)
+    widest = max(one.sigma for one in found)
+    apart = (sum((value - middle) ** 2 for value in logs) / len(logs)) ** 0.5
+    return Observed(middle, max(widest, apart), tuple(logs))
+
+
+def _usages(ones: Sequence[One]) -> tuple[Usage, ...]:
+    spent = [(one.took, one.activity.usage) for one in ones if not one.failed and not one.cut]
+    ordered = sorted(spent, key=lambda item: item[0])
+    return tuple([usage for _, usage in ordered if usage is not None])
+
+
+def _troubles(
+    own: Sequence[One], all_: Sequence[One], lasts: Observed, wait: int | None
+) -> tuple[Trouble, ...]:
+    """Give how a kind of call fails: as its agent's calls do, until its own are many."""
+    found = []
+    kinds = dict.fromkeys(one.activity.how for one in all_ if one.failed)
+    for kind in sorted(kinds):
+        if kind == "permanent":
+            # Whether repeating helps lies in what is asked: it is known path by path.
+            continue
+        failed = [one for one in all_ if one.activity.how == kind]
+        mine = sum(one.activity.how == kind for one in own)
+        share = (mine + _TRUST * len(failed) / len(all_)) / (len(own) + _TRUST)
+        after = fit({_ALL: [Sample(one.took) for one in failed]}).all if failed else lasts
+        said = wait if kind == "rate_limited" else None
+        found.append(Trouble(cast(FaultKind, kind), share, after, said))
+    return tuple(found)
+
+
+def waits_of(trace: Trace) -> dict[str, int]:
+    """Give how long a refusal made an agent wait, by what its limit or its next call did then."""
+    found: dict[str, list[int]] = {}
+    closed: dict[str, list[int]] = {}
+    for change in trace.changes:
+        if change.what == "closed" and change.until is not None:
+            closed.setdefault(change.limit, []).append(change.until - change.at)
+    refused = {one.path: one.ended for one in trace.activities if one.how == "rate_limited"}
+    for one in trace.activities:
+        if one.how == "rate_limited":
+            for limit in one.claims:
+                found.setdefault(one.agent, []).extend(closed.get(limit, ()))
+        ended = refused.get(one.path)
+        if ended is not None and one.asked >= ended and not found.get(one.agent):
+            held = [w.until - w.since for w in one.waits if w.cause == "backoff"]
+            found.setdefault(one.agent, []).extend(held)
+    return {agent: round(median(some)) for agent, some in found.items() if some}
+
+
+def price_of(usages: Sequence[Usage]) -> tuple[int, int] | None:
+    """Fit what a token read and a token written cost, in pico-dollars; None without any price."""
+    priced = [
+        (u.tokens_in or 0, u.tokens_out or 0, u.cost)
+        for u in usages
+        if u.cost is not None and (u.tokens_in or u.tokens_out)
+    ]
+    if not priced:
+        return None
+    rr = sum(r * r for r, _, _ in priced)
+    rw = sum(r * w for r, w, _ in priced)
+    ww = sum(w * w for _, w, _ in priced)
+    rc = sum(r * c for r, _, c in priced)
+    wc = sum(w * c for _, w, c in priced)
+    apart = rr * ww - rw * rw
+    if apart * 1_000 > rr * ww:
+        read, written = (rc * ww - wc * rw) / apart, (wc * rr - rc * rw) / apart
+        if read >= 0 and written >= 0:
+            return round(read), round(written)
+    # They say only what both cost together.
+    both = round(sum(c for _, _, c in priced) / sum(r + w for r, w, _ in priced))
+    return both, both
+
+
+def spent(known: Known, share: float) -> Usage | None:
+    """Draw what a call spends: as one did that took as long beside the others."""
+    usages = known.usages
+    return usages[min(int(share * len(usages)), len(usages) - 1)] if usages else None
+
+
+def rewritten(usage: Usage, tokens_out: int, price: tuple[int, int] | None) -> Usage:
+    """Give what a call spends that writes so many tokens, at a price."""
+    read = usage.tokens_in or 0
+    cost = usage.cost if price is None else read * price[0] + tokens_out * price[1]
+    return msgspec.structs.replace(usage, tokens_out=tokens_out, cost=cost)
