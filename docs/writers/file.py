@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 from hocket.agents.scripted import ScriptedError, ScriptedOptions, ScriptedReply
 from hocket.config import models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, BudgetsOf, LimitPart, LimitsOf
+from hocket.config.price import PricePart
+from hocket.config.simulate_parts import ActorPart, Lasts, LatencyPart, PeoplePart, SimulatePart
 from hocket.config.translate import MAX_STEPS
 from hocket.config.yaml import MAX_BYTES
 from hocket.core.values import format_duration
@@ -168,6 +170,7 @@ _ALIASES = (
     (panel_parts.Contributor, "text or [step](#a-step)"),
     (panel_parts.Writer, "text or [step](#a-step)"),
     (panel_parts.Selects, "expression or [step](#a-step)"),
+    (Lasts, "[duration](#durations), [latency](#keys-of-a-latency) or list of durations"),
 )
 _SHORTHANDS = {
     "_duration": "[duration](#durations)",
@@ -185,7 +188,7 @@ _SHORTHANDS = {
     "read_revise": "true, false or [duration](#durations)",
 }
 _KINDS: dict[type[BaseModel], str] = {
-    models.PricePart: "[price](#price)",
+    PricePart: "[price](#price)",
     LimitPart: "[limit](#a-limit)",
     BudgetPart: "[budget](#budget)",
     step_parts.RepeatPart: "[repeat](#repeat)",
@@ -197,6 +200,10 @@ _KINDS: dict[type[BaseModel], str] = {
     panel_parts.LearnedPart: "[learned](#keys-of-a-learned-limit)",
     tool_parts.CachePart: "[cache](#cache)",
     tool_parts.EmbedPart: "[embed](#embed)",
+    SimulatePart: "[simulate](#keys-of-simulate)",
+    ActorPart: "[behaviour](#simulateagentsname)",
+    LatencyPart: "[latency](#keys-of-a-latency)",
+    PeoplePart: "[people](#simulatepeople)",
     **dict.fromkeys((tool_parts.CommandTool, tool_parts.FunctionTool), "tool"),
     **dict.fromkeys(
         (

@@ -10,6 +10,8 @@ from hocket.agents.local import LocalOptions
 from hocket.agents.model import ModelOptions
 from hocket.config import models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, LimitPart
+from hocket.config.price import PricePart
+from hocket.config.simulate_parts import ActorPart, LatencyPart, PeoplePart, SimulatePart
 from hocket.core import specs, teams
 from hocket.workflows import panel
 
@@ -101,6 +103,7 @@ MEANINGS: dict[str, str] = {
     "`{gpu: 1, license: 2}`.",
     "FilePart.agents": "Agents by name.",
     "FilePart.plans": "Plans by name.",
+    "FilePart.simulate": "What simulations assume; runs do not read it.",
     "FilePart.tools": "What agents may call: commands and functions by name.",
     "cache": "How long answers are given again: `off`, `exact`, `similar`, for how long, as `1h`, "
     "or an [object](#cache). Only for agents without effects.",
@@ -292,6 +295,9 @@ DEFAULTS: dict[str, str] = {
     "LearnedPart.floor": "0s",
     "PanelPart.revise": "false",
     "CachePart.ttl": "–",
+    "LatencyPart.sigma": "–",
+    "PeoplePart.after": "0s",
+    "PeoplePart.approve": "true",
 }
 
 PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
@@ -301,7 +307,7 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
         "limits.NAME",
         (LimitPart, BudgetPart),
     ),
-    ("A model", "models.NAME", (models.ModelPart, models.PricePart)),
+    ("A model", "models.NAME", (models.ModelPart, PricePart)),
     (
         "An agent",
         "agents.NAME",
@@ -357,6 +363,7 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             panel_parts.LearnedPart,
         ),
     ),
+    ("Simulations", "simulate", (SimulatePart, ActorPart, LatencyPart, PeoplePart)),
 )
 BESIDES: dict[str, str] = {
     "A limit": ", or under a key `limits` of a model, an agent, a plan, or a step with an agent of "
@@ -370,7 +377,7 @@ TITLES: dict[type[BaseModel], str] = {
     LimitPart: "Keys of a limit",
     BudgetPart: "budget",
     models.ModelPart: "Keys of a model",
-    models.PricePart: "price",
+    PricePart: "price",
     models.AgentPart: "Every agent",
     step_parts.CommandSettings: "Settings of commands",
     models.ModelAgent: "model",
@@ -409,6 +416,10 @@ TITLES: dict[type[BaseModel], str] = {
     tool_parts.EmbedPart: "embed",
     step_parts.RetryPart: "retry",
     step_parts.RepeatPart: "repeat",
+    SimulatePart: "Keys of simulate",
+    ActorPart: "simulate.agents.NAME",
+    LatencyPart: "Keys of a latency",
+    PeoplePart: "simulate.people",
 }
 
 OUTPUT = """

@@ -19,6 +19,7 @@ from hocket.config.messages import plain_path, to_problem
 from hocket.config.models import FilePart
 from hocket.config.panel_parts import PanelStep
 from hocket.config.places import Path
+from hocket.config.simulate import simulate_problems
 from hocket.config.step_parts import NestedStep, StepPart
 from hocket.config.translate import Translator
 from hocket.config.yaml import MAX_BYTES, Document, YamlError, parse
@@ -238,6 +239,7 @@ def _check(file: FilePart, broken: list[Path], presets: Presets) -> list[Problem
     ):
         for name in names:
             found.extend(name_problems(name, what, (where, name)))
+    found.extend(simulate_problems(file.simulate, translator.agents))
     first = next(iter(file.plans))
     wrong = staff_problems(translator.agents, translator.tools)
     found.extend(translator.placed(first, one) for one in wrong)

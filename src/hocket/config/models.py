@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, Tag
 from hocket.config.basics import TAG, Count, Duration, Names, Strict, Text, by_key
 from hocket.config.limit_parts import BudgetsOf, LimitPart, LimitsOf
 from hocket.config.panel_parts import ConsensusStep, PanelStep, ReviewStep
+from hocket.config.price import PricePart
+from hocket.config.simulate_parts import SimulatePart
 from hocket.config.step_parts import (
     AgentStep,
     ApproveStep,
@@ -30,17 +32,6 @@ from hocket.config.tool_parts import Caches, ToolUnion
 from hocket.core.specs import OnFailure
 
 # ---- models and agents ----
-
-
-class PricePart(Strict):
-    """Dollars for a million tokens."""
-
-    in_: Annotated[float, Field(alias="in", ge=0)]
-    out: Annotated[float, Field(ge=0)]
-    cached: Annotated[
-        float | None,
-        Field(ge=0, description="Those read from the provider's own cache; else as others."),
-    ] = None
 
 
 class ModelPart(Strict):
@@ -215,3 +206,4 @@ class FilePart(Strict):
     tools: dict[str, ToolUnion] = {}
     agents: dict[str, AgentUnion] = {}
     plans: Annotated[dict[str, PlanPart], Field(min_length=1)]
+    simulate: SimulatePart | None = None

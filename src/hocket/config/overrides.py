@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hocket.config.amounts import read_spending
 from hocket.config.bounds import overlaid
@@ -21,6 +21,7 @@ from hocket.core.specs import LimitSpec, RunSpec
 from hocket.core.values import DAY, Json, parse_duration
 
 T = TypeVar("T")
+Part = TypeVar("Part", bound=BaseModel)
 
 _HOW: Final = "write NAME.KEY=VALUE, as in flash.requests=15/min"
 _PLACES: Final = ("limits", "models", "agents")
@@ -97,13 +98,32 @@ def bounded_as(spec: RunSpec, other: RunSpec) -> RunSpec:
 def _with_limit(spec: RunSpec, text: str, loaded: Loaded | None) -> RunSpec:
     left, equals, value = text.partition("=")
     name, dot, key = left.rpartition(".")
+    told = f"--limit {text!r}"
     if not (equals and dot and name and key):
-        raise Refused(f"--limit {text!r}: {_HOW}")
-    about = _part(text, key, value)
-    known = _meant(text, name, spec, loaded)
+        raise Refused(f"{told}: {_HOW}")
+    return with_limit(spec, told, name, _part(told, key, value), loaded)
+
+
+def with_limit(
+    spec: RunSpec, told: str, name: str, about: LimitPart, loaded: Loaded | None
+) -> RunSpec:
+    """Give a run's spec in which one limit is otherwise.
+
+    Args:
+        spec: The spec.
+        told: Begins the messages of errors.
+        name: A limit's name, a model's or an agent's, or as in ``models.NAME``.
+        about: What is otherwise.
+        loaded: The file that it came from, which knows the names of models.
+
+    Raises:
+        Refused: Several could be meant.
+        NotFound: There is no such limit, model or agent in the run.
+    """
+    known = meant(told, name, spec, loaded)
     limit = overlaid(spec.limits.get(known, LimitSpec()), about)
     if known in spec.limits:
-        return _put(spec, known, limit)
+        return put(spec, known, limit)
     # Only what an agent states itself may be new.
     agent = spec.agents[name.removeprefix("agents.")]
     if about.adaptive is None:
@@ -111,31 +131,69 @@ def _with_limit(spec: RunSpec, text: str, loaded: Loaded | None) -> RunSpec:
         limit = msgspec.structs.replace(limit, adaptive=agent.kind != "model")
     agent = msgspec.structs.replace(agent, limits=(*agent.limits, known))
     agents = {**spec.agents, name.removeprefix("agents."): agent}
-    return _put(msgspec.structs.replace(spec, agents=agents), known, limit)
+    return put(msgspec.structs.replace(spec, agents=agents), known, limit)
 
 
-def _put(spec: RunSpec, name: str, limit: LimitSpec) -> RunSpec:
+def put(spec: RunSpec, name: str, limit: LimitSpec) -> RunSpec:
+    """Give a run's spec in which a name stands for that limit."""
     limits = dict(sorted({**spec.limits, name: limit}.items()))
     return msgspec.structs.replace(spec, limits=limits)
 
 
-def _part(text: str, key: str, value: str) -> LimitPart:
+def _part(told: str, key: str, value: str) -> LimitPart:
     """Read a key and its value as a file would."""
+    return limit_part(told, key, read_value(told, value))
+
+
+def limit_part(told: str, key: str, value: Json) -> LimitPart:
+    """Give the part of a file that says this of a limit.
+
+    Raises:
+        Refused: There is no such key, or the value means nothing there.
+    """
     if key == "preset":
-        raise Refused(f"--limit {text!r}: a preset belongs into the file")
+        raise Refused(f"{told}: a preset belongs into the file")
+    return read_part(told, LimitPart, {key: value})
+
+
+def read_value(told: str, text: str) -> Json:
+    """Read a value as a file would.
+
+    Raises:
+        Refused: It cannot be read.
+    """
     try:
-        tree = {key: parse(value.encode("utf-8", "surrogatepass")).tree}
-        return LimitPart.model_validate(tree)
+        return parse(text.encode("utf-8", "surrogatepass")).tree
     except YamlError as error:
-        raise Refused(f"--limit {text!r}: {error.message}") from None
+        raise Refused(f"{told}: {error.message}") from None
+
+
+def read_part(told: str, part: type[Part], tree: dict[str, Json]) -> Part:
+    """Read a part of a file that came from elsewhere.
+
+    Args:
+        told: Begins the messages of errors.
+        part: Which part.
+        tree: Its keys and values.
+
+    Raises:
+        Refused: Its shape is wrong.
+    """
+    try:
+        return part.model_validate(tree)
     except ValidationError as error:
-        problem, _ = to_problem(error.errors(include_url=False)[0], tree, LimitPart)
+        problem, _ = to_problem(error.errors(include_url=False)[0], tree, part)
         hint = f"; {problem.hint}" if problem.hint else ""
-        raise Refused(f"--limit {text!r}: {problem.message}{hint}") from None
+        raise Refused(f"{told}: {problem.message}{hint}") from None
 
 
-def _meant(text: str, name: str, spec: RunSpec, loaded: Loaded | None) -> str:
-    """Give the limit's own name."""
+def meant(told: str, name: str, spec: RunSpec, loaded: Loaded | None) -> str:
+    """Give the own name of the limit that somebody means by a name.
+
+    Raises:
+        Refused: Several could be meant.
+        NotFound: There is none.
+    """
     place, dot, rest = name.partition(".")
     qualified = bool(dot) and place in _PLACES
     bare = rest if qualified else name
@@ -155,10 +213,10 @@ def _meant(text: str, name: str, spec: RunSpec, loaded: Loaded | None) -> str:
         names = [*spec.limits, *spec.agents, *(loaded.file.models if loaded is not None else ())]
         hint = suggest(bare, names) or "hocket limits FILE lists what there is"
         what = f"a limit, a model or an agent {bare!r}"
-        raise NotFound(f"--limit {text!r}: this run has not {what}; {hint}")
+        raise NotFound(f"{told}: this run has not {what}; {hint}")
     if len(set(found.values())) > 1:
         which = " or ".join(f"{key}.{bare}" for key in found)
-        raise Refused(f"--limit {text!r}: {bare!r} could be {which}: write which")
+        raise Refused(f"{told}: {bare!r} could be {which}: write which")
     return next(iter(found.values()))
 
 
@@ -176,7 +234,7 @@ def _with_budget(spec: RunSpec, text: str, loaded: Loaded | None) -> RunSpec:
     if name in spec.limits:
         limit = msgspec.structs.replace(spec.limits[name], cost=(rate,))
     claims = tuple(dict.fromkeys((*spec.claims, name)))
-    return _put(msgspec.structs.replace(spec, claims=claims), name, limit)
+    return put(msgspec.structs.replace(spec, claims=claims), name, limit)
 
 
 def _place(loaded: Loaded | None) -> str:

@@ -11,20 +11,21 @@ from hocket.config.places import Path, Places
 from hocket.config.seats import Entry, seated
 from hocket.config.settings import OF_A_STEP, given, retry_of
 from hocket.config.staff import Say, Staff
-from hocket.config.team_parts import ReviewPart, SeatPart
+from hocket.config.team_parts import ConsensusPart, ReviewPart, SeatPart
 from hocket.config.team_shapes import consensus_shape, review_shape
 from hocket.core.specs import StepSpec
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec
 from hocket.core.values import Json
 
-_AS_STATED: Final = (
+CONSENSUS: Final = (
     *("policy", "rounds", "batch", "weigh", "of", "tie", "votes", "early", "max_rounds"),
     *("max_duration", "lead", "soft", "hard", "quorum", "final", "presenter"),
 )
-_REVIEWED: Final = (
+REVIEW: Final = (
     *("swarm", "protocol", "threshold", "criteria", "fail_open", "open_weight"),
     *("waves", "early", "max_rounds", "fixer"),
 )
+"""The fields that stand in a file's consensus and review as in their specs."""
 _SETTINGS: Final = ("temperature", "max_tokens", "settings")
 
 
@@ -73,11 +74,7 @@ class Teams:
     def _consensus(self, where: Path, about: ConsensusStep) -> ConsensusSpec:
         part = about.consensus
         members = self._members(where, ("consensus", "agents"), part.agents)
-        fields = given(part, _AS_STATED)
-        if part.decide is not None:
-            fields["rule"] = part.decide.rule
-            if part.decide.threshold is not None:
-                fields["threshold"] = part.decide.threshold
+        fields = consensus_fields(part)
         if part.weigh is None and any(member.weight != 1 for member in members):
             fields["weigh"] = "agent"
         if part.presenter is not None:
@@ -92,7 +89,7 @@ class Teams:
         members = self._members(where, ("review", "by"), about.by)
         if about.fixer is not None:
             self._staff.declare(about.fixer)
-        return ReviewSpec(members=members, **given(about, _REVIEWED))
+        return ReviewSpec(members=members, **given(about, REVIEW))
 
     def _members(self, where: Path, key: Path, seats: list[SeatPart]) -> tuple[Member, ...]:
         """Give the members, each with a name of its own."""
@@ -116,6 +113,16 @@ class Teams:
                     self._say((*where, key), said, "set it of those agents that have it")
                     break
         return options
+
+
+def consensus_fields(part: ConsensusPart) -> dict[str, Json]:
+    """Give the fields of a consensus that a file states, but for who takes part."""
+    fields = given(part, CONSENSUS)
+    if part.decide is not None:
+        fields["rule"] = part.decide.rule
+        if part.decide.threshold is not None:
+            fields["threshold"] = part.decide.threshold
+    return fields
 
 
 def _agents_of(team: ConsensusSpec | ReviewSpec) -> list[str]:

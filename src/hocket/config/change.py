@@ -1,0 +1,178 @@
+"""Settings, ``KEY=VALUE``: what simulations have otherwise than a run or a file.
+
+Values are read exactly as a file reads them; null stands for what holds where a file says nothing.
+They are changes of a spec, so that they hold for a recorded run, too, of which there is no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from hocket.config.change_agent import change_agent
+from hocket.config.change_steps import change_team, steps_of
+from hocket.config.change_text import Setting, setting_of
+from hocket.config.file import Loaded
+from hocket.config.models import PlanPart
+from hocket.config.overrides import (
+    Overrides,
+    limit_part,
+    meant,
+    overridden,
+    put,
+    read_part,
+    with_limit,
+)
+from hocket.config.simulate import merged, said
+from hocket.config.simulate_parts import PeoplePart
+from hocket.core.errors import NotFound, Refused, problem_line, suggest
+from hocket.core.specs import LimitSpec, RunSpec
+from hocket.core.values import Json
+from hocket.workflows.check import complete, problems
+
+_SHOWN: Final = 5
+"""The most problems that are written out."""
+
+
+class Changes(NamedTuple):
+    """What settings make of a run.
+
+    Fields:
+        spec: What to do.
+        inputs: Inputs that are to be others.
+        people: What is said of how people answer, as `hocket.config.simulate.PeoplePart`.
+        agents: What is said of how agents behave, as `hocket.config.simulate.ActorPart`, by name,
+            or of `hocket.config.simulate.EVERYBODY`.
+    """
+
+    spec: RunSpec
+    inputs: Mapping[str, Json] = {}
+    people: Mapping[str, Any] = {}
+    agents: Mapping[str, Mapping[str, Any]] = {}
+
+
+def changed(spec: RunSpec, settings: Sequence[str], loaded: Loaded | None = None) -> Changes:
+    """Say what settings make of a run's spec.
+
+    Args:
+        spec: The spec; that of a file, or one that a run has pinned.
+        settings: ``KEY=VALUE`` each; of two of one key the later one holds.
+        loaded: The file that it came from, which knows the names of models.
+
+    Raises:
+        Refused: A setting cannot be read, could mean several things, or makes no runnable spec.
+        NotFound: There is nothing that it could be about.
+    """
+    made = Changes(spec)
+    for text in settings:
+        made = _with(made, setting_of(text), loaded)
+    if not settings or made.spec is spec:
+        return made
+    made = made._replace(spec=complete(made.spec))
+    if found := problems(made.spec):
+        what = f"setting{'s' if len(settings) > 1 else ''} {' '.join(settings)!r}"
+        lines = "; ".join(problem_line(one) for one in found[:_SHOWN])
+        more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+        raise Refused(f"{what}: {lines}{more}")
+    return made
+
+
+def _with(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    head = setting.names[0]
+    change = _HEADS.get(head)
+    if change is None:
+        hint = suggest(head, _HEADS) or f"there are {', '.join(_HEADS)}"
+        raise setting.refused(f"there is no setting {head!r}; {hint}")
+    return change(made, setting, loaded)
+
+
+def _of_run(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
+    """Change what a plan says of the run as a whole."""
+    key = setting.names[0]
+    if len(setting.names) > 1:
+        raise setting.refused(f"write {key}=VALUE")
+    if setting.value is None:
+        raise setting.refused(f"{key} cannot be left out: give a value")
+    beside = {"steps": {"x": {"approve": "-"}}}
+    value = getattr(read_part(setting.told, PlanPart, {**beside, key: setting.value}), key)
+    if key == "timeout":
+        plan = msgspec.structs.replace(made.spec.workflow, timeout=value)
+        return made._replace(spec=msgspec.structs.replace(made.spec, workflow=plan))
+    return made._replace(spec=msgspec.structs.replace(made.spec, **{key: value}))
+
+
+def _budget(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    if len(setting.names) > 1:
+        raise setting.refused("write budget=DOLLARS, as 1.00 or 5.00/day")
+    try:
+        spec = overridden(made.spec, Overrides(budget=setting.raw), loaded)
+    except Refused as error:
+        raise setting.refused(str(error).partition(": ")[2]) from None
+    return made._replace(spec=spec)
+
+
+def _limit(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    name, key = ".".join(setting.names[1:-1]), setting.names[-1]
+    if not name:
+        raise setting.refused("write limits.NAME.KEY=VALUE, as in limits.flash.requests=15/min")
+    about = limit_part(setting.told, key, setting.value)
+    if setting.value is not None:
+        return made._replace(spec=with_limit(made.spec, setting.told, name, about, loaded))
+    known = meant(setting.told, name, made.spec, loaded)
+    if known not in made.spec.limits:
+        return made
+    usual = {key: getattr(LimitSpec(), key)}
+    limit = msgspec.structs.replace(made.spec.limits[known], **usual)
+    return made._replace(spec=put(made.spec, known, limit))
+
+
+def _input(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
+    name = setting.rest("inputs.NAME=VALUE")
+    known = made.spec.workflow.inputs
+    if name not in known:
+        hint = suggest(name, known) or "it takes " + (", ".join(known) or "none")
+        raise NotFound(f"{setting.told}: plan {made.spec.name!r} has no input {name!r}; {hint}")
+    return made._replace(inputs={**made.inputs, name: setting.value})
+
+
+def _people(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
+    key = setting.rest("people.KEY=VALUE, as in people.after=30s")
+    part = read_part(setting.told, PeoplePart, {key: setting.value})
+    return made._replace(people=merged(made.people, said(part)))
+
+
+def _agent(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    if len(setting.names) < 3:
+        raise setting.refused("write agents.NAME.KEY=VALUE, as in agents.flash.latency=3s")
+    spec, actor = change_agent(made.spec, setting, loaded)
+    if actor is None:
+        return made._replace(spec=spec)
+    name = setting.names[1]
+    agents = {**made.agents, name: merged(made.agents.get(name, {}), said(actor))}
+    return made._replace(agents=agents)
+
+
+def _team(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
+    return made._replace(spec=change_team(made.spec, setting))
+
+
+def _step(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
+    return made._replace(spec=steps_of(made.spec, setting))
+
+
+_Change: TypeAlias = Callable[[Changes, Setting, Loaded | None], Changes]
+_HEADS: Final[dict[str, _Change]] = {
+    "max_parallel": _of_run,
+    "timeout": _of_run,
+    "budget": _budget,
+    "limits": _limit,
+    "consensus": _team,
+    "review": _team,
+    "panel": _team,
+    "steps": _step,
+    "agents": _agent,
+    "inputs": _input,
+    "people": _people,
+}

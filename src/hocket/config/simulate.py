@@ -1,0 +1,55 @@
+"""What a file and settings say together of simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+from hocket.config.simulate_parts import ActorPart, PeoplePart, SimulatePart
+from hocket.core.errors import Problem, suggest
+
+EVERYBODY: Final = "everybody"
+"""Stands in settings for the name of every agent of which nothing else is said."""
+
+
+def simulate_problems(part: SimulatePart | None, agents: Collection[str]) -> Iterator[Problem]:
+    """Say which names mean nobody; `agents` are all of the file."""
+    for name in () if part is None else part.agents:
+        if name not in agents:
+            where = ("simulate", "agents", name)
+            hint = suggest(name, agents)
+            yield Problem(where=where, message=f"unknown agent {name!r}", hint=hint)
+
+
+def said(part: ActorPart | PeoplePart) -> dict[str, Any]:
+    """Give what a part says, by its keys; what it leaves out is not there."""
+    return {name: getattr(part, name) for name in sorted(part.model_fields_set)}
+
+
+def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what was said with what was said later; kinds of calls are told apart."""
+    both = {**before, **after}
+    if "latencies" in before and "latencies" in after:
+        both["latencies"] = {**before["latencies"], **after["latencies"]}
+    return both
+
+
+def actors(
+    part: SimulatePart | None, settings: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Give what is said of how agents behave, by name: its keys as `ActorPart` has them.
+
+    What is said of `EVERYBODY` holds for those of whom nothing else is said.
+
+    Args:
+        part: What the file says; None without a file.
+        settings: What settings say, which goes before it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    if part is not None:
+        found = {name: said(one) for name, one in part.agents.items()}
+        if part.everybody is not None:
+            found[EVERYBODY] = said(part.everybody)
+    for name, one in settings.items():
+        found[name] = merged(found.get(name, {}), one)
+    return found
