@@ -50,6 +50,7 @@ class Activity(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
         usage: What it spent; None if the source does not say.
         cached: Whether its answer was kept from an earlier call, and it was never made.
         hedge: Whether it was a second call beside one that was late.
+        left: Whether it left; if not, it waits still, was taken back, or could not be asked.
         after: The index of the activity that made it possible to ask for it: the last of `needs`.
             What was still under way then was not waited for to its end: a timer had come.
         needs: The indices of all that it is known to have waited for.
@@ -74,6 +75,7 @@ class Activity(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     usage: Usage | None = None
     cached: bool = False
     hedge: bool = False
+    left: bool = True
     after: int = START
     needs: tuple[int, ...] = ()
     team: str = ""

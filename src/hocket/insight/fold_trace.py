@@ -1,0 +1,183 @@
+"""Draws a trace from what a folding has noted so far; a folding can go on after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Final
+
+from hocket.core.events import Wait
+from hocket.core.reports import Fate
+from hocket.core.run import RunMachine
+from hocket.insight.trace import START, Activity, Change, Stop, Trace
+
+UNTOLD: Final = "unknown"
+"""The cause of a wait of which no event tells: that of a call that has not left."""
+_SAID: Final = {"pausing": "paused", "running": "running", "ending": "running"}
+
+
+class Facts:
+    """What a folding has noted, in the order in which it was asked for."""
+
+    __slots__ = ("activities", "among", "changes", "ended", "finish", "gone", "stops")
+
+    def __init__(self) -> None:
+        self.activities: list[Activity] = []
+        self.gone: dict[int, None] = {}
+        """Calls that were taken back before they left."""
+        self.among: dict[int, tuple[int, ...]] = {}
+        """For what time has brought up: all that was being waited for and was under way."""
+        self.stops: list[Stop] = []
+        self.changes: list[Change] = []
+        self.finish = START
+        """What let the run end, if it has."""
+        self.ended: int | None = None
+        """When the run has ended last."""
+
+
+def trace_from(
+    facts: Facts,
+    machine: RunMachine,
+    fates: Mapping[str, Fate],
+    paused: tuple[int, int] | None,
+    latest: int,
+) -> Trace:
+    """Draw a trace.
+
+    Args:
+        facts: What was noted.
+        machine: The run's machine.
+        fates: What became of calls of teams, by the calls' names.
+        paused: Since when the run is paused, and by which event.
+        latest: What has ended last.
+    """
+    over = machine.phase == "ended"
+    now = facts.ended if over and facts.ended is not None else machine.at
+    after = _chosen(facts)
+    place, kept = _kept(facts, after)
+    activities = []
+    for index in kept:
+        activity = copy(facts.activities[index])
+        activities.append(activity)
+        if activity.team and activity.ended is not None and activity.left:
+            activity.fate = fates.get(activity.name, activity.fate)
+        if index in after:
+            activity.after = after[index]
+        if place is not None:
+            _moved(activity, place)
+        if not activity.left and activity.ended is None:
+            _waits_still(activity, now)
+    stops = facts.stops.copy()
+    if paused is not None and paused[0] < now:
+        stops.append(Stop("pause", paused[0], now, (paused[1],)))
+    if not over:
+        _backing_off(machine, activities, now)
+    finish = facts.finish if over else _awaited(activities, START)
+    if over or finish == START:
+        finish = facts.finish if over else latest
+        finish = finish if place is None or finish < 0 else place[finish]
+    return Trace(
+        run=machine.run,
+        name=machine.spec.name,
+        began=machine.started_at,
+        ended=now,
+        status=_SAID.get(machine.phase, machine.said),
+        activities=activities,
+        finish=finish,
+        stops=stops,
+        changes=facts.changes.copy(),
+        limits=dict(machine.spec.limits),
+        max_parallel=machine.spec.max_parallel,
+        spec=machine.spec,
+        reports=machine.workflow.reports(),
+    )
+
+
+def _chosen(facts: Facts) -> dict[int, int]:
+    """Choose, of what was under way when time came, what was waited for longest.
+
+    That is what ended last; if nothing has, what was asked for first.
+    """
+    activities, chosen = facts.activities, {}
+    for index, among in facts.among.items():
+        ended = [i for i in among if i not in facts.gone and activities[i].ended is not None]
+        chosen[index] = max(ended, key=lambda i: (activities[i].ended or 0, -i), default=among[0])
+    return chosen
+
+
+def _kept(facts: Facts, after: Mapping[int, int]) -> tuple[list[int] | None, list[int]]:
+    """Leave out what was taken back, unless something came after it.
+
+    Gives the new index of each activity, None if they stay, and the old ones of those that do.
+    """
+    count = len(facts.activities)
+    if not facts.gone:
+        return None, list(range(count))
+    waited = {after.get(i, one.after): None for i, one in enumerate(facts.activities)}
+    place = [START] * count
+    kept: list[int] = []
+    for index in range(count):
+        if index not in facts.gone or index in waited:
+            place[index] = len(kept)
+            kept.append(index)
+    return place, kept
+
+
+def _moved(activity: Activity, place: list[int]) -> None:
+    if activity.after >= 0:
+        activity.after = place[activity.after]
+    if activity.needs:
+        activity.needs = tuple([place[i] for i in activity.needs if place[i] >= 0])
+
+
+def _waits_still(activity: Activity, now: int) -> None:
+    """A call waits in the queue: for what, its start will tell."""
+    activity.began = now
+    since = activity.waits[-1].until if activity.waits else activity.asked
+    if since < now:
+        activity.waits = (*activity.waits, Wait(UNTOLD, since, now))
+
+
+def _backing_off(machine: RunMachine, activities: list[Activity], now: int) -> None:
+    """Add the calls that will be tried again once their back-off is over."""
+    waiting = [job for job in machine.calls.jobs.values() if job.state == "backing_off"]
+    if not waiting:
+        return
+    last = {activity.path: index for index, activity in enumerate(activities) if activity.agent}
+    for job in waiting:
+        before = last.get(job.path, START)
+        if before < 0:
+            continue
+        failed = activities[before]
+        activities.append(
+            Activity(
+                path=job.path,
+                attempt=job.attempt,
+                step=failed.step,
+                agent=job.agent_name,
+                model=failed.model,
+                work=failed.work,
+                asked=job.asked,
+                began=now,
+                waits=(Wait("backoff", job.asked, now),) if job.asked < now else (),
+                left=False,
+                after=before,
+                needs=(before,),
+                team=failed.team,
+                claims=failed.claims,
+            )
+        )
+
+
+def _awaited(activities: list[Activity], default: int) -> int:
+    """Give what a run under way waits for: of what has begun and not ended, what began first.
+
+    Only if nothing has begun, what waits to begin counts, by when it was asked for.
+    """
+    best, key = default, (2, 0)
+    for index, activity in enumerate(activities):
+        if activity.ended is None:
+            mine = (0, activity.began) if activity.left else (1, activity.asked)
+            if best == default or mine < key:
+                best, key = index, mine
+    return best
