@@ -87,6 +87,7 @@ def calls_of(trace: Trace, kinds: Kinds) -> list[One]:
         for one in trace.activities
         if one.work in ("model", "tool")
         and one.agent
+        and one.left
         and not one.cached
         and one.ended is not None
         and one.how not in _UNMADE

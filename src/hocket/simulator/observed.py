@@ -157,12 +157,15 @@ def _deviation(logs: Sequence[float]) -> float:
 
 
 def _width(kinds: Mapping[K, Sequence[float]], others: tuple[float, int]) -> float:
-    """Give the spread within kinds; what others tell counts as four calls, a modest one as one."""
+    """Give the spread within kinds; where fewer than five calls tell it, others help out.
+
+    A modest spread counts as one call, so that calls that were alike by chance still vary.
+    """
     squares, degrees = 0.0, 0
     for logs in kinds.values():
         more, free = _squares(logs)
         squares, degrees = squares + more, degrees + free
-    told = min(4, others[1])
+    told = min(max(0, 4 - degrees), others[1])
     weight = degrees + told + 1
     return sqrt((squares + told * others[0] ** 2 + MODEST**2) / weight)
 
