@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Tag, WithJsonSchema
 
 from hocket.config.basics import TAG, Count, Duration, Strict, Text, by_type
 from hocket.config.price import PricePart
+from hocket.core.values import parse_duration
 
 Asking: TypeAlias = Literal[
     "answer",
@@ -78,7 +79,12 @@ class LatencyPart(Strict):
 
 
 def _alone(value: object) -> object:
-    return value if isinstance(value, dict | list) else {"median": value}
+    if not isinstance(value, str | int | float):
+        return value
+    # What is wrong with it is to be said of what stands there.
+    if not parse_duration(value):
+        raise ValueError("a latency is longer than 0")
+    return {"median": value}
 
 
 def _in_order(value: list[int]) -> list[int]:

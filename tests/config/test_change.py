@@ -1,0 +1,401 @@
+"""Settings change a spec as its file would have said it, also where there is no file any more."""
+
+import msgspec
+import pytest
+
+from hocket.config.change import changed
+from hocket.config.change_steps import walk
+from hocket.config.change_text import expand
+from hocket.config.file import Loaded, read_text
+from hocket.core.errors import CallerError, NotFound, Refused
+from hocket.core.specs import RunSpec
+from hocket.core.values import MINUTE, SECOND
+from hocket.workflows.check import problems
+
+FILE = """
+version: 1
+limits:
+  gpu: {{concurrency: {gpu}}}
+  same: {{requests: 5/min}}
+models:
+  flash: {{id: "google:gemini-2.5-flash", limits: {{requests: {requests}, concurrency: 4}}}}
+  pro: {{id: "google:gemini-2.5-pro", price: {{in: 1, out: 10}}, limits: {{requests: 2/min}}}}
+  own: {{id: mine, base_url: "http://127.0.0.1:9/v1"}}
+agents:
+  fast: {{model: {model}, max_turns: {turns}}}
+  slow: {{model: pro, cache: {cache}}}
+  same: {{model: own, limits: same}}
+plans:
+  inner:
+    inputs: [text]
+    steps:
+      write: {{agent: fast, prompt: "{{{{inputs.text}}}}", timeout: {write}}}
+      check: {{agent: slow, prompt: "{{{{write}}}}"}}
+  main:
+    max_parallel: {parallel}
+    timeout: {whole}
+    inputs: {{goal: {{default: x}}, n: {{default: 1}}}}
+    steps:
+      a: {{agent: fast, prompt: a, timeout: {timeout}, retry: {retry}, hedge: {hedge}}}
+      b: {{agent: slow, prompt: b, needs: {needs}, uses: {{gpu: 1}}, fallback: same}}
+      design:
+        consensus:
+          question: "{{{{inputs.goal}}}}"
+          agents: [{{agent: fast, count: {count}}}, slow]
+          policy: {policy}
+          decide: {decide}
+          quorum: {quorum}
+          tie: {tie}
+      judged:
+        agent: fast
+        prompt: j
+        review: {{by: [slow, fast], swarm: {swarm}, waves: {waves}}}
+      verdict: {{review: {{of: "{{{{a}}}}", by: slow, threshold: {threshold}}}}}
+      talk:
+        timeout: {talk}
+        panel:
+          question: q
+          agents: {{one: fast, two: slow}}
+          synthesis: slow
+          quorum: {pquorum}
+          within: {within}
+          revise: {revise}
+      nested: {{run: inner, with: {{text: "{{{{a}}}}"}}}}
+      sign: {{approve: ok, timeout: {sign}}}
+"""
+USUAL = {
+    "gpu": "2",
+    "requests": "9/min",
+    "model": "flash",
+    "turns": "5",
+    "cache": "off",
+    "write": "1m",
+    "parallel": "16",
+    "whole": "1h",
+    "timeout": "10m",
+    "retry": "1",
+    "hedge": "p90",
+    "needs": "[a]",
+    "count": "2",
+    "policy": "restart_all",
+    "decide": "majority",
+    "quorum": "1",
+    "tie": "order",
+    "swarm": "3",
+    "waves": "true",
+    "threshold": "0.6",
+    "talk": "5m",
+    "pquorum": "2",
+    "within": "10s",
+    "revise": "10s",
+    "sign": "1d",
+}
+
+AS_THE_FILE = [
+    ("max_parallel=8", {"parallel": "8"}),
+    ("timeout=2h", {"whole": "2h"}),
+    ("limits.flash.requests=15/min", {"requests": "15/min"}),
+    ("limits.flash.requests=[15/min, 500/day]", {"requests": "[15/min, 500/day]"}),
+    ("limits.gpu.concurrency=1", {"gpu": "1"}),
+    ("consensus.policy=once", {"policy": "once"}),
+    ("consensus.decide=0.7", {"decide": "0.7"}),
+    ("consensus.quorum=2", {"quorum": "2"}),
+    ("steps.design.quorum=2", {"quorum": "2"}),
+    ("steps.design.consensus.quorum=2", {"quorum": "2"}),
+    ("steps.design.tie=runoff", {"tie": "runoff"}),
+    ("steps.judged.review.swarm=1", {"swarm": "1"}),
+    ("steps.judged.waves=false", {"waves": "false"}),
+    ("steps.verdict.threshold=1", {"threshold": "1"}),
+    ("panel.quorum=1", {"pquorum": "1"}),
+    ("panel.within=3s", {"within": "3s"}),
+    ("panel.within={learned: p95, cap: 8s}", {"within": "{learned: p95, cap: 8s}"}),
+    ("panel.revise=2s", {"revise": "2s"}),
+    ("panel.timeout=1m", {"talk": "1m"}),
+    ("steps.a.timeout=30s", {"timeout": "30s"}),
+    ("steps.a.retry=3", {"retry": "3"}),
+    ("steps.a.retry={tries: 2, first: 5s}", {"retry": "{tries: 2, first: 5s}"}),
+    ("steps.a.hedge=p95", {"hedge": "p95"}),
+    ("steps.b.needs=[]", {"needs": "[]"}),
+    ("steps.nested/write.timeout=5s", {"write": "5s"}),
+    ("steps.sign.timeout=1h", {"sign": "1h"}),
+    ("agents.fast.max_turns=2", {"turns": "2"}),
+    ("agents.slow.cache=1h", {"cache": "1h"}),
+    ("agents.fast.model=pro", {"model": "pro"}),
+]
+
+
+def loaded(**other: str) -> Loaded:
+    return read_text(FILE.format(**(USUAL | other)), "hocket.yaml")
+
+
+def spec(**other: str) -> RunSpec:
+    made = loaded(**other).spec("main")
+    assert not problems(made)
+    return made
+
+
+def pinned(made: RunSpec) -> RunSpec:
+    """Give a spec as a recorded run has it."""
+    return msgspec.json.decode(msgspec.json.encode(made), type=RunSpec)
+
+
+@pytest.mark.parametrize(("setting", "other"), AS_THE_FILE, ids=[s for s, _ in AS_THE_FILE])
+def test_a_setting_is_what_the_file_would_have_said(setting: str, other: dict[str, str]) -> None:
+    wanted = spec(**other)
+    assert wanted != spec()
+    found = changed(spec(), [setting], loaded()).spec
+    # What nobody claims any more may stay in a changed spec: it binds nothing.
+    used = {name: found.limits[name] for name in wanted.limits}
+    assert msgspec.structs.replace(found, limits=used) == wanted
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s, _ in AS_THE_FILE if "flash" not in s and "model" not in s]
+)
+def test_a_pinned_spec_needs_no_file(setting: str) -> None:
+    with_file = changed(spec(), [setting], loaded()).spec
+    assert changed(pinned(spec()), [setting]).spec == pinned(with_file)
+
+
+def test_a_limit_of_a_pinned_spec_is_called_by_its_own_name() -> None:
+    made = changed(pinned(spec()), ["limits.google:gemini-2.5-flash.requests=15/min"]).spec
+    assert made == pinned(spec(requests="15/min"))
+
+
+def test_all_of_a_kind_are_changed_by_its_name() -> None:
+    steps = dict(walk(changed(spec(), ["review.swarm=5", "review.timeout=7s"]).spec.workflow))
+    judged, verdict = steps["judged"], steps["verdict"]
+    assert judged.review is not None and judged.review.swarm == 5
+    assert getattr(verdict.team, "swarm", 0) == 5
+    # What reviews a step's output is no step: its own timeout is the author's.
+    assert (verdict.timeout, judged.timeout) == (7 * SECOND, spec().workflow.steps[3].timeout)
+
+
+def test_null_is_what_holds_where_a_file_says_nothing() -> None:
+    settings = ["steps.a.hedge=null", "limits.flash.requests=null", "steps.design.policy=null"]
+    made = changed(spec(), settings, loaded()).spec
+    steps = dict(walk(made.workflow))
+    assert steps["a"].hedge is None
+    assert made.limits["google:gemini-2.5-flash"].requests == ()
+    assert made.limits["google:gemini-2.5-flash"].concurrency == 4
+    assert getattr(steps["design"].team, "policy", "") == "once"
+
+
+def test_seats_that_stay_keep_their_names() -> None:
+    def seats(setting: str) -> list[str]:
+        step = dict(walk(changed(spec(), [setting]).spec.workflow))["design"]
+        assert step.team is not None
+        # Their names are those of the output's fields, too.
+        assert [*step.output["properties"]["tally"]["properties"]] == [
+            member.name for member in step.team.members
+        ]
+        return [member.name for member in step.team.members]
+
+    assert seats("consensus.fast.count=2") == ["fast-1", "fast-2", "slow"]
+    assert seats("consensus.fast.count=4") == ["fast-1", "fast-2", "fast-3", "fast-4", "slow"]
+    assert seats("consensus.fast.count=1") == ["fast-1", "slow"]
+    assert seats("consensus.slow.count=2") == ["fast-1", "fast-2", "slow", "slow-2"]
+    assert seats("consensus.slow.count=0") == ["fast-1", "fast-2"]
+    assert seats("steps.design.fast.count=3") == ["fast-1", "fast-2", "fast-3", "slow"]
+
+
+def test_one_thing_of_a_retry_leaves_the_others() -> None:
+    made = changed(spec(retry="{tries: 4, first: 2s}"), ["steps.a.retry.first=9s"]).spec
+    assert made == spec(retry="{tries: 4, first: 9s}")
+
+
+def test_what_templates_need_stays_needed() -> None:
+    made = changed(spec(), ["steps.nested.needs=[b]"]).spec
+    assert dict(walk(made.workflow))["nested"].needs == ("b", "a")
+
+
+def test_what_is_no_part_of_a_spec_is_told_apart() -> None:
+    settings = [
+        "inputs.n=3",
+        "inputs.goal=more",
+        "people.after=30s",
+        "people.approve=false",
+        "agents.fast.latency=3s",
+        "agents.fast.latencies.vote=1s",
+        "agents.fast.latencies.answer=2s",
+        "agents.everybody.failing=0.1",
+    ]
+    made = changed(spec(), settings)
+    assert made.spec == spec()
+    assert made.inputs == {"n": 3, "goal": "more"}
+    assert made.people == {"after": 30 * SECOND, "approve": False}
+    fast = made.agents["fast"]
+    assert fast["latency"].middle == 3 * SECOND
+    assert [*fast["latencies"]] == ["vote", "answer"]
+    assert made.agents["everybody"] == {"failing": 0.1}
+
+
+def test_another_model_of_a_pinned_run_is_that_of_another_agent() -> None:
+    made = changed(pinned(spec()), ["agents.fast.model=google:gemini-2.5-pro"]).spec
+    fast, slow = made.agents["fast"], made.agents["slow"]
+    assert fast.options == slow.options
+    assert fast.limits == slow.limits == ("google:gemini-2.5-pro",)
+    new = changed(pinned(spec()), ["agents.slow.model=openai:gpt-5"]).spec
+    assert new.agents["slow"].options == {"model": "openai:gpt-5"}
+    assert new.limits["openai:gpt-5"].requests == ()
+
+
+def test_the_later_of_two_settings_of_one_key_holds() -> None:
+    assert changed(spec(), ["max_parallel=2", "max_parallel=3"]).spec.max_parallel == 3
+    assert changed(spec(), []).spec == spec()
+
+
+def test_settings_are_judged_together() -> None:
+    with pytest.raises(Refused, match="quorum 4 of 3 members cannot be met"):
+        changed(spec(), ["consensus.quorum=4"])
+    made = changed(spec(), ["consensus.quorum=4", "consensus.fast.count=3"])
+    assert not problems(made.spec)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("max_parallel", "write KEY=VALUE, as in max_parallel=8"),
+        ("=8", "write KEY=VALUE, as in max_parallel=8"),
+        ("max_parallel=", "write KEY=VALUE, as in max_parallel=8"),
+        ("max_paralel=8", "there is no setting 'max_paralel'; did you mean 'max_parallel'?"),
+        ("max_parallel=x", "max_parallel: must be a whole number, not the text 'x'"),
+        ("max_parallel=0", "max_parallel: must be at least 1, not 0"),
+        ("max_parallel.x=0", "write max_parallel=VALUE"),
+        ("timeout=null", "timeout cannot be left out: give a value"),
+        ("limits.flash=3", "write limits.NAME.KEY=VALUE, as in limits.flash.requests=15/min"),
+        (
+            "limits.flsh.requests=3/min",
+            "this run has not a limit, a model or an agent 'flsh'; did you mean 'flash'?",
+        ),
+        (
+            "limits.flash.requests=fast",
+            "requests: 'fast' is no rate; write it like 9/min, 500/day or 600/10s",
+        ),
+        ("limits.flash.rpm=3", "unknown key 'rpm'; write requests: 9/min"),
+        (
+            "limits.same.requests=3/min",
+            "'same' could be limits.same or agents.same: write which",
+        ),
+        ("consensus=once", "write consensus.KEY=VALUE"),
+        (
+            "consensus.policy=onec",
+            "policy: must be 'once', 'rounds', 'restart_all', 'restart_unanswered', 'cancel', "
+            "'inject', 'batch' or 'sequential', not the text 'onec'; did you mean 'once'?",
+        ),
+        (
+            "consensus.polcy=once",
+            "of a consensus there is nothing called 'polcy' to set; did you mean 'policy'?",
+        ),
+        ("consensus.policy.x=once", "write consensus.policy=VALUE"),
+        ("consensus.fats.count=2", "no agent 'fats' has a seat; did you mean 'fast'?"),
+        ("consensus.fast.count=101", "count: must be at most 100, not 101"),
+        ("steps.judged.review.criteria.x=y", "write steps.judged.review.criteria=VALUE"),
+        ("steps.a=3s", "write steps.PATH.KEY=VALUE, as in steps.build.timeout=5m"),
+        ("steps.aa.timeout=3s", "there is no step 'aa'; did you mean 'a'?"),
+        ("steps.write.timeout=3s", "there is no step 'write'; did you mean 'nested/write'?"),
+        (
+            "steps.a.timout=3s",
+            "of step 'a' there is nothing called 'timout' to set; did you mean 'timeout'?",
+        ),
+        (
+            "steps.a.timeout=soon",
+            "timeout: 'soon' is not a duration; write it like '90s', '10m' or '1h30m'",
+        ),
+        ("steps.a.retry.tri=3", "unknown key 'tri'; did you mean 'tries'?"),
+        ("steps.b.needs=[c]", "steps.b.needs.0: unknown step 'c'"),
+        ("steps.sign.retry=3", "of step 'sign' there is nothing called 'retry' to set; there are"),
+        ("agents.fast=3", "write agents.NAME.KEY=VALUE, as in agents.flash.latency=3s"),
+        ("agents.fats.latency=3s", "there is no agent 'fats'; did you mean 'fast'?"),
+        (
+            "agents.fast.latncy=3s",
+            "of an agent there is nothing called 'latncy' to set; did you mean 'latency'?",
+        ),
+        ("agents.fast.failing=2", "failing: must be at most 1, not 2"),
+        ("agents.everybody.max_turns=2", "max_turns is of one agent: name it"),
+        ("agents.fast.model=prp", "unknown model 'prp'; did you mean 'pro'?"),
+        ("inputs.gaol=x", "plan 'main' has no input 'gaol'; did you mean 'goal'?"),
+        ("inputs=x", "write inputs.NAME=VALUE"),
+        ("people.afer=3s", "unknown key 'afer'; did you mean 'after'?"),
+        ("people=3s", "write people.KEY=VALUE, as in people.after=30s"),
+        ("budget=1/min", "a budget is of the run, as 1.00, or as 5.00/day"),
+    ],
+)
+def test_what_cannot_be_says_why(setting: str, said: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        changed(spec(), [setting], loaded())
+    message = str(caught.value)
+    assert message.startswith(f"setting {setting!r}: ")
+    assert message.removeprefix(f"setting {setting!r}: ").startswith(said)
+
+
+def test_what_nobody_does_is_not_found() -> None:
+    made = read_text(
+        "version: 1\nagents: {w: {scripted: {replies: [{output: x}]}}}\n"
+        "plans: {p: {steps: {a: {agent: w, prompt: x}}}}"
+    ).spec("p")
+    with pytest.raises(NotFound, match="nothing in plan 'p' is done by a review"):
+        changed(made, ["review.swarm=1"])
+    with pytest.raises(Refused, match="agent 'w' is a scripted, which asks no model"):
+        changed(made, ["agents.w.model=openai:gpt-5"])
+
+
+def test_a_step_that_could_be_several_must_be_named_whole() -> None:
+    twice = FILE.replace(
+        "      sign:", "      again: {{run: inner, with: {{text: x}}}}\n      sign:"
+    )
+    made = read_text(twice.format(**USUAL)).spec("main")
+    with pytest.raises(Refused, match="'write' could be nested/write or again/write: write which"):
+        changed(made, ["steps.write.timeout=1s"])
+    found = dict(walk(changed(made, ["steps.again/write.timeout=1s"]).spec.workflow))
+    assert found["again/write"].timeout == SECOND
+    assert found["nested/write"].timeout == MINUTE
+
+
+def test_a_panel_that_never_revises_cannot_begin_to() -> None:
+    with pytest.raises(Refused, match="panel 'talk' never revises: say revise in its file"):
+        changed(spec(revise="false"), ["panel.revise=5s"])
+    later = dict(walk(changed(spec(), ["panel.revise=false"]).spec.workflow))["talk/later"]
+    assert later.within == 0
+
+
+@pytest.mark.parametrize(
+    ("vary", "settings"),
+    [
+        ([], []),
+        (["k=1..3"], [["k=1"], ["k=2"], ["k=3"]]),
+        (["k=1..6:2"], [["k=1"], ["k=3"], ["k=5"]]),
+        (["k=10..30/min:10"], [["k=10/min"], ["k=20/min"], ["k=30/min"]]),
+        (["k=1s..3s"], [["k=1s"], ["k=2s"], ["k=3s"]]),
+        (["k=0.5..1:0.25"], [["k=0.5"], ["k=0.75"], ["k=1"]]),
+        (["k=once, rounds"], [["k=once"], ["k=rounds"]]),
+        (["k=[a,b],[]"], [["k=[a,b]"], ["k=[]"]]),
+        (["k=1..2", "l=x,y"], [["k=1", "l=x"], ["k=1", "l=y"], ["k=2", "l=x"], ["k=2", "l=y"]]),
+    ],
+)
+def test_what_is_varied_gives_every_combination(vary: list[str], settings: list[list[str]]) -> None:
+    assert expand(vary) == settings
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        (["k"], "vary 'k': write KEY=1..8 or KEY=a,b,c"),
+        (["k="], "vary 'k=': write KEY=1..8 or KEY=a,b,c"),
+        (["k=3..1"], "vary 'k=3..1': the first value is above the last one"),
+        (["k=1..3:0"], "vary 'k=1..3:0': a step is more than 0"),
+        (
+            ["k=1s..3m"],
+            "vary 'k=1s..3m': a range is like 1..8, 1..9:2 in steps of 2, or 5..9/min",
+        ),
+        (["k=a,,b"], "vary 'k=a,,b': there is nothing between two commas"),
+        (["k=a,a"], "vary 'k=a,a': a value is there twice"),
+        (["k=1,2", "k=3"], "vary 'k=3': k is varied already"),
+        (["k=1..201"], "vary 'k=1..201': 201 values are too many: 200 at most"),
+        (["k=1..20", "l=1..11"], "220 variants are too many: 200 at most"),
+    ],
+)
+def test_what_cannot_be_varied_says_why(vary: list[str], said: str) -> None:
+    with pytest.raises(Refused) as caught:
+        expand(vary)
+    assert str(caught.value) == said
