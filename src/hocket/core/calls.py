@@ -142,6 +142,10 @@ class Calls:
         """
         return self._timers.next(hedges=admits)
 
+    def soonest(self) -> int | None:
+        """Give an instant before which `wake` has nothing to do, in O(1); None for never."""
+        return self._timers.soonest()
+
     def wake(self, at: int, *, admits: bool = True) -> None:
         """Handle every time-out and back-off that is due, and every call that is late."""
         for call in self._timers.ends(at):

@@ -32,6 +32,10 @@ class Deadlines(Generic[K]):
         self._added += 1
         heapq.heappush(self._heap, (at, self._added, key))
 
+    def first(self) -> int | None:
+        """Give the soonest instant, whether its key still holds or not."""
+        return self._heap[0][0] if self._heap else None
+
     def next(self, holds: Callable[[K], bool]) -> int | None:
         """Give the soonest instant whose key still holds."""
         heap = self._heap

@@ -150,6 +150,18 @@ class RunMachine:
             return theirs if ours is None else ours
         return min(ours, theirs)
 
+    def soonest(self) -> int | None:
+        """Give an instant before which no `TimePassed` is due, in O(1); None for never.
+
+        It may be too early where a call has ended before its time; `deadline` is exact.
+        """
+        if self.phase not in _OPEN:
+            return None
+        ours, theirs = self.calls.soonest(), self.workflow.deadline()
+        if ours is None or theirs is None:
+            return theirs if ours is None else ours
+        return ours if ours < theirs else theirs
+
     def request(self, call: Call) -> tuple[JobSpec, Json]:
         """Render what the agent gets for a call.
 

@@ -53,6 +53,13 @@ class Timers:
         hedge = self._hedges.next(self._is_alone)
         return hedge if end is None or (hedge is not None and hedge < end) else end
 
+    def soonest(self) -> int | None:
+        """Give an instant before which there is nothing to do, stale or not, in O(1)."""
+        end, hedge = self._ends.first(), self._hedges.first()
+        if end is None or hedge is None:
+            return hedge if end is None else end
+        return min(end, hedge)
+
     def ends(self, at: int) -> list[Call]:
         """Take out the calls that have timed out, and those whose back-off has ended."""
         return self._ends.due(at, self._holds)

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from hocket.core.commands import StartCall
 from hocket.core.events import CallLost, RunResumed
 from hocket.limits.admission import Admission
-from hocket.limits.claim import Ending, key_of, room_of
-from hocket.simulator.parts import Live, Made
+from hocket.limits.claim import Ending, room_of
+from hocket.simulator.parts import Live
 
 _LOST: Final = Ending("other")
 
@@ -31,10 +31,9 @@ class Revival(NamedTuple):
 
 def die(run: Live, admission: Admission, at: int, back: int) -> None:
     """Let the process of a run die."""
-    for call, flight in run.flights.items():
-        admission.settle(key_of(run.room, call), _LOST, at)
-        made = Made(call, flight.agent, flight.ready, flight.began, at, "lost", None, flight.waits)
-        run.made.append(made)
+    for flight in run.flights.values():
+        admission.settle(flight.key, _LOST, at)
+        run.made_of(flight, at, "lost", None)
     run.flights.clear()
     admission.close(run.room)
     run.open = run.held = False

@@ -15,10 +15,10 @@ from typing import Final
 from hocket.core.commands import CancelCall, StartCall
 from hocket.core.specs import Rate, RunSpec
 from hocket.core.teams import ConsensusSpec
-from hocket.core.values import MS, Call, Json, unit_fraction
+from hocket.core.values import MS, Json, unit_fraction
 from hocket.forecast.durations import Durations
 from hocket.simulator.agents import People, SimulatedAgents
-from hocket.simulator.parts import Live, Part, Played
+from hocket.simulator.parts import Flight, Live, Part, Played
 from hocket.simulator.teams import member_of
 from hocket.simulator.world import Entry, World
 
@@ -70,7 +70,7 @@ class OneLoop(World):
         self._wanted: list[tuple[Live, StartCall]] = []
         self._until: int | None = None
         """Until when the loop waits."""
-        self._unread: list[tuple[Live, Call]] = []
+        self._unread: list[tuple[Live, Flight]] = []
         """What has ended while it waited."""
         self._waits = 0
 
@@ -87,7 +87,7 @@ class OneLoop(World):
 
     def _happen(self, entry: Entry) -> None:
         _, _, run, what = entry
-        if self._until is not None and isinstance(what, Call):
+        if self._until is not None and isinstance(what, Flight):
             self._unread.append((run, what))
             return
         super()._happen(entry)
@@ -123,11 +123,11 @@ class OneLoop(World):
         """Read what has ended meanwhile, one after the other."""
         self._waits += 1
         at = self.now
-        for number, (run, call) in enumerate(self._unread):
+        for number, (run, flight) in enumerate(self._unread):
             low, high = READ if number else TURN
             share = unit_fraction(run.part.seed, "loop", self._waits, number)
             at += low + round(share * (high - low))
-            self._later(at, run, call)
+            self._later(at, run, flight)
         self._unread.clear()
 
 
@@ -135,7 +135,7 @@ def _seat(item: tuple[Live, StartCall]) -> int:
     """Give the place of a call's member in its team: the loop goes by the team's order."""
     run, start = item
     name = member_of(start.call.path)
-    for step in run.part.spec.workflow.steps:
+    for step in run.spec.workflow.steps:
         if isinstance(step.team, ConsensusSpec):
             for index, member in enumerate(step.team.members):
                 if member.name == name:

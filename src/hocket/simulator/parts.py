@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from hocket.core.commands import StartCall
-from hocket.core.errors import SpecError
 from hocket.core.events import AnyEvent, InputGiven, RetryRequested, RunStarted, Usage, Wait
 from hocket.core.jobs import Job
 from hocket.core.run import RunMachine
-from hocket.core.specs import AgentSpec, RunSpec, spec_digest
+from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json, digest
-from hocket.engine.claims import Claims
-from hocket.engine.outlook import Prospect
 from hocket.forecast.durations import Durations
 from hocket.limits.admission import PAUSE, Admission
-from hocket.limits.claim import room_of
+from hocket.limits.claim import Key, room_of
 from hocket.limits.spending import Spending
 from hocket.simulator.agents import Act, Asked
-from hocket.workflows.check import problems
-from hocket.workflows.plan import VERSION, make_plan
-from hocket.workflows.teams import versions_of
+from hocket.simulator.stage import Stage
 
 PROGRAM: Final = "hocket simulation"
-_WORKFLOWS: Final = {"plan": make_plan}
+NEVER: Final = 1 << 63
+
+
+Keep: TypeAlias = Literal["events", "calls", "sums"]
+"""What is kept of a run: all events and calls, the calls, or what they come to alone."""
 
 
 class Part(NamedTuple):
     """One run of a simulation.
 
     Fields:
-        spec: What to do.
+        spec: What to do; one that is played often is prepared once.
         inputs: The workflow's inputs.
         run: Its id, unique in the simulation.
         seed: Where its chance comes from.
@@ -42,7 +41,7 @@ class Part(NamedTuple):
             beginning; one after the other.
     """
 
-    spec: RunSpec
+    spec: RunSpec | Stage
     inputs: Mapping[str, Json]
     run: str = "run"
     seed: int = 0
@@ -74,6 +73,58 @@ class Made(NamedTuple):
     waits: tuple[Wait, ...]
 
 
+class Sums:
+    """What the calls of a run come to.
+
+    Attributes:
+        events: How many events there were.
+        calls: How many calls left.
+        ends: How many of them ended in which way, as `Made.how` names it.
+        tokens_in: What they have read, as far as it is known.
+        tokens_out: What they have written.
+        cost: What they have cost in pico-dollars.
+        unpriced: How many have read or written something and have no price.
+        waited: How long they have waited in all, by cause.
+    """
+
+    __slots__ = (
+        "calls",
+        "cost",
+        "ends",
+        "events",
+        "tokens_in",
+        "tokens_out",
+        "unpriced",
+        "waited",
+    )
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.calls = 0
+        self.ends: dict[str, int] = {}
+        self.tokens_in = 0
+        self.tokens_out = 0
+        self.cost = 0
+        self.unpriced = 0
+        self.waited: dict[str, int] = {}
+
+    def add(self, how: str, usage: Usage | None, waits: tuple[Wait, ...]) -> None:
+        """Count a call that is over."""
+        self.calls += 1
+        self.ends[how] = self.ends.get(how, 0) + 1
+        if usage is not None:
+            read, written = usage.tokens_in or 0, usage.tokens_out or 0
+            self.tokens_in += read
+            self.tokens_out += written
+            if usage.cost is not None:
+                self.cost += usage.cost
+            elif read or written:
+                self.unpriced += 1
+        for wait in waits:
+            waited = self.waited.get(wait.cause, 0)
+            self.waited[wait.cause] = waited + wait.until - wait.since
+
+
 class Played(NamedTuple):
     """How a run went.
 
@@ -83,9 +134,10 @@ class Played(NamedTuple):
             more could happen.
         began: When it began.
         end: When it ended, or when the last thing happened.
-        events: All that happened.
-        calls: The calls that were made, in the order of their ends.
+        events: All that happened, if that is kept.
+        calls: The calls that were made, in the order of their ends, if they are kept.
         machine: The run's machine, for its results and reports.
+        sums: What the calls come to; always kept.
     """
 
     run: str
@@ -95,6 +147,7 @@ class Played(NamedTuple):
     events: list[AnyEvent]
     calls: list[Made]
     machine: RunMachine
+    sums: Sums
 
     @property
     def took(self) -> int:
@@ -108,24 +161,53 @@ class Played(NamedTuple):
         return None if end is None else end.output
 
     def digest(self) -> str:
-        """Name all that happened, byte for byte."""
+        """Name all that happened, byte for byte.
+
+        Raises:
+            ValueError: It was not kept.
+        """
+        if len(self.events) != self.sums.events:
+            raise ValueError(
+                f"the events of {self.run!r} were not kept; play it with keep='events'"
+            )
         encode = msgspec.json.Encoder().encode
         return digest(b"\n".join(map(encode, self.events)))
 
 
 class Flight:
-    """A call in flight; what it gives is known already, to nobody here."""
+    """A call in flight; what it gives is known already, to nobody here.
 
-    __slots__ = ("act", "agent", "began", "ready", "waits")
+    Attributes:
+        call: Its name.
+        key: Its name over all runs.
+        act: How it turns out.
+        agent: Who does it.
+        ready: Since when it could have run.
+        began: When it left.
+        waits: What it waited for.
+        over: Whether it has ended, or was stopped before its end.
+    """
+
+    __slots__ = ("act", "agent", "began", "call", "key", "over", "ready", "waits")
 
     def __init__(
-        self, act: Act, agent: str, ready: int, began: int, waits: tuple[Wait, ...]
+        self,
+        call: Call,
+        key: Key,
+        act: Act,
+        agent: str,
+        ready: int,
+        began: int,
+        waits: tuple[Wait, ...],
     ) -> None:
+        self.call = call
+        self.key = key
         self.act = act
         self.agent = agent
         self.ready = ready
         self.began = began
         self.waits = waits
+        self.over = False
 
     @property
     def sent_at(self) -> int | None:
@@ -142,32 +224,45 @@ class Flight:
 class Live:
     """One run under way.
 
+    Args:
+        part: It.
+        stage: Its spec, prepared.
+        past: What is known of how long calls take.
+        number: Its place among the runs of the simulation.
+        keep: What to keep of it.
+
     Attributes:
+        open: Whether it has begun and is not over, and a process has it.
+        touched: Whether something has happened to it at this instant.
+        timer: An instant before which no timer of it is due, as it is noted down.
         back: While no process has the run: when one will.
         mortal: Whether a process has it that is not its first.
         doubts: The paths of held calls about which people have been asked.
         spending: What was spent, if that must outlive a process.
 
     Raises:
-        SpecError: It cannot be run.
         ValueError: Its deaths do not come one after the other.
     """
 
-    def __init__(self, part: Part, past: Durations) -> None:
-        wrong = problems(part.spec)
-        if wrong:
-            raise SpecError(wrong)
+    def __init__(self, part: Part, stage: Stage, past: Durations, number: int, keep: Keep) -> None:
         _check(part.deaths)
         self.part = part
+        self.spec = stage.spec
+        self.number = number
         self.room = room_of(part.run, 1)
-        self.machine = RunMachine(_WORKFLOWS)
-        self.claims = Claims(part.run, part.spec, _capacity)
+        self.machine = stage.machine()
+        self.claims = stage.claims(part.run)
         self.starts: dict[Call, StartCall] = {}
         self.flights: dict[Call, Flight] = {}
         self.events: list[AnyEvent] = []
         self.made: list[Made] = []
+        self.sums = Sums()
+        self._keeps_events = keep == "events"
+        self._keeps_calls = keep != "sums"
         self.held = False
         self.open = False
+        self.touched = False
+        self.timer = NEVER
         self.back: int | None = None
         self.mortal = False
         self.doubts: dict[str, None] = {}
@@ -175,16 +270,15 @@ class Live:
         event = RunStarted(
             at=part.at,
             run=part.run,
-            spec=part.spec,
-            digest=spec_digest(part.spec),
+            spec=stage.spec,
+            digest=stage.digest,
             inputs=dict(part.inputs),
             seed=part.seed,
-            versions={"plan": VERSION, **versions_of(part.spec)},
+            versions=stage.versions,
             program=PROGRAM,
         )
-        self.machine.apply(event)
-        self.events.append(event)
-        self.prospect = Prospect(self.machine, past)
+        self.take(event)
+        self.prospect = stage.prospect(self.machine, past)
 
     def take(self, event: AnyEvent) -> None:
         """Take an event in.
@@ -193,14 +287,24 @@ class Live:
             Refused: It is somebody's request, and does not fit the present state.
         """
         self.machine.apply(event)
-        self.events.append(event)
+        self.sums.events += 1
+        if self._keeps_events:
+            self.events.append(event)
         if self.spending is not None:
             self.spending.add(event)
+
+    def made_of(self, flight: Flight, at: int, how: str, usage: Usage | None) -> None:
+        """Note how a call ended."""
+        flight.over = True
+        self.sums.add(how, usage, flight.waits)
+        if self._keeps_calls:
+            began, ready, waits = flight.began, flight.ready, flight.waits
+            self.made.append(Made(flight.call, flight.agent, ready, began, at, how, usage, waits))
 
     def enter(self, admission: Admission, at: int) -> None:
         """Let its calls wait for limits from now on."""
         self.open = True
-        spec, deadline = self.part.spec, self.part.spec.deadline
+        spec, deadline = self.spec, self.spec.deadline
         admission.open(
             self.room,
             self.claims.limits,
@@ -260,12 +364,8 @@ class Live:
             self.events,
             self.made,
             machine,
+            self.sums,
         )
-
-
-def _capacity(name: str, spec: AgentSpec) -> int | None:
-    """A simulated agent takes as many calls as it is said to: it needs no processor."""
-    return spec.concurrency
 
 
 def _check(deaths: tuple[tuple[int, int], ...]) -> None:

@@ -4,11 +4,14 @@ Everything that decides is the engine's own: run machines, the admission queue, 
 in which order they go and what their ends mean for limits.
 Only the agents and the people are simulated, and the clock is a heap of what will happen.
 What ends at one instant ends before anybody else begins; the journal takes no time.
+
+An event costs the same however many runs there are, and however long they are: only the runs that
+something has happened to are looked at, and of their timers an instant before which none is due.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from typing import TypeAlias
 
 import msgspec
@@ -32,16 +35,18 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.jobs import Job
-from hocket.core.values import Call
+from hocket.core.specs import RunSpec
 from hocket.engine.line import ending
 from hocket.forecast.durations import Durations
 from hocket.limits.admission import Admission, Admitted, Hopeless
-from hocket.limits.claim import Claim, News, key_of
+from hocket.limits.claim import Claim, News
 from hocket.simulator.agents import Act, People, SimulatedAgents
 from hocket.simulator.deaths import Death, Revival, die, revive
-from hocket.simulator.parts import Flight, Live, Made, Part, Played
+from hocket.simulator.parts import NEVER, Flight, Keep, Live, Part, Played
+from hocket.simulator.stage import Stage, prepare
 
-Entry: TypeAlias = tuple[int, int, Live, Call | AnyEvent | Death | Revival | None]
+What: TypeAlias = Flight | AnyEvent | Death | Revival | None
+Entry: TypeAlias = tuple[int, int, Live, What]
 """When, then a number that counts what was put there, whose, and what: the end of a call, an
 answer, the death of the process and its end, or the beginning of the run."""
 
@@ -53,19 +58,26 @@ class World:
         agents: Who does the work.
         people: Who answers questions.
         past: What is known of how long calls take.
+        keep: What to keep of the runs.
     """
 
-    def __init__(self, agents: SimulatedAgents, people: People, past: Durations) -> None:
+    def __init__(
+        self, agents: SimulatedAgents, people: People, past: Durations, keep: Keep = "events"
+    ) -> None:
         self.now = 0
         self._agents = agents
         self._people = people
         self._past = past
+        self._keep = keep
         self._admission = Admission()
         self._all: list[Live] = []
         self._runs: dict[str, Live] = {}
         """By what their present owners are called in the queue."""
+        self._stages: dict[int, tuple[RunSpec, Stage]] = {}
         self._heap: list[Entry] = []
         self._number = 0
+        self._timers: list[tuple[int, int, Live]] = []
+        """A heap: before when no timer of a run is due; an entry holds if the run says the same."""
         self._due: list[Live] = []
         """The runs that have to be looked at, since something has happened to them."""
 
@@ -74,9 +86,9 @@ class World:
 
         Raises:
             SpecError: It cannot be run.
-            ValueError: There is one of that name.
+            ValueError: There is one of that name, or its deaths do not come one after the other.
         """
-        run = Live(part, self._past)
+        run = Live(part, self._stage(part.spec), self._past, len(self._all), self._keep)
         if run.room in self._runs:
             raise ValueError(f"two runs are called {part.run!r}")
         self._runs[run.room] = run
@@ -89,47 +101,68 @@ class World:
         """Play until every run has ended, nothing can happen any more, or the budget is spent."""
         while self._advance():
             self._follow()
-            if budget is not None and sum(len(run.events) for run in self._all) >= budget:
+            if budget is not None and sum(run.sums.events for run in self._all) >= budget:
                 break
         return [run.result() for run in self._all]
+
+    def _stage(self, spec: RunSpec | Stage) -> Stage:
+        if isinstance(spec, Stage):
+            return spec
+        known = self._stages.get(id(spec))
+        if known is None:
+            # The spec is kept as well, so that no other one can get its number.
+            known = self._stages[id(spec)] = spec, prepare(spec)
+        return known[1]
 
     # -- what follows -----------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Carry out what machines ask for, and let calls begin, until nothing moves."""
+        due, runs, admission = self._due, self._runs, self._admission
+        touched: list[Live] = []
         while True:
-            while self._due:
-                run = self._due.pop()
+            while due:
+                run = due.pop()
                 if run.back is not None:
                     continue
-                run.hold(self._admission, self.now)
-                for command in run.machine.drain():
+                if not run.touched:
+                    run.touched = True
+                    touched.append(run)
+                machine = run.machine
+                if machine.admits == run.held:
+                    run.hold(admission, self.now)
+                for command in machine.drain():
                     self._carry_out(run, command)
                 if run.mortal:
                     self._doubt(run)
-                if run.machine.phase == "ended" and run.open:
+                if machine.phase == "ended" and run.open:
                     run.open = False
-                    self._admission.close(run.room)
-            for item in self._admission.admit(self.now):
-                self._start(self._runs[item.run], item)
-            for hopeless in self._admission.hopeless():
-                self._exceeded(self._runs[hopeless.run], hopeless)
-            if not self._due:
-                return
+                    admission.close(run.room)
+            for item in admission.admit(self.now):
+                self._start(runs[item.run], item)
+            for hopeless in admission.hopeless():
+                self._exceeded(runs[hopeless.run], hopeless)
+            if not due:
+                break
+        for run in touched:
+            run.touched = False
+            soonest = run.machine.soonest()
+            if soonest is not None and soonest < run.timer:
+                run.timer = soonest
+                heappush(self._timers, (soonest, run.number, run))
 
     def _carry_out(self, run: Live, command: Command) -> None:
-        match command:
-            case StartCall():
-                self._offer(run, command)
-            case CancelCall():
-                self._cancel(run, command)
-            case Record():
-                event = msgspec.structs.replace(command.event, at=self.now)
-                self._take(run, event)
-                after = self._people.after
-                if after is not None and isinstance(event, ApprovalAsked | InputAsked):
-                    answer = self._people.answer(event, self.now + after)
-                    self._later(answer.at, run, answer)
+        if isinstance(command, StartCall):
+            self._offer(run, command)
+        elif isinstance(command, CancelCall):
+            self._cancel(run, command)
+        elif isinstance(command, Record):
+            event = msgspec.structs.replace(command.event, at=self.now)
+            self._take(run, event)
+            after = self._people.after
+            if after is not None and isinstance(event, ApprovalAsked | InputAsked):
+                answer = self._people.answer(event, self.now + after)
+                self._later(answer.at, run, answer)
 
     def _offer(self, run: Live, start: StartCall) -> None:
         """Let a call wait for its limits."""
@@ -138,35 +171,35 @@ class World:
         if job is None:
             # What was asked for with it has made it pointless.
             return
-        if down := run.stranded(start, job, self._admission, self.now):
+        if job.agent + 1 < len(job.spec.agents) and (
+            down := run.stranded(start, job, self._admission, self.now)
+        ):
             self._take(run, CallFailed(at=self.now, call=call, fault=_not_asked(down)))
             return
         run.starts[call] = start
+        prospect, claims = run.prospect, run.claims
+        claim = claims.of(start.agent, job.spec.uses)
+        if claims.weighs(claim):
+            claim = self._weighed(run, start, claim)
         self._admission.offer(
             run.room,
             call,
-            self._claim(run, start, job),
+            claim,
             start.ready,
-            rank=run.prospect.rank(call.path),
-            lasts=run.prospect.lasts(call.path, start.agent),
+            rank=prospect.rank(call.path),
+            lasts=None if prospect.blind else prospect.lasts(call.path, start.agent),
         )
 
-    def _claim(self, run: Live, start: StartCall, job: Job) -> Claim:
-        claim = run.claims.of(start.agent, job.spec.uses)
-        if not run.claims.weighs(claim):
-            return claim
+    def _weighed(self, run: Live, start: StartCall, claim: Claim) -> Claim:
+        """Say what a call claims of limits on tokens and money."""
         try:
             expected = self._agents.estimate(run.asked(start, self.now))
         except CallerError:
             # Its start will fail for the same reason, and tell it.
             expected = UNKNOWN
-        return msgspec.structs.replace(
-            claim,
-            tokens_in=expected.tokens_in,
-            tokens_out=expected.tokens_out,
-            most_tokens=expected.most_tokens or expected.tokens_in + expected.tokens_out,
-            most_cost=expected.most_cost or 0,
-        )
+        read, written = expected.tokens_in, expected.tokens_out
+        most = expected.most_tokens or read + written
+        return Claim(claim.units, read, written, most, expected.most_cost or 0)
 
     # -- calls ------------------------------------------------------------------------------
 
@@ -174,48 +207,54 @@ class World:
         call = item.call
         start = run.starts.pop(call, None)
         job = run.machine.calls.jobs.get(call.path)
-        if start is None or job is None or not job.awaits(call):
+        if start is None or job is None or job.state_of(call.attempt) != "asked":
             # One that was admitted before it has made it pointless.
             self._admission.release(item.key, self.now)
             return
+        now = self.now
         try:
-            asked = run.asked(start, self.now)
+            asked = run.asked(start, now)
         except CallerError as error:
-            self._admission.release(item.key, self.now)
+            self._admission.release(item.key, now)
             fault = Fault(kind="permanent", message=str(error))
-            self._take(run, CallFailed(at=self.now, call=call, fault=fault))
+            self._take(run, CallFailed(at=now, call=call, fault=fault))
             return
         act = self._agents.act(asked)
         waits = item.waits
         if start.asked < start.ready:
             waits = (Wait("backoff", start.asked, start.ready), *waits)
-        self._admission.sent(item.key, self.now)
+        self._admission.sent(item.key, now)
+        claim, hedge_after = item.claim, None
+        if job.spec.hedge is not None and not (start.hedge or start.effects):
+            hedge_after = run.prospect.quantile(call.path, start.agent, job.spec.hedge)
+        reserved = None
+        if claim.most_tokens or claim.most_cost:
+            reserved = Reserved(claim.most_tokens, claim.most_cost)
         event = CallStarted(
-            at=self.now,
+            at=now,
             call=call,
             agent=start.agent,
             waits=waits,
-            reserved=_reserved(item.claim),
-            hedge_after=_hedge_after(run, start, job),
+            reserved=reserved,
+            hedge_after=hedge_after,
             hedge=start.hedge,
         )
-        run.flights[call] = Flight(act, start.agent, start.ready, self.now, waits)
-        self._later(self.now + act.lasts, run, call)
+        flight = Flight(call, item.key, act, start.agent, start.ready, now, waits)
+        run.flights[call] = flight
+        self._later(now + act.lasts, run, flight)
         self._take(run, event)
 
-    def _land(self, run: Live, call: Call) -> None:
-        flight = run.flights.get(call)
-        if flight is None:
+    def _land(self, run: Live, flight: Flight) -> None:
+        if flight.over:
             # It was stopped before its end.
             return
-        gives, usage = flight.act.gives, flight.act.usage
+        gives, usage, now, call = flight.act.gives, flight.act.usage, self.now, flight.call
         if isinstance(gives, Fault):
             how = "refused" if gives.kind == "rate_limited" else "failed"
-            self._end(run, CallFailed(at=self.now, call=call, fault=gives, usage=usage), how)
+            self._end(run, flight, CallFailed(at=now, call=call, fault=gives, usage=usage), how)
         else:
-            self._end(
-                run, CallFinished(at=self.now, call=call, output=gives, usage=usage), "finished"
-            )
+            outcome = CallFinished(at=now, call=call, output=gives, usage=usage)
+            self._end(run, flight, outcome, "finished")
 
     def _cancel(self, run: Live, command: CancelCall) -> None:
         call = command.call
@@ -226,29 +265,24 @@ class World:
             return
         usage = _part_of(flight.act, self.now - flight.began)
         event = CallCancelled(at=self.now, call=call, reason=command.reason, usage=usage)
-        self._end(run, event, "cancelled")
+        self._end(run, flight, event, "cancelled")
 
-    def _end(self, run: Live, outcome: CallFinished | CallFailed | CallCancelled, how: str) -> None:
-        flight = run.flights.pop(outcome.call)
-        key = key_of(run.room, outcome.call)
-        news = self._admission.settle(key, ending(flight, outcome), self.now)
-        run.made.append(
-            Made(
-                outcome.call,
-                flight.agent,
-                flight.ready,
-                flight.began,
-                self.now,
-                how,
-                outcome.usage,
-                flight.waits,
-            )
-        )
+    def _end(
+        self,
+        run: Live,
+        flight: Flight,
+        outcome: CallFinished | CallFailed | CallCancelled,
+        how: str,
+    ) -> None:
+        del run.flights[flight.call]
+        news = self._admission.settle(flight.key, ending(flight, outcome), self.now)
+        run.made_of(flight, self.now, how, outcome.usage)
         self._take(run, outcome)
-        for item in news:
-            self._take(run, _told(item, self.now))
-        if any(item.what == "tripped" for item in news):
-            self._divert()
+        if news:
+            for item in news:
+                self._take(run, _told(item, self.now))
+            if any(item.what == "tripped" for item in news):
+                self._divert()
 
     def _divert(self) -> None:
         """Count those as failed whose endpoint is down while others could do their call."""
@@ -280,30 +314,47 @@ class World:
 
     def _advance(self) -> bool:
         """Go on to the next instant at which anything happens; tells whether there is one."""
-        heap = self._heap
-        while heap and isinstance(heap[0][3], Call) and heap[0][3] not in heap[0][2].flights:
+        heap, timers = self._heap, self._timers
+        while heap and isinstance(what := heap[0][3], Flight) and what.over:
             heappop(heap)
-        timers = [
-            (timer, run)
-            for run in self._all
-            # Nobody goes on with a run that is paused.
-            if run.open and not run.machine.paused and (timer := run.machine.deadline()) is not None
-        ]
-        due = [timer for timer, _ in timers]
-        if heap:
-            due.append(heap[0][0])
+        at = heap[0][0] if heap else NEVER
         wake = self._wake()
-        if wake is not None:
-            due.append(wake)
-        if not due:
+        if wake is not None and wake < at:
+            at = wake
+        due: list[Live] = []
+        if timers and timers[0][0] <= max(at, self.now):
+            at, due = self._timed(at)
+        if at == NEVER:
             return False
-        self.now = max(self.now, min(due))
-        while heap and heap[0][0] <= self.now:
+        now = self.now = max(self.now, at)
+        while heap and heap[0][0] <= now:
             self._happen(heappop(heap))
-        for timer, run in timers:
-            if timer <= self.now and run.machine.phase != "ended":
-                self._take(run, TimePassed(at=self.now))
+        for run in due:
+            if run.machine.phase != "ended":
+                self._take(run, TimePassed(at=now))
         return True
+
+    def _timed(self, at: int) -> tuple[int, list[Live]]:
+        """Give the next instant, timers taken in, and the runs of which one is due then."""
+        timers, due = self._timers, list[Live]()
+        while timers and timers[0][0] <= max(at, self.now):
+            noted, number, run = timers[0]
+            machine = run.machine
+            # Nobody goes on with a run that is paused.
+            waits = run.timer == noted and run.open and not machine.paused
+            exact = machine.deadline() if waits else None
+            if exact is not None and exact > noted:
+                run.timer = exact
+                heapreplace(timers, (exact, number, run))
+                continue
+            heappop(timers)
+            if run.timer == noted:
+                run.timer = NEVER
+            if exact is not None:
+                at = min(at, noted)
+                due.append(run)
+        due.sort(key=_number_of)
+        return at, due
 
     def _wake(self) -> int | None:
         """Give the soonest instant at which a call could begin though nothing happens."""
@@ -311,7 +362,7 @@ class World:
 
     def _happen(self, entry: Entry) -> None:
         _, _, run, what = entry
-        if isinstance(what, Call):
+        if isinstance(what, Flight):
             self._land(run, what)
         elif what is None:
             run.enter(self._admission, self.now)
@@ -353,7 +404,7 @@ class World:
                 run.doubts[job.path] = None
                 self._later(self.now + after, run, self._people.decide(job.path, self.now + after))
 
-    def _later(self, at: int, run: Live, what: Call | AnyEvent | Death | Revival | None) -> None:
+    def _later(self, at: int, run: Live, what: What) -> None:
         self._number += 1
         heappush(self._heap, (at, self._number, run, what))
 
@@ -373,10 +424,8 @@ def _not_asked(down: str) -> Fault:
     return Fault(kind="unavailable", message=f"{down} is down, and was not asked")
 
 
-def _reserved(claim: Claim) -> Reserved | None:
-    if not (claim.most_tokens or claim.most_cost):
-        return None
-    return Reserved(claim.most_tokens, claim.most_cost)
+def _number_of(run: Live) -> int:
+    return run.number
 
 
 def _part_of(act: Act, elapsed: int) -> Usage | None:
