@@ -5,6 +5,7 @@
     │   ├── SpecError          what you wrote is not a runnable spec; carries its problems
     │   ├── ExprError          an expression cannot be read or evaluated
     │   ├── NotFound           no such run, step, file or name
+    │   ├── LogError           another program's log cannot be read
     │   └── Refused            the request does not fit the run's present state
     ├── PeerError              something outside failed
     │   ├── AgentError         a call failed; carries a Fault that says whether to retry
@@ -121,6 +122,50 @@ class ExprError(CallerError):
 
 class NotFound(CallerError):
     """There is no run, step, file or agent of that name."""
+
+
+class LogError(CallerError):
+    """Another program's log cannot be read: it is broken, cut off, or no such log.
+
+    Attributes:
+        problem: What is wrong.
+        hint: What to do, or "".
+        file: The file, or "" if nobody knows it yet.
+        line: The line of the first place that cannot be read, from 1; 0 if it is about the whole.
+        column: The character in that line, from 1.
+        cut: Whether the text ends too early, and all before that could be read.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        hint: str = "",
+        file: str = "",
+        line: int = 0,
+        column: int = 0,
+        cut: bool = False,
+    ) -> None:
+        self.problem = problem
+        self.hint = hint
+        self.file = file
+        self.line = line
+        self.column = column
+        self.cut = cut
+        place = ([file] if file else []) + ([f"{line}:{column}"] if line else [])
+        said = [":".join(place)] if place else []
+        super().__init__(": ".join([*said, problem]) + (f"; {hint}" if hint else ""))
+
+    def within(self, file: str) -> LogError:
+        """Give the same error with the name of its file, unless it has one."""
+        return LogError(
+            self.problem,
+            hint=self.hint,
+            file=self.file or file,
+            line=self.line,
+            column=self.column,
+            cut=self.cut,
+        )
 
 
 class Refused(CallerError):
