@@ -9,37 +9,61 @@ from typing import Final
 from hocket.core.events import Wait
 from hocket.core.reports import Fate
 from hocket.core.run import RunMachine
+from hocket.insight.places import Place
 from hocket.insight.trace import START, Activity, Change, Stop, Trace
 
-UNTOLD: Final = "unknown"
-"""The cause of a wait of which no event tells: that of a call that has not left."""
+_UNTOLD: Final = "unknown"
+"""The cause of a wait of which no event tells: only a call that has left says what held it up."""
 _SAID: Final = {"pausing": "paused", "running": "running", "ending": "running"}
 
 
 class Facts:
-    """What a folding has noted, in the order in which it was asked for."""
+    """What a folding has noted.
 
-    __slots__ = ("activities", "among", "changes", "ended", "finish", "gone", "stops")
+    Attributes:
+        activities: In the order in which they were asked for.
+        where: Where each of them stands.
+        gone: Calls that were taken back before they left.
+        among: For what time has brought up: all that was under way and being waited for.
+        stops: When the run stood still.
+        changes: What happened to limits.
+        finish: What let the run end, if it has.
+        ended: When it ended; None if it has not.
+        paused: Since when it is paused, and by which event; None if it is not.
+    """
 
     def __init__(self) -> None:
         self.activities: list[Activity] = []
+        self.where: list[Place] = []
         self.gone: dict[int, None] = {}
-        """Calls that were taken back before they left."""
         self.among: dict[int, tuple[int, ...]] = {}
-        """For what time has brought up: all that was being waited for and was under way."""
         self.stops: list[Stop] = []
         self.changes: list[Change] = []
         self.finish = START
-        """What let the run end, if it has."""
         self.ended: int | None = None
-        """When the run has ended last."""
+        self.paused: tuple[int, int] | None = None
+
+    def add(self, activity: Activity, place: Place) -> int:
+        """Note an activity; gives its index."""
+        self.activities.append(activity)
+        self.where.append(place)
+        return len(self.activities) - 1
+
+    def pause(self, at: int, seq: int) -> None:
+        """The run pauses, or goes on."""
+        if self.paused is None:
+            self.paused = (at, seq)
+            return
+        since, first = self.paused
+        self.paused = None
+        if since < at:
+            self.stops.append(Stop("pause", since, at, (first, seq)))
 
 
 def trace_from(
     facts: Facts,
     machine: RunMachine,
     fates: Mapping[str, Fate],
-    paused: tuple[int, int] | None,
     latest: int,
 ) -> Trace:
     """Draw a trace.
@@ -48,7 +72,6 @@ def trace_from(
         facts: What was noted.
         machine: The run's machine.
         fates: What became of calls of teams, by the calls' names.
-        paused: Since when the run is paused, and by which event.
         latest: What has ended last.
     """
     over = machine.phase == "ended"
@@ -66,10 +89,12 @@ def trace_from(
         if place is not None:
             _moved(activity, place)
         if not activity.left and activity.ended is None:
-            _waits_still(activity, now)
+            activity.began = now
+            waited_untold(activity, now)
     stops = facts.stops.copy()
-    if paused is not None and paused[0] < now:
-        stops.append(Stop("pause", paused[0], now, (paused[1],)))
+    if facts.paused is not None and facts.paused[0] < now:
+        since, seq = facts.paused
+        stops.append(Stop("pause", since, now, (seq,)))
     if not over:
         _backing_off(machine, activities, now)
     finish = facts.finish if over else _awaited(activities, START)
@@ -93,15 +118,24 @@ def trace_from(
     )
 
 
+def waited_untold(activity: Activity, until: int) -> None:
+    """Note of a call that has not left that nothing says what it waited for, but for back-off."""
+    since = activity.waits[-1].until if activity.waits else activity.asked
+    if since < until:
+        activity.waits = (*activity.waits, Wait(_UNTOLD, since, until))
+
+
 def _chosen(facts: Facts) -> dict[int, int]:
     """Choose, of what was under way when time came, what was waited for longest.
 
     That is what ended last; if nothing has, what was asked for first.
+    What was taken back counts only if there was nothing else.
     """
     activities, chosen = facts.activities, {}
     for index, among in facts.among.items():
-        ended = [i for i in among if i not in facts.gone and activities[i].ended is not None]
-        chosen[index] = max(ended, key=lambda i: (activities[i].ended or 0, -i), default=among[0])
+        left = [i for i in among if i not in facts.gone] or among[:1]
+        ended = [i for i in left if activities[i].ended is not None]
+        chosen[index] = max(ended, key=lambda i: (activities[i].ended or 0, -i), default=left[0])
     return chosen
 
 
@@ -128,14 +162,6 @@ def _moved(activity: Activity, place: list[int]) -> None:
         activity.after = place[activity.after]
     if activity.needs:
         activity.needs = tuple([place[i] for i in activity.needs if place[i] >= 0])
-
-
-def _waits_still(activity: Activity, now: int) -> None:
-    """A call waits in the queue: for what, its start will tell."""
-    activity.began = now
-    since = activity.waits[-1].until if activity.waits else activity.asked
-    if since < now:
-        activity.waits = (*activity.waits, Wait(UNTOLD, since, now))
 
 
 def _backing_off(machine: RunMachine, activities: list[Activity], now: int) -> None:

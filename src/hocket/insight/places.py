@@ -42,6 +42,10 @@ class Place(NamedTuple):
     outer: Place | None = None
 
 
+NOWHERE: Final = Place("", None, "", "")
+"""Where the run as a whole stands."""
+
+
 class Unit(NamedTuple):
     """The last round of one unit: its path, and what was last done in it."""
 

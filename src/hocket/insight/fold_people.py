@@ -1,0 +1,185 @@
+"""What a run waited for people for: answers to its questions, and words on what had failed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hocket.core.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    InputAsked,
+    InputGiven,
+    RetryRequested,
+    SpecReplaced,
+    TimePassed,
+)
+from hocket.core.run import RunMachine
+from hocket.insight.fold_before import Before
+from hocket.insight.fold_trace import Facts
+from hocket.insight.places import NOWHERE
+from hocket.insight.trace import START, Activity, Work
+
+
+class Unsaid(NamedTuple):
+    """A question that has come up.
+
+    Fields:
+        since: When.
+        after: After what.
+        needs: All that it is known to have waited for.
+        among: If time has brought it up, all that was under way and being waited for.
+    """
+
+    since: int
+    after: int
+    needs: tuple[int, ...] = ()
+    among: tuple[int, ...] = ()
+
+
+class People:
+    """Questions to people, and what stood until somebody said what to do.
+
+    Args:
+        facts: What was noted so far.
+        before: What came before what.
+
+    Attributes:
+        open: Open questions by path: the activity, and when time alone answers it, if ever.
+        unsaid: Questions that have come up and are not recorded yet, by path.
+        held: Calls that somebody has to decide about, by path: since when, and which.
+        failed: Steps that have failed: when, and by what.
+    """
+
+    def __init__(self, facts: Facts, before: Before) -> None:
+        self.open: dict[str, tuple[int, int | None]] = {}
+        self.unsaid: dict[str, Unsaid] = {}
+        self.held: dict[str, tuple[int, int]] = {}
+        self.failed: dict[str, tuple[int, int]] = {}
+        self._shut: dict[str, Work] = {}
+        """Questions that were open when the run ended, and how they are answered."""
+        self._facts = facts
+        self._before = before
+
+    def asked(self, event: ApprovalAsked | InputAsked, seq: int) -> None:
+        """Somebody is asked."""
+        unsaid = self.unsaid.pop(event.path, None) or Unsaid(event.at, self._before.latest)
+        work: Work = "approval" if isinstance(event, ApprovalAsked) else "input"
+        self._ask(event.path, work, unsaid, event.at, seq)
+
+    def answered(self, event: ApprovalGiven | InputGiven, seq: int) -> int:
+        """Somebody has answered, or has said what a held call gave."""
+        path, at = event.path, event.at
+        if path in self.held:
+            since, after = self.held.pop(path)
+            return self._stood(path, since, at, after, seq)
+        if path not in self.open:
+            # Whatever made it be asked again, no question was recorded for it.
+            work: Work = "approval" if isinstance(event, ApprovalGiven) else "input"
+            self._ask(path, work, Unsaid(at, self._before.latest), at, seq)
+        how = "rejected" if isinstance(event, ApprovalGiven) and not event.approved else ""
+        return self._close(path, at, how, seq)
+
+    def passed(self, event: TimePassed, seq: int) -> int | None:
+        """Time has passed, which may be an answer; gives the question that it was one to."""
+        closed = None
+        for path, (_, due) in list(self.open.items()):
+            if due is not None and due <= event.at:
+                closed = self._close(path, event.at, "timeout", seq)
+        return closed
+
+    def retried(self, event: RetryRequested, seq: int, machine: RunMachine) -> int:
+        """Somebody wants something done again; until then the run stood, or the step did."""
+        path, at = event.path, event.at
+        if path in self.held:
+            since, after = self.held.pop(path)
+            return self._stood(path, since, at, after, seq)
+        if self._facts.ended is None:
+            since, after = self.failed.get(path, (at, self._before.latest))
+            return self._stood(path, since, at, after, seq)
+        cause = self._stood(path, self._facts.ended, at, self._facts.finish, seq)
+        self._go_on(machine, at, cause, seq)
+        return cause
+
+    def replaced(self, event: SpecReplaced, seq: int) -> int:
+        """Somebody has changed what is to be done; what is still asked is asked anew."""
+        self.shut(event.at)
+        self._shut.clear()
+        self.unsaid.clear()
+        self.held.clear()
+        if self._facts.ended is None:
+            return self._before.latest
+        return self._stood("", self._facts.ended, event.at, self._facts.finish, seq)
+
+    def shut(self, at: int) -> None:
+        """Nobody waits for answers any more, unless the run goes on."""
+        for path, (index, _) in self.open.items():
+            activity = self._facts.activities[index]
+            activity.ended, activity.fate, activity.how = at, "cancelled", "stop"
+            place = self._facts.where[index]
+            self._before.places.ended(index, path, place, counts=False)
+            self._shut[path] = activity.work
+        self.open.clear()
+
+    # -- within -----------------------------------------------------------------------------
+
+    def _go_on(self, machine: RunMachine, at: int, cause: int, seq: int) -> None:
+        """The run goes on after its end, and with it the questions that were open."""
+        shut, self._shut = self._shut, {}
+        if not shut:
+            return
+        waiting = {view.path: None for view in machine.view() if view.status == "waiting"}
+        for path, work in shut.items():
+            if path in waiting or self._before.places.find(path).instance in waiting:
+                self._ask(path, work, Unsaid(at, cause, (cause,)), at, seq)
+
+    def _ask(self, path: str, work: Work, unsaid: Unsaid, at: int, seq: int) -> None:
+        place = self._before.places.find(path)
+        activity = Activity(
+            path=path,
+            step=place.step,
+            work=work,
+            asked=unsaid.since,
+            began=at,
+            after=unsaid.after,
+            needs=unsaid.needs,
+            team=place.team,
+            events=(seq,),
+        )
+        index = self._facts.add(activity, place)
+        if len(unsaid.among) > 1:
+            self._facts.among[index] = unsaid.among
+        self._before.places.asked(index, path, place)
+        spec = place.spec
+        timed = spec is not None and spec.kind in ("approve", "input")
+        due = None
+        if timed and spec is not None and spec.on_timeout != "pause":
+            due = unsaid.since + spec.timeout
+        self.open[path] = (index, due)
+
+    def _close(self, path: str, at: int, how: str, seq: int) -> int:
+        index, _ = self.open.pop(path)
+        activity = self._facts.activities[index]
+        activity.ended, activity.fate, activity.how = at, "useful", how
+        if seq != activity.events[-1]:
+            activity.events = (*activity.events, seq)
+        self._before.over(index)
+        return index
+
+    def _stood(self, path: str, since: int, until: int, after: int, seq: int) -> int:
+        place = self._before.places.find(path) if path else NOWHERE
+        activity = Activity(
+            path=path,
+            step=place.step,
+            work="person",
+            asked=since,
+            began=since,
+            ended=until,
+            fate="useful",
+            after=after,
+            needs=(after,) if after > START else (),
+            team=place.team,
+            events=(seq,),
+        )
+        index = self._facts.add(activity, place)
+        self._before.latest = index
+        return index
