@@ -24,7 +24,7 @@ from hocket.forecast.durations import Durations
 from hocket.insight.trace import Trace
 from hocket.simulator.agents import Act, Asked, Behaviour, People
 from hocket.simulator.assume import EVERYBODY, LATENCY, TOKENS, Assumed, fault_of
-from hocket.simulator.invent import behaviour_of
+from hocket.simulator.invent import Invented
 from hocket.simulator.kinds import Kinds
 from hocket.simulator.known import (
     Agents,
@@ -157,7 +157,7 @@ class Simulated:
             return self._record.recall.gives(asked)
         give = self._gives.get(asked.agent)
         if give is None:
-            give = self._gives[asked.agent] = behaviour_of(assumed, self._kinds)
+            give = self._gives[asked.agent] = Invented(assumed, self._kinds)
         return give(asked)
 
 
@@ -198,7 +198,7 @@ class Record:
         )
         called = {one.path: one.agent for one in trace.activities if one.work in ("model", "tool")}
         given = {path: value for path, value in outputs.items() if path in called}
-        invented = behaviour_of(_NOTHING, self._kinds)
+        invented = Invented(_NOTHING, self._kinds)
         self.recall = Recall(self._kinds, given, called, trace.reports, invented)
         self.people = _people(trace, outputs)
         past: dict[tuple[str, str, str], list[int]] = {}

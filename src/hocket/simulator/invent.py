@@ -16,8 +16,29 @@ from hocket.workflows.stages import likely_output
 _JUDGE: Final = frozenset({"judge", "assess", "correct", "vote"})
 
 
-def behaviour_of(assumed: Assumed, kinds: Kinds) -> Behaviour:
-    """Make an agent that does whatever it is asked for, as is assumed of it."""
+class Invented:
+    """An agent that does whatever it is asked for; it can be sent to other processes.
+
+    Args:
+        assumed: What is assumed of it.
+        kinds: Which kind of call stands where.
+    """
+
+    def __init__(self, assumed: Assumed, kinds: Kinds) -> None:
+        self._assumed = assumed
+        self._kinds = kinds
+        self._give = _behaviour(assumed, kinds)
+
+    def __call__(self, asked: Asked) -> Json | Fault:
+        """Say what it gives."""
+        return self._give(asked)
+
+    def __reduce__(self) -> tuple[type[Invented], tuple[Assumed, Kinds]]:
+        """Say what it is made of."""
+        return type(self), (self._assumed, self._kinds)
+
+
+def _behaviour(assumed: Assumed, kinds: Kinds) -> Behaviour:
     votes = voter(assumed.votes or "unanimous", revises=assumed.revises or 0.0)
     judges = reviewer(1.0 if assumed.accuracy is None else assumed.accuracy)
     writes = author(assumed.faulty or 0.0)

@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         faster: By how many seconds a run took less than the baseline's run with the same chance:
             the differences of pairs; None for the baseline.
         cheaper: The same in dollars.
-        certain: The 95 % interval of the median of `faster`, by resampling pairs; None for the
+        certain: The 95 % interval of the median of `faster`, by order statistics; None for the
             baseline.
         binds: What the finish waited for longest, by the runs' accounts: a limit, a slot, a model.
         why: Why it could not be simulated; "" if it could.

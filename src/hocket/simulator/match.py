@@ -1,0 +1,140 @@
+"""How well simulated runs match the recorded one that they were made of, and why not better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal
+
+from hocket.core.values import SECOND, format_duration
+from hocket.insight.account import account
+from hocket.insight.causes import Cause
+from hocket.insight.trace import Trace
+from hocket.simulator.outcome import Match
+from hocket.simulator.sums import Ran, spread
+
+GOOD: Final = 0.10
+ROUGH: Final = 0.25
+"""By what share of the simulated median a recorded run may be quicker or slower."""
+_TELLING: Final = 0.05
+"""What share of the recorded run a difference must make up to be told."""
+_MOST: Final = 3
+
+WAITS: Final[dict[str, str]] = {
+    "model": "work of {}",
+    "tool": "work of {}",
+    "rate": "room in the windows of {}",
+    "refused": "{} to open again after a refusal",
+    "slot": "a free slot of {}",
+    "budget": "the budget {}",
+    "share": "other runs",
+    "backoff": "back-offs",
+    "approval": "the approval {}",
+    "input": "the input {}",
+    "rework": "calls that came to nothing ({})",
+    "cache": "the answer to the same question",
+    "pause": "the end of a pause",
+    "down": "a process to take it up",
+    "coordinator": "the engine itself",
+    "idle": "a timer",
+    "unknown": "what nobody knows",
+}
+"""What a run waited for, by kind of cause; the detail fills the gap."""
+
+Shares = Mapping[Cause, int]
+
+
+def words_of(cause: Cause) -> str:
+    """Say what was waited for."""
+    return WAITS[cause.kind].format(cause.detail)
+
+
+def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> Match:
+    """Compare a recorded run with simulated ones.
+
+    What a person's pause took, or the absence of any process, is left out: nobody simulates that.
+
+    Args:
+        trace: The recorded run.
+        runs: What came out of the simulated ones.
+        accounts: Where the time of some of them went.
+    """
+    shares = account(trace).shares
+    stood = sum(took for cause, took in shares.items() if cause.kind in ("pause", "down"))
+    calls = sum(
+        one.left and not one.cached and one.work in ("model", "tool") for one in trace.activities
+    )
+    ended = [one for one in runs if one.ended] or list(runs)
+    seconds, counted = spread(one.took / SECOND for one in ended), spread(c.calls for c in ended)
+    took = (trace.took - stood) / SECOND
+    off = abs(took - seconds.median) / max(seconds.median, 1e-9)
+    inside = seconds.low <= took <= seconds.high
+    astray = abs(calls - counted.median)
+    verdict: Literal["good", "rough", "bad"] = "bad"
+    if (off <= GOOD or inside) and astray <= 1:
+        verdict = "good"
+    elif (off <= ROUGH or inside) and astray <= max(1, ROUGH * calls):
+        verdict = "rough"
+    reasons = list(_status(trace, runs))
+    if reasons:
+        verdict = "bad"
+    reasons += _stops(trace)
+    if verdict != "good":
+        reasons += _calls(calls, counted.median)
+        reasons += _causes(trace, shares, accounts)
+    return Match(
+        run=trace.run,
+        seconds=trace.took / SECOND,
+        simulated=seconds,
+        calls=calls,
+        simulated_calls=counted,
+        verdict=verdict,
+        reasons=tuple(reasons),
+    )
+
+
+def _status(trace: Trace, runs: Sequence[Ran]) -> Iterator[str]:
+    if trace.status not in ("succeeded", "failed"):
+        said = trace.status or "not known to have ended"
+        yield f"The run is {said}: how long it would have taken is not known."
+        return
+    alike = sum(one.status == trace.status for one in runs)
+    if 40 * alike < len(runs):
+        yield f"The run {trace.status}, and {alike} of {len(runs)} simulated ones did."
+
+
+def _stops(trace: Trace) -> Iterator[str]:
+    for kind, words in (("pause", "was paused"), ("down", "had no process")):
+        took = sum(stop.until - stop.since for stop in trace.stops if stop.kind == kind)
+        if took:
+            yield f"The run {words} for {format_duration(took)}, which the simulation leaves out."
+
+
+def _calls(calls: int, simulated: float) -> Iterator[str]:
+    if abs(calls - simulated) > 1:
+        yield f"The run made {calls} calls, and the simulated ones {simulated:g}."
+
+
+def _causes(trace: Trace, shares: Shares, accounts: Sequence[Shares]) -> Iterator[str]:
+    """Say what the finish waited for in the run more, or less, than in simulated ones."""
+    if not accounts:
+        return
+    means: dict[Cause, int] = dict.fromkeys(shares, 0)
+    for simulated in accounts:
+        for cause, took in simulated.items():
+            means[cause] = means.get(cause, 0) + took // len(accounts)
+    apart = {
+        cause: shares.get(cause, 0) - mean
+        for cause, mean in means.items()
+        if cause.kind not in ("pause", "down")
+    }
+    ordered = sorted(apart.items(), key=lambda item: (-abs(item[1]), item[0]))
+    for cause, _ in ordered[:_MOST]:
+        if abs(apart[cause]) < _TELLING * trace.took:
+            return
+        own, mean = format_duration(shares.get(cause, 0)), format_duration(means[cause])
+        lack = ", which the simulation lacks" if not means[cause] else ""
+        yield f"It waited {own} for {words_of(cause)}{lack}; simulated runs {mean}."
+    closest = [change for change in trace.changes if change.what == "closed"]
+    if closest:
+        names = ", ".join(dict.fromkeys(change.limit for change in closest))
+        yield f"{names} was closed by refusals: others may have used it too."
