@@ -1,0 +1,123 @@
+"""Finds agents that are slow beside others who do the same."""
+
+from __future__ import annotations
+
+from math import exp
+from statistics import median, median_low
+from typing import Final, NamedTuple
+
+from hocket.core.values import format_duration
+from hocket.insight.find_leads import GUESSED, ROOT, Ground, Lead, lasted, spent
+from hocket.insight.find_norms import Group, Norms, ended_well, role_of
+
+_SLOWER: Final = 4.0
+"""An agent is slow beside others at the same step from this ratio of medians on.
+
+Small and large models of one maker differ by two or three."""
+_SLOWER_ELSEWHERE: Final = 8.0
+"""The same where they do other steps: those may be harder."""
+_CHANCE: Final = 3 * 0.45 * 1.25
+"""Three standard deviations of a median of one call, for calls of ordinary variance."""
+_FEW: Final = 2
+"""One slow call does not make a slow agent."""
+
+
+class Slower(NamedTuple):
+    """How an agent compares with others.
+
+    Fields:
+        ratio: How many times as long it takes.
+        mine: The median of its calls.
+        theirs: What others take, by what is done.
+    """
+
+    ratio: float
+    mine: int
+    theirs: dict[Group, int]
+
+
+def slow_agents(ground: Ground, norms: Norms) -> list[Lead]:
+    """Tell of agents that take much longer than others who do the same."""
+    leads = []
+    for agent in ground.by_agent:
+        slower = _slower(ground, norms, agent)
+        if slower is None:
+            continue
+        parts: dict[int, int] = {}
+        for place, segment, activity in ground.works():
+            theirs = slower.theirs.get(_done(ground, activity.step, role_of(activity)))
+            if activity.agent == agent and theirs is not None:
+                over = segment.until - max(segment.since, activity.began + theirs)
+                if over > 0:
+                    parts[place] = over
+        if parts:
+            leads.append(_slow(ground, agent, parts, slower))
+    return leads
+
+
+def _done(ground: Ground, step: str, role: str) -> Group:
+    return (ground.path_of(step), role)
+
+
+def _slower(ground: Ground, norms: Norms, agent: str) -> Slower | None:
+    """Compare an agent with others at the same steps, or else with all others."""
+    own = [ground.trace.activities[i] for i in ground.by_agent[agent]]
+    own = [activity for activity in own if ended_well(activity)]
+    if len(own) < _FEW:
+        return None
+    ratios: list[float] = []
+    theirs: dict[Group, int] = {}
+    least, count = _SLOWER, 0
+    for activity in own:
+        done = _done(ground, activity.step, role_of(activity))
+        if done not in theirs:
+            others = norms.others((*done, activity.work), agent)
+            if len(others) < _FEW:
+                continue
+            count = max(count, len(others))
+            theirs[done] = round(median(others))
+        ratios.append(lasted(activity, ground.trace) / max(1, theirs[done]))
+    if not theirs:
+        least = _SLOWER_ELSEWHERE
+        others = norms.others((own[0].work,), agent)
+        count = len(others)
+        if count <= _FEW:
+            return None
+        usual = round(median(others))
+        theirs = {_done(ground, a.step, role_of(a)): usual for a in own}
+        ratios = [lasted(activity, ground.trace) / max(1, usual) for activity in own]
+    if len(ratios) < _FEW:
+        return None
+    # Of two calls the quicker one counts, so that one that hangs does not make its agent slow.
+    ratio = median_low(ratios)
+    if ratio < max(least, exp(_CHANCE * (1 / len(ratios) + 1 / count) ** 0.5)):
+        return None
+    return Slower(ratio, round(median([lasted(a, ground.trace) for a in own])), theirs)
+
+
+def _slow(ground: Ground, agent: str, parts: dict[int, int], slower: Slower) -> Lead:
+    activities = ground.trace.activities
+    mine = ground.by_agent[agent]
+    own = [activities[index] for index in mine]
+    others = [a for a in activities if a.left and a.work == own[0].work and a.agent != agent]
+    price = _dearer(spent(own)[0], len(own), spent(others)[0], len(others))
+    slowest = sorted(mine, key=lambda index: (-lasted(activities[index], ground.trace), index))
+    return Lead(
+        "slow_agent",
+        agent,
+        f"{agent}, which takes {slower.ratio:.1f} times as long as others at the same work",
+        parts,
+        ROOT,
+        GUESSED,
+        detail=f"Half of its calls take over {format_duration(slower.mine)}.{price}",
+        advice=f"Ask a faster model instead of {agent}, or go on without it when it is late.",
+        told=tuple(slowest[:5]),
+    )
+
+
+def _dearer(mine: int, calls: int, theirs: int, others: int) -> str:
+    """Say how the price of an agent's calls compares, where prices are known."""
+    if not mine or not theirs or not calls or not others:
+        return ""
+    ratio = (mine / calls) / (theirs / others)
+    return f" Its calls cost {ratio:.1f} times as much as theirs."

@@ -1,0 +1,362 @@
+"""Finds calls that took too long, came to nothing, or were asked again in vain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from hocket.core.values import MS, SECOND, format_duration
+from hocket.insight.find_leads import (
+    CAUSE,
+    GUESSED,
+    ROOT,
+    Ground,
+    Lead,
+    lasted,
+    length,
+    spent,
+    times,
+)
+from hocket.insight.find_limits import held_up
+from hocket.insight.find_norms import Norm, Norms
+from hocket.insight.trace import Activity
+
+_HUNG: Final = 8
+"""A call that takes this many times what is usual hangs; what takes less is slow."""
+_DOWN: Final = 3
+"""So many failures in a row, with no success between them, are an endpoint that is down."""
+_PATIENCE: Final = 2
+"""A timeout is proposed that is this many times what nearly all such calls take."""
+
+
+def calls(ground: Ground, norms: Norms, slow: frozenset[str]) -> list[Lead]:
+    """Find calls that took too long, failed, or were lost.
+
+    Args:
+        ground: The run.
+        norms: What its calls take.
+        slow: Agents that are slow in general; that one of their calls is says nothing more.
+    """
+    return [
+        *_late(ground, norms, slow),
+        *_failures(ground, norms),
+        *_repeated(ground),
+    ]
+
+
+# -- calls that took long -----------------------------------------------------------------------
+
+
+def _late(ground: Ground, norms: Norms, slow: frozenset[str]) -> list[Lead]:
+    """Find calls that took much longer than others of their kind, and were waited for."""
+    found: dict[tuple[str, str], dict[int, Norm]] = {}
+    parts: dict[tuple[str, str], dict[int, int]] = {}
+    chain: dict[int, list[int]] = {}
+    for place, segment, _ in ground.works():
+        chain.setdefault(segment.activity, []).append(place)
+    waited = range(len(ground.trace.activities)) if ground.slotted else list(chain)
+    for index in waited:
+        activity = ground.trace.activities[index]
+        if activity.agent in slow or not activity.left:
+            continue
+        norm = _out_of_line(ground, norms, activity)
+        if norm is None:
+            continue
+        key = (ground.path_of(activity.step), activity.agent)
+        late, until = activity.began + norm.typical, activity.ended or ground.trace.ended
+        over = held_up(ground, activity, late, until) if ground.slotted else {}
+        for place in chain.get(index, ()):
+            segment = ground.segments[place]
+            over[place] = max(0, segment.until - max(segment.since, late))
+        if over:
+            found.setdefault(key, {})[index] = norm
+            known = parts.setdefault(key, {})
+            for place, ns in over.items():
+                known[place] = known.get(place, 0) + ns
+    return [_slow(ground, *key, list(found[key].items()), parts[key]) for key in found]
+
+
+def _out_of_line(ground: Ground, norms: Norms, activity: Activity) -> Norm | None:
+    """Give what calls like one take, if it took much longer."""
+    if activity.work not in ("model", "tool") or activity.fate not in ("useful", ""):
+        return None
+    norm, expected = norms.of(activity), _expected(ground, activity)
+    if expected is not None:
+        norm = expected if norm is None else max(norm, expected, key=lambda n: n.late)
+    return norm if norm is not None and lasted(activity, ground.trace) > norm.late else None
+
+
+def _expected(ground: Ground, activity: Activity) -> Norm | None:
+    """Give what the plan says that a call takes."""
+    spec = ground.spec_of(activity.step)
+    if spec is None or spec.takes is None or activity.team:
+        return None
+    return Norm(spec.takes, 4 * spec.takes, spec.takes, 0)
+
+
+def _slow(
+    ground: Ground, step: str, agent: str, found: list[tuple[int, Norm]], parts: dict[int, int]
+) -> Lead:
+    activities = ground.trace.activities
+    index, norm = max(found, key=lambda item: (lasted(activities[item[0]], ground.trace), -item[0]))
+    took = lasted(activities[index], ground.trace)
+    ratio = took / max(MS, norm.typical)
+    others = f"{took / SECOND:,.1f} s, where such calls take {format_duration(norm.typical)}"
+    told = tuple([place for place, _ in found])
+    who = agent or step
+    if len(found) > 1:
+        return Lead(
+            "long_tail",
+            step or who,
+            f"{times(len(found), 'call')} of {who} at {step or 'its step'} "
+            f"that took many times what such calls take",
+            parts,
+            least=GUESSED,
+            detail=f"The longest took {others}.",
+            advice="Ask a second time beside a call that is late, and take the first answer.",
+            change=(f"steps.{step}.hedge=p90",) if step in ground.steps else (),
+            told=told,
+        )
+    hung = ratio >= _HUNG or activities[index].ended is None
+    never = activities[index].ended is None
+    wait = _short_timeout(norm)
+    fix = (f"steps.{step}.timeout={wait}", f"steps.{step}.hedge=p95")
+    return Lead(
+        "hung_call" if hung else "slow_call",
+        step or who,
+        f"a call of {who} at {step or 'its step'} that {'hung' if hung else 'was slow'}",
+        parts,
+        least=GUESSED,
+        detail=f"It {'has taken' if never else 'took'} {others}.",
+        advice="Set a shorter timeout, or ask a second time beside a call that is late.",
+        change=fix[:1] if hung and step in ground.steps else fix[1:] * (step in ground.steps),
+        told=told,
+    )
+
+
+def _short_timeout(norm: Norm) -> str:
+    """Propose a timeout by what nearly all such calls take, in whole seconds or milliseconds."""
+    wait = _PATIENCE * norm.most
+    return f"{-(-wait // SECOND)}s" if wait >= SECOND else f"{-(-wait // MS)}ms"
+
+
+# -- calls that failed --------------------------------------------------------------------------
+
+
+def _failures(ground: Ground, norms: Norms) -> list[Lead]:
+    """Find tries that came to nothing, with the back-off behind them."""
+    timeouts: dict[tuple[str, str], dict[int, int]] = {}
+    refused: dict[str, dict[int, int]] = {}
+    failed: dict[str, dict[int, int]] = {}
+    lost: dict[int, int] = {}
+    backs: dict[int, int] = {}
+    for place, segment in ground.of("rework", "backoff"):
+        activity = ground.activity(segment)
+        tried = activity if segment.cause.kind == "rework" else _before(ground, segment.activity)
+        if activity is None:
+            continue
+        if tried is None or (tried.ended is not None and tried.fate == "useful"):
+            backs[place] = length(segment)
+        elif tried.how == "timeout":
+            key = (ground.path_of(tried.step), tried.agent)
+            timeouts.setdefault(key, {})[place] = length(segment)
+        elif tried.how == "lost":
+            lost[place] = length(segment)
+        elif tried.fate == "refused":
+            refused.setdefault(tried.agent, {})[place] = length(segment)
+        elif tried.fate == "failed":
+            failed.setdefault(tried.agent, {})[place] = length(segment)
+    leads = [_timeout(ground, norms, *key, parts) for key, parts in timeouts.items()]
+    leads += [_refused(ground, agent, parts) for agent, parts in refused.items()]
+    leads += [_failed(ground, agent, parts) for agent, parts in failed.items()]
+    if lost:
+        leads.append(_lost(ground, lost))
+    if backs:
+        leads.append(Lead("backoff", "", "the time before another try", backs))
+    return leads
+
+
+def _before(ground: Ground, index: int) -> Activity | None:
+    """Give the try before a call."""
+    activities = ground.trace.activities
+    activity = activities[index] if index >= 0 else None
+    if activity is None:
+        return None
+    nearest = [activity.after, *activity.needs, *range(index - 1, max(-1, index - 50), -1)]
+    for other in nearest:
+        if other >= 0:
+            found = activities[other]
+            if found.path == activity.path and found.attempt < activity.attempt:
+                return found
+    return None
+
+
+def _timeout(ground: Ground, norms: Norms, step: str, agent: str, parts: dict[int, int]) -> Lead:
+    index = ground.segments[min(parts)].activity
+    activity = ground.trace.activities[index]
+    norm = norms.of(activity)
+    explained = dict(parts)
+    for place in parts:
+        call = ground.trace.activities[ground.segments[place].activity]
+        if call.ended is not None:
+            usual = call.began + (norm.most if norm is not None else 0)
+            explained |= held_up(ground, call, usual, call.ended)
+    took = format_duration(lasted(activity, ground.trace))
+    detail, change = "", ()
+    if norm is not None and _PATIENCE * norm.most < lasted(activity, ground.trace):
+        detail = f"Nineteen of twenty such calls take less than {format_duration(norm.most)}."
+        if step in ground.steps:
+            change = (f"steps.{step}.timeout={_short_timeout(norm)}",)
+    return Lead(
+        "long_timeout",
+        step or agent,
+        f"calls of {agent} at {step} that hung until their timeout, after {took}",
+        explained,
+        ROOT,
+        detail=detail,
+        advice="Set a shorter timeout, so that what hangs is tried again soon.",
+        change=change,
+    )
+
+
+def _refused(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
+    count = sum(ground.trace.activities[i].fate == "refused" for i in ground.by_agent[agent])
+    return Lead(
+        "refused",
+        agent,
+        f"{times(count, 'refusal')} of {agent} by its provider, and the wait until it was asked "
+        "again",
+        parts,
+        detail="Nothing is known here of the limit that the provider counts.",
+        advice="State the provider's limit, so that calls wait for room and none is refused.",
+        told=tuple([i for i in ground.by_agent[agent] if _is(ground, i, "refused")][:5]),
+    )
+
+
+def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
+    activities = ground.trace.activities
+    own = [i for i in ground.by_agent.get(agent, ()) if activities[i].ended is not None]
+    failures = [i for i in own if activities[i].fate == "failed" and activities[i].how != "lost"]
+    kinds = ", ".join(
+        f"{count} {kind}" for kind, count in Counter(activities[i].how for i in failures).items()
+    )
+    told = tuple(failures[:10])
+    if _went_down(ground, own, failures):
+        return Lead(
+            "endpoint_down",
+            agent,
+            f"{agent}, which could not be reached for a while",
+            parts,
+            detail=f"{times(len(failures), 'call')} failed: {kinds}.",
+            advice="Name a fallback at another provider, so that its steps go on meanwhile.",
+            told=told,
+        )
+    steps = Counter(ground.path_of(activities[i].step) for i in failures)
+    step = steps.most_common(1)[0][0] if steps else ""
+    works = any(activities[i].fate == "useful" for i in own)
+    one_step = len(failures) > 1 and len({activities[i].path for i in failures}) == 1
+    advice = "Ask a more reliable agent, or name a fallback and try less often."
+    if not works:
+        advice = f"{agent} has given nothing: ask its fallback first, or mend it."
+    return Lead(
+        "failing_step" if one_step or not works else "flaky_agent",
+        (step or agent) if one_step or not works else agent,
+        f"{times(len(failures), 'failure')} of {agent} in {times(len(own), 'call')}, "
+        "and the wait before other tries",
+        parts,
+        detail=f"They were: {kinds}.",
+        advice=advice,
+        told=told,
+    )
+
+
+def _went_down(ground: Ground, own: list[int], failures: list[int]) -> bool:
+    """Tell whether failures lie in one stretch in which nothing of an agent succeeded."""
+    activities = ground.trace.activities
+    if len(failures) < _DOWN or any(activities[i].how != "unavailable" for i in failures):
+        return False
+    since = min(activities[i].began for i in failures)
+    until = max(activities[i].ended or 0 for i in failures)
+    return not any(
+        activities[i].fate == "useful" and since <= activities[i].began < until for i in own
+    )
+
+
+def _is(ground: Ground, index: int, fate: str) -> bool:
+    return ground.trace.activities[index].fate == fate
+
+
+def _lost(ground: Ground, parts: dict[int, int]) -> Lead:
+    told = tuple(dict.fromkeys(ground.segments[place].activity for place in parts))
+    money, tokens = spent(ground.trace.activities[index] for index in told)
+    return Lead(
+        "lost_work",
+        "process",
+        f"{times(len(told), 'call')} that {'was' if len(told) == 1 else 'were'} in flight when "
+        "the process died, and had to be made again",
+        parts,
+        CAUSE,
+        advice="Keep the process alive; shorter calls lose less.",
+        told=told,
+        money=money,
+        tokens=tokens,
+    )
+
+
+# -- calls that were asked already --------------------------------------------------------------
+
+
+def _repeated(ground: Ground) -> list[Lead]:
+    """Find calls that asked what had been answered already, though nobody keeps answers."""
+    spec = ground.trace.spec
+    first: dict[tuple[str, str], int] = {}
+    again: dict[str, list[int]] = {}
+    activities = ground.trace.activities
+    for index, activity in enumerate(activities):
+        if not activity.asks or activity.cached or activity.fate != "useful" or activity.team:
+            continue
+        agent = spec.agents.get(activity.agent) if spec is not None else None
+        if agent is not None and (agent.cache is not None or agent.effects):
+            continue
+        key = (activity.agent, activity.asks)
+        if any(activities[need].asks == activity.asks for need in activity.needs if need >= 0):
+            # It is asked what it said itself: that is no question of its own.
+            continue
+        seen = first.setdefault(key, index)
+        if seen == index or _place(activities[seen]) == _place(activity):
+            # Rounds and further tries ask the same on purpose.
+            continue
+        ended = activities[seen].ended
+        if ended is not None and ended <= activity.began:
+            again.setdefault(activity.agent, []).append(index)
+    leads = []
+    for agent_name, indices in again.items():
+        repeated = frozenset(indices)
+        parts = {
+            place: length(segment)
+            for place, segment in enumerate(ground.segments)
+            if segment.activity in repeated
+        }
+        money, tokens = spent(activities[index] for index in indices)
+        leads.append(
+            Lead(
+                "no_cache",
+                agent_name,
+                f"{times(len(indices), 'call')} of {agent_name} that asked what it had answered "
+                "already",
+                parts,
+                ROOT,
+                GUESSED,
+                advice="Keep its answers.",
+                change=(f"agents.{agent_name}.cache=1h",),
+                told=tuple(indices),
+                money=money,
+                tokens=tokens,
+            )
+        )
+    return leads
+
+
+def _place(activity: Activity) -> str:
+    """Give where a call stands, whichever round it is of."""
+    return activity.path.partition("~")[0]

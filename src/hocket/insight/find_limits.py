@@ -1,0 +1,448 @@
+"""Finds limits that the finish waited for: windows, spacing, slots, refusals, budgets, shares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hocket.core.specs import LimitSpec, Rate
+from hocket.insight.find_leads import (
+    CAUSE,
+    ROOT,
+    SYMPTOM,
+    Ground,
+    Lead,
+    length,
+    times,
+)
+from hocket.insight.trace import Activity
+from hocket.limits.words import KINDS, WINDOWS, amount_words, period_words, rate_words
+
+RUN: Final = "run"
+AGENT: Final = "agent:"
+_FOR_NOTHING: Final = frozenset({"stale", "discarded", "refused", "failed", "cancelled"})
+
+
+class Used(NamedTuple):
+    """Who took a limit, and how much of that came to nothing.
+
+    Fields:
+        calls: How many calls took it.
+        agents: Who, and how often, most first.
+        lost: How many of them came to nothing, by fate.
+    """
+
+    calls: int
+    agents: list[tuple[str, int]]
+    lost: Counter[str]
+
+
+def limits(ground: Ground) -> list[Lead]:
+    """Find limits that were waited for."""
+    leads: list[Lead] = []
+    for limit, parts in _by_limit(ground, "rate").items():
+        leads += _windows(ground, limit, parts)
+    for limit, parts in _by_limit(ground, "slot").items():
+        leads.append(_slots(ground, limit, parts))
+    for limit, parts in _by_limit(ground, "refused").items():
+        leads += _closed(ground, limit, parts)
+    for limit, parts in _by_limit(ground, "budget").items():
+        leads.append(_budget(ground, limit, parts))
+    shared = {index: length(segment) for index, segment in ground.of("share")}
+    if shared:
+        leads.append(
+            Lead(
+                "share",
+                ground.trace.run,
+                "giving way to other runs under limits that they share",
+                shared,
+                advice="Give this run a higher priority or weight, or run it at another time.",
+            )
+        )
+    return leads
+
+
+def wasted_share(ground: Ground, limit: str, until: int, lost: frozenset[int]) -> float:
+    """Say which share of the waits for a limit's windows some calls have made.
+
+    Without them fewer windows would have been filled: whole windows are what calls wait for.
+
+    Args:
+        ground: The run.
+        limit: The limit.
+        until: When it was last waited for; who began later has taken nothing away.
+        lost: The calls, by index.
+    """
+    name, calls, wasted = plain(limit), 0, 0
+    for index, activity in enumerate(ground.trace.activities):
+        if activity.began <= until and not activity.cached and claims(activity, name):
+            calls += 1
+            wasted += index in lost
+    if not wasted:
+        return 0.0
+    rate = fullest(spec_of(ground, limit).requests, calls)
+    if rate is None:
+        return wasted / calls
+    filled = (calls - 1) // rate.amount
+    needed = max(0, calls - wasted - 1) // rate.amount
+    return (filled - needed) / filled if filled else wasted / calls
+
+
+def usage_of(ground: Ground, limit: str) -> Used:
+    """Say who took a limit."""
+    agents: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    name = plain(limit)
+    for activity in ground.trace.activities:
+        if claims(activity, name) and not activity.cached:
+            agents[activity.agent] += 1
+            if activity.fate in _FOR_NOTHING:
+                lost[activity.fate] += 1
+    return Used(sum(agents.values()), agents.most_common(), lost)
+
+
+def claims(activity: Activity, limit: str) -> bool:
+    """Tell whether a call took units of a limit."""
+    if activity.work not in ("model", "tool") or not activity.left:
+        return False
+    if limit == RUN:
+        return True
+    if limit.startswith(AGENT):
+        return activity.agent == limit.removeprefix(AGENT)
+    return any(plain(name) == limit for name in activity.claims)
+
+
+def plain(limit: str) -> str:
+    """Name a limit as the spec does: a run's own has the run's name behind it."""
+    return limit.partition(" of ")[0]
+
+
+def spec_of(ground: Ground, limit: str) -> LimitSpec:
+    """Give what is known of a limit's bounds."""
+    found = ground.trace.limits
+    return found.get(limit) or found.get(plain(limit)) or LimitSpec()
+
+
+def fullest(rates: tuple[Rate, ...], amount: int) -> Rate | None:
+    """Give the window that takes longest for an amount."""
+    return max(rates, key=lambda rate: (amount // rate.amount) * rate.per, default=None)
+
+
+def capacity(ground: Ground, limit: str) -> int | None:
+    """Give how many calls a concurrency limit holds at once, if that is known."""
+    trace = ground.trace
+    if limit == RUN:
+        return trace.max_parallel
+    if limit.startswith(AGENT) and trace.spec is not None:
+        agent = trace.spec.agents.get(limit.removeprefix(AGENT))
+        return None if agent is None else agent.concurrency
+    return spec_of(ground, limit).concurrency
+
+
+def held_up(ground: Ground, activity: Activity, since: int, until: int) -> dict[int, int]:
+    """Say which waits for slots a call has made that held one for so long.
+
+    With one slot it is all of the wait; with several, its share of them.
+    """
+    parts: dict[int, int] = {}
+    for index, segment in ground.of("slot"):
+        both = min(until, segment.until) - max(since, segment.since)
+        if both > 0 and claims(activity, plain(segment.cause.detail)):
+            slots = capacity(ground, segment.cause.detail)
+            if slots:
+                parts[index] = both // slots
+    return parts
+
+
+def _by_limit(ground: Ground, kind: str) -> dict[str, dict[int, int]]:
+    found: dict[str, dict[int, int]] = {}
+    for index, segment in ground.of(kind):
+        found.setdefault(segment.cause.detail, {})[index] = length(segment)
+    return found
+
+
+def _wait_of(ground: Ground, index: int) -> str:
+    """Say which word the record has for a segment's wait: ``rate``, ``spacing``, ``breaker``…."""
+    segment = ground.segments[index]
+    activity = ground.activity(segment)
+    for wait in activity.waits if activity is not None else ():
+        name, _, detail = wait.cause.partition(":")
+        over = min(wait.until, segment.until) - max(wait.since, segment.since)
+        if detail == segment.cause.detail and over > 0:
+            return name
+    return ""
+
+
+# -- windows ------------------------------------------------------------------------------------
+
+
+def _windows(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
+    spaced = {i: ns for i, ns in parts.items() if _wait_of(ground, i) == "spacing"}
+    narrow = _narrowed(ground, limit, parts)
+    rated = {i: ns for i, ns in parts.items() if i not in spaced and i not in narrow}
+    leads = []
+    if spaced:
+        leads.append(_spacing(ground, limit, spaced))
+    if narrow:
+        leads.append(
+            Lead(
+                "refused",
+                plain(limit),
+                f"{plain(limit)}, whose windows were narrowed after refusals",
+                narrow,
+                CAUSE,
+                advice="State the provider's real limit, so that nothing is refused.",
+                facts=_facts(ground, limit, ("narrowed", "closed")),
+            )
+        )
+    if rated:
+        leads.append(_window(ground, limit, rated))
+    return leads
+
+
+def _spacing(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
+    name, spacing = plain(limit), spec_of(ground, limit).spacing
+    change = f"limits.{name}.spacing={_time(spacing // 2)}"
+    return Lead(
+        "spacing",
+        name,
+        f"the time that {name} asks for between two starts",
+        parts,
+        SYMPTOM,
+        advice="Let calls start closer together, or spread them over several limits.",
+        change=(change,) if spacing else (),
+    )
+
+
+def _window(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
+    """Say which of a limit's windows was full: the one that fills up most often."""
+    name, spec, used = plain(limit), spec_of(ground, limit), usage_of(ground, limit)
+    amounts = _amounts(ground, name, used.calls)
+    full = [
+        (amounts[kind] / rate.amount * max(1, rate.per), kind, rate)
+        for kind in WINDOWS
+        for rate in getattr(spec, kind)
+    ]
+    kind, rate = max(full, key=lambda item: item[0])[1:] if full else ("requests", None)
+    words = "window" if rate is None else f"{rate_words(kind, rate)} {KINDS[kind]}".strip()
+    about = {"requests": "rate_limit", "cost": "budget"}.get(kind, "token_limit")
+    change = ()
+    if rate is not None and kind != "cost":
+        more = f"{_count(kind, 2 * rate.amount)}{period_words(rate.per)}"
+        change = (f"limits.{name}.{kind}={more}",)
+    return Lead(
+        about,
+        name,
+        f"waiting for room in {name}'s {words}",
+        parts,
+        SYMPTOM,
+        detail=_who(used),
+        advice=_advice(used, kind),
+        change=change,
+    )
+
+
+def _amounts(ground: Ground, limit: str, calls: int) -> dict[str, int]:
+    """Count what a limit's windows count, over the whole run."""
+    amounts = dict.fromkeys(WINDOWS, 0)
+    amounts["requests"] = calls
+    for activity in ground.trace.activities:
+        usage = activity.usage
+        if usage is not None and not activity.cached and claims(activity, limit):
+            amounts["tokens_in"] += usage.tokens_in or 0
+            amounts["tokens_out"] += usage.tokens_out or 0
+            amounts["cost"] += usage.cost or 0
+    amounts["tokens"] = amounts["tokens_in"] + amounts["tokens_out"]
+    return amounts
+
+
+def _who(used: Used) -> str:
+    agents = ", ".join(f"{name} {count}" for name, count in used.agents[:4] if name)
+    lost = sum(used.lost.values())
+    text = f"{times(used.calls, 'call')} took it{f': {agents}' if agents else ''}."
+    if lost:
+        fates = ", ".join(f"{count} {fate}" for fate, count in used.lost.most_common())
+        text += f" {lost} of them came to nothing: {fates}."
+    return text
+
+
+def _advice(used: Used, kind: str) -> str:
+    text = "Raise the limit, or split the work over a second model or account."
+    if kind != "requests":
+        text = "Raise the limit, make prompts or answers shorter, or split the work."
+    if 4 * sum(used.lost.values()) >= used.calls:
+        text += " First see why so many calls came to nothing."
+    return text
+
+
+def _narrowed(ground: Ground, limit: str, parts: dict[int, int]) -> dict[int, int]:
+    """Give the waits that lie behind a refusal which had narrowed the windows."""
+    news = [c for c in ground.trace.changes if c.limit in (limit, plain(limit))]
+    since = [c.at for c in news if c.what in ("narrowed", "closed")]
+    if not since:
+        return {}
+    return {i: ns for i, ns in parts.items() if ground.segments[i].until > since[0]}
+
+
+# -- slots --------------------------------------------------------------------------------------
+
+
+def _slots(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
+    slots = capacity(ground, limit)
+    shown = "" if slots is None else f" {slots}"
+    if limit == RUN:
+        change = () if slots is None else (f"max_parallel={2 * slots}",)
+        what = f"waiting for one of the run's{shown} slots"
+        return Lead(
+            "max_parallel",
+            RUN,
+            what,
+            parts,
+            SYMPTOM,
+            advice="Let more calls run at once.",
+            change=change,
+        )
+    if limit.startswith(AGENT):
+        agent = limit.removeprefix(AGENT)
+        change = () if slots is None else (f"agents.{agent}.concurrency={2 * slots}",)
+        return _agent_slots(ground, agent, shown, parts, change)
+    name = plain(limit)
+    change = () if slots is None else (f"limits.{name}.concurrency={2 * slots}",)
+    return Lead(
+        "concurrency",
+        name,
+        f"waiting for one of {name}'s{shown} slots",
+        parts,
+        SYMPTOM,
+        detail=_who(usage_of(ground, limit)),
+        advice="Raise the limit, or let others do a part of the work.",
+        change=change,
+    )
+
+
+def _agent_slots(
+    ground: Ground, agent: str, shown: str, parts: dict[int, int], change: tuple[str, ...]
+) -> Lead:
+    idle = _idle_twin(ground, agent)
+    if idle:
+        return Lead(
+            "unbalanced",
+            agent,
+            f"waiting for {agent}, while {idle}, which is alike, had little to do",
+            parts,
+            SYMPTOM,
+            advice=f"Give {idle} a part of {agent}'s work.",
+            change=change,
+        )
+    return Lead(
+        "agent_slots",
+        agent,
+        f"waiting for one of {agent}'s{shown} slots",
+        parts,
+        SYMPTOM,
+        advice=f"Let {agent} take more calls at once, or let others do a part of its work.",
+        change=change,
+    )
+
+
+def _idle_twin(ground: Ground, agent: str) -> str:
+    """Give an agent that is set up alike and worked less than half as long, or ""."""
+    spec = ground.trace.spec
+    if spec is None or agent not in spec.agents:
+        return ""
+    busy = _busy(ground, agent)
+    plain_self = msgspec.structs.replace(spec.agents[agent], concurrency=None, limits=())
+    if not plain_self.options:
+        # Without settings nothing says that two agents are alike.
+        return ""
+    for name, other in spec.agents.items():
+        alike = msgspec.structs.replace(other, concurrency=None, limits=()) == plain_self
+        if name != agent and alike and 2 * _busy(ground, name) < busy:
+            return name
+    return ""
+
+
+def _busy(ground: Ground, agent: str) -> int:
+    found = [ground.trace.activities[index] for index in ground.by_agent.get(agent, ())]
+    return sum((ground.trace.ended if a.ended is None else a.ended) - a.began for a in found)
+
+
+# -- refusals and budgets -----------------------------------------------------------------------
+
+
+def _closed(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
+    down = {i: ns for i, ns in parts.items() if _wait_of(ground, i) == "breaker"}
+    closed = {i: ns for i, ns in parts.items() if i not in down}
+    name = plain(limit)
+    leads = []
+    if down:
+        down |= _lost_to(ground, name, frozenset({"failed"}))
+        leads.append(
+            Lead(
+                "endpoint_down",
+                name,
+                f"{name}, whose endpoint was down",
+                down,
+                ROOT,
+                advice="Name a fallback at another provider, so that its steps go on meanwhile.",
+                facts=_facts(ground, limit, ("tripped", "mended")),
+            )
+        )
+    if closed:
+        closed |= _lost_to(ground, name, frozenset({"refused"}))
+        used = usage_of(ground, limit)
+        leads.append(
+            Lead(
+                "refused",
+                name,
+                f"{name}, which was closed after {times(used.lost['refused'], 'refusal')}",
+                closed,
+                ROOT,
+                detail=_who(used),
+                advice="State the provider's real limit, so that nothing is refused.",
+                facts=_facts(ground, limit, ("closed", "narrowed")),
+            )
+        )
+    return leads
+
+
+def _lost_to(ground: Ground, limit: str, fates: frozenset[str]) -> dict[int, int]:
+    """Give the segments of calls that a limit's endpoint has refused or failed."""
+    found = {}
+    for index, segment in ground.of("rework"):
+        activity = ground.activity(segment)
+        if activity is None or activity.how in ("timeout", "lost"):
+            continue
+        if segment.cause.detail in fates and claims(activity, limit):
+            found[index] = length(segment)
+    return found
+
+
+def _facts(ground: Ground, limit: str, whats: tuple[str, ...]) -> tuple[int, ...]:
+    names = (limit, plain(limit))
+    return tuple([c.event for c in ground.trace.changes if c.limit in names and c.what in whats])
+
+
+def _budget(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
+    name, spec = plain(limit), spec_of(ground, limit)
+    words = ", ".join(
+        rate_words(kind, rate) for kind in WINDOWS for rate in getattr(spec, kind) if not rate.per
+    )
+    return Lead(
+        "budget",
+        name,
+        f"{name}, {f'whose {words} were' if words else 'a budget that was'} spent",
+        parts,
+        detail=_who(usage_of(ground, limit)),
+        advice="Raise the budget, let a cheaper model do a part, or spend less on each call.",
+    )
+
+
+def _count(kind: str, amount: int) -> str:
+    return amount_words(kind, amount).replace(",", "")
+
+
+def _time(ns: int) -> str:
+    return f"{ns // 1_000_000}ms"

@@ -1,0 +1,134 @@
+"""Says how long calls of one kind take, and which are out of line, by median and spread.
+
+Durations of models are about lognormal, so they are compared by their logarithms.
+"""
+
+from __future__ import annotations
+
+from math import exp, log
+from statistics import median
+from typing import Final, NamedTuple, TypeAlias
+
+from hocket.core.values import MS
+from hocket.insight.find_leads import Ground, lasted, quantile
+from hocket.insight.trace import Activity
+
+Group: TypeAlias = tuple[str, ...]
+
+_AT_LEAST: Final = 3
+"""How many others a call is compared with at least: a median of fewer says nothing."""
+_PRIOR: Final = 6
+"""What is assumed of the spread weighs like so many calls, since few calls show it badly."""
+_Z: Final = 3.3
+"""How many standard deviations are out of line: by chance one call in 2,000 is."""
+_SPREADS: Final[tuple[float, ...]] = (0.4, 0.45, 0.6, 1.0)
+"""The assumed spread of logarithms: calls of one agent for one step, of several agents for one
+step, of one agent for all its steps, of everybody."""
+_MAD: Final = 1.4826
+"""The standard deviation of a normal distribution, as a multiple of its median deviation."""
+
+
+class Norm(NamedTuple):
+    """What calls like one take.
+
+    Fields:
+        typical: The median of the others.
+        late: From when on a call is out of line.
+        most: What nineteen of twenty of the others stay below.
+        calls: How many others there are.
+    """
+
+    typical: int
+    late: int
+    most: int
+    calls: int
+
+
+class Norms:
+    """What calls take, of each kind; a call is never compared with itself.
+
+    Args:
+        ground: The run.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._took: dict[Group, list[int]] = {}
+        self._by_agent: dict[Group, dict[str, list[int]]] = {}
+        self._shape: dict[Group, tuple[float, float]] = {}
+        for activity in ground.trace.activities:
+            if ended_well(activity):
+                took = max(MS, lasted(activity, ground.trace))
+                for group in self.groups(activity):
+                    self._took.setdefault(group, []).append(took)
+                for group in self.groups(activity)[1::2]:
+                    by = self._by_agent.setdefault(group, {})
+                    by.setdefault(activity.agent, []).append(took)
+        for took_by in self._took.values():
+            took_by.sort()
+
+    def groups(self, activity: Activity) -> tuple[Group, ...]:
+        """Name the kinds that a call is of, the narrowest first."""
+        step, role = self._ground.path_of(activity.step), role_of(activity)
+        work = activity.work
+        return (
+            (step, role, activity.agent, work),
+            (step, role, work),
+            (activity.agent, work),
+            (work,),
+        )
+
+    def of(self, activity: Activity) -> Norm | None:
+        """Say what others like a call take, by the narrowest kind that has enough of them."""
+        own = max(MS, lasted(activity, self._ground.trace)) if ended_well(activity) else None
+        for group, spread in zip(self.groups(activity), _SPREADS, strict=True):
+            norm = self._norm(group, spread, own)
+            if norm is not None:
+                return norm
+        return None
+
+    def others(self, group: Group, agent: str) -> list[int]:
+        """Give how long calls of a kind took that others than an agent have made."""
+        rest: list[int] = []
+        for other, took in self._by_agent.get(group, {}).items():
+            if other != agent:
+                rest += took
+        return rest
+
+    def _norm(self, group: Group, assumed: float, own: int | None) -> Norm | None:
+        took = self._took.get(group, [])
+        count = len(took) - (own is not None)
+        if count < _AT_LEAST:
+            return None
+        if group not in self._shape:
+            middle = median(took)
+            away = median([abs(log(ns / middle)) for ns in took])
+            self._shape[group] = (middle, _MAD * away)
+        middle, seen = self._shape[group]
+        if own is not None:
+            middle = _without(took, own)
+        spread = ((count * seen**2 + _PRIOR * assumed**2) / (count + _PRIOR)) ** 0.5
+        late = middle * exp(_Z * spread * (1 + 1.57 / count) ** 0.5)
+        most = quantile(took, 0.95 * count / len(took))
+        return Norm(round(middle), round(late), most, count)
+
+
+def ended_well(activity: Activity) -> bool:
+    """Tell whether a call was made and came to its own end."""
+    made = activity.work in ("model", "tool") and not activity.cached
+    return made and activity.ended is not None and activity.fate in ("useful", "stale", "discarded")
+
+
+def role_of(activity: Activity) -> str:
+    """Say what a call does in its team: ``answer``, ``vote``, ``judge``; "" outside of one."""
+    return activity.path.rpartition("/")[2].partition("~")[0] if activity.team else ""
+
+
+def _without(took: list[int], own: int) -> float:
+    """Give the median of sorted values without one of them."""
+    middle = (len(took) - 1) / 2
+    above = own <= took[int(middle)]
+    rest = took[1:] if above else took[:-1]
+    # One that lies below the middle shifts it up as much as the lowest one would.
+    count = len(rest)
+    return (rest[(count - 1) // 2] + rest[count // 2]) / 2

@@ -1,0 +1,99 @@
+"""Finds what waited for people, and what the program itself was not there for."""
+
+from __future__ import annotations
+
+from hocket.insight.find_leads import CAUSE, ROOT, Ground, Lead, length, times
+
+
+def people(ground: Ground) -> list[Lead]:
+    """Find waits for people, pauses, dead processes and the coordinator's own time."""
+    return [*_asked(ground), *_stops(ground), *_coordinator(ground)]
+
+
+def _asked(ground: Ground) -> list[Lead]:
+    """Tell of approvals, inputs and requests that the run stood for."""
+    parts: dict[tuple[str, str], dict[int, int]] = {}
+    for place, segment in ground.of("approval", "input"):
+        activity = ground.activity(segment)
+        kind = segment.cause.kind
+        if activity is not None and activity.work == "person":
+            kind = "stood"
+        explained = parts.setdefault((kind, segment.cause.detail), {})
+        explained[place] = length(segment)
+        if kind == "stood" and place and ground.segments[place - 1].cause.kind == "rework":
+            # It stood because this had failed for good.
+            explained[place - 1] = length(ground.segments[place - 1])
+    leads = []
+    for (kind, step), explained in parts.items():
+        place = ground.path_of(step) if step else "a step"
+        what = {
+            "approval": f"{times(len(explained), 'approval')} at {place} that a person gave late",
+            "input": f"an input at {place} that came late",
+            "stood": "a failure, and standing still until a person asked for a retry or decided",
+        }[kind]
+        advice = {
+            "approval": "Ask for approval earlier or side by side, or let a timeout decide.",
+            "input": "Ask for the input earlier, or hand it in when the run begins.",
+            "stood": "Let failures be tried again without being asked, or be told of them at once.",
+        }[kind]
+        leads.append(
+            Lead(kind, step, what, explained, ROOT, advice=advice, change=("people.after=30s",))
+        )
+    return leads
+
+
+def _stops(ground: Ground) -> list[Lead]:
+    """Tell of pauses and of times when no process drove the run."""
+    leads = []
+    for kind, depth, subject, what, advice in (
+        (
+            "down",
+            ROOT,
+            "process",
+            "a time in which no process drove the run",
+            "Keep the process alive, and let a supervisor resume its runs.",
+        ),
+        (
+            "pause",
+            CAUSE,
+            "run",
+            "a pause of the run",
+            "Go on sooner, or pause only what has to wait.",
+        ),
+    ):
+        parts = {place: length(segment) for place, segment in ground.of(kind)}
+        stops = [stop for stop in ground.trace.stops if stop.kind == kind]
+        for place, segment in ground.of("rework"):
+            activity = ground.activity(segment)
+            if kind == "down" and activity is not None and activity.how == "lost":
+                # What was in flight when the process died was over then, though nobody knew.
+                dead = sum(
+                    max(0, min(segment.until, stop.until) - max(segment.since, stop.since))
+                    for stop in stops
+                )
+                if dead:
+                    parts[place] = dead
+        facts = tuple([fact for stop in stops for fact in stop.events])
+        if parts:
+            leads.append(Lead(kind, subject, what, parts, depth, advice=advice, facts=facts))
+    return leads
+
+
+def _coordinator(ground: Ground) -> list[Lead]:
+    """Tell of the time between facts that nothing but the program itself can have taken."""
+    parts = {place: length(segment) for place, segment in ground.of("coordinator")}
+    if not parts:
+        return []
+    after = max(parts, key=lambda place: (parts[place], -place))
+    return [
+        Lead(
+            "coordinator",
+            "engine",
+            f"the program itself, in {times(len(parts), 'place')} between one thing and the next",
+            parts,
+            detail="Nothing is recorded that held these calls up: the loop, the disk or the "
+            "journal was busy.",
+            advice="Look at the machine's load and its disk, and at code that blocks the loop.",
+            told=(ground.segments[after].activity,),
+        )
+    ]

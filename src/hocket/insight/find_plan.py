@@ -1,0 +1,185 @@
+"""Finds steps that a plan has put one after the other though nothing requires it."""
+
+from __future__ import annotations
+
+from hocket.core.errors import ExprError
+from hocket.core.expr import Reference, parse_expr
+from hocket.core.specs import PlanSpec, StepSpec
+from hocket.core.template import parse_template
+from hocket.core.values import step_of
+from hocket.insight.find_leads import (
+    CAUSE,
+    GUESSED,
+    Ground,
+    Lead,
+    length,
+    times,
+)
+
+# -- needless order -----------------------------------------------------------------------------
+
+
+def needless(ground: Ground) -> list[Lead]:
+    """Tell of steps that waited for others whose output they never read."""
+    spec = ground.trace.spec
+    if spec is None:
+        return []
+    spans = _spans(ground)
+    leads = []
+    for prefix, plan in _plans(spec.workflow, ""):
+        leads += _in_plan(ground, prefix, plan, spans)
+    return leads
+
+
+def _plans(plan: PlanSpec, prefix: str) -> list[tuple[str, PlanSpec]]:
+    found = [(prefix, plan)]
+    for step in plan.steps:
+        if step.plan is not None:
+            found += _plans(step.plan, f"{prefix}{step.name}/")
+    return found
+
+
+def _spans(ground: Ground) -> dict[str, tuple[int, int]]:
+    """Give when each step was first asked for and when it was over."""
+    spans: dict[str, tuple[int, int]] = {}
+    for activity in ground.trace.activities:
+        ended = ground.trace.ended if activity.ended is None else activity.ended
+        path = step_of(activity.path)
+        while path:
+            if path in ground.steps:
+                since, until = spans.get(path, (activity.asked, ended))
+                spans[path] = (min(since, activity.asked), max(until, ended))
+            path = path.rpartition("/")[0]
+    return spans
+
+
+def _in_plan(
+    ground: Ground, prefix: str, plan: PlanSpec, spans: dict[str, tuple[int, int]]
+) -> list[Lead]:
+    steps = {step.name: step for step in plan.steps}
+    reads = {name: _read_by(step) for name, step in steps.items()}
+    free: dict[str, list[str]] = {}
+    for name, step in steps.items():
+        if f"{prefix}{name}" not in spans or step.input is None:
+            # What is given nothing does what it does for another reason than its input.
+            continue
+        needless = [
+            need
+            for need in step.needs
+            if need in steps and need not in reads[name] and _harmless(ground, steps[need])
+        ]
+        if needless and _harmless(ground, step):
+            free[name] = needless
+    if not free:
+        return []
+    took = {name: _took(spans.get(f"{prefix}{name}")) for name in steps}
+    now = _ends(steps, reads, took, {})
+    then = _ends(steps, reads, took, free)
+    gain = max(now.values(), default=0) - max(then.values(), default=0)
+    return _needless_lead(ground, prefix, steps, reads, free, gain)
+
+
+def _needless_lead(
+    ground: Ground,
+    prefix: str,
+    steps: dict[str, StepSpec],
+    reads: dict[str, dict[str, None]],
+    free: dict[str, list[str]],
+    gain: int,
+) -> list[Lead]:
+    """Tell of the gain, on the work of steps that were in a needless order, small ones first."""
+    chained = dict.fromkeys([*free, *(need for needs in free.values() for need in needs)])
+    paths = frozenset(f"{prefix}{name}" for name in chained)
+    own = [
+        (length(segment), place)
+        for place, segment in enumerate(ground.segments)
+        if segment.activity >= 0
+        and ground.path_of(ground.trace.activities[segment.activity].step) in paths
+    ]
+    parts: dict[int, int] = {}
+    left = gain
+    for ns, place in sorted(own):
+        parts[place] = min(ns, left)
+        left -= parts[place]
+    if gain <= 0 or not parts:
+        return []
+    change = []
+    for name, needless in free.items():
+        kept = [need for need in steps[name].needs if need not in needless]
+        change.append(f"steps.{prefix}{name}.needs={','.join(kept)}")
+    first = next(iter(free))
+    return [
+        Lead(
+            "serial_chain",
+            f"{prefix}{first}",
+            f"{times(len(free), 'step')} that waited for others whose output they never read, as "
+            f"{prefix}{first} did for {', '.join(free[first])}",
+            parts,
+            CAUSE,
+            GUESSED,
+            advice="Drop the needs that nothing requires, so that these steps run side by side.",
+            change=tuple(change),
+        )
+    ]
+
+
+def _read_by(step: StepSpec) -> dict[str, None]:
+    """Name what a step's texts read."""
+    found: list[Reference] = []
+    try:
+        if step.input is not None:
+            found += [reference for _, reference in parse_template(step.input).references]
+        for text in (step.when, step.each, step.repeat.until if step.repeat else None):
+            if text is not None:
+                found += parse_expr(text).references
+    except ExprError:
+        # The plan was checked before it ran; what cannot be read here is taken to read all.
+        return dict.fromkeys(step.needs)
+    names: dict[str, None] = {}
+    for reference in found:
+        if reference.root == "steps" and len(reference.names) == 1:
+            return dict.fromkeys(step.needs)
+        inner = reference.root == "steps"
+        names[str(reference.names[1]) if inner else reference.root] = None
+    return names
+
+
+def _harmless(ground: Ground, step: StepSpec) -> bool:
+    """Tell whether a step does nothing but give an output, so that its place does not matter."""
+    spec = ground.trace.spec
+    if spec is None or step.kind != "call" or step.effects or step.when is not None:
+        return False
+    names = (step.agent, *step.fallback)
+    agents = [spec.agents[name] for name in names if name in spec.agents]
+    quiet = step.effects is False or not any(agent.effects for agent in agents)
+    return quiet and all(not agent.tools for agent in agents)
+
+
+def _took(span: tuple[int, int] | None) -> int:
+    return 0 if span is None else span[1] - span[0]
+
+
+def _ends(
+    steps: dict[str, StepSpec],
+    reads: dict[str, dict[str, None]],
+    took: dict[str, int],
+    free: dict[str, list[str]],
+) -> dict[str, int]:
+    """Give when each step would end if nothing but its needs held it up."""
+    ends: dict[str, int] = {}
+    left = list(steps)
+    while left:
+        later = []
+        for name in left:
+            dropped = free.get(name, [])
+            needs = [*steps[name].needs, *steps[name].wants, *reads[name]]
+            needs = [need for need in needs if need in steps and need not in dropped]
+            needs = [need for need in needs if need != name]
+            if any(need not in ends for need in needs):
+                later.append(name)
+                continue
+            ends[name] = max([ends[need] for need in needs], default=0) + took[name]
+        if len(later) == len(left):
+            break
+        left = later
+    return ends

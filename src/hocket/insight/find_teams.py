@@ -1,0 +1,211 @@
+"""Finds what teams do in vain: stale votes, needless reviewers, turns one after the other."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hocket.core.teams import ConsensusSpec, TeamSpec
+from hocket.core.values import format_duration
+from hocket.insight.find_leads import (
+    CAUSE,
+    GUESSED,
+    ROOT,
+    Ground,
+    Lead,
+    length,
+    spent,
+    times,
+)
+from hocket.insight.find_limits import held_up, wasted_share
+from hocket.insight.find_norms import role_of
+from hocket.insight.find_reviews import needless_reviews, reviews
+from hocket.insight.trace import Activity
+
+_ASKED_ONCE: Final = frozenset({"once", "rounds", "sequential"})
+"""Policies under which no answer makes anybody begin anew."""
+_WASTED: Final[frozenset[str]] = frozenset({"stale", "discarded"})
+_MONEY: Final = 0.2
+"""The share of all tokens from which on waste is worth telling even if it cost no time."""
+_MOST_ALONE: Final = 3
+"""Fewer wasted calls than this are chance, and cost nobody much."""
+
+
+def teams(ground: Ground) -> list[Lead]:
+    """Find what teams do in vain."""
+    leads = []
+    for step, indices in _teams(ground).items():
+        spec = ground.spec_of(step)
+        review = reviews(spec)
+        if review is not None:
+            leads += needless_reviews(ground, step, review)
+            continue
+        team = None if spec is None else spec.team
+        if isinstance(team, ConsensusSpec):
+            leads += _one_by_one(ground, step, team)
+        wasted = [i for i in indices if _in_vain(ground.trace.activities[i], team)]
+        if wasted:
+            leads.append(_wasted(ground, step, team, indices, wasted))
+    return leads
+
+
+def _teams(ground: Ground) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, activity in enumerate(ground.trace.activities):
+        if activity.team and activity.work in ("model", "tool"):
+            found.setdefault(ground.path_of(activity.team), []).append(index)
+    return found
+
+
+# -- waste --------------------------------------------------------------------------------------
+
+
+def _in_vain(activity: Activity, team: TeamSpec | None) -> bool:
+    """Tell whether a call of a team did not count.
+
+    Under a policy that begins anew with each answer, what was cut off had been made stale, too.
+    """
+    if activity.fate in _WASTED:
+        return True
+    again = isinstance(team, ConsensusSpec) and team.policy not in _ASKED_ONCE
+    return again and activity.left and activity.fate == "cancelled" and activity.how == "stop"
+
+
+def _wasted(
+    ground: Ground, step: str, team: TeamSpec | None, indices: list[int], wasted: list[int]
+) -> Lead:
+    """Tell of answers and votes that did not count, and what waited because of them."""
+    activities = ground.trace.activities
+    names = frozenset(wasted)
+    parts = {
+        place: length(segment)
+        for place, segment in ground.of("rework")
+        if segment.activity in names
+    }
+    parts |= _windows(ground, names)
+    for index in wasted if ground.slotted else ():
+        call = activities[index]
+        held = held_up(ground, call, call.began, call.ended or ground.trace.ended)
+        for place, ns in held.items():
+            parts[place] = parts.get(place, 0) + ns
+    money, tokens = spent(activities[index] for index in wasted)
+    all_tokens = spent(activities[index] for index in indices)[1]
+    much = tokens >= _MONEY * all_tokens if all_tokens else 5 * len(wasted) >= len(indices)
+    stale = sum(activities[index].fate != "discarded" for index in wasted)
+    why = "a later answer made stale" if 2 * stale >= len(wasted) else "nobody needed"
+    policy = team.policy if isinstance(team, ConsensusSpec) else ""
+    change: tuple[str, ...] = ()
+    if policy and policy not in _ASKED_ONCE:
+        change = (_change(ground, step, "consensus", "policy=once"),)
+    return Lead(
+        "stale_votes",
+        step,
+        f"{len(wasted)} of {times(len(indices), 'call')} at {step}, whose outcome {why}",
+        parts,
+        ROOT,
+        detail=f"The policy is {policy}." if policy else "",
+        advice="Ask for votes once, when every first answer is in.",
+        change=change,
+        told=tuple(wasted),
+        money=money,
+        tokens=tokens,
+        alone=much and len(wasted) >= _MOST_ALONE,
+    )
+
+
+def _windows(ground: Ground, wasted: frozenset[int]) -> dict[int, int]:
+    """Give the waits for windows that wasted calls had filled."""
+    until: dict[str, int] = {}
+    for _, segment in ground.of("rate"):
+        until[segment.cause.detail] = segment.until
+    shares = {limit: wasted_share(ground, limit, at, wasted) for limit, at in until.items()}
+    parts = {}
+    for place, segment in ground.of("rate"):
+        share = shares[segment.cause.detail]
+        if share:
+            parts[place] = int(share * length(segment))
+    return parts
+
+
+def _change(ground: Ground, step: str, kind: str, what: str) -> str:
+    """Write a setting of a team: of the step if it stands in the plan, else of all of its kind."""
+    return f"steps.{step}.{what}" if step in ground.steps else f"{kind}.{what}"
+
+
+# -- one after the other ------------------------------------------------------------------------
+
+
+def _one_by_one(ground: Ground, step: str, team: ConsensusSpec) -> list[Lead]:
+    """Tell of first answers that were given one after the other."""
+    if team.policy != "sequential":
+        return []
+    parts = _all_but_longest(ground, step, ("answer",))
+    change = (_change(ground, step, "consensus", "policy=once"),)
+    advice = "Let all answer at once, if none needs to see the others' answers first."
+    what = f"first answers at {step} that were given one after the other"
+    return [
+        Lead("sequential", step, what, parts, CAUSE, GUESSED, advice=advice, change=change)
+    ] * bool(parts)
+
+
+def _all_but_longest(ground: Ground, step: str, roles: tuple[str, ...]) -> dict[int, int]:
+    """Give the chain's work at a step in some roles, but that of the longest call."""
+    parts: dict[int, int] = {}
+    for place, segment, activity in ground.works():
+        if activity.team and ground.path_of(activity.team) == step and role_of(activity) in roles:
+            parts[place] = length(segment)
+    if len(parts) < 2:
+        return {}
+    del parts[max(parts, key=lambda place: (parts[place], -place))]
+    return parts
+
+
+# -- soft waits ---------------------------------------------------------------------------------
+
+
+def soft_waits(ground: Ground) -> list[Lead]:
+    """Find contributions that were waited for until time was up, and not used."""
+    found: dict[str, dict[int, int]] = {}
+    for place, segment in ground.of("idle", "rework"):
+        activity = ground.activity(segment)
+        if activity is None:
+            continue
+        if activity.work == "timer":
+            found.setdefault(_waiting(ground, activity), {})[place] = length(segment)
+        elif activity.how in ("stop", "") and activity.fate in ("cancelled", "discarded"):
+            wanting = _wanted_by(ground, activity)
+            if wanting:
+                found.setdefault(wanting, {})[place] = length(segment)
+    leads = []
+    for step, parts in found.items():
+        spec = ground.steps.get(step)
+        within = None if spec is None else spec.within
+        until = f" for its {format_duration(within)}" if within else ""
+        half = "" if not within else f"steps.{step}.within={within // 2_000_000}ms"
+        leads.append(
+            Lead(
+                "soft_wait",
+                step,
+                f"waiting{until} at {step or 'a step'} for contributions that did not come in time",
+                parts,
+                CAUSE,
+                advice="Wait less long, ask for a quorum, or leave out who is always late.",
+                change=(half,) if half else (),
+            )
+        )
+    return leads
+
+
+def _waiting(ground: Ground, activity: Activity) -> str:
+    return ground.path_of(activity.step)
+
+
+def _wanted_by(ground: Ground, activity: Activity) -> str:
+    """Give the step that wanted a call's and does not wait for ever, or ""."""
+    path = ground.path_of(activity.step)
+    outer, _, name = path.rpartition("/")
+    prefix = f"{outer}/" if outer else ""
+    for other, spec in ground.steps.items():
+        soft = spec.within is not None or spec.quorum is not None
+        if soft and name in spec.wants and other == f"{prefix}{spec.name}":
+            return other
+    return ""
