@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import pairwise
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -69,12 +69,8 @@ class Lane(msgspec.Struct, kw_only=True):
     merged: int = 1
 
 
-class _Item(NamedTuple):
-    """What takes a place in a lane: from when, until when, and which activity."""
-
-    since: int
-    until: int
-    activity: int
+_Item: TypeAlias = tuple[int, int, int]
+"""What takes a place in a lane: from when, until when, and the index of which activity."""
 
 
 def lanes(trace: Trace, by: By, most: int | None = None) -> list[Lane]:
@@ -96,12 +92,12 @@ def lanes(trace: Trace, by: By, most: int | None = None) -> list[Lane]:
         for number, row in enumerate(_rows(items))
     ]
     kept = len(rows) if most is None or len(rows) <= most else most - 1
-    found = [
-        Lane(name=name, row=number, bars=_bars(trace, row)) for name, number, row in rows[:kept]
-    ]
-    if rest := [_bars(trace, row) for _, _, row in rows[kept:]]:
+    draw = _Draw(trace)
+    found = [Lane(name=name, row=number, bars=draw.bars(row)) for name, number, row in rows[:kept]]
+    if rest := [row for _, _, row in rows[kept:]]:
         name = f"and {len(rest)} more" if found else f"all {len(rest)}"
-        found.append(Lane(name=name, row=0, bars=_merged(rest), merged=len(rest)))
+        bars = draw.merged([item for row in rest for item in row])
+        found.append(Lane(name=name, row=0, bars=bars, merged=len(rest)))
     return found
 
 
@@ -158,15 +154,19 @@ def _by_slot(trace: Trace) -> dict[str, list[_Item]]:
 
 def _by_limit(trace: Trace) -> dict[str, list[_Item]]:
     groups: dict[str, list[_Item]] = {name: [] for name in trace.limits}
+    names: dict[str, str] = {}
     for index, activity in enumerate(trace.activities):
-        since = {
-            cause.detail: wait.since
-            for wait in reversed(activity.waits)
-            if (cause := cause_of(wait.cause)).detail
-        }
+        if not activity.claims:
+            continue
+        since: dict[str, int] = {}
+        for wait in activity.waits:
+            name = names.get(wait.cause)
+            if name is None:
+                name = names[wait.cause] = cause_of(wait.cause).detail
+            since.setdefault(name, wait.since)
+        began, ended, _ = _item(trace, index)
         for name in activity.claims:
-            item = _item(trace, index)
-            item = item._replace(since=min(item.since, since.get(name, item.since)))
+            item = (min(began, since.get(name, began)), ended, index)
             groups.setdefault(name, []).append(item)
     return {name: items for name, items in groups.items() if items}
 
@@ -182,7 +182,7 @@ _GROUPS: Final = {
 def _item(trace: Trace, index: int) -> _Item:
     activity = trace.activities[index]
     ended = trace.ended if activity.ended is None else activity.ended
-    return _Item(activity.began, max(ended, activity.began), index)
+    return activity.began, max(ended, activity.began), index
 
 
 # -- how they are laid out ----------------------------------------------------------------------
@@ -194,7 +194,7 @@ def _rows(items: Sequence[_Item]) -> list[list[_Item]]:
     free: list[int] = []
     busy: list[tuple[int, int]] = []
     for item in sorted(items):
-        while busy and busy[0][0] <= item.since:
+        while busy and busy[0][0] <= item[0]:
             heappush(free, heappop(busy)[1])
         if free:
             row = heappop(free)
@@ -202,53 +202,101 @@ def _rows(items: Sequence[_Item]) -> list[list[_Item]]:
             row = len(rows)
             rows.append([])
         rows[row].append(item)
-        heappush(busy, (item.until, row))
+        heappush(busy, (item[1], row))
     return rows
 
 
-def _bars(trace: Trace, items: Sequence[_Item]) -> list[Bar]:
-    """Fill a lane from the beginning of the run to its end."""
-    bars: list[Bar] = []
-    now, end = trace.began, trace.ended
-    for item in items:
-        activity = trace.activities[item.activity]
-        began = min(max(activity.began, now), end)
-        # What held it up is shown as far back as nothing else was there.
-        asked = min(max(activity.asked, now), began)
-        _show(trace, bars, Bar(now, asked, _IDLE))
-        _held(trace, bars, asked, began, item.activity)
-        now = max(began, min(item.until, end))
-        _show(trace, bars, Bar(began, now, work_of(activity), item.activity))
-    _show(trace, bars, Bar(now, end, _IDLE))
-    return bars
+class _Draw:
+    """Draws the bars of lanes.
 
+    Args:
+        trace: The run.
+    """
 
-def _held(trace: Trace, bars: list[Bar], since: int, until: int, index: int) -> None:
-    """Show what held an activity up; what its waits leave over is the engine's own time."""
-    rest = Cause("unknown" if trace.inferred else "coordinator")
-    now = since
-    for wait in trace.activities[index].waits:
-        begun, ended = max(wait.since, now), min(wait.until, until)
-        if begun < ended:
-            _show(trace, bars, Bar(now, begun, rest, index))
-            _show(trace, bars, Bar(begun, ended, cause_of(wait.cause), index))
-            now = ended
-    _show(trace, bars, Bar(now, until, rest, index))
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._rest = Cause("unknown" if trace.inferred else "coordinator")
+        """What lies between what an activity came after and its waits."""
+        self._causes: dict[str, Cause] = {}
+        self._works = [work_of(activity) for activity in trace.activities]
 
+    def bars(self, items: Sequence[_Item]) -> list[Bar]:
+        """Fill a lane from the beginning of the run to its end."""
+        trace, works, show = self._trace, self._works, self._show
+        bars: list[Bar] = []
+        now, end = trace.began, trace.ended
+        for _, until, index in items:
+            activity = trace.activities[index]
+            began = min(max(activity.began, now), end)
+            # What held it up is shown as far back as nothing else was there.
+            asked = min(max(activity.asked, now), began)
+            if now < asked:
+                show(bars, now, asked, _IDLE, START)
+            if asked < began:
+                self._held(bars, asked, began, index)
+            now = max(began, min(until, end))
+            if began < now:
+                show(bars, began, now, works[index], index)
+        if now < end:
+            show(bars, now, end, _IDLE, START)
+        return bars
 
-def _show(trace: Trace, bars: list[Bar], bar: Bar) -> None:
-    """Add a bar; where nothing was done since the run as a whole stood still, that is said."""
-    now = bar.since
-    if bar.cause.kind in _QUIET and trace.stops:
-        for stop in _stops(trace.stops, now, bar.until):
-            since, until = max(stop.since, now), min(stop.until, bar.until)
-            if since > now:
-                bars.append(bar._replace(since=now, until=since))
-            if until > since:
-                bars.append(Bar(since, until, Cause(stop.kind), bar.activity))
-                now = until
-    if now < bar.until:
-        bars.append(bar._replace(since=now))
+    def merged(self, items: Sequence[_Item]) -> list[Bar]:
+        """Put what would take many lanes into one.
+
+        Of several bars at an instant the one whose kind is listed first counts, so work is seen
+        before waits, and waits before time in which nothing was done.
+        """
+        trace = self._trace
+        pieces: list[Bar] = []
+        for _, until, index in items:
+            activity = trace.activities[index]
+            began = min(max(activity.began, trace.began), trace.ended)
+            asked = min(max(activity.asked, trace.began), began)
+            self._held(pieces, asked, began, index)
+            if began < (ended := min(until, trace.ended)):
+                self._show(pieces, began, ended, self._works[index], index)
+        bars: list[Bar] = []
+        now = trace.began
+        for since, until, cause, index in _most_telling(pieces):
+            if now < since:
+                self._show(bars, now, since, _IDLE, START)
+            bars.append(Bar(since, until, cause, index))
+            now = until
+        if now < trace.ended:
+            self._show(bars, now, trace.ended, _IDLE, START)
+        return bars
+
+    def _held(self, bars: list[Bar], since: int, until: int, index: int) -> None:
+        """Show what held an activity up; what its waits leave over is the engine's own time."""
+        causes = self._causes
+        now = since
+        for wait in self._trace.activities[index].waits:
+            begun, ended = max(wait.since, now), min(wait.until, until)
+            if begun < ended:
+                cause = causes.get(wait.cause)
+                if cause is None:
+                    cause = causes[wait.cause] = cause_of(wait.cause)
+                if now < begun:
+                    self._show(bars, now, begun, self._rest, index)
+                self._show(bars, begun, ended, cause, index)
+                now = ended
+        if now < until:
+            self._show(bars, now, until, self._rest, index)
+
+    def _show(self, bars: list[Bar], since: int, until: int, cause: Cause, index: int) -> None:
+        """Add a bar; where nothing was done since the run as a whole stood still, that is said."""
+        stops = self._trace.stops
+        if stops and cause.kind in _QUIET:
+            for stop in _stops(stops, since, until):
+                begun, ended = max(stop.since, since), min(stop.until, until)
+                if begun > since:
+                    bars.append(Bar(since, begun, cause, index))
+                if ended > begun:
+                    bars.append(Bar(begun, ended, Cause(stop.kind), index))
+                    since = ended
+        if since < until:
+            bars.append(Bar(since, until, cause, index))
 
 
 def _stops(stops: Sequence[Stop], since: int, until: int) -> Iterator[Stop]:
@@ -265,29 +313,31 @@ def _stops(stops: Sequence[Stop], since: int, until: int) -> Iterator[Stop]:
         low += 1
 
 
-def _merged(rows: Sequence[Sequence[Bar]]) -> list[Bar]:
-    """Put lanes into one; of several bars at an instant the one whose kind is listed first counts.
-
-    So work is seen before waits, and waits before time in which nothing was done.
-    """
-    starts = sorted(
-        [(bar.since, number, bar) for number, bars in enumerate(rows) for bar in bars],
-        key=lambda start: start[:2],
-    )
-    instants = sorted(dict.fromkeys([at for bars in rows for bar in bars for at in bar[:2]]))
+def _most_telling(bars: list[Bar]) -> list[Bar]:
+    """Of bars that overlap, give at each instant the one whose kind is listed first."""
+    bars.sort(key=itemgetter(0))
     found: list[Bar] = []
-    live: list[tuple[int, int, int, Bar]] = []
-    place = 0
-    for since, until in pairwise(instants):
-        while place < len(starts) and starts[place][0] <= since:
-            _, number, bar = starts[place]
-            heappush(live, (_RANKS[bar.cause.kind], number, place, bar))
-            place += 1
-        while live[0][3].until <= since:
-            heappop(live)
-        shown = live[0][3]
-        if found and found[-1][2:] == shown[2:] and found[-1].until == since:
-            found[-1] = found[-1]._replace(until=until)
-        else:
-            found.append(Bar(since, until, shown.cause, shown.activity))
+    live: list[tuple[int, int, int]] = []
+    """What is under way: its rank, its place, its end; the first one is shown from `now` on."""
+    now = 0
+    for place, (since, until, cause, _) in enumerate(bars):
+        while live and live[0][2] <= since:
+            now = _end(found, bars, live, now)
+        now = now if live else since
+        before = live[0] if live else None
+        heappush(live, (_RANKS[cause.kind], place, until))
+        if before is not None and live[0] is not before:
+            if now < since:
+                found.append(bars[before[1]]._replace(since=now, until=since))
+            now = since
+    while live:
+        now = _end(found, bars, live, now)
     return found
+
+
+def _end(found: list[Bar], bars: list[Bar], live: list[tuple[int, int, int]], now: int) -> int:
+    """Let what is shown end, and what has ended behind it; gives when that was."""
+    _, place, until = heappop(live)
+    if now < until:
+        found.append(bars[place]._replace(since=now, until=until))
+    return max(now, until)
