@@ -79,15 +79,17 @@ LOOKS: Final[dict[Kind, Look]] = {
 }
 """How each kind looks. Limits are orange and yellow, people purple, waste vermillion."""
 
-FATES: Final[dict[Fate, Kind]] = {
-    "useful": "model",
-    "stale": "rework",
-    "discarded": "unknown",
-    "cancelled": "cache",
-    "refused": "refused",
-    "failed": "down",
+FATES: Final[dict[Fate, Look]] = {
+    "useful": Look(BLUE, "", "#ffffff", "█", "useful", ""),
+    "stale": Look(VERMILLION, "M4 0V8M0 4H8", "#ffffff", "✗", "stale", ""),
+    "discarded": Look(VERMILLION, _RISING, "#ffffff", "d", "discarded", ""),
+    "cancelled": Look(GREY, _FALLING, "#ffffff", "c", "cancelled", ""),
+    "refused": Look(VERMILLION, _RISING + _FALLING, BLACK, "x", "refused", ""),
+    "failed": Look(BLACK, "M4 0V8M0 4H8", "#ffffff", "!", "failed", ""),
 }
-"""Which kind a fate looks like where calls and money are drawn by fate."""
+"""How fates look where calls and money are told by fate: what came to nothing is never plain."""
+UNDER_WAY: Final = Look(PALE, "M0 4H8", BLACK, "·", "under way", "")
+"""How calls look that have no fate yet."""
 
 
 def cause_name(cause: Cause) -> str:

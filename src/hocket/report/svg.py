@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from hocket.core.values import DAY, HOUR, MINUTE, MS, SECOND
 from hocket.insight.causes import KINDS
-from hocket.report.palette import LOOKS, PAPER, TILE
+from hocket.report.palette import FATES, LOOKS, PAPER, TILE, UNDER_WAY, Look
 
 FONT: Final = 12
 """The size of text, in pixels."""
@@ -55,12 +55,14 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;",
 _FOREIGN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def escape(text: str) -> str:
-    """Write text so that no markup comes of it, in an element or in an attribute.
+def legible(text: str) -> str:
+    """Put the sign for an unknown character in place of what no file may hold, such as controls."""
+    return _FOREIGN.sub("\N{REPLACEMENT CHARACTER}", text)
 
-    What XML has no place for, such as control characters, becomes the sign for an unknown one.
-    """
-    return _FOREIGN.sub("\N{REPLACEMENT CHARACTER}", text).translate(_ESCAPES)
+
+def escape(text: str) -> str:
+    """Write text so that no markup comes of it, in an element or in an attribute."""
+    return legible(text).translate(_ESCAPES)
 
 
 def number(value: float) -> str:
@@ -69,7 +71,7 @@ def number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def tag(name: str, inner: str = "", **attributes: str | float | None) -> str:
+def tag(name: str, inner: str = "", /, **attributes: str | float | None) -> str:
     """Write an element; `inner` is markup already.
 
     Args:
@@ -214,16 +216,18 @@ def ticks(low: float, high: float, most: int) -> list[Tick]:
 # ---- the frame ----
 
 
-def hatch(kind: str) -> str:
-    """Name the class of a kind's surface."""
-    return f"k-{kind}"
+_SURFACES: Final[dict[str, Look]] = {
+    **{f"k-{kind}": LOOKS[kind] for kind in KINDS},
+    **{f"f-{fate}": look for fate, look in FATES.items()},
+    "f-": UNDER_WAY,
+}
+"""The classes of surfaces: ``k-`` with a kind of cause, ``f-`` with a fate."""
 
 
 def hatches() -> str:
-    """Write the patterns of all kinds, which the classes of `STYLE` refer to."""
+    """Write the patterns of all surfaces, which the classes of `STYLE` refer to."""
     found = []
-    for kind in KINDS:
-        look = LOOKS[kind]
+    for name, look in _SURFACES.items():
         if look.hatch:
             ground = tag("rect", width=TILE, height=TILE, fill=look.colour)
             strokes = tag("path", d=look.hatch, class_="hatch", stroke=look.ink)
@@ -231,7 +235,7 @@ def hatches() -> str:
                 tag(
                     "pattern",
                     ground + strokes,
-                    id=f"h-{kind}",
+                    id=f"h{name}",
                     width=TILE,
                     height=TILE,
                     patternUnits="userSpaceOnUse",
@@ -240,15 +244,11 @@ def hatches() -> str:
     return tag("defs", "".join(found))
 
 
-def _kinds_style() -> str:
+def _surfaces_style() -> str:
     rules = []
-    for kind in KINDS:
-        look = LOOKS[kind]
-        if look.hatch:
-            rules.append(f".k-{kind}{{fill:url(#h-{kind})}}")
-        else:
-            colour = "var(--paper)" if look.colour == PAPER else look.colour
-            rules.append(f".k-{kind}{{fill:{colour}}}")
+    for name, look in _SURFACES.items():
+        colour = "var(--paper)" if look.colour == PAPER else look.colour
+        rules.append(f".{name}{{fill:{f'url(#h{name})' if look.hatch else colour}}}")
     return "".join(rules)
 
 
@@ -267,7 +267,7 @@ STYLE: Final = (
     "svg .dot{fill:var(--ink)}svg .ring{fill:var(--paper);stroke:var(--ink);stroke-width:1.5}"
     "svg .edge{stroke:var(--soft);stroke-width:.5}"
     "svg .hatch{stroke-width:1.2;fill:none;stroke-linecap:round}"
-    "svg .stop{fill:var(--soft);opacity:.18}" + _kinds_style()
+    "svg .stop{fill:var(--soft);opacity:.18}" + _surfaces_style()
 )
 """The style of all drawings."""
 

@@ -1,0 +1,473 @@
+"""An explanation as one page for a browser: a single file that loads nothing from anywhere.
+
+What is read first is written as HTML here; the table of calls and the timeline are drawn by the
+script beside it, `page/explain.js`, from `hocket.report.html_data`.
+The page's own policy lets nothing else run: scripts and styles are allowed by their hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from hocket.core.reports import FATES
+from hocket.core.values import SECOND
+from hocket.insight.account import Spent
+from hocket.insight.causes import KINDS, Cause
+from hocket.insight.explain import Explanation
+from hocket.insight.findings import Finding
+from hocket.insight.lanes import work_of
+from hocket.report.html_data import VIEWS, page_data
+from hocket.report.palette import LOOKS, cause_name
+from hocket.report.picture_use import costs, loads, windows
+from hocket.report.svg import STYLE, escape, hatches, inline, rect, tag
+from hocket.report.text import dollars
+
+_MOST_SPENT: Final = 60
+_MOST_CHAIN: Final = 25
+_PARTS: Final = (
+    ("shares", "time"),
+    ("findings", "findings"),
+    ("chain", "chain"),
+    ("spending", "money"),
+    ("calls", "calls"),
+    ("timeline", "timeline"),
+    ("pictures", "use"),
+)
+_VOID: Final = frozenset({"meta", "input"})
+_COLUMNS: Final = (
+    ("call", ""),
+    ("agent", ""),
+    ("model", ""),
+    ("began", "n"),
+    ("waited", "n"),
+    ("for", ""),
+    ("took", "n"),
+    ("fate", ""),
+    ("tokens", "n"),
+    ("cost", "n"),
+    ("on the chain", ""),
+)
+
+
+def explain_html(explanation: Explanation, gains: Sequence[tuple[int, str]] = ()) -> str:
+    """Write an explanation as one page.
+
+    Args:
+        explanation: It.
+        gains: What was simulated of the findings' changes: the finding's place from 0, and words.
+    """
+    data = page_data(explanation)
+    style, script = STYLE + _file("explain.css"), _file("explain.js")
+    # Within an element for data nothing but its end tag is markup.
+    packed = msgspec.json.encode(data).decode().replace("<", "\\u003c")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    trace = explanation.trace
+    head = (
+        _h("meta", charset="utf-8")
+        + _h("meta", http_equiv="Content-Security-Policy", content=policy)
+        + _h("meta", name="viewport", content="width=device-width, initial-scale=1")
+        + _h("meta", name="color-scheme", content="light dark")
+        + _h("title", escape(f"{trace.name or trace.run}: why it took {_took(trace.took)}"))
+        + f"<style>{style}</style>"
+    )
+    sections = (
+        _header(explanation),
+        _shares(explanation),
+        _findings(explanation, dict(gains)),
+        _chain(explanation),
+        _spending(explanation),
+        _calls(explanation, data["notes"]),
+        _timeline(sorted({row[0] for row in data["causes"]})),
+        _pictures(explanation),
+        _unknown(explanation),
+    )
+    body = (
+        _h("a", "Skip to the table of calls", class_="skip", href="#calls")
+        + tag("svg", hatches(), width=0, height=0, aria_hidden="true", class_="skip")
+        + _h("main", "".join(sections))
+        + _h("script", packed, id="data", type="application/json")
+        + f"<script>{script}</script>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+# ---- elements ----
+
+
+def _h(name: str, inner: str = "", /, **attributes: str | float | None) -> str:
+    """Write an element of HTML, which is closed in words unless it never has anything in it."""
+    if inner:
+        return tag(name, inner, **attributes)
+    alone = tag(name, **attributes)
+    return alone if name in _VOID else f"{alone[:-2]}></{name}>"
+
+
+def _a(href: str, text: str) -> str:
+    return _h("a", escape(text), href=href)
+
+
+def _row(cells: Sequence[tuple[str, str]], name: str = "td") -> str:
+    """Write a table's row of cells: markup and class each."""
+    return _h("tr", "".join(_h(name, cell, class_=look or None) for cell, look in cells))
+
+
+def _table(head: Sequence[tuple[str, str]], rows: Sequence[str], foot: str = "") -> str:
+    body = _h("thead", _row(head, "th")) + _h("tbody", "".join(rows))
+    whole = _h("table", body + (_h("tfoot", foot) if foot else ""))
+    return _h("div", whole, class_="wide", tabindex="0", role="group")
+
+
+def _section(id_: str, title: str, inner: str) -> str:
+    return _h("section", _h("h2", escape(title), id=f"{id_}-title") + inner, id=id_)
+
+
+@cache
+def _file(name: str) -> str:
+    return (files("hocket.report") / "page" / name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _took(ns: int) -> str:
+    return f"{ns / SECOND:,.3f} s"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def swatch(kind: str) -> str:
+    """Show a kind's colour and hatch."""
+    box = rect(0, 0, 22, 14, f"k-{kind}")
+    return tag("svg", box, class_="swatch", width=22, height=14, aria_hidden="true")
+
+
+# ---- sections ----
+
+
+def _header(told: Explanation) -> str:
+    trace = told.trace
+    status = trace.status or "ended"
+    words = [trace.name or trace.run, f"run {trace.run}", status, f"took {_took(trace.took)}"]
+    if trace.source != "hocket":
+        words.append(f"read from a log of {trace.source}")
+    bounds = told.bounds
+    best = (
+        f"No schedule of the calls that counted could have taken less than {_took(bounds.best)} "
+        f"({_bound(bounds.binds)}): the run's efficiency is {100 * bounds.efficiency:.0f} %."
+    )
+    return _h(
+        "header",
+        _h("p", escape(" · ".join(words)), class_="soft")
+        + _h("h1", escape(told.headline))
+        + _h("p", escape(best))
+        + _h("nav", " · ".join(_a(f"#{id_}", name) for id_, name in _PARTS), aria_label="parts"),
+    )
+
+
+def _bound(binds: str) -> str:
+    kind, _, name = binds.partition(":")
+    if kind == "path":
+        return "the longest path of work"
+    return escape(cause_name(Cause("slot" if kind == "slot" else "rate", name)))
+
+
+def _shares(told: Explanation) -> str:
+    took, shares = told.trace.took, told.account.shares
+    numbers = {cause: number for number, cause in enumerate(shares)}
+    stretches = Counter(segment.cause for segment in told.account.segments)
+    at, boxes = 0.0, []
+    for cause, amount in shares.items():
+        part = 100 * amount / took if took else 0.0
+        title = _h("title", escape(f"{cause_name(cause)}: {_share(amount, took)}"))
+        place = {"x": f"{at:.4f}%", "width": f"{part:.4f}%", "height": "100%"}
+        boxes.append(tag("rect", title, class_=f"k-{cause.kind}", **place))
+        at += part
+    label = "shares of the wall time, as in the table below"
+    bar = tag("svg", "".join(boxes), class_="bar", role="img", aria_label=label)
+    rows = []
+    for cause, amount in sorted(shares.items(), key=lambda item: (-item[1], numbers[item[0]])):
+        href = f"#cause-{numbers[cause]}"
+        rows.append(
+            _row(
+                [
+                    (swatch(cause.kind) + escape(cause_name(cause)), ""),
+                    (_a(href, _took(amount)), "n"),
+                    (_a(href, _share(amount, took)), "n"),
+                    (_a(href, f"{stretches[cause]:,}"), "n"),
+                ]
+            )
+        )
+    foot = _row(
+        [
+            ("wall time", ""),
+            (_a("#chain-0", _took(took)), "n"),
+            (_a("#chain-0", _share(took, took)), "n"),
+            (_a("#chain-0", f"{len(told.account.segments):,}"), "n"),
+        ]
+    )
+    head = [("the finish waited for", ""), ("time", "n"), ("share", "n"), ("stretches", "n")]
+    return _section("shares", "Where the time went", bar + _table(head, rows, foot))
+
+
+def _findings(told: Explanation, gains: dict[int, str]) -> str:
+    if not told.findings:
+        text = "Nothing stands out: there is no cause that a change would be worth."
+        return _section("findings", "Findings", _h("p", text))
+    items = [
+        _finding(told, place, finding, gains.get(place, ""))
+        for place, finding in enumerate(told.findings)
+    ]
+    return _section("findings", "Findings", _h("ol", "".join(items), class_="findings"))
+
+
+def _finding(told: Explanation, place: int, finding: Finding, gain: str) -> str:
+    href = f"#finding-{place}"
+    cost = []
+    if finding.cost:
+        cost.append(f"{_took(finding.cost)}, {100 * finding.share:.0f} % of the run")
+    if finding.money:
+        cost.append(dollars(finding.money))
+    if finding.tokens:
+        cost.append(f"{finding.tokens:,} tokens")
+    parts = [_h("strong", escape(finding.title))]
+    if cost:
+        parts.append(_h("div", "It cost " + _a(href, ", ".join(cost)) + "."))
+    if finding.detail:
+        parts.append(_h("div", escape(finding.detail)))
+    if finding.advice:
+        parts.append(_h("div", "Try: " + escape(finding.advice)))
+    if finding.change:
+        settings = " ".join(f"--set {change}" for change in finding.change)
+        parts.append(_h("div", _h("code", escape(settings))))
+    if gain:
+        parts.append(_h("div", "Simulated: " + _h("span", escape(gain), class_="gain")))
+    count, kind = len(finding.evidence), told.trace.evidence
+    if count:
+        shown = f"{count:,} {kind}{'' if count == 1 else 's'}"
+        parts.append(_h("div", "Evidence: " + _a(href, shown), class_="soft"))
+    return _h("li", "".join(parts))
+
+
+def _chain(told: Explanation) -> str:
+    """Sum up the chain by what it went through; the stretches themselves are a selection."""
+    account, path = told.account, told.critical
+    sums: dict[int, int] = {}
+    for segment in account.segments:
+        if segment.activity >= 0:
+            long = segment.until - segment.since
+            sums[segment.activity] = sums.get(segment.activity, 0) + long
+    began, took = told.trace.began, told.trace.took
+    shown = [index for index in account.chain if sums.get(index)]
+    if len(shown) > _MOST_CHAIN:
+        most = sorted(shown, key=lambda index: (-sums[index], index))[:_MOST_CHAIN]
+        shown = sorted(most, key=lambda index: (told.trace.activities[index].asked, index))
+    rows = []
+    for index in shown:
+        activity = told.trace.activities[index]
+        href = f"#call-{index}"
+        cause = work_of(activity)
+        rows.append(
+            _row(
+                [
+                    (_a(href, f"{(activity.asked - began) / SECOND:,.3f} s"), "n"),
+                    (swatch(cause.kind) + _a(href, activity.name), "call"),
+                    (escape(activity.agent), ""),
+                    (_a(href, _took(max(0, activity.began - activity.asked))), "n"),
+                    (_a(href, _took(sums[index])), "n"),
+                    (_a(href, _share(sums[index], took)), "n"),
+                ]
+            )
+        )
+    steps = _a("#chain-0", f"{len(account.chain):,} calls in {len(account.segments):,} stretches")
+    text = f"The run could end because of {steps}, each of which made the next one possible. "
+    works = _a("#path-0", f"{len(path.chain):,} calls, {_took(path.length)}")
+    text += f"The longest path of work alone, waits left out: {works}."
+    if len(shown) < len(account.chain):
+        text += f" Below are the {len(shown):,} that took most of the time."
+    head = [("asked", "n"), ("call", ""), ("agent", ""), ("waited", "n")]
+    head += [("of the wall time", "n"), ("share", "n")]
+    return _section("chain", "The critical chain", _h("p", text) + _table(head, rows))
+
+
+def _spending(told: Explanation) -> str:
+    total = told.spending.total
+    rows = [(f"#spent-{place}", row) for place, row in enumerate(told.spending.rows)]
+    by_cost = sorted(
+        rows, key=lambda item: (-item[1].cost, -item[1].tokens_in - item[1].tokens_out)
+    )
+    lines = []
+    for href, row in by_cost[:_MOST_SPENT]:
+        names = [(escape(name), "") for name in (row.fate or "under way", row.agent, row.step)]
+        lines.append(_row(names + _spent(href, row)))
+    text = ""
+    if len(rows) > _MOST_SPENT:
+        text = _h("p", f"{_MOST_SPENT} of {len(rows):,} rows, the dearest; the sums are of all.")
+    fates = []
+    for fate in (*FATES, ""):
+        some = [row for row in told.spending.rows if row.fate == fate]
+        if some:
+            fates.append(_row([(fate or "under way", ""), *_spent(f"#fate-{fate}", _sum(some))]))
+    foot = _row([("all", ""), *_spent("#counted-0", total)])
+    numbers = [("calls", "n"), ("read", "n"), ("written", "n"), ("cost", "n")]
+    by_fate = _table([("fate", ""), *numbers], fates, foot)
+    head = [("fate", ""), ("agent", ""), ("step", ""), *numbers]
+    more = _h("details", _h("summary", "By fate, agent and step") + text + _table(head, lines))
+    return _section("spending", "Where money and tokens went", by_fate + more)
+
+
+def _sum(rows: Sequence[Spent]) -> Spent:
+    return Spent(
+        calls=sum(row.calls for row in rows),
+        cached=sum(row.cached for row in rows),
+        tokens_in=sum(row.tokens_in for row in rows),
+        tokens_out=sum(row.tokens_out for row in rows),
+        cost=sum(row.cost for row in rows),
+        unpriced=sum(row.unpriced for row in rows),
+    )
+
+
+def _spent(href: str, row: Spent) -> list[tuple[str, str]]:
+    calls = f"{row.calls:,}" + (f" and {row.cached:,} kept" if row.cached else "")
+    cost = dollars(row.cost) if row.cost or not row.unpriced else ""
+    if row.unpriced:
+        cost = f"{cost}, {row.unpriced:,} unpriced".removeprefix(", ")
+    texts = (calls, f"{row.tokens_in:,}", f"{row.tokens_out:,}", cost)
+    return [(_a(href, text), "n") for text in texts]
+
+
+def _calls(told: Explanation, notes: Sequence[str]) -> str:
+    heads = "".join(
+        _h(
+            "th",
+            _h("button", escape(name), type="button"),
+            class_=look or None,
+            scope="col",
+            aria_sort="none",
+        )
+        for name, look in _COLUMNS
+    )
+    heads += _h("th", f"{told.trace.evidence}s", class_="n", scope="col")
+    table = _h("table", _h("thead", _h("tr", heads)) + _h("tbody", id="rows"))
+    tools = (
+        _h("label", "Find " + _h("input", id="find", type="search", size="18"))
+        + _h("label", "Fate " + _h("select", _h("option", "any", value=""), id="fate"))
+        + _h("button", "Previous", id="previous", type="button")
+        + _h("button", "Next", id="next", type="button")
+        + _h("span", id="shown", class_="soft", role="status")
+        + _h("button", "Show all calls", id="all", type="button", hidden="")
+    )
+    panel = _h(
+        "div",
+        _h("div", id="details"),
+        id="selection",
+        tabindex="-1",
+        hidden="",
+        role="region",
+        aria_live="polite",
+        aria_label="What is chosen",
+    )
+    inner = (
+        "".join(_h("p", escape(note), class_="soft") for note in notes)
+        + panel
+        + _h("div", tools, class_="tools")
+        + _h("div", table, class_="wide tall", tabindex="0", role="group", aria_label="All calls")
+        + _h("noscript", _h("p", "The table and the timeline need scripts to be on."))
+    )
+    return _section("calls", "All calls", inner)
+
+
+def _timeline(kinds: Sequence[int]) -> str:
+    views = "".join(
+        _h("button", f"by {by}", type="button", data_by=by, aria_pressed="false") for by in VIEWS
+    )
+    zooms = "".join(
+        _h("button", text, id=id_, type="button", aria_label=label)
+        for id_, text, label in (
+            ("closer", "+", "zoom in"),
+            ("further", "−", "zoom out"),
+            ("whole", "whole run", "show the whole run"),
+        )
+    )
+    keys = (
+        "Drag to move; click a bar to choose its call. After a click the wheel zooms. Keys: "
+        + ", ".join(
+            "".join(_h("kbd", key) for key in held) + f" {does}"
+            for held, does in (
+                ("←→", "move"),
+                ("↑↓", "rows"),
+                ("+−", "zoom"),
+                ("0", "whole run"),
+                ("WASD", "zoom and move"),
+                ("NP", "next and previous call"),
+            )
+        )
+        + f", {_h('kbd', 'Esc')} choose nothing."
+    )
+    canvas = _h(
+        "canvas",
+        id="canvas",
+        tabindex="0",
+        role="application",
+        aria_label="Timeline of the run; the table of all calls has the same facts",
+        aria_describedby="keys status",
+    )
+    tools = _h("div", views, class_="tools", id="views", role="group", aria_label="rows by")
+    inner = (
+        tools
+        + _h("div", zooms, class_="tools")
+        + _legend(kinds)
+        + _h("div", _h("div", canvas, id="spacer"), id="scroll")
+        + _h("p", id="status", class_="soft")
+        + _h("p", keys, id="keys", class_="soft")
+        + _h("div", id="tip", hidden="", role="tooltip")
+    )
+    return _section("timeline", "Timeline", inner)
+
+
+def _legend(kinds: Sequence[int]) -> str:
+    shown = [KINDS[number] for number in kinds]
+    items = [_h("li", swatch(kind) + escape(LOOKS[kind].name)) for kind in shown]
+    bold = tag("svg", rect(0, 5, 22, 3, "dot"), class_="swatch", width=22, height=14)
+    items.append(_h("li", bold + "the finish waited for this call"))
+    return _h("ul", "".join(items), class_="legend", aria_label="legend")
+
+
+def _pictures(told: Explanation) -> str:
+    drawings = [drawing for drawing in (loads(told), windows(told), costs(told)) if drawing]
+    figures = [
+        _h("figure", _h("div", inline(drawing), class_="picture", tabindex="0", role="group"))
+        for drawing in drawings
+    ]
+    return _section("pictures", "Use of slots, limits and money", "".join(figures))
+
+
+def _unknown(told: Explanation) -> str:
+    trace = told.trace
+    parts = []
+    if trace.inferred:
+        parts.append(_h("p", "What came after what was worked out from instants: see the docs."))
+    if trace.missing:
+        items = "".join(_h("li", escape(text)) for text in trace.missing)
+        parts.append(_h("p", "The source does not tell:") + _h("ul", items))
+    if trace.disagreements:
+        rows = [
+            _row([(escape(text), "") for text in (one.what, one.log, one.truth)])
+            for one in trace.disagreements
+        ]
+        head = [("what", ""), ("the log says", ""), ("the other record says", "")]
+        parts.append(_table(head, rows))
+    return _section("unknown", "What is not known", "".join(parts)) if parts else ""
