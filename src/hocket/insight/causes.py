@@ -78,6 +78,7 @@ _OF_WAIT: Final[dict[str, Kind]] = {
     "share": "share",
     "claim": "coordinator",
     "commit": "coordinator",
+    "framework": "coordinator",
     "cache": "cache",
     "backoff": "backoff",
     "pause": "pause",

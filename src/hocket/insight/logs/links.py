@@ -22,6 +22,9 @@ NEEDS: Final = 32
 UNRECORDED: Final = "unrecorded"
 """The cause of a stretch in which no span of the log was open."""
 
+FRAMEWORK: Final = "framework"
+"""The cause of a stretch in which a span was open, and nothing within it."""
+
 _NOBODY: Final = -1
 
 
@@ -193,8 +196,9 @@ def _waits(links: _Links, index: int, asked: int, limit: str) -> tuple[Wait, ...
         return ()
     if index in links.again:
         return (Wait(f"closed:{limit}", asked, span.began),)
-    until = min(span.began, links.tree.spans[links.top[index]].began)
-    return (Wait(UNRECORDED, asked, until),) if asked < until else ()
+    opened = min(span.began, max(asked, links.tree.spans[links.top[index]].began))
+    waits = (Wait(UNRECORDED, asked, opened), Wait(FRAMEWORK, opened, span.began))
+    return tuple(wait for wait in waits if wait.since < wait.until)
 
 
 def _renumbered(made: list[tuple[int, int, Activity]]) -> list[Activity]:
