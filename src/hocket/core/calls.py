@@ -77,12 +77,14 @@ class Calls:
 
     def started(self, event: CallStarted) -> bool:
         """A call has left; tells whether anybody waits for it."""
-        job = _find(self.jobs, event.call, _ASKED)
-        if job is None:
+        call = event.call
+        job = self.jobs.get(call.path)
+        if job is None or job.state_of(call.attempt) != "asked":
             self.ignored += 1
             return False
-        self._out.settled(event.call)
-        job.started(event.call.attempt)
+        if self._out.starts or self._out.cancels:
+            self._out.settled(call)
+        job.started(call.attempt)
         self.running += 1
         self._timers.started(job, event)
         return True
@@ -232,13 +234,17 @@ class Calls:
             self._out.settled(call)
             self.running -= 1
             return None
-        job = _find(self.jobs, call, states)
-        if job is None:
+        job = self.jobs.get(call.path)
+        state = None if job is None else job.state_of(call.attempt)
+        if job is None or state not in states:
             self.ignored += 1
             return None
-        self._out.settled(call)
-        if job.state_of(call.attempt) in IN_FLIGHT:
+        if self._out.starts or self._out.cancels:
+            self._out.settled(call)
+        if state in IN_FLIGHT:
             self.running -= 1
+        if job.rival is None:
+            return job
         other = job.part(call.attempt)
         if other is None:
             return job
@@ -272,12 +278,6 @@ class Calls:
             self._timers.backs_off(job)
         else:
             self._out.start(job.ask())
-
-
-def _find(jobs: dict[str, Job], call: Call, states: frozenset[JobState]) -> Job | None:
-    """Give the job that has a call in one of these states."""
-    job = jobs.get(call.path)
-    return job if job is not None and job.state_of(call.attempt) in states else None
 
 
 def broken_rules(calls: Calls) -> list[str]:

@@ -26,8 +26,10 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, at: int, key: K) -> None:
-        """Remember to wake for `key` at `at`."""
+    def add(self, at: int, key: K, holds: Callable[[K], bool] | None = None) -> None:
+        """Remember to wake for `key` at `at`; with `holds` trim a heap that has grown long."""
+        if holds is not None and len(self._heap) >= self._tidy_at:
+            self.trim(holds)
         # The number breaks ties in the order of adding, so keys are never compared.
         self._added += 1
         heapq.heappush(self._heap, (at, self._added, key))

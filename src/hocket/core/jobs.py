@@ -141,7 +141,9 @@ class Job:
 
     def ask(self) -> StartCall:
         """Ask for the present call."""
-        return StartCall(self.call, self.agent_name, self.effects, self.ready, self.asked)
+        spec, agent = self.spec, self.agent
+        call = Call(self.path, self.attempt)
+        return StartCall(call, spec.agents[agent], spec.effects[agent], self.ready, self.asked)
 
     def started(self, attempt: int) -> None:
         """A call of it has left."""

@@ -11,12 +11,12 @@ from hocket.core.values import Call
 class Outbox:
     """Starts and stops that nobody has drained yet; what is moot by then is never sent."""
 
-    __slots__ = ("_cancels", "starts")
+    __slots__ = ("cancels", "starts")
 
     def __init__(self) -> None:
         self.starts: dict[str, StartCall] = {}
         """By path: of a job's two calls only one can wait for its start."""
-        self._cancels: dict[Call, CancelCall] = {}
+        self.cancels: dict[Call, CancelCall] = {}
 
     def start(self, start: StartCall) -> None:
         """A call is to start."""
@@ -24,33 +24,38 @@ class Outbox:
 
     def stop(self, cancel: CancelCall) -> None:
         """A call in flight is to stop."""
-        self._cancels[cancel.call] = cancel
+        self.cancels[cancel.call] = cancel
 
     def withdraw(self, call: Call, reason: str) -> None:
         """A call that was to start and has not is not to start."""
         if not self._unsent(call):
             # The shell has it in its queue already.
-            self._cancels[call] = CancelCall(call, reason)
+            self.cancels[call] = CancelCall(call, reason)
 
     def settled(self, call: Call) -> None:
         """A call has left, or has ended: what was still to be said about it is moot."""
         if self.starts:
             self._unsent(call)
-        if self._cancels:
-            self._cancels.pop(call, None)
+        if self.cancels:
+            self.cancels.pop(call, None)
 
     def drain(self) -> tuple[list[CancelCall], list[StartCall]]:
         """Give what must stop and what must start since the last time."""
-        drained = list(self._cancels.values()), list(self.starts.values())
-        self._cancels.clear()
-        self.starts.clear()
-        return drained
+        cancels: list[CancelCall] = []
+        starts: list[StartCall] = []
+        if self.cancels:
+            cancels.extend(self.cancels.values())
+            self.cancels.clear()
+        if self.starts:
+            starts.extend(self.starts.values())
+            self.starts.clear()
+        return cancels, starts
 
     def fork(self) -> Self:
         """Copy it."""
         other = type(self)()
         other.starts = self.starts.copy()
-        other._cancels = self._cancels.copy()
+        other.cancels = self.cancels.copy()
         return other
 
     def _unsent(self, call: Call) -> bool:

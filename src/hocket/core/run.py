@@ -118,12 +118,13 @@ class RunMachine:
         """
         if event.at < self.at:
             raise EngineBug(f"time went back from {self.at}", (event,))
-        if (self.phase == "new") != (type(event) is RunStarted):
+        at, kind = event.at, type(event)
+        if (self.phase == "new") != (kind is RunStarted):
             raise EngineBug("a run begins with run_started, once", (event,))
-        _APPLY[type(event)](self, event)
-        self.at = event.at
+        _APPLY[kind](self, event)
+        self.at = at
         if self.workflow.moves:
-            self._take_moves(event.at)
+            self._take_moves(at)
         if self.phase == "ending" and not self._told_end and self._nothing_flies:
             self._told_end = True
             assert self.end is not None
@@ -265,7 +266,7 @@ class RunMachine:
 
     def _take_moves(self, at: int) -> None:
         workflow, calls = self.workflow, self.calls
-        moves = workflow.moves.copy()
+        moves = workflow.moves[:]
         workflow.moves.clear()
         for move in moves:
             if type(move) is Do:
@@ -418,7 +419,8 @@ def _call_started(run: RunMachine, event: CallStarted) -> None:
 
 
 def _call_finished(run: RunMachine, event: CallFinished) -> None:
-    _landed(run, event.call, "finished", event.usage, event.at, cached=event.saved is not None)
+    if run._aboard:
+        _landed(run, event.call, "finished", event.usage, event.at, cached=event.saved is not None)
     run._ended(run.calls.finished(event), event.at)
 
 

@@ -29,12 +29,11 @@ class Timers:
 
     def started(self, job: Job, event: CallStarted) -> None:
         """A call of a job has left, and has a time limit of its own."""
-        self._ends.trim(self._holds)
-        self._ends.add(event.at + job.spec.timeout, event.call)
+        call = event.call
+        self._ends.add(event.at + job.spec.timeout, call, self._holds)
         # A second call has none beside itself, even if it is the only one by then.
-        first = job.attempt == event.call.attempt
-        if first and event.hedge_after is not None and not job.effects:
-            self.hedge(event.at + event.hedge_after, event.call)
+        if event.hedge_after is not None and job.attempt == call.attempt and not job.effects:
+            self.hedge(event.at + event.hedge_after, call)
 
     def backs_off(self, job: Job) -> None:
         """A job is to go on when it may."""
@@ -42,8 +41,7 @@ class Timers:
 
     def hedge(self, at: int, call: Call) -> None:
         """A call is to get another one beside it if it is still running at an instant."""
-        self._hedges.trim(self._is_alone)
-        self._hedges.add(at, call)
+        self._hedges.add(at, call, self._is_alone)
 
     def next(self, *, hedges: bool) -> int | None:
         """Give the soonest instant; second calls only count with `hedges`."""

@@ -111,6 +111,7 @@ def _assumed(shape: Shape, counts: Counts, prefix: str, run: RunMachine) -> Shap
             ours.each = Expr("assumed", (), _items(count))
         if node.child is not None:
             ours.child = _assumed(node.child, counts, f"{prefix}{node.spec.name}/", run)
+        ours.settle()
     return copy
 
 

@@ -67,7 +67,9 @@ class Admission(Passes):
         """Let a call end; gives what has become of its limits."""
         news: list[News] = []
         for gate, _ in self._inside.pop(key).group.claims:
-            news += gate.limit.settle(key, ending, at)
+            told = gate.limit.settle(key, ending, at)
+            if told:
+                news += told
             if gate.parked:
                 self._changed[gate] = None
         return news

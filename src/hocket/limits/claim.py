@@ -30,7 +30,7 @@ def run_of(key: Key) -> str:
 
 def key_of(run: str, call: Call) -> Key:
     """Name a call over all runs."""
-    return f"{run}/{call}"
+    return f"{run}/{call.path}#{call.attempt}"
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

@@ -68,7 +68,8 @@ class Holdings:
             raise EngineBug(f"{held.key} has taken the limit {self.name!r} twice")
         self.live[held.key] = held
         self.slots += held.units
-        reserve(self.windows, held)
+        if self.windows:
+            reserve(self.windows, held)
 
     def send(self, key: Key, at: int) -> Held:
         """Let a call count from now; of several times the last one holds."""

@@ -92,12 +92,14 @@ class Limit:
         Raises:
             EngineBug: The call holds the limit already.
         """
-        state = self._peer.state
-        amounts = [1 if window.single else window.weigh(claim) for window in self._windows]
+        peer, windows = self._peer, self._windows
+        amounts = [1 if w.single else w.weigh(claim) for w in windows] if windows else []
+        state = peer.state
         trips = state.breaker.trips
-        self._holdings.take(Held(key, units, claim, amounts, episode=state.episode, trips=trips))
-        if at < self._peer.guarded:
-            self._peer.taken(key, at)
+        held = Held(key, units, claim, amounts, None, 0, False, 0, state.episode, trips)
+        self._holdings.take(held)
+        if at < peer.guarded:
+            peer.taken(key, at)
 
     def sent(self, key: Key, at: int) -> None:
         """Let a call count from now; of several times the last one holds.

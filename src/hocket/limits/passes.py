@@ -20,6 +20,7 @@ from hocket.core.events import Wait
 from hocket.core.specs import OnExceed
 from hocket.core.values import Call
 from hocket.limits.claim import Block, Claim, Key, key_of
+from hocket.limits.classes import Waiting
 from hocket.limits.fair import Share
 from hocket.limits.lines import Gate, Group, Room
 from hocket.limits.queue import Queues
@@ -95,6 +96,8 @@ class Passes(Queues):
     def admit(self, at: int) -> list[Admitted]:
         """Let through every call that fits now, in order; each holds its limits, unsent."""
         admitted: list[Admitted] = []
+        if not (self._stirred or self._changed or self._left or self._due):
+            return admitted
         self._passes += 1
         if self._due:
             self._call_due(at)
@@ -114,8 +117,52 @@ class Passes(Queues):
                 self._together(at, rivals, admitted)
         return admitted
 
+    def pass_by(
+        self,
+        run: str,
+        call: Call,
+        claim: Claim,
+        at: int,
+        since: int,
+        rank: int = 0,
+        lasts: int | None = None,
+    ) -> Admitted | None:
+        """Let a call through past the queue, if it is the only one to judge and nobody waits.
+
+        It comes to the same as to offer it and to admit then; None leaves everything as it was,
+        and it is to be offered.
+
+        Args:
+            run: Its run.
+            call: Its name.
+            claim: What it takes of its limits.
+            at: The present instant.
+            since: Since when it waits.
+            rank: As it would be offered with.
+            lasts: As it would be offered with.
+        """
+        if self._stirred or self._changed or self._left or (self._due and self._due[0][0] <= at):
+            return None
+        room = self._rooms.get(run)
+        if room is None or room.held:
+            return None
+        group = room.groups[room.place if claim is room.claim else self._place(room, claim)]
+        if group.count:
+            return None
+        for gate, units in group.claims:
+            if gate.parked or gate.limit.blocked(units, claim, at) is not None:
+                return None
+        self._passes += 1
+        self._offered += 1
+        if group.log:
+            group.log.clear()
+        item = Waiting(-rank, self._offered, group.kind, since, call, claim, lasts, ())
+        return self._let_in(group, item, (), at)
+
     def hopeless(self) -> list[Hopeless]:
         """Give the heads that will not fit by waiting; each once until something changes."""
+        if not self._hopeless:
+            return []
         told, self._hopeless = self._hopeless, []
         rooms = self._rooms
         return [item for item in told if item.run in rooms and item.call in rooms[item.run].queued]
@@ -259,17 +306,10 @@ class Passes(Queues):
         """Let the head of a class through."""
         room = group.room
         item = group.heap[0]
-        key = key_of(room.name, item.call)
-        for gate, units in group.claims:
-            gate.limit.take(key, units, item.claim, at)
-            if gate.first is not None:
-                overtake(gate, group, at)
-            if gate.shared:
-                new = gate.taken != self._passes
-                gate.taker = room.name if new or gate.taker == room.name else "*"
-                gate.taken = self._passes
-        for share in group.shares:
-            share.charge(room.name, 1 / room.weight)
+        waits = item.before
+        if item.since < at:
+            waits = bounded((*waits, *cut(group.log, item.since, at)))
+        admitted = self._let_in(group, item, waits, at)
         del room.queued[item.call]
         heap = group.heap
         heappop(heap)
@@ -277,10 +317,6 @@ class Passes(Queues):
         group.fitted = 0
         if len(heap) > group.count:
             group.tidy()
-        waits = item.before
-        if item.since < at:
-            waits = bounded((*waits, *cut(group.log, item.since, at)))
-        self._inside[key] = Inside(group, item, waits, at)
         if group.kept:
             self._unkeep(group)
         if group.heap:
@@ -294,4 +330,21 @@ class Passes(Queues):
         came, group.came = group.came, None
         if came is not None:
             self._call(came, at)
-        return Admitted(room.name, item.call, key, item.claim, waits, group.shared)
+        return admitted
+
+    def _let_in(self, group: Group, item: Waiting, waits: tuple[Wait, ...], at: int) -> Admitted:
+        """Let a call hold all that its class claims."""
+        name = group.room.name
+        key = key_of(name, item.call)
+        for gate, units in group.claims:
+            gate.limit.take(key, units, item.claim, at)
+            if gate.first is not None:
+                overtake(gate, group, at)
+            if gate.shared:
+                new = gate.taken != self._passes
+                gate.taker = name if new or gate.taker == name else "*"
+                gate.taken = self._passes
+        for share in group.shares:
+            share.charge(name, 1 / group.room.weight)
+        self._inside[key] = Inside(group, item, waits, at)
+        return Admitted(name, item.call, key, item.claim, waits, group.shared)

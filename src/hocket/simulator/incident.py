@@ -74,7 +74,7 @@ class OneLoop(World):
         """What has ended while it waited."""
         self._waits = 0
 
-    def _offer(self, run: Live, start: StartCall) -> None:
+    def _offer(self, run: Live, start: StartCall, *, alone: bool = False) -> None:
         self._wanted.append((run, start))
 
     def _cancel(self, run: Live, command: CancelCall) -> None:

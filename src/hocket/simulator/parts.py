@@ -186,9 +186,10 @@ class Flight:
         began: When it left.
         waits: What it waited for.
         over: Whether it has ended, or was stopped before its end.
+        plain: Whether it holds slots of its run alone.
     """
 
-    __slots__ = ("act", "agent", "began", "call", "key", "over", "ready", "waits")
+    __slots__ = ("act", "agent", "began", "call", "key", "over", "plain", "ready", "waits")
 
     def __init__(
         self,
@@ -208,6 +209,7 @@ class Flight:
         self.began = began
         self.waits = waits
         self.over = False
+        self.plain = False
 
     @property
     def sent_at(self) -> int | None:
@@ -348,10 +350,10 @@ class Live:
         Raises:
             ExprError: A template asks for what is not there.
         """
-        call = start.call
+        call, part = start.call, self.part
+        path = call.path
         job, given = self.machine.request(call)
-        part = self.part
-        return Asked(part.run, start.agent, call.path, call.attempt, given, job, part.seed, at)
+        return Asked(part.run, start.agent, path, call.attempt, given, job, part.seed, at)
 
     def result(self) -> Played:
         """Say how it went."""

@@ -12,7 +12,7 @@ something has happened to are looked at, and of their timers an instant before w
 from __future__ import annotations
 
 from heapq import heappop, heappush, heapreplace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -39,7 +39,7 @@ from hocket.core.specs import RunSpec
 from hocket.engine.line import ending
 from hocket.forecast.durations import Durations
 from hocket.limits.admission import Admission, Admitted, Hopeless
-from hocket.limits.claim import Claim, News
+from hocket.limits.claim import Claim, Ending, News
 from hocket.simulator.agents import Act, People, SimulatedAgents
 from hocket.simulator.deaths import Death, Revival, die, revive
 from hocket.simulator.parts import NEVER, Flight, Keep, Live, Part, Played
@@ -49,6 +49,9 @@ What: TypeAlias = Flight | AnyEvent | Death | Revival | None
 Entry: TypeAlias = tuple[int, int, Live, What]
 """When, then a number that counts what was put there, whose, and what: the end of a call, an
 answer, the death of the process and its end, or the beginning of the run."""
+
+_OVER: Final = Ending("other")
+"""How a call ends of whose limits none wants to know."""
 
 
 class World:
@@ -128,18 +131,9 @@ class World:
                 if not run.touched:
                     run.touched = True
                     touched.append(run)
-                machine = run.machine
-                if machine.admits == run.held:
-                    run.hold(admission, self.now)
-                for command in machine.drain():
-                    self._carry_out(run, command)
-                if run.mortal:
-                    self._doubt(run)
-                if machine.phase == "ended" and run.open:
-                    run.open = False
-                    admission.close(run.room)
+                self._drain(run)
             for item in admission.admit(self.now):
-                self._start(runs[item.run], item)
+                self._begin(runs[item.run], item)
             for hopeless in admission.hopeless():
                 self._exceeded(runs[hopeless.run], hopeless)
             if not due:
@@ -150,6 +144,23 @@ class World:
             if soonest is not None and soonest < run.timer:
                 run.timer = soonest
                 heappush(self._timers, (soonest, run.number, run))
+
+    def _drain(self, run: Live) -> None:
+        """Carry out what a machine asks for."""
+        machine, admission = run.machine, self._admission
+        if machine.admits == run.held:
+            run.hold(admission, self.now)
+        commands = machine.drain()
+        if len(commands) == 1 and not self._due and isinstance(commands[0], StartCall):
+            self._offer(run, commands[0], alone=True)
+        else:
+            for command in commands:
+                self._carry_out(run, command)
+        if run.mortal:
+            self._doubt(run)
+        if machine.phase == "ended" and run.open:
+            run.open = False
+            admission.close(run.room)
 
     def _carry_out(self, run: Live, command: Command) -> None:
         if isinstance(command, StartCall):
@@ -164,31 +175,34 @@ class World:
                 answer = self._people.answer(event, self.now + after)
                 self._later(answer.at, run, answer)
 
-    def _offer(self, run: Live, start: StartCall) -> None:
-        """Let a call wait for its limits."""
+    def _offer(self, run: Live, start: StartCall, *, alone: bool = False) -> None:
+        """Let a call wait for its limits; one that is alone begins at once if it can."""
         call = start.call
-        job = run.machine.calls.jobs.get(call.path)
+        path = call.path
+        job = run.machine.calls.jobs.get(path)
         if job is None:
             # What was asked for with it has made it pointless.
             return
-        if job.agent + 1 < len(job.spec.agents) and (
+        spec, prospect, claims, agent = job.spec, run.prospect, run.claims, start.agent
+        if job.agent + 1 < len(spec.agents) and (
             down := run.stranded(start, job, self._admission, self.now)
         ):
             self._take(run, CallFailed(at=self.now, call=call, fault=_not_asked(down)))
             return
-        run.starts[call] = start
-        prospect, claims = run.prospect, run.claims
-        claim = claims.of(start.agent, job.spec.uses)
+        claim = claims.of(agent, spec.uses)
         if claims.weighs(claim):
             claim = self._weighed(run, start, claim)
-        self._admission.offer(
-            run.room,
-            call,
-            claim,
-            start.ready,
-            rank=prospect.rank(call.path),
-            lasts=None if prospect.blind else prospect.lasts(call.path, start.agent),
-        )
+        rank = prospect.rank(path)
+        lasts = None if prospect.blind else prospect.lasts(path, agent)
+        if alone:
+            item = self._admission.pass_by(
+                run.room, call, claim, self.now, start.ready, rank, lasts
+            )
+            if item is not None:
+                self._start(run, item, start, job)
+                return
+        run.starts[call] = start
+        self._admission.offer(run.room, call, claim, start.ready, rank=rank, lasts=lasts)
 
     def _weighed(self, run: Live, start: StartCall, claim: Claim) -> Claim:
         """Say what a call claims of limits on tokens and money."""
@@ -203,7 +217,8 @@ class World:
 
     # -- calls ------------------------------------------------------------------------------
 
-    def _start(self, run: Live, item: Admitted) -> None:
+    def _begin(self, run: Live, item: Admitted) -> None:
+        """Let a call begin that has waited in the queue."""
         call = item.call
         start = run.starts.pop(call, None)
         job = run.machine.calls.jobs.get(call.path)
@@ -211,7 +226,10 @@ class World:
             # One that was admitted before it has made it pointless.
             self._admission.release(item.key, self.now)
             return
-        now = self.now
+        self._start(run, item, start, job)
+
+    def _start(self, run: Live, item: Admitted, start: StartCall, job: Job) -> None:
+        call, now, agent, ready = item.call, self.now, start.agent, start.ready
         try:
             asked = run.asked(start, now)
         except CallerError as error:
@@ -221,28 +239,30 @@ class World:
             return
         act = self._agents.act(asked)
         waits = item.waits
-        if start.asked < start.ready:
-            waits = (Wait("backoff", start.asked, start.ready), *waits)
+        if start.asked < ready:
+            waits = (Wait("backoff", start.asked, ready), *waits)
         self._admission.sent(item.key, now)
-        claim, hedge_after = item.claim, None
+        claim, hedge_after, reserved = item.claim, None, None
         if job.spec.hedge is not None and not (start.hedge or start.effects):
-            hedge_after = run.prospect.quantile(call.path, start.agent, job.spec.hedge)
-        reserved = None
+            hedge_after = run.prospect.quantile(call.path, agent, job.spec.hedge)
         if claim.most_tokens or claim.most_cost:
             reserved = Reserved(claim.most_tokens, claim.most_cost)
-        event = CallStarted(
-            at=now,
-            call=call,
-            agent=start.agent,
-            waits=waits,
-            reserved=reserved,
-            hedge_after=hedge_after,
-            hedge=start.hedge,
-        )
-        flight = Flight(call, item.key, act, start.agent, start.ready, now, waits)
+        flight = Flight(call, item.key, act, agent, ready, now, waits)
+        flight.plain = run.claims.plain(claim)
         run.flights[call] = flight
         self._later(now + act.lasts, run, flight)
-        self._take(run, event)
+        self._take(
+            run,
+            CallStarted(
+                at=now,
+                call=call,
+                agent=agent,
+                waits=waits,
+                reserved=reserved,
+                hedge_after=hedge_after,
+                hedge=start.hedge,
+            ),
+        )
 
     def _land(self, run: Live, flight: Flight) -> None:
         if flight.over:
@@ -275,7 +295,8 @@ class World:
         how: str,
     ) -> None:
         del run.flights[flight.call]
-        news = self._admission.settle(flight.key, ending(flight, outcome), self.now)
+        over = _OVER if flight.plain else ending(flight, outcome)
+        news = self._admission.settle(flight.key, over, self.now)
         run.made_of(flight, self.now, how, outcome.usage)
         self._take(run, outcome)
         if news:

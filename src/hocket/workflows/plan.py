@@ -198,6 +198,8 @@ class PlanMachine:
         place, node = state.find(path)
         if place.rest:
             return state.child(node, place).request(place.rest)
+        if node.fixed:
+            return node.input.render(_nothing)
         return node.input.render(state.lookup(node, place.item, place.round))
 
     def jobs(self) -> list[str]:
@@ -293,6 +295,10 @@ class PlanMachine:
 def _under_way(node: Node, live: Live[Workflow]) -> list[str]:
     paths = [unit_path(node.spec.name, item, live.round(item)) for item in live.units()]
     return [path for path in paths if path in live.children]
+
+
+def _nothing(name: str) -> Json:
+    raise ExprError(f"unknown name {name!r}")
 
 
 def _outer(path: str, rest: str) -> str:

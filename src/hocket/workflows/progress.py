@@ -55,7 +55,8 @@ class Progress:
     @property
     def open(self) -> int:
         """How many steps have not come to an end."""
-        return self.counts[PENDING] + self.counts[RUNNING] + self.counts[WAITING]
+        counts = self.counts
+        return counts[PENDING] + counts[RUNNING] + counts[WAITING]
 
     def begin(self) -> None:
         """Find the steps that need nothing more."""
@@ -80,7 +81,10 @@ class Progress:
     def succeed(self, index: int, output: Json) -> None:
         """End a step with an output."""
         self.outputs[index] = output
-        self.move(index, SUCCEEDED)
+        status, counts = self.status, self.counts
+        counts[status[index]] -= 1
+        counts[SUCCEEDED] += 1
+        status[index] = SUCCEEDED
         self._tell(self.shape.nodes[index])
 
     def fail(self, index: int, fault: Fault) -> list[int]:

@@ -13,6 +13,7 @@ from hocket.core.machine import JobSpec
 from hocket.core.specs import AgentSpec, PlanSpec, StepSpec
 from hocket.core.template import Template, parse_template
 from hocket.workflows.jobs import agents_of, job_of
+from hocket.workflows.live import ALONE, Place
 from hocket.workflows.teams import TeamMaker, team_of
 
 RESERVED = frozenset({"inputs", "steps", "item", "index", "round", "previous", "run"})
@@ -22,16 +23,27 @@ _NO_TEMPLATE = Template((), lambda lookup: None)
 
 
 class Node:
-    """A step in its place."""
+    """A step in its place.
+
+    Attributes:
+        place: Where its path points, if it is alone and in its first round.
+        plain: Whether the step is one job and nothing else.
+        nests: Whether a workflow of its own does the step.
+        fixed: Whether what its agent gets is the same whatever the others give.
+    """
 
     __slots__ = (
         "child",
         "dependents",
         "each",
+        "fixed",
         "index",
         "input",
         "job",
         "needs",
+        "nests",
+        "place",
+        "plain",
         "spec",
         "team",
         "team_agents",
@@ -59,18 +71,15 @@ class Node:
         self.when = None if spec.when is None else parse_expr(spec.when)
         self.each = None if spec.each is None else parse_expr(spec.each)
         self.until = None if spec.repeat is None else parse_expr(spec.repeat.until)
+        self.place = Place(spec.name, ALONE, 1, "")
+        self.fixed = not self.input.references
+        self.settle()
 
-    @property
-    def plain(self) -> bool:
-        """Whether the step is one job and nothing else."""
-        return (
-            self.job is not None and self.each is None and self.until is None and self.team is None
-        )
-
-    @property
-    def nests(self) -> bool:
-        """Whether a workflow of its own does the step."""
-        return self.child is not None or self.team is not None
+    def settle(self) -> None:
+        """Note what follows from its parts, once they are there."""
+        self.nests = self.child is not None or self.team is not None
+        alone = self.each is None and self.until is None and self.team is None
+        self.plain = self.job is not None and alone
 
     @property
     def soft(self) -> bool:
@@ -124,6 +133,7 @@ class Shape:
             if node.team is not None:
                 names = sorted(agents_of(node.spec, agents))
                 node.team_agents = {name: agents[name].effects for name in names}
+            node.settle()
         self.uses: tuple[int, ...] = tuple(_output_uses(self))
         """The steps that the plan's output reads."""
         self.nests = any(node.nests for node in self.nodes)

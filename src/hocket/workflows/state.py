@@ -194,7 +194,8 @@ class State:
         """
         index = self.shape.index.get(path)
         if index is not None:
-            return Place(path, ALONE, 1, ""), self.shape.nodes[index]
+            node = self.shape.nodes[index]
+            return node.place, node
         place = read_place(path)
         index = None if place is None else self.shape.index.get(place.name)
         if place is None or index is None:

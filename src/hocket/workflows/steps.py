@@ -41,18 +41,24 @@ class Steps:
 
     def go(self, at: int) -> None:
         """Begin every step and every round whose inputs are there."""
-        state, ready, status = self.state, self.progress.ready, self.progress.status
+        state, progress, nodes = self.state, self.progress, self.shape.nodes
+        ready, status = progress.ready, progress.status
         while (ready or state.rounds) and not state.fatal:
             if state.rounds:
                 index, item = state.rounds.popleft()
-                if not self.progress.done(index):
-                    self._begin(self.shape.nodes[index], state.live[index], item, at)
+                if not progress.done(index):
+                    self._begin(nodes[index], state.live[index], item, at)
                 continue
             index = ready.popleft()
             # A step may be told of more than once, and may have been skipped since.
-            if status[index] == PENDING and not self.progress.left[index]:
-                node = self.shape.nodes[index]
-                if not node.wants or state.wants_are_in(node, at):
+            if status[index] == PENDING and not progress.left[index]:
+                node = nodes[index]
+                if node.wants:
+                    if state.wants_are_in(node, at):
+                        self._launch(node, at)
+                        for want in node.wants:
+                            state.mark_late(nodes[want])
+                else:
                     self._launch(node, at)
         if state.late and not state.fatal and len(state.late) == self.progress.open:
             for index in list(state.late):
@@ -65,8 +71,6 @@ class Steps:
             self.revive(node, at)
         else:
             self._launch_special(node, at)
-        for want in node.wants:
-            self.state.mark_late(self.shape.nodes[want])
 
     def _launch_special(self, node: Node, at: int) -> None:
         items: list[Json] | None = None
@@ -264,10 +268,12 @@ class Steps:
 
     def _succeed(self, node: Node, output: Json) -> None:
         # A nested plan's steps can still be looked at, and calls of a team may still land.
-        if not node.nests:
-            self.state.live.pop(node.index, None)
-        self.state.late.pop(node.index, None)
-        self.progress.succeed(node.index, output)
+        state, index = self.state, node.index
+        if state.live and not node.nests:
+            state.live.pop(index, None)
+        if state.late:
+            state.late.pop(index, None)
+        self.progress.succeed(index, output)
 
     def fail(self, node: Node, fault: Fault, at: int) -> None:
         """End a step with a fault, and with it what needs it, or the plan."""
