@@ -95,6 +95,11 @@ class Scene(NamedTuple):
         """Change the run's spec."""
         return self._replace(spec=msgspec.structs.replace(self.spec, **fields))
 
+    def first(self, count: int) -> Scene:
+        """Leave out all steps but the first ones."""
+        workflow = self.spec.workflow
+        return self.run(workflow=msgspec.structs.replace(workflow, steps=workflow.steps[:count]))
+
     def with_tricks(self, *tricks: Trick) -> Scene:
         players = Players(self.players.medians, self.players.sigma, tricks)
         return self._replace(players=players)
@@ -167,9 +172,9 @@ def _scene(draw: Random, steps: list[StepSpec], agents: list[str], **inputs: Jso
     return Scene(spec, Players(medians, draw.uniform(0.05, 0.4)), inputs)
 
 
-def chain(draw: Random, least: int = 3) -> Scene:
+def chain(draw: Random, least: int = 3, most: int = 8) -> Scene:
     steps = [StepSpec(name="s0", agent="f", input="Begin.")]
-    for n in range(1, draw.randrange(least, 8)):
+    for n in range(1, draw.randrange(least, most)):
         last = f"s{n - 1}"
         agent = draw.choice("fg")
         steps.append(StepSpec(name=f"s{n}", agent=agent, needs=(last,), input=f"{{{{{last}}}}} on"))
@@ -387,7 +392,7 @@ def _slower(draw: Random, low: float, high: float, *kinds: str) -> Made:
 
 
 def _hung(draw: Random) -> Made:
-    return _slower(draw, 15, 100, "hung_call")
+    return _slower(draw, 15, 100, "hung_call", "long_timeout")
 
 
 def _straggler(draw: Random) -> Made:
@@ -415,7 +420,7 @@ def _slow_agent(draw: Random) -> Made:
     def slow(asked: Asked, act: Act) -> Act:
         return Act(round(act.lasts * factor), act.gives) if asked.agent == "g" else act
 
-    return ("slow_agent",), scene, scene.with_tricks(slow)
+    return ("slow_agent", "hung_call", "slow_call"), scene, scene.with_tricks(slow)
 
 
 def _stale(draw: Random) -> Made:
@@ -433,14 +438,15 @@ def _stale(draw: Random) -> Made:
 
 
 def _reviewers(draw: Random) -> Made:
-    scene = review(draw, swarm=draw.randrange(7, 15), threshold=0.5, waves=False)
-    limit = LimitSpec(concurrency=draw.randrange(2, 4), adaptive=False)
+    swarm = draw.randrange(9, 20)
+    scene = review(draw, swarm=swarm, threshold=0.6)
+    scene = scene.first(1)
+    limit = LimitSpec(concurrency=swarm // 2, adaptive=False)
     scene = scene.run(limits={"api": limit}).agents(limits=("api",))
 
     def change(step: StepSpec) -> StepSpec:
-        return msgspec.structs.replace(
-            step, review=msgspec.structs.replace(step.review, early=False)
-        )
+        changed = msgspec.structs.replace(step.review, early=False, waves=False)
+        return msgspec.structs.replace(step, review=changed)
 
     return ("needless_reviews",), scene, scene.steps(change)
 
@@ -521,9 +527,9 @@ def _upset(name: str) -> Callable[[Random], Made]:
 
 
 def _lost(draw: Random) -> Made:
-    scene = chain(draw)._replace(upset=Upset())
+    scene = chain(draw, 2, 3)._replace(upset=Upset())
     calm = events_of(scene, 0)[-1].at
-    at = round(draw.uniform(0.3, 0.95) * calm)
+    at = round(draw.uniform(0.85, 0.99) * calm)
     return ("lost_work", "down"), scene, scene._replace(upset=Upset(crash=(at, 50 * MS)))
 
 

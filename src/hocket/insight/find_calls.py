@@ -118,6 +118,9 @@ def _slow(
             told=told,
         )
     hung = ratio >= _HUNG or activities[index].ended is None
+    only = " It made no other call, so it may be slow in general." * (
+        bool(agent) and len(ground.by_agent[agent]) == 1
+    )
     never = activities[index].ended is None
     wait = _short_timeout(norm)
     fix = (f"steps.{step}.timeout={wait}", f"steps.{step}.hedge=p95")
@@ -127,7 +130,7 @@ def _slow(
         f"a call of {who} at {step or 'its step'} that {'hung' if hung else 'was slow'}",
         parts,
         least=GUESSED,
-        detail=f"It {'has taken' if never else 'took'} {others}.",
+        detail=f"It {'has taken' if never else 'took'} {others}.{only}",
         advice="Set a shorter timeout, or ask a second time beside a call that is late.",
         change=fix[:1] if hung and step in ground.steps else fix[1:] * (step in ground.steps),
         told=told,
@@ -319,8 +322,7 @@ def _repeated(ground: Ground) -> list[Lead]:
         if agent is not None and (agent.cache is not None or agent.effects):
             continue
         key = (activity.agent, activity.asks)
-        if any(activities[need].asks == activity.asks for need in activity.needs if need >= 0):
-            # It is asked what it said itself: that is no question of its own.
+        if _echoes(ground, activity):
             continue
         seen = first.setdefault(key, index)
         if seen == index or _place(activities[seen]) == _place(activity):
@@ -355,6 +357,15 @@ def _repeated(ground: Ground) -> list[Lead]:
             )
         )
     return leads
+
+
+def _echoes(ground: Ground, activity: Activity) -> bool:
+    """Tell whether a call is asked what one before it has said: that is no question of its own."""
+    spec = ground.spec_of(activity.step)
+    if spec is not None and spec.input is not None and "{{" not in str(spec.input):
+        return False
+    needs = [ground.trace.activities[need] for need in activity.needs if need >= 0]
+    return any(need.asks == activity.asks for need in needs)
 
 
 def _place(activity: Activity) -> str:

@@ -77,7 +77,8 @@ class Ground:
         segments: The account's segments.
         steps: The steps of the plan and of nested ones, by path.
         slotted: Whether slots were waited for.
-        by_agent: The indices of the activities of each agent.
+        by_agent: The indices of the calls of each agent.
+        teams: The indices of the calls of each team's step.
     """
 
     def __init__(self, trace: Trace, account: Account) -> None:
@@ -85,13 +86,17 @@ class Ground:
         self.account = account
         self.segments: list[Segment] = account.segments
         self.steps: dict[str, StepSpec] = {}
+        self._beside: dict[str, str] = {}
         if trace.spec is not None:
             self._add_steps(trace.spec.workflow, "")
         self.slotted = any(segment.cause.kind == "slot" for segment in self.segments)
         self.by_agent: dict[str, list[int]] = {}
+        self.teams: dict[str, list[int]] = {}
         for index, activity in enumerate(trace.activities):
             if activity.work in ("model", "tool") and activity.left:
                 self.by_agent.setdefault(activity.agent, []).append(index)
+                if activity.team:
+                    self.teams.setdefault(self.path_of(activity.team), []).append(index)
 
     def of(self, *kinds: str) -> Iterator[tuple[int, Segment]]:
         """Give the segments of some kinds of causes, with their indices."""
@@ -125,9 +130,20 @@ class Ground:
             path = path.rpartition("/")[0]
         return path or step
 
-    def stops(self, kind: str) -> list[tuple[int, int]]:
-        """Give the stretches in which the run stood still for one reason."""
-        return [(stop.since, stop.until) for stop in self.trace.stops if stop.kind == kind]
+    def of_team(self, step: str) -> list[int]:
+        """Give the calls of a team's step."""
+        return self.teams.get(step, [])
+
+    def beside(self, path: str) -> str:
+        """Name what steps have in common that stand side by side: what they need."""
+        known = self._beside.get(path)
+        if known is None:
+            spec = self.steps.get(path)
+            outer = path.rpartition("/")[0]
+            needs = path if spec is None else ",".join(sorted((*spec.needs, *spec.wants)))
+            # Steps that need nothing stand side by side, too.
+            known = self._beside[path] = f"{outer}/{needs}"
+        return known
 
     def _add_steps(self, plan: PlanSpec, prefix: str) -> None:
         for step in plan.steps:

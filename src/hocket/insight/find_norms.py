@@ -15,15 +15,15 @@ from hocket.insight.trace import Activity
 
 Group: TypeAlias = tuple[str, ...]
 
-_AT_LEAST: Final = 3
-"""How many others a call is compared with at least: a median of fewer says nothing."""
+_AT_LEAST: Final = 2
+"""How many others a call is compared with at least; the fewer, the more it must be out of line."""
 _PRIOR: Final = 6
 """What is assumed of the spread weighs like so many calls, since few calls show it badly."""
-_Z: Final = 3.3
-"""How many standard deviations are out of line: by chance one call in 2,000 is."""
-_SPREADS: Final[tuple[float, ...]] = (0.4, 0.45, 0.6, 1.0)
+_Z: Final = 3.2
+"""How many standard deviations are out of line: by chance one call in 1,500 is."""
+_SPREADS: Final[tuple[float, ...]] = (0.4, 0.45, 0.5, 0.6, 0.8)
 """The assumed spread of logarithms: calls of one agent for one step, of several agents for one
-step, of one agent for all its steps, of everybody."""
+step, of steps side by side, of one agent for all its steps, of everybody."""
 _MAD: Final = 1.4826
 """The standard deviation of a normal distribution, as a multiple of its median deviation."""
 
@@ -61,7 +61,8 @@ class Norms:
                 took = max(MS, lasted(activity, ground.trace))
                 for group in self.groups(activity):
                     self._took.setdefault(group, []).append(took)
-                for group in self.groups(activity)[1::2]:
+                groups = self.groups(activity)
+                for group in (groups[1], groups[-1]):
                     by = self._by_agent.setdefault(group, {})
                     by.setdefault(activity.agent, []).append(took)
         for took_by in self._took.values():
@@ -74,6 +75,7 @@ class Norms:
         return (
             (step, role, activity.agent, work),
             (step, role, work),
+            ("", self._ground.beside(step), role, work),
             (activity.agent, work),
             (work,),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hocket.core.reports import Judgement
 from hocket.core.specs import StepSpec
 from hocket.core.teams import ReviewSpec
@@ -10,63 +12,100 @@ from hocket.insight.find_limits import held_up
 from hocket.workflows.review_poll import Poll, Verdict
 
 
-def reviews(spec: StepSpec | None) -> ReviewSpec | None:
+def review_of(spec: StepSpec | None) -> ReviewSpec | None:
     """Give how a step reviews or is reviewed."""
     if spec is None:
         return None
     return spec.team if isinstance(spec.team, ReviewSpec) else spec.review
 
 
-def needless_reviews(ground: Ground, step: str, review: ReviewSpec) -> list[Lead]:
+class _Review(NamedTuple):
+    """A review that went on.
+
+    Fields:
+        step: Its step.
+        decided: When nothing could change the verdict any more.
+        calls: The calls that could not.
+        late: How many reviewers that were.
+        all: How many there were.
+    """
+
+    step: str
+    decided: int
+    calls: list[int]
+    late: int
+    all: int
+
+
+def needless_reviews(ground: Ground) -> list[Lead]:
     """Tell of reviewers who could not change the verdict any more, and of what waited for them."""
-    report = ground.trace.reports.get(step)
-    if report is None or review.early:
-        return []
-    needed = _needed(review, report.judgements)
-    late = frozenset(one.member for one in report.judgements[needed:])
-    own = [
-        index
-        for index, activity in enumerate(ground.trace.activities)
-        if activity.work == "model" and ground.path_of(activity.team) == step
+    reviews = [
+        found
+        for step, spec in ground.steps.items()
+        if (review := review_of(spec)) is not None and not review.early
+        if (found := _went_on(ground, step, review)) is not None
     ]
-    calls = [i for i in own if _member(ground.trace.activities[i].path) in late]
-    known = [i for i in own if i not in frozenset(calls)]
-    decided = max(
-        [ground.trace.activities[i].ended or 0 for i in known if _judges(ground, i)], default=0
-    )
-    if not calls or not decided:
+    if not reviews:
         return []
     parts: dict[int, int] = {}
-    for place, segment in enumerate(ground.segments):
-        activity = ground.activity(segment)
-        if activity is not None and activity.team and ground.path_of(activity.team) == step:
-            over = segment.until - max(segment.since, decided)
-            if over > 0 and _judges(ground, segment.activity):
-                parts[place] = over
-    for index in calls if ground.slotted else ():
-        call = ground.trace.activities[index]
-        held = held_up(ground, call, call.began, min(decided, call.ended or decided))
-        for place, ns in held.items():
+    for review in reviews:
+        for place, ns in _parts(ground, review).items():
             parts[place] = parts.get(place, 0) + ns
+    calls = [index for review in reviews for index in review.calls]
+    late, everybody = sum(one.late for one in reviews), sum(one.all for one in reviews)
     money, tokens = spent(ground.trace.activities[index] for index in calls)
-    kind = f"steps.{step}." if step in ground.steps else "review."
-    change = tuple([f"{kind}early=true"] + [f"{kind}waves=true"] * (not review.waves))
+    only = reviews[0].step if len(reviews) == 1 else ""
+    kind = f"steps.{only}." if only else "review."
     return [
         Lead(
             "needless_reviews",
-            step,
-            f"{len(late)} of {times(len(report.judgements), 'reviewer')} of {step}, who could not "
+            only or "reviews",
+            f"{late} of {times(everybody, 'reviewer')}{f' of {only}' * bool(only)}, who could not "
             "change the verdict any more",
             parts,
             ROOT,
             advice="Stop when the verdict cannot change, ask in waves, or ask fewer reviewers.",
-            change=change,
+            change=(f"{kind}early=true", f"{kind}waves=true"),
             told=tuple(calls),
             money=money,
             tokens=tokens,
-            alone=2 * len(late) >= len(report.judgements),
+            alone=2 * late >= everybody,
         )
     ]
+
+
+def _went_on(ground: Ground, step: str, review: ReviewSpec) -> _Review | None:
+    report = ground.trace.reports.get(step)
+    if report is None:
+        return None
+    needed = _needed(review, report.judgements)
+    late = frozenset(one.member for one in report.judgements[needed:])
+    activities = ground.trace.activities
+    own = [index for index in ground.of_team(step) if _judges(ground, index)]
+    calls = [index for index in own if _member(activities[index].path) in late]
+    others = [index for index in own if _member(activities[index].path) not in late]
+    decided = max([activities[index].ended or 0 for index in others], default=0)
+    if not calls or not decided:
+        return None
+    return _Review(step, decided, calls, len(late), len(report.judgements))
+
+
+def _parts(ground: Ground, review: _Review) -> dict[int, int]:
+    """Give what waited for the verdicts of a review after it was decided, or for their slots."""
+    parts: dict[int, int] = {}
+    for place, segment in enumerate(ground.segments):
+        activity = ground.activity(segment)
+        if activity is None or not activity.team or not _judges(ground, segment.activity):
+            continue
+        over = segment.until - max(segment.since, review.decided)
+        if over > 0 and ground.path_of(activity.team) == review.step:
+            parts[place] = over
+    for index in review.calls if ground.slotted else ():
+        call = ground.trace.activities[index]
+        held = held_up(ground, call, call.began, call.ended or ground.trace.ended)
+        for place, ns in held.items():
+            parts[place] = parts.get(place, 0) + ns
+    return parts
 
 
 def _needed(review: ReviewSpec, judgements: tuple[Judgement, ...]) -> int:

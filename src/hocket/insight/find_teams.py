@@ -18,7 +18,7 @@ from hocket.insight.find_leads import (
 )
 from hocket.insight.find_limits import held_up, wasted_share
 from hocket.insight.find_norms import role_of
-from hocket.insight.find_reviews import needless_reviews, reviews
+from hocket.insight.find_reviews import needless_reviews, review_of
 from hocket.insight.trace import Activity
 
 _ASKED_ONCE: Final = frozenset({"once", "rounds", "sequential"})
@@ -32,12 +32,10 @@ _MOST_ALONE: Final = 3
 
 def teams(ground: Ground) -> list[Lead]:
     """Find what teams do in vain."""
-    leads = []
-    for step, indices in _teams(ground).items():
+    leads = needless_reviews(ground)
+    for step, indices in ground.teams.items():
         spec = ground.spec_of(step)
-        review = reviews(spec)
-        if review is not None:
-            leads += needless_reviews(ground, step, review)
+        if review_of(spec) is not None:
             continue
         team = None if spec is None else spec.team
         if isinstance(team, ConsensusSpec):
@@ -46,14 +44,6 @@ def teams(ground: Ground) -> list[Lead]:
         if wasted:
             leads.append(_wasted(ground, step, team, indices, wasted))
     return leads
-
-
-def _teams(ground: Ground) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for index, activity in enumerate(ground.trace.activities):
-        if activity.team and activity.work in ("model", "tool"):
-            found.setdefault(ground.path_of(activity.team), []).append(index)
-    return found
 
 
 # -- waste --------------------------------------------------------------------------------------
