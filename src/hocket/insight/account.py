@@ -157,6 +157,7 @@ class _Walk:
         """Go all the way."""
         activities, began = self.trace.activities, self.trace.began
         index, last = self.trace.finish, START
+        self.landed()
         seen: set[int] = set()
         while 0 <= index < len(activities) and index not in seen:
             seen.add(index)
@@ -174,11 +175,26 @@ class _Walk:
         lost = index != START
         self.quiet(began, _UNKNOWN if lost else self.between, last)
 
+    def landed(self) -> None:
+        """Take what had to land before the run could end, since what let it end."""
+        trace = self.trace
+        if not 0 <= trace.landed < len(trace.activities):
+            return
+        activity = trace.activities[trace.landed]
+        since = max(activity.began, trace.began)
+        if 0 <= trace.finish < len(trace.activities):
+            since = max(since, trace.activities[trace.finish].ended or since)
+        if activity.ended is None or activity.ended <= since:
+            return
+        self.chain.append(trace.landed)
+        self.quiet(activity.ended, self.between, trace.landed)
+        self.stretch(since, _work_of(activity), trace.landed)
+
     def waited(self, activity: Activity, index: int) -> None:
         """Take what held an activity up; what its waits leave over is the engine's own time."""
-        for since, until, cause in _apart(activity.waits):
-            if self.now <= activity.asked:
-                break
+        if self.now <= activity.asked:
+            return
+        for since, until, cause in _apart(activity.waits) if activity.waits else ():
             self.quiet(max(until, activity.asked), self.between, index)
             self.stretch(max(since, activity.asked), cause, index)
         self.quiet(activity.asked, self.between, index)

@@ -40,7 +40,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.insight.fold_before import Before
 from hocket.insight.fold_people import People, Unsaid
-from hocket.insight.fold_trace import Facts, trace_from, waited_untold
+from hocket.insight.fold_trace import Facts, awaited, trace_from, waited_untold
 from hocket.insight.places import Place
 from hocket.insight.roster import Roster
 from hocket.insight.trace import START, Activity, Change, Stop, Trace
@@ -85,6 +85,10 @@ class Folding:
             cause = self._ends(event, seq, counts)
         elif kind in _TAKES:
             cause = _TAKES[kind](self, event, seq, before, phase)
+        if machine.phase == "ending" and phase != "ending":
+            oldest = awaited(self._activities, self._before.latest) if cause is None else cause
+            self._facts.finish = oldest
+            self._facts.decided, self._facts.landed = event.at, START
         commands = machine.drain()
         if commands:
             self._before.event(event)
@@ -143,14 +147,16 @@ class Folding:
         activity.ended = at
         activity.fate, activity.how = _fate_of(event, counts)
         activity.events = (*activity.events, seq)
+        held = False
         if lost:
             job = self.machine.calls.jobs.get(activity.path)
-            if counts and job is not None and job.state == "held":
-                self._people.held[activity.path] = (event.at, index)
+            held = counts and job is not None and job.state == "held"
         else:
             activity.usage = event.usage
             activity.cached = type(event) is CallFinished and event.saved is not None
         self._before.over(index, counts)
+        if held:
+            self._people.hold(activity.path, event.at, index, seq)
         return index
 
     def _begun(self, event: RunStarted, seq: int, before: int, phase: str) -> int:
@@ -198,20 +204,15 @@ class Folding:
 
     def _follow(self, commands: list[Any], event: AnyEvent, seq: int, cause: int | None) -> None:
         """Note what has come up by an event."""
-        stopped: list[int] = []
-        over = False
         for command in commands:
             if type(command) is StartCall:
                 self._start(command, event, seq, cause)
             elif isinstance(command, Record):
                 self._say(command, event, seq, cause)
-                over = over or isinstance(command.event, RunEnded)
         for command in commands:
             # Only now, since what came up may have been waiting for what is taken back.
-            if isinstance(command, CancelCall) and self._take_back(command, event.at):
-                stopped.append(self._calls[command.call])
-        if over:
-            self._facts.finish = self._awaited(stopped) if cause is None else cause
+            if isinstance(command, CancelCall):
+                self._take_back(command, event.at)
 
     def _start(self, start: StartCall, event: AnyEvent, seq: int, cause: int | None) -> None:
         """A call has come up."""
@@ -256,15 +257,8 @@ class Folding:
         elif isinstance(said, StepFailed):
             after = self._before.latest if cause is None else cause
             self._people.failed[said.path] = (event.at, after)
-
-    def _awaited(self, stopped: list[int]) -> int:
-        """Say what was being waited for when a word or a deadline ended the run: the oldest."""
-        waited = [index for index, _ in self._people.open.values()] + stopped
-        waited += [index for _, index in self._people.held.values()]
-        asked = self._activities
-        finish = min(waited, key=lambda i: (asked[i].asked, i), default=self._before.latest)
-        self._facts.gone.pop(finish, None)
-        return finish
+        elif isinstance(said, RunEnded) and cause is not None and event.at > self._facts.decided:
+            self._facts.landed = cause
 
     # -- activities ---------------------------------------------------------------------------
 
@@ -304,21 +298,18 @@ class Folding:
         self._places.asked(index, path, place)
         return index
 
-    def _take_back(self, cancel: CancelCall, at: int) -> bool:
-        """A call is to stop; tells whether it never left."""
+    def _take_back(self, cancel: CancelCall, at: int) -> None:
+        """A call is to stop; if it has not left, it never will."""
         index = self._calls.get(cancel.call)
-        if index is None:
-            return False
-        activity = self._activities[index]
-        if activity.left or activity.ended is not None:
-            return False
+        activity = None if index is None else self._activities[index]
+        if index is None or activity is None or activity.left or activity.ended is not None:
+            return
         activity.began = activity.ended = at
         activity.fate, activity.how = "cancelled", cancel.reason
         waited_untold(activity, at)
         self._facts.gone[index] = None
         place = self._facts.where[index]
         self._places.ended(index, activity.path, place, counts=False)
-        return True
 
 
 def trace_of(

@@ -16,8 +16,8 @@ from hocket.core.events import (
 from hocket.core.run import RunMachine
 from hocket.insight.fold_before import Before
 from hocket.insight.fold_trace import Facts
-from hocket.insight.places import NOWHERE
-from hocket.insight.trace import START, Activity, Work
+from hocket.insight.places import NOWHERE, Place
+from hocket.insight.trace import Activity, Work
 
 
 class Unsaid(NamedTuple):
@@ -46,14 +46,14 @@ class People:
     Attributes:
         open: Open questions by path: the activity, and when time alone answers it, if ever.
         unsaid: Questions that have come up and are not recorded yet, by path.
-        held: Calls that somebody has to decide about, by path: since when, and which.
+        held: Calls that somebody has to decide about, by path: the activity that is.
         failed: Steps that have failed: when, and by what.
     """
 
     def __init__(self, facts: Facts, before: Before) -> None:
         self.open: dict[str, tuple[int, int | None]] = {}
         self.unsaid: dict[str, Unsaid] = {}
-        self.held: dict[str, tuple[int, int]] = {}
+        self.held: dict[str, int] = {}
         self.failed: dict[str, tuple[int, int]] = {}
         self._shut: dict[str, Work] = {}
         """Questions that were open when the run ended, and how they are answered."""
@@ -70,29 +70,34 @@ class People:
         """Somebody has answered, or has said what a held call gave."""
         path, at = event.path, event.at
         if path in self.held:
-            since, after = self.held.pop(path)
-            return self._stood(path, since, at, after, seq)
+            return self._close(self.held.pop(path), at, "", seq)
         if path not in self.open:
             # Whatever made it be asked again, no question was recorded for it.
             work: Work = "approval" if isinstance(event, ApprovalGiven) else "input"
             self._ask(path, work, Unsaid(at, self._before.latest), at, seq)
         how = "rejected" if isinstance(event, ApprovalGiven) and not event.approved else ""
-        return self._close(path, at, how, seq)
+        return self._close(self.open.pop(path)[0], at, how, seq)
+
+    def hold(self, path: str, at: int, after: int, seq: int) -> None:
+        """Somebody has to decide about a call of which nobody knows how it ended."""
+        place = self._before.places.find(path)
+        index = self._facts.add(_person(path, place, at, None, after, seq), place)
+        self._before.places.asked(index, path, place)
+        self.held[path] = index
 
     def passed(self, event: TimePassed, seq: int) -> int | None:
         """Time has passed, which may be an answer; gives the question that it was one to."""
         closed = None
         for path, (_, due) in list(self.open.items()):
             if due is not None and due <= event.at:
-                closed = self._close(path, event.at, "timeout", seq)
+                closed = self._close(self.open.pop(path)[0], event.at, "timeout", seq)
         return closed
 
     def retried(self, event: RetryRequested, seq: int, machine: RunMachine) -> int:
         """Somebody wants something done again; until then the run stood, or the step did."""
         path, at = event.path, event.at
         if path in self.held:
-            since, after = self.held.pop(path)
-            return self._stood(path, since, at, after, seq)
+            return self._close(self.held.pop(path), at, "", seq)
         if self._facts.ended is None:
             since, after = self.failed.get(path, (at, self._before.latest))
             return self._stood(path, since, at, after, seq)
@@ -105,7 +110,6 @@ class People:
         self.shut(event.at)
         self._shut.clear()
         self.unsaid.clear()
-        self.held.clear()
         if self._facts.ended is None:
             return self._before.latest
         return self._stood("", self._facts.ended, event.at, self._facts.finish, seq)
@@ -113,17 +117,19 @@ class People:
     def shut(self, at: int) -> None:
         """Nobody waits for answers any more, unless the run goes on."""
         for path, (index, _) in self.open.items():
-            activity = self._facts.activities[index]
-            activity.ended, activity.fate, activity.how = at, "cancelled", "stop"
-            place = self._facts.where[index]
-            self._before.places.ended(index, path, place, counts=False)
-            self._shut[path] = activity.work
+            self._shut[path] = self._facts.activities[index].work
+            self._drop(index, at)
+        for index in self.held.values():
+            self._drop(index, at)
         self.open.clear()
+        self.held.clear()
 
     # -- within -----------------------------------------------------------------------------
 
     def _go_on(self, machine: RunMachine, at: int, cause: int, seq: int) -> None:
         """The run goes on after its end, and with it the questions that were open."""
+        for job in machine.calls.held():
+            self.hold(job.path, at, cause, seq)
         shut, self._shut = self._shut, {}
         if not shut:
             return
@@ -156,8 +162,7 @@ class People:
             due = unsaid.since + spec.timeout
         self.open[path] = (index, due)
 
-    def _close(self, path: str, at: int, how: str, seq: int) -> int:
-        index, _ = self.open.pop(path)
+    def _close(self, index: int, at: int, how: str, seq: int) -> int:
         activity = self._facts.activities[index]
         activity.ended, activity.fate, activity.how = at, "useful", how
         if seq != activity.events[-1]:
@@ -165,21 +170,33 @@ class People:
         self._before.over(index)
         return index
 
+    def _drop(self, index: int, at: int) -> None:
+        activity = self._facts.activities[index]
+        activity.ended, activity.fate, activity.how = at, "cancelled", "stop"
+        place = self._facts.where[index]
+        self._before.places.ended(index, activity.path, place, counts=False)
+
     def _stood(self, path: str, since: int, until: int, after: int, seq: int) -> int:
         place = self._before.places.find(path) if path else NOWHERE
-        activity = Activity(
-            path=path,
-            step=place.step,
-            work="person",
-            asked=since,
-            began=since,
-            ended=until,
-            fate="useful",
-            after=after,
-            needs=(after,) if after > START else (),
-            team=place.team,
-            events=(seq,),
-        )
-        index = self._facts.add(activity, place)
+        index = self._facts.add(_person(path, place, since, until, after, seq), place)
         self._before.latest = index
         return index
+
+
+def _person(
+    path: str, place: Place, since: int, until: int | None, after: int, seq: int
+) -> Activity:
+    """Nobody was asked, but nothing went on until somebody said what to do."""
+    return Activity(
+        path=path,
+        step=place.step,
+        work="person",
+        asked=since,
+        began=since,
+        ended=until,
+        fate="" if until is None else "useful",
+        after=after,
+        needs=(after,) if after >= 0 else (),
+        team=place.team,
+        events=(seq,),
+    )

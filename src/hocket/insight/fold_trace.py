@@ -27,7 +27,9 @@ class Facts:
         among: For what time has brought up: all that was under way and being waited for.
         stops: When the run stood still.
         changes: What happened to limits.
-        finish: What let the run end, if it has.
+        finish: What let the run end, if it has or is about to.
+        decided: When that was.
+        landed: What had to land after that, if anything had to.
         ended: When it ended; None if it has not.
         paused: Since when it is paused, and by which event; None if it is not.
     """
@@ -40,6 +42,8 @@ class Facts:
         self.stops: list[Stop] = []
         self.changes: list[Change] = []
         self.finish = START
+        self.decided = 0
+        self.landed = START
         self.ended: int | None = None
         self.paused: tuple[int, int] | None = None
 
@@ -97,10 +101,12 @@ def trace_from(
         stops.append(Stop("pause", since, now, (seq,)))
     if not over:
         _backing_off(machine, activities, now)
-    finish = facts.finish if over else _awaited(activities, START)
-    if over or finish == START:
-        finish = facts.finish if over else latest
-        finish = finish if place is None or finish < 0 else place[finish]
+    moved = [facts.finish, facts.landed, latest]
+    if place is not None:
+        moved = [place[index] if index >= 0 else index for index in moved]
+    finish, landed, latest = moved
+    if machine.phase not in ("ending", "ended"):
+        finish, landed = awaited(activities, latest), START
     return Trace(
         run=machine.run,
         name=machine.spec.name,
@@ -109,6 +115,7 @@ def trace_from(
         status=_SAID.get(machine.phase, machine.said),
         activities=activities,
         finish=finish,
+        landed=landed,
         stops=stops,
         changes=facts.changes.copy(),
         limits=dict(machine.spec.limits),
@@ -148,6 +155,7 @@ def _kept(facts: Facts, after: Mapping[int, int]) -> tuple[list[int] | None, lis
     if not facts.gone:
         return None, list(range(count))
     waited = {after.get(i, one.after): None for i, one in enumerate(facts.activities)}
+    waited[facts.finish] = None
     place = [START] * count
     kept: list[int] = []
     for index in range(count):
@@ -195,7 +203,7 @@ def _backing_off(machine: RunMachine, activities: list[Activity], now: int) -> N
         )
 
 
-def _awaited(activities: list[Activity], default: int) -> int:
+def awaited(activities: list[Activity], default: int) -> int:
     """Give what a run under way waits for: of what has begun and not ended, what began first.
 
     Only if nothing has begun, what waits to begin counts, by when it was asked for.

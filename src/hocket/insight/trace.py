@@ -150,6 +150,10 @@ class Trace(msgspec.Struct, kw_only=True):
             source does not say.
         activities: What was done, in the order in which it was asked for.
         finish: The index of the activity whose end let the run end; `START` if there is none.
+            Of a run that a person or a time limit has ended, and of one under way, what was being
+            waited for since longest.
+        landed: The index of the activity that had to be stopped or to end after that, before the
+            run could end; `START` if nothing had to.
         stops: When it stood still, in order, without overlaps.
         changes: What happened to limits, in order.
         limits: The bounds that held, by name; nothing is known of those that are not there.
@@ -170,6 +174,7 @@ class Trace(msgspec.Struct, kw_only=True):
     status: str = ""
     activities: list[Activity] = []
     finish: int = START
+    landed: int = START
     stops: list[Stop] = []
     changes: list[Change] = []
     limits: dict[str, LimitSpec] = {}
