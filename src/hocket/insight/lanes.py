@@ -230,6 +230,9 @@ class _Draw:
             began = min(max(activity.began, now), end)
             # What held it up is shown as far back as nothing else was there.
             asked = min(max(activity.asked, now), began)
+            if asked == began == max(began, min(until, end)):
+                # Nothing of it is to be seen.
+                continue
             if now < asked:
                 show(bars, now, asked, _IDLE, START)
             if asked < began:
