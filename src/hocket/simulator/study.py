@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Final, NamedTuple, TypeAlias
@@ -41,8 +42,8 @@ _MOST_EVENTS: Final = 200_000
 _CHUNK: Final = 50
 _BASELINE: Final = "baseline"
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Is told how many runs have been played, of how many."""
+Progress: TypeAlias = Callable[[int, int], bool | None]
+"""Is told how many runs have been played, of how many; False ends a study with what is there."""
 
 
 class Scenario(NamedTuple):
@@ -104,7 +105,7 @@ def study(
         runs: How often each is played.
         seed: Where chance comes from; the same seed gives the same study.
         recorded: The run that the baseline was made of, which it is compared with.
-        progress: Is told how far it is.
+        progress: Is told how far it is, and may end it: then all have as many runs.
         workers: How many processes share the work; the study does not depend on it.
         assumed: What was assumed to make the scenarios, a sentence each.
 
@@ -243,11 +244,12 @@ _cast: list[_Ready | None] = []
 def _play_all(
     cast: Sequence[_Ready | None], runs: int, seed: int, progress: Progress | None, workers: int
 ) -> list[list[Ran]]:
+    # All go on side by side, so that whoever ends it early has something of each.
     chunks = [
         (index, since, min(since + _CHUNK, runs))
+        for since in range(0, runs, _CHUNK)
         for index, ready in enumerate(cast)
         if ready is not None
-        for since in range(0, runs, _CHUNK)
     ]
     total = sum(until - since for _, since, until in chunks)
     found: list[list[Ran]] = [[] for _ in cast]
@@ -255,9 +257,10 @@ def _play_all(
     for (index, since, until), some in _chunks(cast, chunks, seed, workers):
         found[index].extend(some)
         done += until - since
-        if progress is not None:
-            progress(done, total)
-    return found
+        if progress is not None and progress(done, total) is False:
+            break
+    least = min((len(some) for some in found if some), default=0)
+    return [some[:least] for some in found]
 
 
 def _chunks(
@@ -280,6 +283,8 @@ def _chunks(
 
 
 def _begin(sent: bytes) -> None:
+    # Ctrl-C is heard by the process that has asked for the work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     scenarios: list[Scenario | None] = pickle.loads(sent)
     _cast[:] = [None if one is None else _ready(one) for one in scenarios]
 
