@@ -349,11 +349,15 @@ function follow(scroll) {
     if (place >= 0) table.page = Math.floor(place / PAGE);
   }
   arrange();
+  const chosen = document.querySelector("#rows .selected");
+  if (chosen) $("calls").querySelector(".tall").scrollTop = chosen.offsetTop - 60;
   tell();
   timeline.reveal();
   timeline.ask();
   if (scroll && selection !== nothing && !quiet) $("selection").scrollIntoView({block: "start"});
   quiet = false;
+  // Says for which address all of the above holds.
+  document.body.dataset.chosen = location.hash;
 }
 
 function choose(hash) {
