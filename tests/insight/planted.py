@@ -438,17 +438,16 @@ def _stale(draw: Random) -> Made:
 
 
 def _reviewers(draw: Random) -> Made:
-    swarm = draw.randrange(9, 20)
-    scene = review(draw, swarm=swarm, threshold=0.6)
-    scene = scene.first(1)
-    limit = LimitSpec(concurrency=swarm // 2, adaptive=False)
-    scene = scene.run(limits={"api": limit}).agents(limits=("api",))
+    scene = review(draw, swarm=draw.randrange(6, 20), threshold=0.5).first(1)
+    scene.players.sigma = draw.uniform(0.4, 0.8)
 
-    def change(step: StepSpec) -> StepSpec:
-        changed = msgspec.structs.replace(step.review, early=False, waves=False)
-        return msgspec.structs.replace(step, review=changed)
+    free = scene.steps(lambda step: _reviewed(step, waves=False))
+    slow = scene.steps(lambda step: _reviewed(step, waves=False, early=False))
+    return ("needless_reviews",), free, slow
 
-    return ("needless_reviews",), scene, scene.steps(change)
+
+def _reviewed(step: StepSpec, **fields: Any) -> StepSpec:
+    return msgspec.structs.replace(step, review=msgspec.structs.replace(step.review, **fields))
 
 
 def _sequential(draw: Random) -> Made:

@@ -21,9 +21,11 @@ _PRIOR: Final = 6
 """What is assumed of the spread weighs like so many calls, since few calls show it badly."""
 _Z: Final = 3.2
 """How many standard deviations are out of line: by chance one call in 1,500 is."""
-_SPREADS: Final[tuple[float, ...]] = (0.4, 0.45, 0.5, 0.6, 0.8)
-"""The assumed spread of logarithms: calls of one agent for one step, of several agents for one
-step, of steps side by side, of one agent for all its steps, of everybody."""
+_WITHIN: Final = 0.4
+"""The assumed standard deviation of the logarithms of one agent's calls for one step."""
+_BETWEEN: Final[tuple[float, ...]] = (0.0, 0.35, 0.4, 0.5, 0.8)
+"""That of the medians themselves: for one agent and step there is none; then of agents at one step,
+of steps side by side, of steps of one agent, of all."""
 _MAD: Final = 1.4826
 """The standard deviation of a normal distribution, as a multiple of its median deviation."""
 
@@ -83,8 +85,8 @@ class Norms:
     def of(self, activity: Activity) -> Norm | None:
         """Say what others like a call take, by the narrowest kind that has enough of them."""
         own = max(MS, lasted(activity, self._ground.trace)) if ended_well(activity) else None
-        for group, spread in zip(self.groups(activity), _SPREADS, strict=True):
-            norm = self._norm(group, spread, own)
+        for group, between in zip(self.groups(activity), _BETWEEN, strict=True):
+            norm = self._norm(group, between, own)
             if norm is not None:
                 return norm
         return None
@@ -97,7 +99,7 @@ class Norms:
                 rest += took
         return rest
 
-    def _norm(self, group: Group, assumed: float, own: int | None) -> Norm | None:
+    def _norm(self, group: Group, between: float, own: int | None) -> Norm | None:
         took = self._took.get(group, [])
         count = len(took) - (own is not None)
         if count < _AT_LEAST:
@@ -109,8 +111,10 @@ class Norms:
         middle, seen = self._shape[group]
         if own is not None:
             middle = _without(took, own)
-        spread = ((count * seen**2 + _PRIOR * assumed**2) / (count + _PRIOR)) ** 0.5
-        late = middle * exp(_Z * spread * (1 + 1.57 / count) ** 0.5)
+        variance = (count * seen**2 + _PRIOR * _WITHIN**2) / (count + _PRIOR)
+        # A median of lognormal values is itself uncertain by this much.
+        variance *= 1 + 1.57 / count
+        late = middle * exp(_Z * (variance + between**2) ** 0.5)
         most = quantile(took, 0.95 * count / len(took))
         return Norm(round(middle), round(late), most, count)
 

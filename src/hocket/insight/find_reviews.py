@@ -78,10 +78,12 @@ def _went_on(ground: Ground, step: str, review: ReviewSpec) -> _Review | None:
     report = ground.trace.reports.get(step)
     if report is None:
         return None
-    needed = _needed(review, report.judgements)
-    late = frozenset(one.member for one in report.judgements[needed:])
     activities = ground.trace.activities
     own = [index for index in ground.of_team(step) if _judges(ground, index)]
+    came = {_member(activities[index].path): activities[index].ended or 0 for index in own}
+    heard = sorted(report.judgements, key=lambda one: came.get(one.member, 0))
+    needed = _needed(review, heard)
+    late = frozenset(one.member for one in heard[needed:])
     calls = [index for index in own if _member(activities[index].path) in late]
     others = [index for index in own if _member(activities[index].path) not in late]
     decided = max([activities[index].ended or 0 for index in others], default=0)
@@ -108,7 +110,7 @@ def _parts(ground: Ground, review: _Review) -> dict[int, int]:
     return parts
 
 
-def _needed(review: ReviewSpec, judgements: tuple[Judgement, ...]) -> int:
+def _needed(review: ReviewSpec, judgements: list[Judgement]) -> int:
     """Count the verdicts after which nothing could change, in the order in which they came."""
     verdicts = [
         Verdict(
