@@ -128,6 +128,7 @@ def study(
     for number, row in enumerate(rows):
         if found[number]:
             notes += _endless(row, found[number])
+            notes += _failing(row, found[number])
             bound = msgspec.structs.replace(row, binds=_binds(accounts[number]))
             rows[number] = bound if not number else beside(bound, found[0], found[number])
     rows = with_frontier(rows)
@@ -226,9 +227,22 @@ def _endless(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
         yield f"{len(endless)} of {len(runs)} runs of {row.name} never end: {why}."
 
 
+def _failing(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
+    reasons: dict[str, int] = {}
+    for one in runs:
+        if one.ended and one.status != "succeeded":
+            reasons[one.reason] = reasons.get(one.reason, 0) + 1
+    if reasons and not row.why:
+        count = sum(reasons.values())
+        often = max(reasons, key=lambda reason: reasons[reason])
+        said = f": {often}" if often else ""
+        yield f"{count} of {len(runs)} runs of {row.name} do not succeed{said}."
+
+
 def _row(variant: Variant, runs: Sequence[Ran]) -> Row:
     if not runs:
-        return Row(name=variant.name, settings=variant.settings, why=variant.why or "not simulated")
+        why = variant.why or "the study was ended before its first run"
+        return Row(name=variant.name, settings=variant.settings, why=why)
     return row_of(variant.name, variant.settings, runs)
 
 
