@@ -335,7 +335,7 @@ def test_deadlines_of_ended_calls_do_not_pile_up() -> None:
         calls.do(f"s{i}", job(), i)
         calls.started(CallStarted(at=i, call=Call(f"s{i}", 1), agent="f"))
         finish(calls, f"s{i}")
-    assert len(calls._timers._ends) < 9_000
+    assert len(calls.timers._ends) < 9_000
 
 
 # -- two calls of one job -------------------------------------------------------------------
@@ -484,7 +484,7 @@ def test_late_calls_deadlines_do_not_pile_up() -> None:
         call = Call(f"s{i}", 1)
         calls.started(CallStarted(at=i, call=call, agent="f", hedge_after=SECOND))
         finish(calls, f"s{i}")
-    assert len(calls._timers._hedges) < 9_000
+    assert len(calls.timers._hedges) < 9_000
 
 
 @pytest.mark.parametrize("hurt", ["rival", "effects", "last", "late", "dropped"])
@@ -515,7 +515,7 @@ def test_a_broken_invariant_is_named(hurt: str) -> None:
     elif hurt == "path":
         calls.jobs["t"] = calls.jobs.pop("s")
     elif hurt == "start":
-        calls._out.start(the_job.ask())
+        calls.out.start(the_job.ask())
     elif hurt == "attempt":
         the_job.attempt = 0
     elif hurt == "dropped":
@@ -523,5 +523,5 @@ def test_a_broken_invariant_is_named(hurt: str) -> None:
     else:
         the_job.state = "backing_off"
         calls.running = 0
-        calls._timers = calls_with()._timers
+        calls.timers = calls_with().timers
     assert broken_rules(calls)

@@ -18,8 +18,7 @@ from hocket.core.outbox import Outbox
 from hocket.core.timers import Timers
 from hocket.core.values import Call, Json
 
-_ASKED: Final[frozenset[JobState]] = frozenset({"asked"})
-_ASKED_OR_IN_FLIGHT: Final = _ASKED | IN_FLIGHT
+_ASKED_OR_IN_FLIGHT: Final[frozenset[JobState]] = IN_FLIGHT | {"asked"}
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -51,8 +50,10 @@ class Calls:
         """Paths of calls with effects that were lost and then dropped, before anybody decided."""
         self._late: dict[Call, None] = {}
         """Calls in flight that have lost to the call beside them; their jobs are over."""
-        self._timers = Timers(self.jobs)
-        self._out = Outbox()
+        self.timers = Timers(self.jobs)
+        """When something is to be done about them."""
+        self.out = Outbox()
+        """What is to be said of them."""
 
     def do(self, path: str, spec: JobSpec, at: int, *, anew: bool = False) -> None:
         """Add a job; its first call is to start as soon as it is admitted.
@@ -61,7 +62,7 @@ class Calls:
         """
         if path in self.jobs:
             raise EngineBug(f"two jobs at {path!r}")
-        used = self._attempts.pop(path, self._base)
+        used = self._attempts.pop(path, self._base) if self._attempts else self._base
         if anew:
             used = self._highest
         if self._unsure and path in self._unsure:
@@ -71,7 +72,9 @@ class Calls:
             self.jobs[path].state = "held"
             return
         job = self.jobs[path] = Job(path, spec, used + 1, at)
-        self._ask(job)
+        if used >= self._highest:
+            self._highest = used + 1
+        self.out.starts[path] = job.ask()
 
     # -- events -----------------------------------------------------------------------------
 
@@ -82,11 +85,12 @@ class Calls:
         if job is None or job.state_of(call.attempt) != "asked":
             self.ignored += 1
             return False
-        if self._out.starts or self._out.cancels:
-            self._out.settled(call)
+        out = self.out
+        if out.starts or out.cancels:
+            out.settled(call)
         job.started(call.attempt)
         self.running += 1
-        self._timers.started(job, event)
+        self.timers.started(job, event)
         return True
 
     def finished(self, event: CallFinished) -> Ended | None:
@@ -142,32 +146,28 @@ class Calls:
 
         There are no second calls but while the run `admits` calls.
         """
-        return self._timers.next(hedges=admits)
-
-    def soonest(self) -> int | None:
-        """Give an instant before which `wake` has nothing to do, in O(1); None for never."""
-        return self._timers.soonest()
+        return self.timers.next(hedges=admits)
 
     def wake(self, at: int, *, admits: bool = True) -> None:
         """Handle every time-out and back-off that is due, and every call that is late."""
-        for call in self._timers.ends(at):
+        for call in self.timers.ends(at):
             job = self.jobs[call.path]
             if job.state == "backing_off":
                 job.state = "asked"
                 self._ask(job)
             else:
-                self._out.stop(job.stop(call.attempt, "timeout"))
-        for call in self._timers.hedges(at) if admits else ():
+                self.out.stop(job.stop(call.attempt, "timeout"))
+        for call in self.timers.hedges(at) if admits else ():
             job = self.jobs[call.path]
-            self._out.start(job.hedge(at))
+            self.out.start(job.hedge(at))
             self._highest = max(self._highest, job.last)
 
     def pause(self, at: int) -> None:
         """Recall the second calls that have not started; they may be asked for again later."""
         for job in self.jobs.values():
             if (second := job.recall()) is not None:
-                self._out.withdraw(second, "pause")
-                self._timers.hedge(at, job.call)
+                self.out.withdraw(second, "pause")
+                self.timers.hedge(at, job.call)
 
     def drop(self, path: str, reason: str, *, hard: bool = False) -> None:
         """Stop or forget the job at `path` if there is one; "" means all jobs."""
@@ -178,18 +178,18 @@ class Calls:
         for job in jobs:
             if job.state not in IN_FLIGHT:
                 if job.state == "asked":
-                    self._out.withdraw(job.call, reason)
+                    self.out.withdraw(job.call, reason)
                 job.dropped = True
                 self._over(job, None, job.stopped(reason))
             elif hard or not job.dropped:
                 job.dropped = True
                 if (second := job.recall()) is not None:
-                    self._out.withdraw(second, reason)
+                    self.out.withdraw(second, reason)
                 for call in job.in_flight:
-                    self._out.stop(job.stop(call.attempt, reason, hard=hard))
+                    self.out.stop(job.stop(call.attempt, reason, hard=hard))
         if hard and not path:
             for call in self._late:
-                self._out.stop(CancelCall(call, "hedge", hard=True))
+                self.out.stop(CancelCall(call, "hedge", hard=True))
 
     def restart_names(self) -> None:
         """Let every later call have a number that no call had before."""
@@ -200,7 +200,7 @@ class Calls:
 
     def drain(self) -> tuple[list[CancelCall], list[StartCall]]:
         """Give what must stop and what must start since the last time."""
-        return self._out.drain()
+        return self.out.drain()
 
     def in_flight(self) -> list[Call]:
         """Give the calls that have started and not ended, in the order of their jobs.
@@ -221,8 +221,8 @@ class Calls:
         other._attempts = self._attempts.copy()
         other._unsure = self._unsure.copy()
         other._late = self._late.copy()
-        other._timers = self._timers.fork(other.jobs)
-        other._out = self._out.fork()
+        other.timers = self.timers.fork(other.jobs)
+        other.out = self.out.fork()
         return other
 
     # -- within -----------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class Calls:
         """Let a call end; give its job if that decides about it."""
         if self._late and call in self._late:
             del self._late[call]
-            self._out.settled(call)
+            self.out.settled(call)
             self.running -= 1
             return None
         job = self.jobs.get(call.path)
@@ -239,8 +239,9 @@ class Calls:
         if job is None or state not in states:
             self.ignored += 1
             return None
-        if self._out.starts or self._out.cancels:
-            self._out.settled(call)
+        out = self.out
+        if out.starts or out.cancels:
+            out.settled(call)
         if state in IN_FLIGHT:
             self.running -= 1
         if job.rival is None:
@@ -250,14 +251,14 @@ class Calls:
             return job
         name = Call(job.path, other.attempt)
         if other.state == "asked":
-            self._out.withdraw(name, "hedge")
+            self.out.withdraw(name, "hedge")
         elif not won:
             job.go_on(other)
             return None
         else:
             self._late[name] = None
             if other.state == "running":
-                self._out.stop(CancelCall(name, "hedge"))
+                self.out.stop(CancelCall(name, "hedge"))
         return job
 
     def _over(self, job: Job, output: Json, fault: Fault | None) -> Ended | None:
@@ -275,15 +276,15 @@ class Calls:
     def _ask(self, job: Job) -> None:
         self._highest = max(self._highest, job.last)
         if job.state == "backing_off":
-            self._timers.backs_off(job)
+            self.timers.backs_off(job)
         else:
-            self._out.start(job.ask())
+            self.out.start(job.ask())
 
 
 def broken_rules(calls: Calls) -> list[str]:
     """Name every invariant that does not hold."""
     jobs = calls.jobs
-    starts = calls._out.starts
+    starts = calls.out.starts
     deadline = calls.deadline()
     pairs = [job for job in jobs.values() if job.rival is not None]
     rules = {

@@ -135,9 +135,12 @@ class RunMachine:
 
         After a fold these are all that is still to be done.
         """
-        cancels, starts = self.calls.drain()
-        if not self._records:
-            return [*cancels, *starts] if cancels else list[Command](starts)
+        out = self.calls.out
+        if not (self._records or out.starts or out.cancels):
+            return []
+        cancels, starts = out.drain()
+        if not (self._records or cancels):
+            return list[Command](starts)
         records = list(self._records.values())
         self._records.clear()
         return [*records, *cancels, *starts]
@@ -158,7 +161,7 @@ class RunMachine:
         """
         if self.phase not in _OPEN:
             return None
-        ours, theirs = self.calls.soonest(), self.workflow.deadline()
+        ours, theirs = self.calls.timers.soonest(), self.workflow.deadline()
         if ours is None or theirs is None:
             return theirs if ours is None else ours
         return ours if ours < theirs else theirs
@@ -256,9 +259,7 @@ class RunMachine:
         facts = {"id": self.run, "name": spec.name}
         self.workflow = factory(spec.workflow, patient(spec), self.inputs, facts)
 
-    def _ended(self, ended: Ended | None, at: int) -> None:
-        if ended is None:
-            return
+    def _ended(self, ended: Ended, at: int) -> None:
         if ended.late:
             self.workflow.keep(ended.path, ended.output)
         else:
@@ -419,9 +420,12 @@ def _call_started(run: RunMachine, event: CallStarted) -> None:
 
 
 def _call_finished(run: RunMachine, event: CallFinished) -> None:
+    at = event.at
     if run._aboard:
-        _landed(run, event.call, "finished", event.usage, event.at, cached=event.saved is not None)
-    run._ended(run.calls.finished(event), event.at)
+        _landed(run, event.call, "finished", event.usage, at, cached=event.saved is not None)
+    ended = run.calls.finished(event)
+    if ended is not None:
+        run._ended(ended, at)
 
 
 def _call_failed(run: RunMachine, event: CallFailed | CallCancelled) -> None:
@@ -429,7 +433,9 @@ def _call_failed(run: RunMachine, event: CallFailed | CallCancelled) -> None:
     if isinstance(event, CallFailed):
         how = "refused" if event.fault.kind == "rate_limited" else "failed"
     _landed(run, event.call, how, event.usage, event.at)
-    run._ended(run.calls.failed(event), event.at)
+    ended = run.calls.failed(event)
+    if ended is not None:
+        run._ended(ended, event.at)
 
 
 def _landed(

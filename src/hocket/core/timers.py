@@ -53,10 +53,11 @@ class Timers:
 
     def soonest(self) -> int | None:
         """Give an instant before which there is nothing to do, stale or not, in O(1)."""
-        end, hedge = self._ends.first(), self._hedges.first()
-        if end is None or hedge is None:
-            return hedge if end is None else end
-        return min(end, hedge)
+        end = self._ends.first()
+        if not len(self._hedges):
+            return end
+        hedge = self._hedges.first()
+        return hedge if end is None or (hedge is not None and hedge < end) else end
 
     def ends(self, at: int) -> list[Call]:
         """Take out the calls that have timed out, and those whose back-off has ended."""

@@ -25,6 +25,7 @@ DAY = 24 * HOUR
 _UNITS = {"ms": MS, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+\Z")
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_blake2b = hashlib.blake2b
 _sorted_json = msgspec.json.Encoder(order="sorted")
 
 
@@ -75,7 +76,15 @@ def unit_fraction(*key: str | int) -> float:
 
     Jitter comes from here, so that the same run with the same seed backs off alike.
     """
-    raw = hashlib.blake2b("\x1f".join(map(str, key)).encode(), digest_size=8).digest()
+    return fraction_of("\x1f".join(map(str, key)))
+
+
+def fraction_of(key: str) -> float:
+    """Draw a number in [0, 1) that depends on the key alone.
+
+    The parts of a key have the ASCII unit separator between them, as `unit_fraction` joins them.
+    """
+    raw = _blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(raw, "big") / 2**64
 
 

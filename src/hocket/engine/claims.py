@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,6 +14,20 @@ from hocket.limits.spending import Spending
 RUN: Final = "run"
 PAST: Final = "past"
 """Names what a run had spent before this process took it up."""
+
+
+class Wanted(NamedTuple):
+    """What a call claims, and what is known of that whatever the call is.
+
+    Fields:
+        claim: What it claims, before its tokens are known.
+        weighs: Whether tokens or money matter to any of its limits.
+        plain: Whether it claims slots of its run alone: nothing else of it matters to them.
+    """
+
+    claim: Claim
+    weighs: bool
+    plain: bool
 
 
 class Claims:
@@ -38,7 +52,7 @@ class Claims:
             scoped = self._names[name] != name
             self.limits[self._names[name]] = replace(limit, shared=True) if scoped else limit
         self._of_agent: dict[str, dict[str, int]] = {}
-        self._known: dict[tuple[str, tuple[tuple[str, int], ...]], Claim] = {}
+        self._known: dict[tuple[str, tuple[tuple[str, int], ...]], Wanted] = {}
         self._late: dict[tuple[tuple[str, int], ...], bool] = {}
         self._plain: dict[tuple[tuple[str, int], ...], bool] = {}
         for name, agent in spec.agents.items():
@@ -54,12 +68,18 @@ class Claims:
 
     def of(self, agent: str, uses: tuple[tuple[str, int], ...]) -> Claim:
         """Give what a call claims, before its tokens are known."""
-        claim = self._known.get((agent, uses))
-        if claim is None:
+        return self.wanted(agent, uses).claim
+
+    def wanted(self, agent: str, uses: tuple[tuple[str, int], ...]) -> Wanted:
+        """Give what a call claims, and what is known of that; looked up once for all alike."""
+        wanted = self._known.get((agent, uses))
+        if wanted is None:
             own = {self._names[name]: count for name, count in uses}
             units = self._of_agent[agent] | own
-            claim = self._known[agent, uses] = Claim(units=tuple(sorted(units.items())))
-        return claim
+            claim = Claim(units=tuple(sorted(units.items())))
+            wanted = Wanted(claim, self.weighs(claim), self.plain(claim))
+            self._known[agent, uses] = wanted
+        return wanted
 
     @property
     def weighed(self) -> list[str]:

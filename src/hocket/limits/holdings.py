@@ -73,7 +73,13 @@ class Holdings:
 
     def send(self, key: Key, at: int) -> Held:
         """Let a call count from now; of several times the last one holds."""
-        held = self.of(key)
+        held = self.live.get(key)
+        if held is None or held.over:
+            held = self.of(key)
+        if not self.windows:
+            held.sent = at
+            held.clear = at + (MARGIN if self.margin is None else self.margin)
+            return held
         if held.sent is not None:
             # The log is in the order of sending, so it enters anew.
             amounts = [window.weigh(held.claim) for window in self.windows]

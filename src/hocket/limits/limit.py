@@ -120,7 +120,9 @@ class Limit:
             EngineBug: The call does not hold the limit.
         """
         holdings = self._holdings
-        held = holdings.of(key)
+        held = holdings.live.get(key)
+        if held is None or held.over:
+            held = holdings.of(key)
         if self._plain:
             # It has no window to count in, and no peer to learn of: only its units are freed.
             holdings.slots -= held.units

@@ -1,6 +1,6 @@
 """Simulated agents: what a call takes, and what it gives, drawn from a seed.
 
-Everything is drawn by `hocket.core.values.unit_fraction` from the seed and the call's own name, so
+Everything is drawn by `hocket.core.values.fraction_of` from the seed and the call's own name, so
 a call turns out alike whatever else happens: policies and limits are compared by common random
 numbers.
 """
@@ -25,9 +25,10 @@ from hocket.core.events import (
     Usage,
 )
 from hocket.core.machine import JobSpec
-from hocket.core.values import MS, SECOND, Json, unit_fraction
+from hocket.core.values import MS, SECOND, Json, fraction_of
 
-_NORMAL: Final = NormalDist()
+_inverse: Final = NormalDist().inv_cdf
+"""Gives how many standard deviations a share of a normal distribution lies below."""
 _EDGE: Final = 1e-9
 _CHARACTERS: Final = 4
 """How many characters a token is taken to have."""
@@ -58,7 +59,9 @@ class Asked(NamedTuple):
 
     def draw(self, what: str) -> float:
         """Draw a number in [0, 1) that this call alone has, for one purpose."""
-        return unit_fraction(self.seed, self.agent, self.path, self.attempt, what)
+        return fraction_of(
+            f"{self.seed}\x1f{self.agent}\x1f{self.path}\x1f{self.attempt}\x1f{what}"
+        )
 
 
 class Act(msgspec.Struct, frozen=True, gc=False):
@@ -102,10 +105,13 @@ class Latency(msgspec.Struct, frozen=True):
 
     def at(self, share: float) -> int:
         """Give the duration below which that share of the calls stays."""
+        least = self.least
         if not self.sigma:
-            return max(self.least, self.median)
-        inside = min(max(share, _EDGE), 1 - _EDGE)
-        return max(self.least, round(self.median * exp(self.sigma * _NORMAL.inv_cdf(inside))))
+            return max(least, self.median)
+        if not _EDGE < share < 1 - _EDGE:
+            share = min(max(share, _EDGE), 1 - _EDGE)
+        lasts = round(self.median * exp(self.sigma * _inverse(share)))
+        return lasts if lasts > least else least
 
 
 Behaviour: TypeAlias = Callable[[Asked], Json | Fault]

@@ -10,6 +10,7 @@ import msgspec
 from hocket.core.commands import StartCall
 from hocket.core.events import AnyEvent, InputGiven, RetryRequested, RunStarted, Usage, Wait
 from hocket.core.jobs import Job
+from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json, digest
@@ -174,10 +175,10 @@ class Played(NamedTuple):
         return digest(b"\n".join(map(encode, self.events)))
 
 
-class Flight:
+class Flight(msgspec.Struct, gc=False, eq=False):
     """A call in flight; what it gives is known already, to nobody here.
 
-    Attributes:
+    Fields:
         call: Its name.
         key: Its name over all runs.
         act: How it turns out.
@@ -185,31 +186,19 @@ class Flight:
         ready: Since when it could have run.
         began: When it left.
         waits: What it waited for.
-        over: Whether it has ended, or was stopped before its end.
         plain: Whether it holds slots of its run alone.
+        over: Whether it has ended, or was stopped before its end.
     """
 
-    __slots__ = ("act", "agent", "began", "call", "key", "over", "plain", "ready", "waits")
-
-    def __init__(
-        self,
-        call: Call,
-        key: Key,
-        act: Act,
-        agent: str,
-        ready: int,
-        began: int,
-        waits: tuple[Wait, ...],
-    ) -> None:
-        self.call = call
-        self.key = key
-        self.act = act
-        self.agent = agent
-        self.ready = ready
-        self.began = began
-        self.waits = waits
-        self.over = False
-        self.plain = False
+    call: Call
+    key: Key
+    act: Act
+    agent: str
+    ready: int
+    began: int
+    waits: tuple[Wait, ...]
+    plain: bool
+    over: bool = False
 
     @property
     def sent_at(self) -> int | None:
@@ -344,7 +333,7 @@ class Live:
             return job is None or job.state != "held"
         return False
 
-    def asked(self, start: StartCall, at: int) -> Asked:
+    def asked(self, start: StartCall, job: JobSpec, at: int) -> Asked:
         """Say what the agent of a call is asked.
 
         Raises:
@@ -352,7 +341,7 @@ class Live:
         """
         call, part = start.call, self.part
         path = call.path
-        job, given = self.machine.request(call)
+        given = self.machine.workflow.request(path)
         return Asked(part.run, start.agent, path, call.attempt, given, job, part.seed, at)
 
     def result(self) -> Played:

@@ -35,6 +35,7 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.jobs import Job
+from hocket.core.machine import JobSpec
 from hocket.core.specs import RunSpec
 from hocket.engine.line import ending
 from hocket.forecast.durations import Durations
@@ -183,16 +184,17 @@ class World:
         if job is None:
             # What was asked for with it has made it pointless.
             return
-        spec, prospect, claims, agent = job.spec, run.prospect, run.claims, start.agent
+        spec, prospect, agent = job.spec, run.prospect, start.agent
         if job.agent + 1 < len(spec.agents) and (
             down := run.stranded(start, job, self._admission, self.now)
         ):
             self._take(run, CallFailed(at=self.now, call=call, fault=_not_asked(down)))
             return
-        claim = claims.of(agent, spec.uses)
-        if claims.weighs(claim):
-            claim = self._weighed(run, start, claim)
-        rank = prospect.rank(path)
+        wanted = run.claims.wanted(agent, spec.uses)
+        claim = self._weighed(run, start, spec, wanted.claim) if wanted.weighs else wanted.claim
+        rank = prospect.ranks.get(path)
+        if rank is None:
+            rank = prospect.rank(path)
         lasts = None if prospect.blind else prospect.lasts(path, agent)
         if alone:
             item = self._admission.pass_by(
@@ -204,10 +206,10 @@ class World:
         run.starts[call] = start
         self._admission.offer(run.room, call, claim, start.ready, rank=rank, lasts=lasts)
 
-    def _weighed(self, run: Live, start: StartCall, claim: Claim) -> Claim:
+    def _weighed(self, run: Live, start: StartCall, job: JobSpec, claim: Claim) -> Claim:
         """Say what a call claims of limits on tokens and money."""
         try:
-            expected = self._agents.estimate(run.asked(start, self.now))
+            expected = self._agents.estimate(run.asked(start, job, self.now))
         except CallerError:
             # Its start will fail for the same reason, and tell it.
             expected = UNKNOWN
@@ -231,7 +233,7 @@ class World:
     def _start(self, run: Live, item: Admitted, start: StartCall, job: Job) -> None:
         call, now, agent, ready = item.call, self.now, start.agent, start.ready
         try:
-            asked = run.asked(start, now)
+            asked = run.asked(start, job.spec, now)
         except CallerError as error:
             self._admission.release(item.key, now)
             fault = Fault(kind="permanent", message=str(error))
@@ -247,22 +249,21 @@ class World:
             hedge_after = run.prospect.quantile(call.path, agent, job.spec.hedge)
         if claim.most_tokens or claim.most_cost:
             reserved = Reserved(claim.most_tokens, claim.most_cost)
-        flight = Flight(call, item.key, act, agent, ready, now, waits)
-        flight.plain = run.claims.plain(claim)
+        plain = run.claims.wanted(agent, job.spec.uses).plain
+        flight = Flight(call, item.key, act, agent, ready, now, waits, plain)
         run.flights[call] = flight
-        self._later(now + act.lasts, run, flight)
-        self._take(
-            run,
-            CallStarted(
-                at=now,
-                call=call,
-                agent=agent,
-                waits=waits,
-                reserved=reserved,
-                hedge_after=hedge_after,
-                hedge=start.hedge,
-            ),
+        self._number += 1
+        heappush(self._heap, (now + act.lasts, self._number, run, flight))
+        event = CallStarted(
+            at=now,
+            call=call,
+            agent=agent,
+            waits=waits,
+            reserved=reserved,
+            hedge_after=hedge_after,
+            hedge=start.hedge,
         )
+        self._take(run, event)
 
     def _land(self, run: Live, flight: Flight) -> None:
         if flight.over:

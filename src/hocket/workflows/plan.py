@@ -186,7 +186,8 @@ class PlanMachine:
 
     def deadline(self) -> int | None:
         """Give when to `wake` it at the latest, if ever."""
-        return None if self.over else self._state.deadlines.next(self._state.holds)
+        state = self._state
+        return None if self.over else state.deadlines.next(state.holds)
 
     def request(self, path: str) -> Json:
         """Render what the agent gets for the job at `path`.

@@ -28,11 +28,13 @@ class Node:
     Attributes:
         place: Where its path points, if it is alone and in its first round.
         plain: Whether the step is one job and nothing else.
+        bare: Whether that job is to be done as soon as its inputs are there, on no condition.
         nests: Whether a workflow of its own does the step.
         fixed: Whether what its agent gets is the same whatever the others give.
     """
 
     __slots__ = (
+        "bare",
         "child",
         "dependents",
         "each",
@@ -80,6 +82,7 @@ class Node:
         self.nests = self.child is not None or self.team is not None
         alone = self.each is None and self.until is None and self.team is None
         self.plain = self.job is not None and alone
+        self.bare = self.plain and self.when is None
 
     @property
     def soft(self) -> bool:

@@ -42,7 +42,7 @@ class Steps:
     def go(self, at: int) -> None:
         """Begin every step and every round whose inputs are there."""
         state, progress, nodes = self.state, self.progress, self.shape.nodes
-        ready, status = progress.ready, progress.status
+        ready, status, counts = progress.ready, progress.status, progress.counts
         while (ready or state.rounds) and not state.fatal:
             if state.rounds:
                 index, item = state.rounds.popleft()
@@ -58,6 +58,12 @@ class Steps:
                         self._launch(node, at)
                         for want in node.wants:
                             state.mark_late(nodes[want])
+                elif node.bare and index not in state.live:
+                    counts[PENDING] -= 1
+                    counts[RUNNING] += 1
+                    status[index] = RUNNING
+                    assert node.job is not None
+                    self.moves.append(Do(node.spec.name, node.job))
                 else:
                     self._launch(node, at)
         if state.late and not state.fatal and len(state.late) == self.progress.open:
