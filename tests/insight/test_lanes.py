@@ -219,7 +219,7 @@ def check(run: Trace, by: By, most: int | None) -> list[Lane]:
             assert bar.since == now < bar.until
             assert bar.cause.kind in KINDS
             now = bar.until
-        assert now == run.ended or run.began == run.ended
+        assert run.ended in (now, run.began)
     assert most is None or len(found) <= most
     return found
 

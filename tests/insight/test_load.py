@@ -67,7 +67,8 @@ def test_each_agent_and_each_limit_has_its_own_cap() -> None:
 def test_a_window_is_full_while_what_began_in_it_counts() -> None:
     run = trace(
         call("a", 0, 1, claims=("api",)),
-        call("b", 4, 5, claims=("api",), fate="refused"),
+        call("b", 4, 5, claims=("api",)),
+        call("b2", 4.5, 5, claims=("api",), fate="refused"),
         call("c", 10, 12, asked=5, waits=(("rate:api", 5, 10),), claims=("api",)),
         call(
             "d", 14, 15, asked=8, waits=(("slot:run", 8, 9), ("rate:api", 9, 14)), claims=("api",)
@@ -77,12 +78,12 @@ def test_a_window_is_full_while_what_began_in_it_counts() -> None:
         limits={"api": LimitSpec(requests=(Rate(2, 10 * S),))},
     )
     (use,) = uses(run)
-    assert (use.limit, use.calls, use.refused, use.held) == ("api", 4, 1, 2)
+    assert (use.limit, use.calls, use.refused, use.held) == ("api", 5, 1, 2)
     # c waited from 5 to 10 and d from 9 to 14.
     assert (use.waited, use.waiting) == (10 * S, 9 * S)
     (fill,) = use.windows
     assert (fill.kind, fill.amount, fill.per) == ("requests", 2, 10 * S)
-    # a leaves the window when c enters it, and b when d does.
+    # What was refused uses nothing; a leaves the window when c enters it, and b when d does.
     assert steps(fill.steps) == [(0, 1), (4, 2)]
     assert fill.peak == 2
     assert fill.mean == pytest.approx((4 * 1 + 16 * 2) / 20)
@@ -204,7 +205,8 @@ def _check_use(run: Trace, use: Use) -> None:
                 counted = [one for one in counted if one.began > instant - rate.per]
             if instant < run.ended:
                 used = at(fill.steps, instant)
-                assert used == sum(weight_of(one, kind) for one in counted)
+                served = [one for one in counted if one.fate != "refused"]
+                assert used == sum(weight_of(one, kind) for one in served)
                 assert used <= rate.amount
         assert 0 <= fill.mean <= fill.peak
         assert bool(use.waited) >= bool(fill.held)

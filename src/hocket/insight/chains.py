@@ -1,7 +1,7 @@
 """Coordination in teams: who did what when, and which answer made which calls void.
 
-A call is made void by the first answer that came after it had left, since that one it cannot have
-known.
+A call is made void by the first answer that came after it had been told what is new, since that one
+it cannot have known.
 One that was cut off, or that nobody needed any more, counts as void only if its member was asked
 anew before it ended: so it was for the sake of that answer.
 Where there is no report of a team, as in another program's log, all of that is worked out from the
@@ -21,6 +21,7 @@ from hocket.insight.trace import START, Activity, Trace
 
 _NEWS: Final = frozenset({"answers", "revises", "fixes"})
 """What the coordination table says of one who gives an answer."""
+_TRIED: Final = frozenset({"refused", "failed"})
 _CUT: Final = frozenset({"cancelled", "discarded"})
 _CALLS: Final = frozenset({"model", "tool"})
 _TOLD: Final = "is told"
@@ -150,7 +151,7 @@ class _Turn:
         self.asked = asked
         self.calls: list[int] = []
         self.knows: list[int] = []
-        """For each of the calls, the instant after which it has been told of nothing."""
+        """For each of the calls, the instant after which it was told of nothing new."""
         self.void: list[int] = []
 
 
@@ -180,12 +181,12 @@ def chains(trace: Trace) -> Chains:
 
 def _team(trace: Trace, team: str, calls: Sequence[int]) -> Coordination:
     report = trace.reports.get(team)
-    turns = _turns(trace, team, calls, report)
     ends: dict[tuple[str, int], int] = {}
     if report is None:
+        turns = _turns_of_calls(trace, calls)
         answers = _answers_of_calls(trace, turns)
     else:
-        ends = _ends(trace, team, calls)
+        turns, ends = _turns(trace, team, calls, report), _ends(trace, team, calls)
         answers = _answers_of_rows(trace, report, ends)
     unexplained = _blame(trace, turns, answers)
     for answer in answers:
@@ -204,29 +205,49 @@ def _team(trace: Trace, team: str, calls: Sequence[int]) -> Coordination:
     )
 
 
-def _turns(trace: Trace, team: str, calls: Sequence[int], report: Report | None) -> list[_Turn]:
+def _turns(trace: Trace, team: str, calls: Sequence[int], report: Report) -> list[_Turn]:
     """Put together what members were asked, in the order in which they were asked it."""
-    rows = () if report is None else report.rows
-    told = dict.fromkeys([row.path for row in rows if row.what == _TOLD])
+    told = dict.fromkeys([row.path for row in report.rows if row.what == _TOLD])
     found: dict[str, _Turn] = {}
     for index in calls:
         activity = trace.activities[index]
-        key, member, alone = f"{index}", activity.agent, True
-        if report is not None:
-            parts = _within(team, activity.path).split("/")
-            key, member, alone = "/".join(parts[:2]), parts[0].partition("~")[0], len(parts) < 3
+        parts = _within(team, activity.path).split("/")
+        key = "/".join(parts[:2])
         turn = found.get(key)
         if turn is None:
-            turn = found[key] = _Turn(member, activity.asked)
-        # A conversation knows what its first call was told, unless it was told more on its way.
-        known = alone or not turn.calls or key in told
-        turn.knows.append(activity.began if known else turn.knows[0])
+            turn = found[key] = _Turn(parts[0].partition("~")[0], activity.asked)
+        # Each try is told what is new; a conversation knows what its first call was told.
+        first = len(parts) < 3 or not turn.calls
+        turn.knows.append(activity.began if first else turn.knows[0])
         turn.calls.append(index)
-    for key in told:
-        if key in found:
-            turn = found[key]
-            turn.knows = [turn.knows[-1]] * len(turn.calls)
+        if key in told:
+            # It was told more on its way.
+            turn.knows = [activity.began] * len(turn.calls)
     return list(found.values())
+
+
+def _turns_of_calls(trace: Trace, calls: Sequence[int]) -> list[_Turn]:
+    """Put calls together with the tries after refusals and failures: those ask the same again.
+
+    What a call knows it has been told when it was asked for: when it left, or was sent once more,
+    another program may have told it nothing new.
+    """
+    turns: list[_Turn] = []
+    found: dict[int, _Turn] = {}
+    for index in calls:
+        activity = trace.activities[index]
+        turn = found.get(activity.after)
+        if turn is not None:
+            last = trace.activities[activity.after]
+            if last.path != activity.path or last.fate not in _TRIED:
+                turn = None
+        if turn is None:
+            turn = _Turn(activity.agent, activity.asked)
+            turns.append(turn)
+        found[index] = turn
+        turn.knows.append(turn.asked)
+        turn.calls.append(index)
+    return turns
 
 
 def _ends(trace: Trace, team: str, calls: Sequence[int]) -> dict[tuple[str, int], int]:
@@ -278,8 +299,7 @@ def _labelled(came: Sequence[tuple[str, int, int]]) -> list[Answer]:
 
 
 def _is_answer(activity: Activity) -> bool:
-    last = activity.path.rpartition("/")[2]
-    return "answer" in last or "answer" in activity.step
+    return "answer" in activity.path.rpartition("/")[2]
 
 
 def _blame(trace: Trace, turns: Sequence[_Turn], answers: Sequence[Answer]) -> list[int]:
@@ -330,7 +350,7 @@ def _seats(trace: Trace, turns: Sequence[_Turn]) -> list[Seat]:
         if streak is None:
             streak = streaks[turn.member] = []
             seat.chains.append(streak)
-        streak.append(turn.calls[0])
+        streak.append(turn.void[0])
         seat.restarts += 1
         seat.void += len(turn.void)
         took, tokens, cost = _sums(trace, turn.void)

@@ -80,7 +80,7 @@ class Fill(msgspec.Struct, kw_only=True):
         amount: How much fits.
         per: In any stretch of so many nanoseconds; 0 for in all.
         steps: How much of it was used from which instant on: what counts then, each call from its
-            start.
+            start. What was refused has used none of it.
         peak: The most that counted at once.
         mean: How much counted on average over the run.
         held: How much counted on average while a call waited for the limit; 0 if none did.
@@ -293,7 +293,7 @@ def _fill(
     changes = {trace.began: 0}
     for activity in calls:
         weight = weight_of(activity, kind)
-        if weight:
+        if weight and activity.fate != "refused":
             since = max(activity.began, trace.began)
             changes[since] = changes.get(since, 0) + weight
             if rate.per:
