@@ -26,6 +26,8 @@ from hocket.core.values import SECOND, Call, Json, parse_duration
 
 _ROUND = re.compile(r"~(\d+)\Z")
 
+_NO_TOOLS = "the reply that is due calls tools, and it has none"
+
 Duration = str | int | float
 
 
@@ -132,21 +134,25 @@ class ScriptedAgent:
             # A prompt is read, and paid, before anything is written.
             context.spend(Usage(tokens_in=reply.tokens_in, cost=reply.pico))
         if reply.calls and not is_talk(request.input):
-            raise fault("permanent", "the reply that is due calls tools, and it has none")
+            raise fault("permanent", _NO_TOOLS)
         output = _calls(reply, request, prompt) or _fill(reply.output, prompt)
         await _pass_time(reply, output, context)
-        if reply.error is not None:
-            wait = reply.error.retry_after
-            error = fault(
-                reply.error.kind,
-                reply.error.message,
-                retry_after=None if wait is None else parse_duration(wait),
-            )
-            error.usage = usage
-            raise error
-        if not reply.calls:
-            output = answered(request.input, fit(output, request.output))
-        return Reply(output=output, usage=usage)
+        return _given(reply, output, request)
+
+    def due(self, request: Request) -> tuple[int, Reply | AgentError]:
+        """Say how long a call takes, in nanoseconds, and what it gives, without doing it."""
+        try:
+            reply, prompt = self._reply(request)
+            if reply.calls and not is_talk(request.input):
+                raise fault("permanent", _NO_TOOLS)
+        except AgentError as error:
+            return 0, error
+        output = _calls(reply, request, prompt) or _fill(reply.output, prompt)
+        lasts = parse_duration(reply.after)
+        try:
+            return lasts, _given(reply, output, request)
+        except AgentError as error:
+            return lasts, error
 
     def estimate(self, request: Request) -> Estimate:
         """Say what the reply that is due says to have spent."""
@@ -202,6 +208,26 @@ def _problems(where: tuple[str | int, ...], options: ScriptedOptions) -> list[Pr
                 except ValueError as error:
                     problems.append(Problem(where=(*where, *key, index), message=str(error)))
     return problems
+
+
+def _given(reply: ScriptedReply, output: Json, request: Request) -> Reply:
+    """Give what a call ends with.
+
+    Raises:
+        AgentError: As `ScriptedAgent.call` says.
+    """
+    if reply.error is not None:
+        wait = reply.error.retry_after
+        error = fault(
+            reply.error.kind,
+            reply.error.message,
+            retry_after=None if wait is None else parse_duration(wait),
+        )
+        error.usage = reply.usage
+        raise error
+    if not reply.calls:
+        output = answered(request.input, fit(output, request.output))
+    return Reply(output=output, usage=reply.usage)
 
 
 def _calls(reply: ScriptedReply, request: Request, prompt: str) -> Json:

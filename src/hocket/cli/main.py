@@ -41,6 +41,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "runs": ("hocket.cli.look:runs", "List runs, newest first."),
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
     "logs": ("hocket.cli.look:logs", "Show what happened, or what a step has said."),
+    "explain": ("hocket.cli.explain:explain_", "Say why a run was slow, and what would change it."),
+    "simulate": (
+        "hocket.cli.simulate:simulate",
+        "Say what a run would take with other limits, policies, models.",
+    ),
     "pause": ("hocket.cli.requests:pause", "Let calls in flight finish, then stop; resumable."),
     "cancel": (
         "hocket.cli.requests:cancel",
