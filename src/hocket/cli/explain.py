@@ -1,0 +1,107 @@
+"""The command ``explain``: why a run was slow, of our own runs and of others' logs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from hocket.app.engine import Engine
+from hocket.app.explain import Explained, explain_run, explained
+from hocket.app.logs import read_log
+from hocket.app.state import find_run
+from hocket.cli.look import AsJson
+from hocket.cli.output import pretty
+from hocket.cli.shown import SHOWN
+from hocket.core.errors import Refused
+from hocket.insight.explain import explain
+from hocket.report.explain import explain_lines, gain_words
+from hocket.report.explain_data import explain_document
+from hocket.report.html import explain_html
+from hocket.report.perfetto import perfetto
+from hocket.report.picture import timeline_svg
+
+_WIDE = 120
+_NARROW = 60
+
+
+def explain_(
+    run: Annotated[str, SHOWN] = "last",
+    /,
+    *,
+    from_: Annotated[
+        Literal["massgen", "otlp", "chrome"] | None,
+        Parameter(name="--from", help="RUN is another program's log: massgen, otlp or chrome."),
+    ] = None,
+    calls: Annotated[
+        Path | None,
+        Parameter(help="What the server saw of a MassGen run, in lines of JSON."),
+    ] = None,
+    turn: Annotated[
+        str | None, Parameter(help="Which turn, attempt or trace of a log, where it has several.")
+    ] = None,
+    html: Annotated[Path | None, Parameter(help="Write one page for a browser there.")] = None,
+    svg: Annotated[Path | None, Parameter(help="Write the timeline as a picture there.")] = None,
+    perfetto_: Annotated[
+        Path | None,
+        Parameter(name="--perfetto", help="Write a trace for ui.perfetto.dev there."),
+    ] = None,
+    by: Annotated[
+        Literal["agent", "slot", "step", "limit"],
+        Parameter(help="What the picture's lanes are.", show_default=True),
+    ] = "agent",
+    simulate: Annotated[
+        bool,
+        Parameter(
+            help="Simulate what the findings propose.", negative="--no-simulate", show_default=True
+        ),
+    ] = True,
+    all_: Annotated[bool, Parameter(name="--all", help="Leave nothing out.", negative=())] = False,
+    json_: AsJson = False,
+) -> int:
+    """Say where the time, the tokens and the money of a run went, and what to change.
+
+    Args:
+        run: The run's id, its beginning, or "last"; with --from a log's file or folder.
+    """
+    if from_ is None and (calls is not None or turn is not None):
+        option = "--calls" if calls is not None else "--turn"
+        raise Refused(f"{option} is for others' logs: hocket explain --from massgen FOLDER")
+    if from_ is not None:
+        told = Explained(explain(read_log(from_, Path(run), calls=calls, turn=turn)))
+    else:
+        with closing(Engine()) as engine:
+            run_id = find_run(engine.journal.runs(), run)
+            if simulate:
+                told = explained(engine.journal, run_id)
+            else:
+                told = Explained(explain_run(engine.journal, run_id))
+    explanation, gains = told.explanation, told.gains
+    if html is not None:
+        words = [(gain.finding, gain_words(gain)) for gain in gains]
+        _write(html, explain_html(explanation, words).encode())
+    if svg is not None:
+        _write(svg, timeline_svg(explanation, by).encode())
+    if perfetto_ is not None:
+        _write(perfetto_, perfetto(explanation))
+    if json_:
+        print(pretty(explain_document(explanation, gains)))
+        return 0
+    width = max(_NARROW, min(_WIDE, shutil.get_terminal_size().columns))
+    for line in explain_lines(explanation, gains, width, whole=all_):
+        print(line)
+    if told.note:
+        print(f"\n{told.note}")
+    return 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Refused(f"cannot write {path}: {error.strerror or error}") from error
+    print(f"wrote {path}", file=sys.stderr)
