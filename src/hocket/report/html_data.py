@@ -146,7 +146,7 @@ def listed(explanation: Explanation) -> Sequence[int]:
         if len(chosen) >= MOST_CALLS:
             break
         chosen.setdefault(index)
-    return sorted(chosen)[:MOST_CALLS]
+    return sorted(list(chosen)[:MOST_CALLS])
 
 
 def _asked_to_end(activity: Activity, ended: int) -> int:

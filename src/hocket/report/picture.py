@@ -29,6 +29,8 @@ _WIDTH: Final = 1_200
 _LABELS: Final = 190
 _ROW: Final = 20
 _BAR: Final = 14
+_POINTED: Final = 3
+"""Narrower bars say nothing under the pointer, which hardly meets them."""
 _LEFT: Final = _LABELS + 8
 _ROOM: Final = _WIDTH - _LEFT - 16
 
@@ -136,7 +138,7 @@ def _lane(
         look = "b" if first else "t"
         body.append(words(12, y + 13, fit(lane.name, _LABELS - 16), look, title=lane.name))
     for span in spans:
-        title = _span_title(told, span)
+        title = _span_title(told, span) if span.wide >= _POINTED else ""
         body.append(rect(span.x, y + 1, span.wide, _BAR, f"k-{span.cause.kind} edge", title))
     if not first:
         marks = [span for span in spans if span.activity in on_chain]
