@@ -159,6 +159,12 @@ def test_the_engines_own_time_is_added() -> None:
     )
     # The list and the work.
     assert slow - prompt == pytest.approx(2, rel=0.1)
+    told = "34% of the time of calls was Hocket's own"
+    notes = [
+        Record(msgspec.structs.replace(real, activities=some), outputs).assumed
+        for some in (late, real.activities)
+    ]
+    assert [any(words.startswith(told) for words in some) for some in notes] == [True, False]
 
 
 def test_what_a_call_waited_for_is_not_how_long_it_takes() -> None:

@@ -433,6 +433,18 @@ def test_what_was_made_up_is_told_once() -> None:
     assert len(found.assumed) == 2
 
 
+def test_agents_of_any_kind_may_say_what_they_assume() -> None:
+    class Mine:
+        def act(self, asked: Asked) -> Act:
+            return Act(SECOND, list(range(3)) if asked.agent == "lister" else "x")
+
+        def notes(self) -> list[str]:
+            return ["All is alike."]
+
+    found = study("r", scenario(wide(3), Mine()), (), 3, 1, assumed=["First."])
+    assert found.assumed == ("First.", "All is alike.")
+
+
 def test_an_agents_act_is_all_that_a_study_needs() -> None:
     class Mine:
         def act(self, asked: Asked) -> Act:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,6 +29,7 @@ from hocket.simulator.kinds import Kinds
 from hocket.simulator.known import (
     Agents,
     Known,
+    One,
     calls_of,
     price_of,
     rewritten,
@@ -44,6 +45,8 @@ NEVER: Final = 100 * 365 * DAY
 _NOTHING: Final = Assumed()
 _ROUND_TRIP: Final = 50 * MS
 """How long a refusal takes of which nothing is known."""
+_MUCH: Final = 0.2
+"""From what share on the engine's own time is told."""
 _FAILED: Final = "it failed so in the record"
 _REFUSED: Final = "the provider refuses it"
 _CHARACTERS: Final = 4
@@ -207,7 +210,7 @@ class Record:
                 key = (spec.workflow.name, step_of(one.activity.path), one.activity.agent)
                 past.setdefault(key, []).append(one.took)
         self.past = Durations(past)
-        self.assumed = tuple(self._notes(trace))
+        self.assumed = tuple(self._notes(trace, calls))
 
     def of(self, asked: Asked) -> Known | None:
         """Give what is known of calls like this one."""
@@ -221,8 +224,14 @@ class Record:
         some = [one.activity.usage for one in self._agents.calls(agent)]
         return [usage for usage in some if usage is not None]
 
-    def _notes(self, trace: Trace) -> Iterable[str]:
+    def _notes(self, trace: Trace, calls: Sequence[One]) -> Iterable[str]:
         agents = self._agents
+        took, own = sum(one.took for one in calls), sum(one.own for one in calls)
+        if own > _MUCH * took:
+            yield (
+                f"{own / took:.0%} of the time of calls was Hocket's own, and is taken to be as "
+                "long however many there are at once."
+            )
         lonely = [name for name, count in agents.sure.items() if count == 1]
         if lonely:
             yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final, NamedTuple, cast, get_args
@@ -13,7 +14,7 @@ from hocket.core.events import Usage
 from hocket.insight.causes import cause_of
 from hocket.insight.trace import Activity, Trace
 from hocket.simulator.kinds import KindOfCall, Kinds
-from hocket.simulator.observed import Fitted, Observed, Sample, fit, pooled
+from hocket.simulator.observed import Fitted, Observed, Sample, fit, merged, pooled
 
 _KINDS: Final = frozenset(get_args(FaultKind))
 _CUT: Final = frozenset({"timeout", "stop", "hedge", "cancel", "lost"})
@@ -63,11 +64,13 @@ class One(NamedTuple):
         activity: The call.
         kind: Which kind of call it is.
         took: From when nothing held it up until its end, the engine's own time with it.
+        own: The engine's own time.
     """
 
     activity: Activity
     kind: KindOfCall
     took: int
+    own: int
 
     @property
     def cut(self) -> bool:
@@ -82,26 +85,29 @@ class One(NamedTuple):
 
 def calls_of(trace: Trace, kinds: Kinds) -> list[One]:
     """Give the calls of a run that left and were made."""
-    return [
-        One(one, kinds.of(one.path), _took(one, trace))
-        for one in trace.activities
-        if one.work in ("model", "tool")
-        and one.agent
-        and one.left
-        and not one.cached
-        and one.ended is not None
-        and one.how not in _UNMADE
-    ]
+    found = []
+    for one in trace.activities:
+        if (
+            one.work not in ("model", "tool")
+            or not one.agent
+            or not one.left
+            or one.cached
+            or one.ended is None
+            or one.how in _UNMADE
+        ):
+            continue
+        own = _own_time(one, trace)
+        found.append(One(one, kinds.of(one.path), one.ended - one.began + own, own))
+    return found
 
 
-def _took(one: Activity, trace: Trace) -> int:
-    """Give how long a call took, and with it what the engine needed to let it begin."""
-    assert one.ended is not None
+def _own_time(one: Activity, trace: Trace) -> int:
+    """Give how long the engine needed to let a call begin that nothing held up any more."""
     held = sum(w.until - w.since for w in one.waits if cause_of(w.cause).kind != "coordinator")
     stood = sum(
         max(0, min(one.began, stop.until) - max(one.asked, stop.since)) for stop in trace.stops
     )
-    return one.ended - one.began + max(0, one.began - one.asked - held - stood)
+    return max(0, one.began - one.asked - held - stood)
 
 
 class Agents:
@@ -159,26 +165,30 @@ class Agents:
         ones = self._calls[agent]
         self.hung[agent] = fitted.hung
         hangs = fitted.hung / len(ones)
+        faults = _faults(ones, wait)
+        by_kind: dict[KindOfCall, list[One]] = {}
+        by_what: dict[str, list[One]] = {}
+        for one in ones:
+            by_kind.setdefault(one.kind, []).append(one)
+            by_what.setdefault(one.kind.what, []).append(one)
+        alike: dict[str, list[Observed]] = {}
         for kind, lasts in fitted.kinds.items():
-            own = [one for one in ones if one.kind == kind]
-            known = Known(lasts, _usages(own), _troubles(own, ones, lasts, wait), hangs)
+            known = Known(lasts, _usages(by_kind[kind]), _own(faults, by_kind[kind]), hangs)
             self._known[agent, kind] = known
-        for what in dict.fromkeys(kind.what for kind in fitted.kinds):
-            alike = [one for one in ones if one.kind.what == what]
-            found = [lasts for kind, lasts in fitted.kinds.items() if kind.what == what]
-            lasts = found[0] if len(found) == 1 else _merged(found)
-            near = Known(lasts, _usages(alike), _troubles(alike, ones, lasts, wait), hangs)
+            alike.setdefault(kind.what, []).append(lasts)
+        for what, found in alike.items():
+            lasts = found[0] if len(found) == 1 else merged(found)
+            near = Known(lasts, _usages(by_what[what]), _own(faults, by_what[what]), hangs)
             self._known.setdefault((agent, KindOfCall("", what)), near)
-        every = Known(fitted.all, _usages(ones), _troubles(ones, ones, fitted.all, wait), hangs)
-        self._known[agent, _ALL] = every
+        self._known[agent, _ALL] = Known(fitted.all, _usages(ones), _own(faults, ones), hangs)
 
     def _learn_nothing(self, agent: str, lasts: Observed, wait: int | None) -> None:
         """Of an agent whose calls all came to nothing it is known how, and not how long."""
         ones = self._calls.get(agent, [])
-        cut = [one for one in ones if one.cut]
-        self.hung[agent] = len(cut)
-        hangs = len(cut) / len(ones) if ones else 0.0
-        self._known[agent, _ALL] = Known(lasts, (), _troubles(ones, ones, lasts, wait), hangs)
+        cut = sum(one.cut for one in ones)
+        self.hung[agent] = cut
+        hangs = cut / len(ones) if ones else 0.0
+        self._known[agent, _ALL] = Known(lasts, (), _own(_faults(ones, wait), ones), hangs)
 
 
 def _samples(ones: Sequence[One]) -> dict[KindOfCall, list[Sample]]:
@@ -189,37 +199,41 @@ def _samples(ones: Sequence[One]) -> dict[KindOfCall, list[Sample]]:
     return found
 
 
-def _merged(found: Sequence[Observed]) -> Observed:
-    logs = sorted(value for one in found for value in one.logs)
-    middle = sum(logs) / len(logs)
-    widest = max(one.sigma for one in found)
-    apart = (sum((value - middle) ** 2 for value in logs) / len(logs)) ** 0.5
-    return Observed(middle, max(widest, apart), tuple(logs))
-
-
 def _usages(ones: Sequence[One]) -> tuple[Usage, ...]:
     spent = [(one.took, one.activity.usage) for one in ones if not one.failed and not one.cut]
     ordered = sorted(spent, key=lambda item: item[0])
     return tuple([usage for _, usage in ordered if usage is not None])
 
 
-def _troubles(
-    own: Sequence[One], all_: Sequence[One], lasts: Observed, wait: int | None
-) -> tuple[Trouble, ...]:
-    """Give how a kind of call fails: as its agent's calls do, until its own are many."""
-    found = []
-    kinds = dict.fromkeys(one.activity.how for one in all_ if one.failed)
-    for kind in sorted(kinds):
-        if kind == "permanent":
-            # Whether repeating helps lies in what is asked: it is known path by path.
-            continue
-        failed = [one for one in all_ if one.activity.how == kind]
-        mine = sum(one.activity.how == kind for one in own)
-        share = (mine + _TRUST * len(failed) / len(all_)) / (len(own) + _TRUST)
-        after = fit({_ALL: [Sample(one.took) for one in failed]}).all if failed else lasts
-        said = wait if kind == "rate_limited" else None
-        found.append(Trouble(cast(FaultKind, kind), share, after, said))
-    return tuple(found)
+def _faults(ones: Sequence[One], wait: int | None) -> list[Trouble]:
+    """Give how an agent's calls fail, over all kinds of them."""
+    failed: dict[str, list[Sample]] = {}
+    for one in ones:
+        # Whether repeating helps lies in what is asked, then: it is known path by path.
+        if one.failed and one.activity.how != "permanent":
+            failed.setdefault(one.activity.how, []).append(Sample(one.took))
+    return [
+        Trouble(
+            cast(FaultKind, kind),
+            len(some) / len(ones),
+            fit({_ALL: some}).all,
+            wait if kind == "rate_limited" else None,
+        )
+        for kind, some in sorted(failed.items())
+    ]
+
+
+def _own(faults: Sequence[Trouble], ones: Sequence[One]) -> tuple[Trouble, ...]:
+    """Give how one kind of call fails: as its agent's calls do, until its own are many."""
+    if not faults:
+        return ()
+    counts = Counter(one.activity.how for one in ones)
+    return tuple(
+        [
+            one._replace(share=(counts[one.kind] + _TRUST * one.share) / (len(ones) + _TRUST))
+            for one in faults
+        ]
+    )
 
 
 def waits_of(trace: Trace) -> dict[str, int]:

@@ -130,6 +130,13 @@ def fit(kinds: Mapping[K, Sequence[Sample]], spread: tuple[float, int] = (0.0, 0
     return Fitted(found, Observed(middle, max(sigma, _deviation(every)), tuple(every)), hung)
 
 
+def merged(several: Sequence[Observed]) -> Observed:
+    """Give how long calls take that are of one of several kinds."""
+    logs = sorted(value for one in several for value in one.logs)
+    width = max(_deviation(logs), *(one.sigma for one in several))
+    return Observed(fmean(logs), width, tuple(logs))
+
+
 def pooled(agents: Sequence[Mapping[K, Sequence[Sample]]]) -> tuple[float, int]:
     """Give the spread of calls about the middles of their kinds, and how many calls tell it."""
     squares, degrees = 0.0, 0

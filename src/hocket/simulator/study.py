@@ -11,7 +11,7 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -26,7 +26,6 @@ from hocket.insight.causes import Cause
 from hocket.insight.fold import trace_of
 from hocket.insight.trace import Trace
 from hocket.simulator.agents import People, SimulatedAgents
-from hocket.simulator.calibrate import Simulated
 from hocket.simulator.faults import Faulty, Mishap, deaths_of
 from hocket.simulator.match import Shares, match_of, words_of
 from hocket.simulator.outcome import Row, Study
@@ -214,9 +213,17 @@ def _binds(accounts: Sequence[Mapping[Cause, int]]) -> str:
     return words_of(min(sums, key=lambda cause: (-sums[cause], cause)))
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """What agents may have besides: they say what they have assumed so far."""
+
+    def notes(self) -> list[str]:
+        """Say what has been assumed that nobody said, a sentence each."""
+
+
 def _notes(variants: Sequence[Variant]) -> Iterator[str]:
     for variant in variants:
-        if variant.scenario is not None and isinstance(variant.scenario.agents, Simulated):
+        if variant.scenario is not None and isinstance(variant.scenario.agents, Noting):
             yield from variant.scenario.agents.notes()
 
 
