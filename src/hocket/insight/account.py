@@ -104,7 +104,7 @@ def account(trace: Trace) -> Account:
     walk = _Walk(trace)
     walk.back()
     segments = walk.found[::-1]
-    chain = walk.chain[::-1]
+    chain = list(dict.fromkeys(walk.chain[::-1]))
     sums: dict[Cause, int] = {}
     for since, until, cause, _ in segments:
         sums[cause] = sums.get(cause, 0) + until - since

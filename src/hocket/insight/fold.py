@@ -62,7 +62,7 @@ class Folding:
         self.machine = machine
         self._facts = Facts()
         self._activities = self._facts.activities
-        self._before = Before(self._facts)
+        self._before = Before(self._facts, machine)
         self._places = self._before.places
         self._people = People(self._facts, self._before)
         self._calls: dict[Call, int] = {}
@@ -234,7 +234,9 @@ class Folding:
             after = cause
         if needs is None:
             before = self._activities[after] if after >= 0 else None
-            again = before is not None and (before.path == path or before.work == "person")
+            again = before is not None and (
+                before.work == "person" or (before.path == path and before.work != "timer")
+            )
             needs = (after,) if again else self._before.needs(place, after, seq)
         index = self._open(start.call, start.agent, start.asked, after, needs, place)
         if start.asked < start.ready:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hocket.core.events import AnyEvent, RunStarted, TimePassed
+from hocket.core.events import AnyEvent, RunStarted, TimePassed, Wait
+from hocket.core.run import RunMachine
 from hocket.insight.fold_trace import Facts
 from hocket.insight.places import Place, Places
 from hocket.insight.trace import START, Activity
@@ -29,6 +30,7 @@ class Before:
 
     Args:
         facts: What was noted so far.
+        machine: The run's machine.
 
     Attributes:
         places: The steps of the plan, and what was last done for each.
@@ -36,11 +38,12 @@ class Before:
         among: Of what was last asked about: all that was under way and being waited for.
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, machine: RunMachine) -> None:
         self.places = Places(facts.activities)
         self.latest = START
         self.among: tuple[int, ...] = ()
         self._facts = facts
+        self._machine = machine
         self._activities = facts.activities
         self._teams: dict[str, _Team] = {}
         self._same: tuple[str, int, int, tuple[int, ...]] | None = None
@@ -103,7 +106,7 @@ class Before:
             return last
         key = "\n".join(scopes)
         if key not in self._timed:
-            self._timed[key] = self._timer(place, last, since, event.at, seq)
+            self._timed[key] = self._timer(place, scopes, last, since, event.at, seq)
         return self._timed[key]
 
     # -- within -----------------------------------------------------------------------------
@@ -129,15 +132,22 @@ class Before:
         needs = self.places.needs(place)[0]
         return max(needs, key=lambda i: (self._activities[i].ended or 0, i), default=START)
 
-    def _timer(self, place: Place, last: int, since: int, until: int, seq: int) -> int:
-        """Nothing but a time limit was waited for."""
+    def _timer(
+        self, place: Place, scopes: list[str], last: int, since: int, until: int, seq: int
+    ) -> int:
+        """Nothing but a time limit was waited for, or the end of a back-off that was too long."""
+        waits: tuple[Wait, ...] = ()
+        if self._backs_off(scopes):
+            waits = (Wait("backoff", since, until),)
         timer = Activity(
             path=place.team or place.instance,
+            attempt=0,
             step=place.step,
             work="timer",
             asked=since,
-            began=since,
+            began=until if waits else since,
             ended=until,
+            waits=waits,
             fate="useful",
             after=last,
             needs=(last,) if last >= 0 else (),
@@ -145,3 +155,11 @@ class Before:
             events=(seq,),
         )
         return self._facts.add(timer, place)
+
+    def _backs_off(self, scopes: list[str]) -> bool:
+        """Tell whether a call that is waited for is to be tried again after a back-off."""
+        heads = tuple([f"{scope}{mark}" for scope in scopes for mark in "/~"])
+        return any(
+            job.state == "backing_off" and (path in scopes or path.startswith(heads))
+            for path, job in self._machine.calls.jobs.items()
+        )

@@ -189,6 +189,7 @@ def _person(
     """Nobody was asked, but nothing went on until somebody said what to do."""
     return Activity(
         path=path,
+        attempt=0,
         step=place.step,
         work="person",
         asked=since,

@@ -154,13 +154,19 @@ class Places:
             inner = inner.outer
         return []
 
-    def under_way(self, instance: str) -> list[int]:
-        """Give what is under way for a step or a team."""
+    def under_way(self, instance: str, depth: int = 0) -> list[int]:
+        """Give what is under way for a step or a team; if it has not begun, for what it needs."""
         found = self.open.get(instance)
         if found is not None:
             return list(found)
         index = self.last.get(instance, START)
-        return [index] if index >= 0 and self._activities[index].ended is None else []
+        if index >= 0:
+            return [index] if self._activities[index].ended is None else []
+        place = self.find(instance)
+        if place.spec is None or depth >= _DEEP:
+            return []
+        names = [place.prefix + name for name in (*place.spec.needs, *place.spec.wants)]
+        return [i for name in names for i in self.under_way(name, depth + 1)]
 
     # -- within -----------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class Activity(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
     Fields:
         path: Where in the run; for another program's log, the names of the spans above and its own.
-        attempt: Which call at that path, from 1.
+        attempt: Which call at that path, from 1; 0 for what a person or a timer let stand there.
         step: The step that it is of.
         agent: Who did it; "" if nobody.
         model: Which model, if it is known.
