@@ -20,8 +20,9 @@ from hocket.insight.find_leads import REST, Ground, Lead, length, resolved
 from hocket.insight.find_limits import limits
 from hocket.insight.find_norms import Norms
 from hocket.insight.find_people import people
-from hocket.insight.find_plan import needless
-from hocket.insight.find_teams import soft_waits, teams
+from hocket.insight.find_plan import needless, rounds
+from hocket.insight.find_soft import soft_waits
+from hocket.insight.find_teams import teams
 from hocket.insight.findings import Finding
 from hocket.insight.trace import Trace
 
@@ -51,6 +52,7 @@ FINDINGS: Final[dict[str, str]] = {
     "needless_reviews": "reviewers were asked who could not change the verdict",
     "sequential": "first answers were given one after the other",
     "serial_chain": "steps waited for others whose output they never read",
+    "many_rounds": "a step was done again and again",
     "soft_wait": "contributions were waited for that did not come in time",
     "approval": "a person's approval came late",
     "input": "a person's input came late",
@@ -102,6 +104,7 @@ def find(trace: Trace, account: Account) -> list[Finding]:
         *soft_waits(ground),
         *limits(ground),
         *needless(ground),
+        *rounds(ground),
         *_rest(ground),
     ]
     return resolved(ground, leads)

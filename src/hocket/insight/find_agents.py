@@ -79,6 +79,8 @@ def _slower(ground: Ground, norms: Norms, agent: str) -> Slower | None:
         ratios.append(lasted(activity, ground.trace) / max(1, theirs[done]))
     if not theirs:
         least = _SLOWER_ELSEWHERE
+        if not norms.stands_out(own[0].work, [lasted(a, ground.trace) for a in own]):
+            return None
         others = norms.others((own[0].work,), agent)
         count = len(others)
         if count <= _FEW:

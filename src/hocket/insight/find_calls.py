@@ -17,8 +17,8 @@ from hocket.insight.find_leads import (
     spent,
     times,
 )
-from hocket.insight.find_limits import held_up
 from hocket.insight.find_norms import Norm, Norms
+from hocket.insight.find_usage import held_up, windows_filled
 from hocket.insight.trace import Activity
 
 _HUNG: Final = 8
@@ -27,6 +27,10 @@ _DOWN: Final = 3
 """So many failures in a row, with no success between them, are an endpoint that is down."""
 _PATIENCE: Final = 2
 """A timeout is proposed that is this many times what nearly all such calls take."""
+
+
+_NO_FAILURE: Final = frozenset({"lost", "timeout"})
+"""How calls end that are no failure of their agent's."""
 
 
 def calls(ground: Ground, norms: Norms, slow: frozenset[str]) -> list[Lead]:
@@ -169,6 +173,8 @@ def _failures(ground: Ground, norms: Norms) -> list[Lead]:
             refused.setdefault(tried.agent, {})[place] = length(segment)
         elif tried.fate == "failed":
             failed.setdefault(tried.agent, {})[place] = length(segment)
+    _add_windows(ground, refused, "refused")
+    _add_windows(ground, failed, "failed")
     leads = [_timeout(ground, norms, *key, parts) for key, parts in timeouts.items()]
     leads += [_refused(ground, agent, parts) for agent, parts in refused.items()]
     leads += [_failed(ground, agent, parts) for agent, parts in failed.items()]
@@ -177,6 +183,19 @@ def _failures(ground: Ground, norms: Norms) -> list[Lead]:
     if backs:
         leads.append(Lead("backoff", "", "the time before another try", backs))
     return leads
+
+
+def _add_windows(ground: Ground, found: dict[str, dict[int, int]], fate: str) -> None:
+    """Add the waits for windows that calls have filled which came to nothing."""
+    if not any(segment.cause.kind == "rate" for segment in ground.segments):
+        return
+    activities = ground.trace.activities
+    for agent, own in ground.by_agent.items():
+        vain = [i for i in own if _is(ground, i, fate) and activities[i].how not in _NO_FAILURE]
+        parts = windows_filled(ground, frozenset(vain)) if vain else {}
+        if parts:
+            known = found.setdefault(agent, {})
+            known.update(parts)
 
 
 def _before(ground: Ground, index: int) -> Activity | None:
@@ -188,9 +207,9 @@ def _before(ground: Ground, index: int) -> Activity | None:
     nearest = [activity.after, *activity.needs, *range(index - 1, max(-1, index - 50), -1)]
     for other in nearest:
         if other >= 0:
-            found = activities[other]
-            if found.path == activity.path and found.attempt < activity.attempt:
-                return found
+            tried: Activity = activities[other]
+            if tried.path == activity.path and tried.attempt < activity.attempt:
+                return tried
     return None
 
 
@@ -205,7 +224,8 @@ def _timeout(ground: Ground, norms: Norms, step: str, agent: str, parts: dict[in
             usual = call.began + (norm.most if norm is not None else 0)
             explained |= held_up(ground, call, usual, call.ended)
     took = format_duration(lasted(activity, ground.trace))
-    detail, change = "", ()
+    detail = ""
+    change: tuple[str, ...] = ()
     if norm is not None and _PATIENCE * norm.most < lasted(activity, ground.trace):
         detail = f"Nineteen of twenty such calls take less than {format_duration(norm.most)}."
         if step in ground.steps:

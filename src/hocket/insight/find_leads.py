@@ -76,6 +76,7 @@ class Ground:
     Attributes:
         segments: The account's segments.
         steps: The steps of the plan and of nested ones, by path.
+        wanted_by: The step that waits for a step, but not for ever, by that one's path.
         slotted: Whether slots were waited for.
         by_agent: The indices of the calls of each agent.
         teams: The indices of the calls of each team's step.
@@ -86,7 +87,9 @@ class Ground:
         self.account = account
         self.segments: list[Segment] = account.segments
         self.steps: dict[str, StepSpec] = {}
+        self.wanted_by: dict[str, str] = {}
         self._beside: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
         if trace.spec is not None:
             self._add_steps(trace.spec.workflow, "")
         self.slotted = any(segment.cause.kind == "slot" for segment in self.segments)
@@ -116,19 +119,17 @@ class Ground:
 
     def spec_of(self, step: str) -> StepSpec | None:
         """Give a step's spec, or that of the innermost step that it is a part of."""
-        path = step_of(step)
-        while path:
-            if path in self.steps:
-                return self.steps[path]
-            path = path.rpartition("/")[0]
-        return None
+        return self.steps.get(self.path_of(step))
 
     def path_of(self, step: str) -> str:
         """Give the path of the innermost step of the plan that a step is or is part of."""
-        path = step_of(step)
-        while path and path not in self.steps:
-            path = path.rpartition("/")[0]
-        return path or step
+        known = self._paths.get(step)
+        if known is None:
+            path = step_of(step)
+            while path and path not in self.steps:
+                path = path.rpartition("/")[0]
+            known = self._paths[step] = path or step
+        return known
 
     def of_team(self, step: str) -> list[int]:
         """Give the calls of a team's step."""
@@ -149,6 +150,8 @@ class Ground:
         for step in plan.steps:
             path = f"{prefix}{step.name}"
             self.steps[path] = step
+            if step.within is not None or step.quorum is not None:
+                self.wanted_by.update({f"{prefix}{want}": path for want in step.wants})
             if step.plan is not None:
                 self._add_steps(step.plan, f"{path}/")
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Final, NamedTuple
-
 import msgspec
 
-from hocket.core.specs import LimitSpec, Rate
+from hocket.core.specs import Rate
 from hocket.insight.find_leads import (
     CAUSE,
     ROOT,
@@ -17,26 +14,8 @@ from hocket.insight.find_leads import (
     length,
     times,
 )
-from hocket.insight.trace import Activity
+from hocket.insight.find_usage import AGENT, RUN, Used, capacity, claims, plain, spec_of, usage_of
 from hocket.limits.words import KINDS, WINDOWS, amount_words, period_words, rate_words
-
-RUN: Final = "run"
-AGENT: Final = "agent:"
-_FOR_NOTHING: Final = frozenset({"stale", "discarded", "refused", "failed", "cancelled"})
-
-
-class Used(NamedTuple):
-    """Who took a limit, and how much of that came to nothing.
-
-    Fields:
-        calls: How many calls took it.
-        agents: Who, and how often, most first.
-        lost: How many of them came to nothing, by fate.
-    """
-
-    calls: int
-    agents: list[tuple[str, int]]
-    lost: Counter[str]
 
 
 def limits(ground: Ground) -> list[Lead]:
@@ -62,98 +41,6 @@ def limits(ground: Ground) -> list[Lead]:
             )
         )
     return leads
-
-
-def wasted_share(ground: Ground, limit: str, until: int, lost: frozenset[int]) -> float:
-    """Say which share of the waits for a limit's windows some calls have made.
-
-    Without them fewer windows would have been filled: whole windows are what calls wait for.
-
-    Args:
-        ground: The run.
-        limit: The limit.
-        until: When it was last waited for; who began later has taken nothing away.
-        lost: The calls, by index.
-    """
-    name, calls, wasted = plain(limit), 0, 0
-    for index, activity in enumerate(ground.trace.activities):
-        if activity.began <= until and not activity.cached and claims(activity, name):
-            calls += 1
-            wasted += index in lost
-    if not wasted:
-        return 0.0
-    rate = fullest(spec_of(ground, limit).requests, calls)
-    if rate is None:
-        return wasted / calls
-    filled = (calls - 1) // rate.amount
-    needed = max(0, calls - wasted - 1) // rate.amount
-    return (filled - needed) / filled if filled else wasted / calls
-
-
-def usage_of(ground: Ground, limit: str) -> Used:
-    """Say who took a limit."""
-    agents: Counter[str] = Counter()
-    lost: Counter[str] = Counter()
-    name = plain(limit)
-    for activity in ground.trace.activities:
-        if claims(activity, name) and not activity.cached:
-            agents[activity.agent] += 1
-            if activity.fate in _FOR_NOTHING:
-                lost[activity.fate] += 1
-    return Used(sum(agents.values()), agents.most_common(), lost)
-
-
-def claims(activity: Activity, limit: str) -> bool:
-    """Tell whether a call took units of a limit."""
-    if activity.work not in ("model", "tool") or not activity.left:
-        return False
-    if limit == RUN:
-        return True
-    if limit.startswith(AGENT):
-        return activity.agent == limit.removeprefix(AGENT)
-    return any(plain(name) == limit for name in activity.claims)
-
-
-def plain(limit: str) -> str:
-    """Name a limit as the spec does: a run's own has the run's name behind it."""
-    return limit.partition(" of ")[0]
-
-
-def spec_of(ground: Ground, limit: str) -> LimitSpec:
-    """Give what is known of a limit's bounds."""
-    found = ground.trace.limits
-    return found.get(limit) or found.get(plain(limit)) or LimitSpec()
-
-
-def fullest(rates: tuple[Rate, ...], amount: int) -> Rate | None:
-    """Give the window that takes longest for an amount."""
-    return max(rates, key=lambda rate: (amount // rate.amount) * rate.per, default=None)
-
-
-def capacity(ground: Ground, limit: str) -> int | None:
-    """Give how many calls a concurrency limit holds at once, if that is known."""
-    trace = ground.trace
-    if limit == RUN:
-        return trace.max_parallel
-    if limit.startswith(AGENT) and trace.spec is not None:
-        agent = trace.spec.agents.get(limit.removeprefix(AGENT))
-        return None if agent is None else agent.concurrency
-    return spec_of(ground, limit).concurrency
-
-
-def held_up(ground: Ground, activity: Activity, since: int, until: int) -> dict[int, int]:
-    """Say which waits for slots a call has made that held one for so long.
-
-    With one slot it is all of the wait; with several, its share of them.
-    """
-    parts: dict[int, int] = {}
-    for index, segment in ground.of("slot"):
-        both = min(until, segment.until) - max(since, segment.since)
-        if both > 0 and claims(activity, plain(segment.cause.detail)):
-            slots = capacity(ground, segment.cause.detail)
-            if slots:
-                parts[index] = both // slots
-    return parts
 
 
 def _by_limit(ground: Ground, kind: str) -> dict[str, dict[int, int]]:
@@ -226,21 +113,35 @@ def _window(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
         for rate in getattr(spec, kind)
     ]
     kind, rate = max(full, key=lambda item: item[0])[1:] if full else ("requests", None)
-    words = "window" if rate is None else f"{rate_words(kind, rate)} {KINDS[kind]}".strip()
+    words = "window" if rate is None else _spelt(kind, rate)
     about = {"requests": "rate_limit", "cost": "budget"}.get(kind, "token_limit")
-    change = ()
+    change: tuple[str, ...] = ()
     if rate is not None and kind != "cost":
         more = f"{_count(kind, 2 * rate.amount)}{period_words(rate.per)}"
         change = (f"limits.{name}.{kind}={more}",)
     return Lead(
         about,
         name,
-        f"waiting for room in {name}'s {words}",
+        f"waiting for {name}'s {words}",
         parts,
         SYMPTOM,
         detail=_who(used),
         advice=_advice(used, kind),
         change=change,
+    )
+
+
+def _spelt(kind: str, rate: Rate) -> str:
+    """Write a window for a sentence: ``2 requests a minute``, ``32k tokens in 10s``."""
+    what = f"{amount_words(kind, rate.amount)} {KINDS[kind]}".strip()
+    if rate.amount == 1:
+        what = what.removesuffix("s")
+    period = period_words(rate.per).removeprefix("/")
+    unit = {"s": "second", "min": "minute", "h": "hour", "day": "day"}.get(period)
+    if not period:
+        return what
+    return (
+        f"{what} in {period}" if unit is None else f"{what} {'an' if period == 'h' else 'a'} {unit}"
     )
 
 

@@ -6,7 +6,7 @@ Durations of models are about lognormal, so they are compared by their logarithm
 from __future__ import annotations
 
 from math import exp, log
-from statistics import median
+from statistics import median, median_low
 from typing import Final, NamedTuple, TypeAlias
 
 from hocket.core.values import MS
@@ -21,6 +21,8 @@ _PRIOR: Final = 6
 """What is assumed of the spread weighs like so many calls, since few calls show it badly."""
 _Z: Final = 3.2
 """How many standard deviations are out of line: by chance one call in 1,500 is."""
+_LARGE: Final = 50
+"""Among so many calls one does not matter, and all are compared with the same."""
 _WITHIN: Final = 0.4
 """The assumed standard deviation of the logarithms of one agent's calls for one step."""
 _BETWEEN: Final[tuple[float, ...]] = (0.0, 0.35, 0.4, 0.5, 0.8)
@@ -56,6 +58,8 @@ class Norms:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._took: dict[Group, list[int]] = {}
+        self._groups: dict[Group, tuple[Group, ...]] = {}
+        self._large: dict[Group, Norm] = {}
         self._by_agent: dict[Group, dict[str, list[int]]] = {}
         self._shape: dict[Group, tuple[float, float]] = {}
         for activity in ground.trace.activities:
@@ -72,15 +76,19 @@ class Norms:
 
     def groups(self, activity: Activity) -> tuple[Group, ...]:
         """Name the kinds that a call is of, the narrowest first."""
-        step, role = self._ground.path_of(activity.step), role_of(activity)
-        work = activity.work
-        return (
-            (step, role, activity.agent, work),
-            (step, role, work),
-            ("", self._ground.beside(step), role, work),
-            (activity.agent, work),
-            (work,),
-        )
+        role, agent, work = role_of(activity), activity.agent, activity.work
+        key = (activity.step, role, agent, work)
+        known = self._groups.get(key)
+        if known is None:
+            step = self._ground.path_of(activity.step)
+            known = self._groups[key] = (
+                (step, role, agent, work),
+                (step, role, work),
+                ("", self._ground.beside(step), role, work),
+                (agent, work),
+                (work,),
+            )
+        return known
 
     def of(self, activity: Activity) -> Norm | None:
         """Say what others like a call take, by the narrowest kind that has enough of them."""
@@ -99,7 +107,17 @@ class Norms:
                 rest += took
         return rest
 
+    def stands_out(self, work: str, own: list[int]) -> bool:
+        """Tell quickly whether some calls may be slow beside all of their work.
+
+        Unless they are a good part of all, their own part in the median hardly matters.
+        """
+        everybody = self._took.get((work,), [])
+        return 4 * len(own) > len(everybody) or median_low(own) > 2 * median(everybody)
+
     def _norm(self, group: Group, between: float, own: int | None) -> Norm | None:
+        if group in self._large:
+            return self._large[group]
         took = self._took.get(group, [])
         count = len(took) - (own is not None)
         if count < _AT_LEAST:
@@ -116,7 +134,10 @@ class Norms:
         variance *= 1 + 1.57 / count
         late = middle * exp(_Z * (variance + between**2) ** 0.5)
         most = quantile(took, 0.95 * count / len(took))
-        return Norm(round(middle), round(late), most, count)
+        norm = Norm(round(middle), round(late), most, count)
+        if count > _LARGE:
+            self._large[group] = norm
+        return norm
 
 
 def ended_well(activity: Activity) -> bool:

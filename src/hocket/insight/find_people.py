@@ -15,20 +15,20 @@ def _asked(ground: Ground) -> list[Lead]:
     parts: dict[tuple[str, str], dict[int, int]] = {}
     for place, segment in ground.of("approval", "input"):
         activity = ground.activity(segment)
-        kind = segment.cause.kind
+        kind: str = segment.cause.kind
         if activity is not None and activity.work == "person":
             kind = "stood"
-        explained = parts.setdefault((kind, segment.cause.detail), {})
-        explained[place] = length(segment)
+        known = parts.setdefault((kind, segment.cause.detail), {})
+        known[place] = length(segment)
         if kind == "stood" and place and ground.segments[place - 1].cause.kind == "rework":
             # It stood because this had failed for good.
-            explained[place - 1] = length(ground.segments[place - 1])
+            known[place - 1] = length(ground.segments[place - 1])
     leads = []
     for (kind, step), explained in parts.items():
-        place = ground.path_of(step) if step else "a step"
+        where = ground.path_of(step) if step else "a step"
         what = {
-            "approval": f"{times(len(explained), 'approval')} at {place} that a person gave late",
-            "input": f"an input at {place} that came late",
+            "approval": f"{times(len(explained), 'approval')} at {where} that a person gave late",
+            "input": f"an input at {where} that came late",
             "stood": "a failure, and standing still until a person asked for a retry or decided",
         }[kind]
         advice = {

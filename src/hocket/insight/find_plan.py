@@ -1,6 +1,8 @@
-"""Finds steps that a plan has put one after the other though nothing requires it."""
+"""Finds what a plan makes take long: steps in a needless order, and many rounds."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from hocket.core.errors import ExprError
 from hocket.core.expr import Reference, parse_expr
@@ -10,6 +12,7 @@ from hocket.core.values import step_of
 from hocket.insight.find_leads import (
     CAUSE,
     GUESSED,
+    SYMPTOM,
     Ground,
     Lead,
     length,
@@ -17,6 +20,52 @@ from hocket.insight.find_leads import (
 )
 
 # -- needless order -----------------------------------------------------------------------------
+
+
+_MOST_CHANGES: Final = 20
+"""How many settings are proposed at most; nobody tries more of them by hand."""
+_ROUNDS: Final = 4
+"""From so many rounds on it is asked whether they are worth it; two or three are what rounds are
+for."""
+_ROUNDS_SHARE: Final = 0.25
+"""The share of the run's time from which on rounds are worth a finding."""
+
+
+def rounds(ground: Ground) -> list[Lead]:
+    """Tell of steps that were done again and again, each time with success."""
+    parts: dict[str, dict[int, int]] = {}
+    most: dict[str, int] = {}
+    for place, segment, activity in ground.works():
+        head, mark, number = activity.path.rpartition("~")
+        if not mark or head.endswith("turn"):
+            # A conversation has many turns by its nature.
+            continue
+        nth = number.partition("/")[0]
+        step = ground.path_of(activity.step)
+        if nth.isdigit():
+            parts.setdefault(step, {})[place] = length(segment)
+            most[step] = max(most.get(step, 1), int(nth))
+    return [
+        Lead(
+            "many_rounds",
+            step,
+            f"{most[step] - 1} further rounds of {step}",
+            explained,
+            SYMPTOM,
+            _ROUNDS_SHARE,
+            advice="See what the first rounds lacked: say it in the prompt, or allow fewer rounds.",
+            change=_fewer_rounds(ground, step, most[step]),
+        )
+        for step, explained in parts.items()
+        if most[step] >= _ROUNDS
+    ]
+
+
+def _fewer_rounds(ground: Ground, step: str, most: int) -> tuple[str, ...]:
+    spec = ground.steps.get(step)
+    if spec is None or (spec.team is None and spec.review is None):
+        return ()
+    return (f"steps.{step}.max_rounds={most // 2}",)
 
 
 def needless(ground: Ground) -> list[Lead]:
@@ -104,7 +153,7 @@ def _needless_lead(
     if gain <= 0 or not parts:
         return []
     change = []
-    for name, needless in free.items():
+    for name, needless in list(free.items())[:_MOST_CHANGES]:
         kept = [need for need in steps[name].needs if need not in needless]
         change.append(f"steps.{prefix}{name}.needs={','.join(kept)}")
     first = next(iter(free))
@@ -166,20 +215,21 @@ def _ends(
     free: dict[str, list[str]],
 ) -> dict[str, int]:
     """Give when each step would end if nothing but its needs held it up."""
+    needs = {}
+    needed_by: dict[str, list[str]] = {}
+    for name, step in steps.items():
+        dropped = frozenset(free.get(name, ()))
+        own = dict.fromkeys([*step.needs, *step.wants, *reads[name]])
+        needs[name] = [n for n in own if n in steps and n not in dropped and n != name]
+        for need in needs[name]:
+            needed_by.setdefault(need, []).append(name)
+    left = {name: len(own) for name, own in needs.items()}
+    ready = [name for name, count in left.items() if not count]
     ends: dict[str, int] = {}
-    left = list(steps)
-    while left:
-        later = []
-        for name in left:
-            dropped = free.get(name, [])
-            needs = [*steps[name].needs, *steps[name].wants, *reads[name]]
-            needs = [need for need in needs if need in steps and need not in dropped]
-            needs = [need for need in needs if need != name]
-            if any(need not in ends for need in needs):
-                later.append(name)
-                continue
-            ends[name] = max([ends[need] for need in needs], default=0) + took[name]
-        if len(later) == len(left):
-            break
-        left = later
+    for name in ready:
+        ends[name] = max([ends[need] for need in needs[name]], default=0) + took[name]
+        for later in needed_by.get(name, ()):
+            left[later] -= 1
+            if not left[later]:
+                ready.append(later)
     return ends

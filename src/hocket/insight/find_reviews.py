@@ -8,7 +8,7 @@ from hocket.core.reports import Judgement
 from hocket.core.specs import StepSpec
 from hocket.core.teams import ReviewSpec
 from hocket.insight.find_leads import ROOT, Ground, Lead, spent, times
-from hocket.insight.find_limits import held_up
+from hocket.insight.find_usage import held_up
 from hocket.workflows.review_poll import Poll, Verdict
 
 
@@ -42,8 +42,8 @@ def needless_reviews(ground: Ground) -> list[Lead]:
     reviews = [
         found
         for step, spec in ground.steps.items()
-        if (review := review_of(spec)) is not None and not review.early
-        if (found := _went_on(ground, step, review)) is not None
+        if (how := review_of(spec)) is not None and not how.early
+        if (found := _went_on(ground, step, how)) is not None
     ]
     if not reviews:
         return []

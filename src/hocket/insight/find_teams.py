@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from hocket.core.teams import ConsensusSpec, TeamSpec
-from hocket.core.values import format_duration
 from hocket.insight.find_leads import (
     CAUSE,
     GUESSED,
@@ -16,9 +15,9 @@ from hocket.insight.find_leads import (
     spent,
     times,
 )
-from hocket.insight.find_limits import held_up, wasted_share
 from hocket.insight.find_norms import role_of
 from hocket.insight.find_reviews import needless_reviews, review_of
+from hocket.insight.find_usage import held_up, windows_filled
 from hocket.insight.trace import Activity
 
 _ASKED_ONCE: Final = frozenset({"once", "rounds", "sequential"})
@@ -71,7 +70,7 @@ def _wasted(
         for place, segment in ground.of("rework")
         if segment.activity in names
     }
-    parts |= _windows(ground, names)
+    parts |= windows_filled(ground, names)
     for index in wasted if ground.slotted else ():
         call = activities[index]
         held = held_up(ground, call, call.began, call.ended or ground.trace.ended)
@@ -100,20 +99,6 @@ def _wasted(
         tokens=tokens,
         alone=much and len(wasted) >= _MOST_ALONE,
     )
-
-
-def _windows(ground: Ground, wasted: frozenset[int]) -> dict[int, int]:
-    """Give the waits for windows that wasted calls had filled."""
-    until: dict[str, int] = {}
-    for _, segment in ground.of("rate"):
-        until[segment.cause.detail] = segment.until
-    shares = {limit: wasted_share(ground, limit, at, wasted) for limit, at in until.items()}
-    parts = {}
-    for place, segment in ground.of("rate"):
-        share = shares[segment.cause.detail]
-        if share:
-            parts[place] = int(share * length(segment))
-    return parts
 
 
 def _change(ground: Ground, step: str, kind: str, what: str) -> str:
@@ -147,55 +132,3 @@ def _all_but_longest(ground: Ground, step: str, roles: tuple[str, ...]) -> dict[
         return {}
     del parts[max(parts, key=lambda place: (parts[place], -place))]
     return parts
-
-
-# -- soft waits ---------------------------------------------------------------------------------
-
-
-def soft_waits(ground: Ground) -> list[Lead]:
-    """Find contributions that were waited for until time was up, and not used."""
-    found: dict[str, dict[int, int]] = {}
-    for place, segment in ground.of("idle", "rework"):
-        activity = ground.activity(segment)
-        if activity is None:
-            continue
-        if activity.work == "timer":
-            found.setdefault(_waiting(ground, activity), {})[place] = length(segment)
-        elif activity.how in ("stop", "") and activity.fate in ("cancelled", "discarded"):
-            wanting = _wanted_by(ground, activity)
-            if wanting:
-                found.setdefault(wanting, {})[place] = length(segment)
-    leads = []
-    for step, parts in found.items():
-        spec = ground.steps.get(step)
-        within = None if spec is None else spec.within
-        until = f" for its {format_duration(within)}" if within else ""
-        half = "" if not within else f"steps.{step}.within={within // 2_000_000}ms"
-        leads.append(
-            Lead(
-                "soft_wait",
-                step,
-                f"waiting{until} at {step or 'a step'} for contributions that did not come in time",
-                parts,
-                CAUSE,
-                advice="Wait less long, ask for a quorum, or leave out who is always late.",
-                change=(half,) if half else (),
-            )
-        )
-    return leads
-
-
-def _waiting(ground: Ground, activity: Activity) -> str:
-    return ground.path_of(activity.step)
-
-
-def _wanted_by(ground: Ground, activity: Activity) -> str:
-    """Give the step that wanted a call's and does not wait for ever, or ""."""
-    path = ground.path_of(activity.step)
-    outer, _, name = path.rpartition("/")
-    prefix = f"{outer}/" if outer else ""
-    for other, spec in ground.steps.items():
-        soft = spec.within is not None or spec.quorum is not None
-        if soft and name in spec.wants and other == f"{prefix}{spec.name}":
-            return other
-    return ""

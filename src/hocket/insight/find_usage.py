@@ -1,0 +1,135 @@
+"""Says who used a limit, how much of that came to nothing, and what waited because of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, NamedTuple
+
+from hocket.core.specs import LimitSpec, Rate
+from hocket.insight.find_leads import Ground, length
+from hocket.insight.trace import Activity
+
+RUN: Final = "run"
+AGENT: Final = "agent:"
+"""What the run's own slots and those of agents are called."""
+_FOR_NOTHING: Final = frozenset({"stale", "discarded", "refused", "failed", "cancelled"})
+
+
+class Used(NamedTuple):
+    """Who took a limit, and how much of that came to nothing.
+
+    Fields:
+        calls: How many calls took it.
+        agents: Who, and how often, most first.
+        lost: How many of them came to nothing, by fate.
+    """
+
+    calls: int
+    agents: list[tuple[str, int]]
+    lost: Counter[str]
+
+
+def wasted_share(ground: Ground, limit: str, until: int, lost: frozenset[int]) -> float:
+    """Say which share of the waits for a limit's windows some calls have made.
+
+    Without them fewer windows would have been filled: whole windows are what calls wait for.
+
+    Args:
+        ground: The run.
+        limit: The limit.
+        until: When it was last waited for; who began later has taken nothing away.
+        lost: The calls, by index.
+    """
+    name, calls, wasted = plain(limit), 0, 0
+    for index, activity in enumerate(ground.trace.activities):
+        if activity.began <= until and not activity.cached and claims(activity, name):
+            calls += 1
+            wasted += index in lost
+    if not wasted:
+        return 0.0
+    rate = fullest(spec_of(ground, limit).requests, calls)
+    if rate is None:
+        return wasted / calls
+    filled = (calls - 1) // rate.amount
+    needed = max(0, calls - wasted - 1) // rate.amount
+    return (filled - needed) / filled if filled else wasted / calls
+
+
+def windows_filled(ground: Ground, lost: frozenset[int]) -> dict[int, int]:
+    """Give the waits for windows that some calls had filled."""
+    until: dict[str, int] = {}
+    for _, segment in ground.of("rate"):
+        until[segment.cause.detail] = segment.until
+    shares = {limit: wasted_share(ground, limit, at, lost) for limit, at in until.items()}
+    parts = {}
+    for place, segment in ground.of("rate"):
+        share = shares[segment.cause.detail]
+        if share:
+            parts[place] = int(share * length(segment))
+    return parts
+
+
+def usage_of(ground: Ground, limit: str) -> Used:
+    """Say who took a limit."""
+    agents: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    name = plain(limit)
+    for activity in ground.trace.activities:
+        if claims(activity, name) and not activity.cached:
+            agents[activity.agent] += 1
+            if activity.fate in _FOR_NOTHING:
+                lost[activity.fate] += 1
+    return Used(sum(agents.values()), agents.most_common(), lost)
+
+
+def claims(activity: Activity, limit: str) -> bool:
+    """Tell whether a call took units of a limit."""
+    if activity.work not in ("model", "tool") or not activity.left:
+        return False
+    if limit == RUN:
+        return True
+    if limit.startswith(AGENT):
+        return activity.agent == limit.removeprefix(AGENT)
+    return any(plain(name) == limit for name in activity.claims)
+
+
+def plain(limit: str) -> str:
+    """Name a limit as the spec does: a run's own has the run's name behind it."""
+    return limit.partition(" of ")[0]
+
+
+def spec_of(ground: Ground, limit: str) -> LimitSpec:
+    """Give what is known of a limit's bounds."""
+    found = ground.trace.limits
+    return found.get(limit) or found.get(plain(limit)) or LimitSpec()
+
+
+def fullest(rates: tuple[Rate, ...], amount: int) -> Rate | None:
+    """Give the window that takes longest for an amount."""
+    return max(rates, key=lambda rate: (amount // rate.amount) * rate.per, default=None)
+
+
+def capacity(ground: Ground, limit: str) -> int | None:
+    """Give how many calls a concurrency limit holds at once, if that is known."""
+    trace = ground.trace
+    if limit == RUN:
+        return trace.max_parallel
+    if limit.startswith(AGENT) and trace.spec is not None:
+        agent = trace.spec.agents.get(limit.removeprefix(AGENT))
+        return None if agent is None else agent.concurrency
+    return spec_of(ground, limit).concurrency
+
+
+def held_up(ground: Ground, activity: Activity, since: int, until: int) -> dict[int, int]:
+    """Say which waits for slots a call has made that held one for so long.
+
+    With one slot it is all of the wait; with several, its share of them.
+    """
+    parts: dict[int, int] = {}
+    for index, segment in ground.of("slot"):
+        both = min(until, segment.until) - max(since, segment.since)
+        if both > 0 and claims(activity, plain(segment.cause.detail)):
+            slots = capacity(ground, segment.cause.detail)
+            if slots:
+                parts[index] = both // slots
+    return parts
