@@ -23,7 +23,7 @@ from tests.simulator.records import (
     workers,
 )
 
-from hocket.core.errors import Fault
+from hocket.core.errors import Fault, Refused
 from hocket.core.events import Usage
 from hocket.core.machine import JobSpec
 from hocket.core.specs import AgentSpec, LimitSpec, PlanSpec, Retry, RunSpec, StepSpec
@@ -32,7 +32,7 @@ from hocket.core.values import SECOND
 from hocket.insight.trace import Change, Trace
 from hocket.simulator.agents import Act, Asked, Cast, Latency, People, Player
 from hocket.simulator.assume import Assumed, Quantiles
-from hocket.simulator.calibrate import NEVER, NoSpec, Record, Simulated, calibrate, outputs_of
+from hocket.simulator.calibrate import NEVER, Record, Simulated, calibrate, outputs_of
 from hocket.simulator.kinds import KindOfCall, Kinds
 from hocket.simulator.known import price_of
 from hocket.simulator.observed import MODEST, Sample, fit
@@ -447,7 +447,7 @@ def test_who_never_answered_never_answers() -> None:
 
 
 def test_another_programs_log_cannot_be_simulated() -> None:
-    with pytest.raises(NoSpec, match="which does not say what was to be done"):
+    with pytest.raises(Refused, match="which does not say what was to be done"):
         calibrate(Trace(run="x", name="x", source="massgen 0.1.97"), {})
 
 

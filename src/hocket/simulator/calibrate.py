@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from hocket.agents.base import Estimate
-from hocket.core.errors import CallerError, Fault
+from hocket.core.errors import Fault, Refused
 from hocket.core.events import (
     AnyEvent,
     ApprovalAsked,
@@ -50,10 +50,6 @@ _MUCH: Final = 0.2
 _FAILED: Final = "it failed so in the record"
 _REFUSED: Final = "the provider refuses it"
 _CHARACTERS: Final = 4
-
-
-class NoSpec(CallerError):
-    """A record does not say what was to be done, so that it cannot be done again."""
 
 
 class Simulated:
@@ -180,13 +176,13 @@ class Record:
         assumed: What was assumed because the record does not tell it, a sentence each.
 
     Raises:
-        NoSpec: The run is another program's.
+        Refused: The run is another program's.
     """
 
     def __init__(self, trace: Trace, outputs: Mapping[str, Json]) -> None:
         spec = trace.spec
         if spec is None:
-            raise NoSpec(
+            raise Refused(
                 f"{trace.run} is a log of {trace.source}, which does not say what was to be done; "
                 "only runs of Hocket can be simulated"
             )
@@ -280,7 +276,7 @@ def calibrate(
         assumed: What is assumed instead of what the record tells, by agent.
 
     Raises:
-        NoSpec: The run is another program's.
+        Refused: The run is another program's.
     """
     record = Record(trace, outputs)
     assert trace.spec is not None
