@@ -205,6 +205,16 @@ def test_a_nested_plan_is_waited_for_through_its_last_steps() -> None:
     assert named(found, "n/q#1").step == "n/q"
 
 
+def test_items_within_a_repeated_plan_are_those_of_its_last_round() -> None:
+    plan = PlanSpec(name="i", steps=(a("e", each="[1, 2, 3]"), a("f", "e")))
+    nested = StepSpec(name="n", kind="plan", plan=plan, repeat=Repeat(until="round >= 2", max=3))
+    found = traced(nested, a("end", "n"))
+    last = [found.activities.index(named(found, f"n~2/e/{i}#1")) for i in range(3)]
+
+    assert sorted(named(found, "n~2/f#1").needs) == last
+    assert found.activities[named(found, "end#1").needs[0]].path == "n~2/f"
+
+
 def test_what_gathers_lets_through_what_it_gathered() -> None:
     found = traced(
         a("x"),
@@ -326,6 +336,7 @@ def test_a_process_that_died_was_down_since_its_last_fact() -> None:
     assert shares(found) == {"tool:f": 3 + 2, "rework:failed": 4, "down": 6}
     assert named(found, "x#1").how == "lost" and named(found, "x#1").ended == ns(4)
     assert [(s.kind, s.since, s.until) for s in found.stops] == [("down", ns(4), ns(10))]
+    assert found.stops[0].events == (3, 4)
 
 
 def test_a_lost_call_with_effects_stands_until_a_person_decides() -> None:

@@ -82,6 +82,7 @@ _OF_WAIT: Final[dict[str, Kind]] = {
     "cache": "cache",
     "backoff": "backoff",
     "pause": "pause",
+    "unknown": "unknown",
 }
 
 

@@ -174,7 +174,7 @@ class Folding:
     def _resumed(self, event: RunResumed, seq: int, before: int, phase: str) -> None:
         self._fell = before
         if phase in ("running", "ending") and before < event.at:
-            self._facts.stops.append(Stop("down", before, event.at, (seq,)))
+            self._facts.stops.append(Stop("down", before, event.at, (seq - 1, seq)))
 
     def _retried(self, event: RetryRequested, seq: int, before: int, phase: str) -> int:
         cause = self._people.retried(event, seq, self.machine)

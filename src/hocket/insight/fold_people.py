@@ -55,6 +55,8 @@ class People:
         self.unsaid: dict[str, Unsaid] = {}
         self.held: dict[str, int] = {}
         self.failed: dict[str, tuple[int, int]] = {}
+        self._soonest: int | None = None
+        """No question is answered by time alone before."""
         self._shut: dict[str, Work] = {}
         """Questions that were open when the run ended, and how they are answered."""
         self._facts = facts
@@ -88,9 +90,12 @@ class People:
     def passed(self, event: TimePassed, seq: int) -> int | None:
         """Time has passed, which may be an answer; gives the question that it was one to."""
         closed = None
+        if self._soonest is None or event.at < self._soonest:
+            return None
         for path, (_, due) in list(self.open.items()):
             if due is not None and due <= event.at:
                 closed = self._close(self.open.pop(path)[0], event.at, "timeout", seq)
+        self._soonest = min([due for _, due in self.open.values() if due is not None], default=None)
         return closed
 
     def retried(self, event: RetryRequested, seq: int, machine: RunMachine) -> int:
@@ -160,6 +165,7 @@ class People:
         due = None
         if timed and spec is not None and spec.on_timeout != "pause":
             due = unsaid.since + spec.timeout
+            self._soonest = due if self._soonest is None else min(self._soonest, due)
         self.open[path] = (index, due)
 
     def _close(self, index: int, at: int, how: str, seq: int) -> int:

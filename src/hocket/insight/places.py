@@ -178,7 +178,7 @@ class Places:
 
     def _note(self, place: Place, index: int) -> None:
         """Note what was last done in a unit; a later round takes the place of an earlier one."""
-        key = place.unit.rpartition("~")[0] if "~" in place.unit[-8:] else place.unit
+        key = place.unit.rpartition("/")[2].partition("~")[0]
         units = self._units.get(place.instance)
         if units is None:
             units = self._units[place.instance] = {}

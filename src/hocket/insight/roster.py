@@ -19,6 +19,10 @@ _OF_KIND: Final[dict[str, Work]] = {
 }
 
 
+_MOST_READ: Final = 32_000_000
+"""Once so many bytes of questions were read, no more are: that would take longer than all else."""
+
+
 class Doer(NamedTuple):
     """Who does a call.
 
@@ -43,6 +47,7 @@ class Roster:
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
         self._doers: dict[tuple[str, tuple[str, ...]], Doer] = {}
+        self._read = 0
 
     def doer(self, agent: str, step: StepSpec | None) -> Doer:
         """Say who does a call of a step."""
@@ -55,12 +60,14 @@ class Roster:
     def name_of(self, machine: RunMachine, call: Call, agent: str) -> str:
         """Name what a call is asked, as it is about to leave: equal names for equal questions.
 
-        Only models whose answers are not kept are told apart; "" for all others, and for what
-        cannot be rendered.
+        Only models whose answers are not kept are told apart; "" for all others, for what cannot be
+        rendered, and once very much was read.
         Those who are asked the same on purpose have different names: members of a team, and rounds.
         """
         spec = self._spec.agents.get(agent)
         if spec is None or spec.cache is not None or _OF_KIND[spec.kind] != "model":
+            return ""
+        if self._read > _MOST_READ:
             return ""
         try:
             job, given = machine.request(call)
@@ -70,7 +77,9 @@ class Roster:
         rounds = [part.partition("~")[2] for part in call.path.split("/")]
         marks = [mark for mark in rounds if mark]
         asked = [agent, job.options, job.output, job.sample, marks, given]
-        return digest(canonical(asked))[:16]
+        text = canonical(asked)
+        self._read += len(text)
+        return digest(text)[:16]
 
     def _doer(self, agent: str, uses: tuple[str, ...]) -> Doer:
         spec = self._spec.agents.get(agent)
