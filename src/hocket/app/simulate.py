@@ -25,8 +25,9 @@ from hocket.app.traces import trace_of_run
 from hocket.config.change import Changes, changed
 from hocket.config.change_text import MOST_VARIANTS, expand
 from hocket.config.file import Loaded
+from hocket.config.limit_names import endpoint_name
 from hocket.config.simulate import actors, said
-from hocket.core.errors import CallerError, Problem, Refused, SpecError
+from hocket.core.errors import CallerError, NotFound, Problem, Refused, SpecError
 from hocket.core.events import RunStarted
 from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Json
@@ -39,7 +40,7 @@ from hocket.simulator.agents import People, SimulatedAgents
 from hocket.simulator.assume import EVERYBODY as ALL
 from hocket.simulator.assume import Assumed
 from hocket.simulator.calibrate import Persons, Record, Simulated, outputs_of
-from hocket.simulator.faults import Mishap, parse_fault
+from hocket.simulator.faults import Death, Mishap, parse_fault, whom
 from hocket.simulator.outcome import Study
 from hocket.simulator.study import Progress, Scenario, Variant, study
 
@@ -143,7 +144,37 @@ def simulate_plan(
             runs=part.runs if how.runs is None else how.runs,
             seed=part.seed if how.seed is None else how.seed,
         )
-    return _study(name or spec.name, stage, other, how, _faults_of(loaded), None)
+    return _study(name or spec.name, stage, other, how, _faults_of(loaded, stage.spec), None)
+
+
+def simulated(
+    store: Store,
+    what: str | RunSpec,
+    other: Otherwise = _NOTHING,
+    how: Playing = _PLAINLY,
+    *,
+    inputs: Mapping[str, Json] | None = None,
+) -> Study:
+    """Simulate a recorded run by its id, or a plan's spec; see `simulate_run` and `simulate_plan`.
+
+    Args:
+        store: The journal.
+        what: A run's id, or a spec.
+        other: The variants.
+        how: How often, and by which chance.
+        inputs: The inputs of a plan; a run has its own.
+
+    Raises:
+        NotFound: There is no such run, or nothing that a setting could be about.
+        Refused: A setting or a fault cannot be read, or inputs are given or missing.
+        CallerError: It cannot be simulated.
+        JournalError: The journal cannot be read.
+    """
+    if not isinstance(what, str):
+        return simulate_plan(store, what, other, how, inputs=inputs)
+    if inputs:
+        raise Refused("a run has its inputs: give others as a setting, inputs.NAME=VALUE")
+    return simulate_run(store, what, other, how)
 
 
 # ---- what is simulated ----
@@ -299,28 +330,52 @@ def _file_of(spec: RunSpec) -> Loaded | None:
         return None
 
 
-def _faults_of(loaded: Loaded | None) -> tuple[Mishap, ...]:
+# ---- faults ----
+
+
+def _faults_of(loaded: Loaded | None, spec: RunSpec) -> tuple[Mishap, ...]:
     """Read what goes wrong by a file.
 
     Raises:
-        SpecError: It cannot be read; the lines say where.
+        SpecError: It cannot be read, or names nobody; the lines say where.
     """
     part = None if loaded is None else loaded.file.simulate
-    if part is None or loaded is None:
-        return ()
     found = []
-    for number, text in enumerate(part.faults):
+    for number, text in enumerate(() if part is None else part.faults):
         try:
-            found.append(parse_fault(text))
-        except ValueError as error:
+            found.append(_fault(text, spec, loaded))
+        except CallerError as error:
             where = ("simulate", "faults", number)
             problem = Problem(where=where, message=str(error))
-            if loaded.document is None:
+            if loaded is None or loaded.document is None:
                 raise SpecError([problem]) from None
             line, column = loaded.document.find(where)
             place = f"{loaded.source}:{line + 1}:{column + 1}"
             raise SpecError([problem], [f"{place}: {error}"]) from None
     return tuple(found)
+
+
+def _fault(text: str, spec: RunSpec, loaded: Loaded | None) -> Mishap:
+    """Read what goes wrong; whoever is named may also be one of the file's models.
+
+    Raises:
+        Refused: It cannot be read, or names nobody.
+    """
+    try:
+        mishap = parse_fault(text)
+    except ValueError as error:
+        raise Refused(f"fault {error}") from None
+    if isinstance(mishap, Death):
+        return mishap
+    models = {} if loaded is None else loaded.file.models
+    if mishap.who in models and mishap.who not in (*spec.agents, *spec.limits):
+        entry = models[mishap.who]
+        mishap = msgspec.structs.replace(mishap, who=endpoint_name(entry.id, entry.base_url))
+    try:
+        whom(mishap.who, spec)
+    except NotFound as error:
+        raise Refused(f"fault {text!r}: {error}") from None
+    return mishap
 
 
 # ---- variants ----
@@ -352,7 +407,8 @@ def _study(
     if runs < 1 or how.workers < 1:
         raise Refused("a simulation has at least one run, and at least one worker")
     asked = _asked(other)
-    faults = (*always, *_read_faults(other.faults))
+    new = [_fault(text, stage.spec, stage.loaded) for text in other.faults]
+    faults = (*always, *new)
     baseline, notes = stage.scenario(changed(stage.spec, ()), always)
     notes = [*stage.notes, *notes]
     variants: list[Variant] = []
@@ -418,10 +474,3 @@ def _split(text: str) -> tuple[str, ...]:
     if not found:
         raise Refused(f"variant {text!r}: write settings with spaces between them, as 'a=1 b=2'")
     return found
-
-
-def _read_faults(texts: Sequence[str]) -> list[Mishap]:
-    try:
-        return [parse_fault(text) for text in texts]
-    except ValueError as error:
-        raise Refused(f"fault {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from hocket.app.load import checked, load_file, settle
 from hocket.app.simulate import RUNS, Otherwise, Playing, simulate_plan, simulate_run
 from hocket.app.state import find_run
 from hocket.cli.options import FILE, Inputs
-from hocket.cli.output import fit, pretty
+from hocket.cli.output import pretty
 from hocket.cli.shown import SHOWN
 from hocket.cli.start import read_inputs
 from hocket.config.overrides import read_part, read_value
@@ -128,8 +129,9 @@ def simulate(
     if json_:
         print(pretty(study_document(study)))
     else:
-        for line in study_lines(study):
-            print(fit(line))
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in study_lines(study, columns):
+            print(line)
     if stopped:
         print(f"hocket: stopped after {_played(study)} of each variant", file=sys.stderr)
     return 0

@@ -24,14 +24,14 @@ Direction: TypeAlias = str
 """``faster``, ``slower``, ``as fast``, or "" where there is nothing to compare."""
 
 
-def study_lines(study: Study, width: int = _WIDE) -> list[str]:
+def study_lines(study: Study, width: int | None = None) -> list[str]:
     """Say in lines what came of a study, the match with the recorded run first.
 
     Where the baseline does not match the recorded run, only directions are given.
 
     Args:
         study: The study.
-        width: How wide the plot may be with its names, in characters.
+        width: How many characters a line of a table or a plot may have; None for any number.
     """
     rows = [study.baseline, *study.variants]
     names = _names(study)
@@ -50,8 +50,8 @@ def study_lines(study: Study, width: int = _WIDE) -> list[str]:
     told = _verdict(study) != "bad"
     played = [(row, name) for row, name in zip(rows, names, strict=True) if not row.why]
     if told:
-        lines += _figures(study, played)
-        lines += ["", *_plot([(row.seconds, name) for row, name in played], width)]
+        lines += _figures(study, played, width)
+        lines += ["", *_plot([(row.seconds, name) for row, name in played], width or _WIDE)]
     elif len(played) > 1:
         lines += _directions(study, played)
     if len(played) > 1 and told:
@@ -185,7 +185,7 @@ def _whole(study: Study) -> list[str]:
 # ---- tables ----
 
 
-def _figures(study: Study, rows: Sequence[tuple[Row, str]]) -> list[str]:
+def _figures(study: Study, rows: Sequence[tuple[Row, str]], width: int | None) -> list[str]:
     exact = _verdict(study) == "good"
     several = len(rows) > 1
     head = ["VARIANT", "SECONDS (95 %)", "FASTER BY (95 %)", "CALLS", "COST", "REFUSED", "SUCCESS"]
@@ -207,7 +207,24 @@ def _figures(study: Study, rows: Sequence[tuple[Row, str]]) -> list[str]:
         )
     if not several:
         head, cells = _without(head, 2), [_without(row, 2) for row in cells]
-    return table(head, cells)
+    return _tables(head, cells, width)
+
+
+def _tables(head: list[str], cells: list[list[str]], width: int | None) -> list[str]:
+    """Lay a table out; one that is too wide goes on below, each part with the names."""
+    widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
+    parts, used = [[0]], widths[0]
+    for column in range(1, len(head)):
+        used += 2 + widths[column]
+        if width is not None and used > width and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0] + 2 + widths[column]
+        parts[-1].append(column)
+    lines: list[str] = []
+    for part in parts:
+        lines += [""] if lines else []
+        lines += table([head[i] for i in part], [[row[i] for i in part] for row in cells])
+    return lines
 
 
 def _without(cells: list[str], place: int) -> list[str]:
@@ -278,7 +295,7 @@ def _cost(row: Row) -> str:
 def _dollars(value: float) -> str:
     if not value:
         return "$0"
-    return f"${value:.2f}" if value >= 1 else f"${value:.3g}"
+    return f"${value:,.2f}" if value >= 0.1 else f"${value:.3g}"
 
 
 # ---- the forest plot ----

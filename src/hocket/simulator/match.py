@@ -45,7 +45,8 @@ Shares = Mapping[Cause, int]
 
 def words_of(cause: Cause) -> str:
     """Say what was waited for."""
-    return WAITS[cause.kind].format(cause.detail)
+    who = "the run" if cause.detail == "run" else cause.detail.removeprefix("agent:")
+    return WAITS[cause.kind].format(who)
 
 
 def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> Match:
