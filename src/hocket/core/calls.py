@@ -81,22 +81,39 @@ class Calls:
     def started(self, event: CallStarted) -> bool:
         """A call has left; tells whether anybody waits for it."""
         call = event.call
-        job = self.jobs.get(call.path)
-        if job is None or job.state_of(call.attempt) != "asked":
+        job, attempt = self.jobs.get(call.path), call.attempt
+        if job is None or job.state_of(attempt) != "asked":
             self.ignored += 1
             return False
         out = self.out
         if out.starts or out.cancels:
             out.settled(call)
-        job.started(call.attempt)
+        job.started(attempt)
         self.running += 1
         self.timers.started(job, event)
         return True
 
     def finished(self, event: CallFinished) -> Ended | None:
         """A call has given an output."""
-        job = self._land(event.call, IN_FLIGHT, won=True)
-        return None if job is None else self._over(job, event.output, None)
+        call = event.call
+        path = call.path
+        job = self.jobs.get(path)
+        if (
+            job is None
+            or job.attempt != call.attempt
+            or job.rival is not None
+            or job.state != "running"
+            or job.dropped
+        ):
+            job = self._land(call, IN_FLIGHT, won=True)
+            return None if job is None else self._over(job, event.output, None)
+        # As most calls end: the only one of its job, and nobody has told it to stop.
+        out = self.out
+        if out.starts or out.cancels:
+            out.settled(call)
+        self.running -= 1
+        del self.jobs[path]
+        return Ended(path, event.output, None)
 
     def failed(self, event: CallFailed | CallCancelled) -> Ended | None:
         """A call has failed, was stopped before its end, or could not even be asked."""

@@ -138,12 +138,20 @@ class RunMachine:
         out = self.calls.out
         if not (self._records or out.starts or out.cancels):
             return []
+        if not (self._records or out.cancels):
+            only: list[Command] = [*out.starts.values()]
+            out.starts.clear()
+            return only
         cancels, starts = out.drain()
-        if not (self._records or cancels):
-            return list[Command](starts)
         records = list(self._records.values())
         self._records.clear()
         return [*records, *cancels, *starts]
+
+    @property
+    def silent(self) -> bool:
+        """Whether `drain` has nothing to give."""
+        out = self.calls.out
+        return not (self._records or out.starts or out.cancels)
 
     def deadline(self) -> int | None:
         """Give the instant at which `TimePassed` is due, if ever."""
@@ -161,7 +169,7 @@ class RunMachine:
         """
         if self.phase not in _OPEN:
             return None
-        ours, theirs = self.calls.timers.soonest(), self.workflow.deadline()
+        ours, theirs = self.calls.timers.soonest(), self.workflow.soonest()
         if ours is None or theirs is None:
             return theirs if ours is None else ours
         return ours if ours < theirs else theirs

@@ -53,11 +53,10 @@ class Timers:
 
     def soonest(self) -> int | None:
         """Give an instant before which there is nothing to do, stale or not, in O(1)."""
-        end = self._ends.first()
-        if not len(self._hedges):
-            return end
-        hedge = self._hedges.first()
-        return hedge if end is None or (hedge is not None and hedge < end) else end
+        ends, hedges = self._ends.heap, self._hedges.heap
+        if ends and hedges:
+            return min(ends[0][0], hedges[0][0])
+        return ends[0][0] if ends else hedges[0][0] if hedges else None
 
     def ends(self, at: int) -> list[Call]:
         """Take out the calls that have timed out, and those whose back-off has ended."""

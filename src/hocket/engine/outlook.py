@@ -26,6 +26,7 @@ class Prospect:
         durations: What is known of how long calls take.
 
     Attributes:
+        ranks: The rank of each step by its path, higher ones first.
         blind: Whether nothing at all is known of how long calls take.
     """
 
@@ -33,23 +34,18 @@ class Prospect:
         self.durations: Final = durations
         workflow = machine.workflow
         self._shape = workflow.shape if isinstance(workflow, PlanMachine) else None
-        self._ranks: Mapping[str, int] = {}
+        self.ranks: Mapping[str, int] = {}
         self.blind = durations.empty and (self._shape is None or not _declares(self._shape.spec))
         if self._shape is not None:
-            self._ranks = ranks(self._shape, self._expected)
-
-    @property
-    def ranks(self) -> Mapping[str, int]:
-        """The rank of each step by its path, higher ones first."""
-        return self._ranks
+            self.ranks = ranks(self._shape, self._expected)
 
     def adopt(self, order: Mapping[str, int]) -> None:
         """Let calls go by another order from now on."""
-        self._ranks = order
+        self.ranks = order
 
     def rank(self, path: str) -> int:
         """Give how early the call should go, beside others of its run: higher ones first."""
-        return rank_of(self._ranks, path)
+        return rank_of(self.ranks, path)
 
     def lasts(self, path: str, agent: str) -> int | None:
         """Give how long it will take, in nanoseconds; None if nobody knows."""

@@ -227,9 +227,12 @@ class Holdings:
                 raise EngineBug(f"{held.key} is in {logs} logs of {self.name!r}", [held])
 
     def _retire(self, held: Held) -> None:
-        if held.logs or not held.over or self.live.get(held.key) is not held:
+        if held.logs or not held.over:
             return
-        del self.live[held.key]
+        key = held.key
+        if self.live.get(key) is not held:
+            return
+        del self.live[key]
         if any(held.amounts[window.index] for window in self.windows if not window.per):
             self._past[held.key] = held
 

@@ -72,17 +72,18 @@ class Limit:
         Of several bounds that it does not fit, the one that will hold it up the longest is named.
         """
         worst: Block | None = None
-        if at < self._peer.guarded:
-            for block in self._peer.block(at):
+        peer, holdings = self._peer, self._holdings
+        if at < peer.guarded:
+            for block in peer.block(at):
                 worst = _worse(worst, block)
         for window in self._windows:
             log = window.log
             if log and log[0].clear + window.per <= at:
-                self._holdings.expire(at)
+                holdings.expire(at)
             need = 1 if window.single else window.weigh(claim)
             if window.total + need > window.allowed:
                 worst = _worse(worst, window.block(need))
-        if self._holdings.slots + units > self._slots:
+        if holdings.slots + units > self._slots:
             worst = _worse(worst, Block(f"slot:{self.name}", None, units > self._slots))
         return worst
 

@@ -159,6 +159,11 @@ class Passes(Queues):
         item = Waiting(-rank, self._offered, group.kind, since, call, claim, lasts, ())
         return self._let_in(group, item, (), at)
 
+    @property
+    def restless(self) -> bool:
+        """Whether anything has happened, or was to, that may let somebody through."""
+        return bool(self._stirred or self._changed or self._left or self._due)
+
     def hopeless(self) -> list[Hopeless]:
         """Give the heads that will not fit by waiting; each once until something changes."""
         if not self._hopeless:

@@ -157,7 +157,7 @@ class Cast:
 
     def act(self, asked: Asked) -> Act:
         """Say how a call turns out."""
-        player = self._player(asked.agent)
+        player = self._players.get(asked.agent) or self._player(asked.agent)
         lasts = player.latency.at(asked.draw("latency"))
         usage = _usage(player, asked)
         if player.failing and asked.draw("fails") < player.failing:

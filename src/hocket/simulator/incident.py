@@ -65,6 +65,7 @@ class OneLoop(World):
 
     def __init__(self, agents: SimulatedAgents, starts: Mapping[str, Rate]) -> None:
         super().__init__(agents, People(), Durations())
+        self._next = self._wake
         self._starts = starts
         self._begun: dict[str, deque[int]] = {agent: deque() for agent in starts}
         self._wanted: list[tuple[Live, StartCall]] = []
@@ -82,7 +83,7 @@ class OneLoop(World):
         super()._cancel(run, command)
 
     def _wake(self) -> int | None:
-        due = [at for at in (super()._wake(), self._until) if at is not None]
+        due = [at for at in (self._admission.next(), self._until) if at is not None]
         return min(due, default=None)
 
     def _happen(self, entry: Entry) -> None:

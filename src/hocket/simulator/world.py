@@ -11,6 +11,7 @@ something has happened to are looked at, and of their timers an instant before w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush, heapreplace
 from typing import Final, TypeAlias
 
@@ -74,6 +75,8 @@ class World:
         self._past = past
         self._keep = keep
         self._admission = Admission()
+        self._next: Callable[[], int | None] = self._admission.next
+        """Gives the soonest instant at which a call could begin though nothing happens."""
         self._all: list[Live] = []
         self._runs: dict[str, Live] = {}
         """By what their present owners are called in the queue."""
@@ -133,10 +136,11 @@ class World:
                     run.touched = True
                     touched.append(run)
                 self._drain(run)
-            for item in admission.admit(self.now):
-                self._begin(runs[item.run], item)
-            for hopeless in admission.hopeless():
-                self._exceeded(runs[hopeless.run], hopeless)
+            if admission.restless:
+                for item in admission.admit(self.now):
+                    self._begin(runs[item.run], item)
+                for hopeless in admission.hopeless():
+                    self._exceeded(runs[hopeless.run], hopeless)
             if not due:
                 break
         for run in touched:
@@ -149,7 +153,7 @@ class World:
     def _drain(self, run: Live) -> None:
         """Carry out what a machine asks for."""
         machine, admission = run.machine, self._admission
-        if machine.admits == run.held:
+        if (machine.phase == "running") == run.held:
             run.hold(admission, self.now)
         commands = machine.drain()
         if len(commands) == 1 and not self._due and isinstance(commands[0], StartCall):
@@ -201,7 +205,9 @@ class World:
                 run.room, call, claim, self.now, start.ready, rank, lasts
             )
             if item is not None:
-                self._start(run, item, start, job)
+                self._start(run, item, start, job, wanted.plain)
+                if run.machine.phase != "running" or not run.machine.silent:
+                    self._due.append(run)
                 return
         run.starts[call] = start
         self._admission.offer(run.room, call, claim, start.ready, rank=rank, lasts=lasts)
@@ -228,16 +234,17 @@ class World:
             # One that was admitted before it has made it pointless.
             self._admission.release(item.key, self.now)
             return
-        self._start(run, item, start, job)
+        self._start(run, item, start, job, run.claims.wanted(start.agent, job.spec.uses).plain)
+        self._due.append(run)
 
-    def _start(self, run: Live, item: Admitted, start: StartCall, job: Job) -> None:
+    def _start(self, run: Live, item: Admitted, start: StartCall, job: Job, plain: bool) -> None:
         call, now, agent, ready = item.call, self.now, start.agent, start.ready
         try:
             asked = run.asked(start, job.spec, now)
         except CallerError as error:
             self._admission.release(item.key, now)
             fault = Fault(kind="permanent", message=str(error))
-            self._take(run, CallFailed(at=now, call=call, fault=fault))
+            run.take(CallFailed(at=now, call=call, fault=fault))
             return
         act = self._agents.act(asked)
         waits = item.waits
@@ -249,7 +256,6 @@ class World:
             hedge_after = run.prospect.quantile(call.path, agent, job.spec.hedge)
         if claim.most_tokens or claim.most_cost:
             reserved = Reserved(claim.most_tokens, claim.most_cost)
-        plain = run.claims.wanted(agent, job.spec.uses).plain
         flight = Flight(call, item.key, act, agent, ready, now, waits, plain)
         run.flights[call] = flight
         self._number += 1
@@ -263,19 +269,7 @@ class World:
             hedge_after=hedge_after,
             hedge=start.hedge,
         )
-        self._take(run, event)
-
-    def _land(self, run: Live, flight: Flight) -> None:
-        if flight.over:
-            # It was stopped before its end.
-            return
-        gives, usage, now, call = flight.act.gives, flight.act.usage, self.now, flight.call
-        if isinstance(gives, Fault):
-            how = "refused" if gives.kind == "rate_limited" else "failed"
-            self._end(run, flight, CallFailed(at=now, call=call, fault=gives, usage=usage), how)
-        else:
-            outcome = CallFinished(at=now, call=call, output=gives, usage=usage)
-            self._end(run, flight, outcome, "finished")
+        run.take(event)
 
     def _cancel(self, run: Live, command: CancelCall) -> None:
         call = command.call
@@ -299,7 +293,8 @@ class World:
         over = _OVER if flight.plain else ending(flight, outcome)
         news = self._admission.settle(flight.key, over, self.now)
         run.made_of(flight, self.now, how, outcome.usage)
-        self._take(run, outcome)
+        run.take(outcome)
+        self._due.append(run)
         if news:
             for item in news:
                 self._take(run, _told(item, self.now))
@@ -340,15 +335,17 @@ class World:
         while heap and isinstance(what := heap[0][3], Flight) and what.over:
             heappop(heap)
         at = heap[0][0] if heap else NEVER
-        wake = self._wake()
+        wake = self._next()
         if wake is not None and wake < at:
             at = wake
         due: list[Live] = []
-        if timers and timers[0][0] <= max(at, self.now):
+        now = self.now
+        if timers and (timers[0][0] <= at or timers[0][0] <= now):
             at, due = self._timed(at)
         if at == NEVER:
             return False
-        now = self.now = max(self.now, at)
+        if at > now:
+            now = self.now = at
         while heap and heap[0][0] <= now:
             self._happen(heappop(heap))
         for run in due:
@@ -378,14 +375,21 @@ class World:
         due.sort(key=_number_of)
         return at, due
 
-    def _wake(self) -> int | None:
-        """Give the soonest instant at which a call could begin though nothing happens."""
-        return self._admission.next()
-
     def _happen(self, entry: Entry) -> None:
         _, _, run, what = entry
         if isinstance(what, Flight):
-            self._land(run, what)
+            if what.over:
+                # It was stopped before its end.
+                return
+            act, at = what.act, self.now
+            gives = act.gives
+            if isinstance(gives, Fault):
+                how = "refused" if gives.kind == "rate_limited" else "failed"
+                outcome = CallFailed(at=at, call=what.call, fault=gives, usage=act.usage)
+                self._end(run, what, outcome, how)
+            else:
+                given = CallFinished(at=at, call=what.call, output=gives, usage=act.usage)
+                self._end(run, what, given, "finished")
         elif what is None:
             run.enter(self._admission, self.now)
             self._due.append(run)
@@ -432,8 +436,9 @@ class World:
 
     def _take(self, run: Live, event: AnyEvent) -> None:
         run.take(event)
-        if not self._due or self._due[-1] is not run:
-            self._due.append(run)
+        due = self._due
+        if not due or due[-1] is not run:
+            due.append(run)
 
 
 def _hedge_after(run: Live, start: StartCall, job: Job) -> int | None:

@@ -76,7 +76,13 @@ class PlanMachine:
 
     def ended(self, path: str, output: Json, fault: Fault | None, at: int) -> None:
         """A job has given an output, or has failed for good."""
-        steps = self._steps
+        steps, shape = self._steps, self.shape
+        index = shape.index.get(path)
+        if index is not None:
+            node = shape.nodes[index]
+            steps.unit_ended(node, node.place, output, fault, at)
+            self._go(at)
+            return
         place, node = self._state.find(path)
         if place.rest:
             self._state.child(node, place).ended(place.rest, output, fault, at)
@@ -189,18 +195,23 @@ class PlanMachine:
         state = self._state
         return None if self.over else state.deadlines.next(state.holds)
 
+    def soonest(self) -> int | None:
+        """Give an instant before which `wake` has nothing to do, in O(1); None for never."""
+        heap = self._state.deadlines.heap
+        return heap[0][0] if heap and not self.over else None
+
     def request(self, path: str) -> Json:
         """Render what the agent gets for the job at `path`.
 
         Raises:
             ExprError: A template asks for what is not there.
         """
-        state = self._state
+        state, index = self._state, self.shape.index.get(path)
+        if index is not None and (node := self.shape.nodes[index]).fixed:
+            return node.input.render(_nothing)
         place, node = state.find(path)
         if place.rest:
             return state.child(node, place).request(place.rest)
-        if node.fixed:
-            return node.input.render(_nothing)
         return node.input.render(state.lookup(node, place.item, place.round))
 
     def jobs(self) -> list[str]:
@@ -281,10 +292,11 @@ class PlanMachine:
 
     def _go(self, at: int) -> None:
         """Begin what can begin; end if nothing is left, or if nothing may go on."""
-        steps, state = self._steps, self._state
         if self.over:
             return
-        steps.go(at)
+        steps, state = self._steps, self._state
+        if state.progress.ready or state.rounds or state.late:
+            steps.go(at)
         if state.fatal:
             self.over = True
             steps.moves.append(End("failed", state.fatal))

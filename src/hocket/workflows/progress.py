@@ -81,11 +81,17 @@ class Progress:
     def succeed(self, index: int, output: Json) -> None:
         """End a step with an output."""
         self.outputs[index] = output
-        status, counts = self.status, self.counts
+        status, counts, left = self.status, self.counts, self.left
         counts[status[index]] -= 1
         counts[SUCCEEDED] += 1
         status[index] = SUCCEEDED
-        self._tell(self.shape.nodes[index])
+        node = self.shape.nodes[index]
+        for i in node.dependents:
+            left[i] -= 1
+            if not left[i] and status[i] == PENDING:
+                self.ready.append(i)
+        if node.wanters:
+            self._tell_wanters(node)
 
     def fail(self, index: int, fault: Fault) -> list[int]:
         """End a step with a fault; gives the steps that are skipped for it."""
