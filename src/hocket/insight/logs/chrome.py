@@ -12,7 +12,7 @@ from hocket.core.errors import LogError
 from hocket.core.values import Json, format_duration
 from hocket.insight.logs.chrome_flows import Arrow, flows_of
 from hocket.insight.logs.links import activities_of, finish_of
-from hocket.insight.logs.spans import MAX_SPANS, Inherited, Kind, Span, Tree
+from hocket.insight.logs.spans import MAX_SPANS, Inherited, Kind, Span, Tree, Words
 from hocket.insight.logs.stream import Source
 from hocket.insight.logs.values import scaled, text
 from hocket.insight.trace import Trace
@@ -41,6 +41,7 @@ class _Events:
         self.until = 1 << 63
         self.odd = 0
         self.cut: LogError | None = None
+        self.words = Words()
 
     def add(self, event: Json) -> None:
         """Take an event of the file."""
@@ -82,7 +83,9 @@ class _Events:
             return
         if phase != "X":
             self.open.setdefault(_key(event, phase), []).append(len(self.spans))
-        self.spans.append(_span(event, phase, at, ended, self.records))
+        span = _span(event, phase, at, ended, self.records)
+        self.words.share(span)
+        self.spans.append(span)
 
     def _end(self, event: dict[str, Json], phase: str, at: int) -> None:
         key = _key(event, _ENDS[phase])
@@ -128,14 +131,16 @@ def read_chrome(chunks: Iterable[bytes], name: str) -> Trace:
             "there is no span in it",
             hint="spans are events whose 'ph' is X, B and E, or b and e",
         )
+    lanes = {lane: events.lane(lane) or lane for lane in {s.lane: None for s in events.spans}}
     for span in events.spans:
-        lane = span.lane
-        span.lane = events.lane(lane) or lane
+        span.lane = lanes[span.lane]
     began = min(span.began for span in events.spans)
     ended = max(max(span.began, span.ended or 0) for span in events.spans)
     tree = Tree(events.spans)
+    events.spans.clear()
     inherited = Inherited(tree)
-    flows = flows_of(tree, events.arrows, events.lane)
+    flows = flows_of(tree, events.arrows, lanes)
+    missing = tuple(_missing(events, tree, began, len(flows)))
     trace = Trace(
         run=name,
         name=name,
@@ -145,7 +150,7 @@ def read_chrome(chunks: Iterable[bytes], name: str) -> Trace:
         activities=activities_of(tree, began, flows, inherited.work, inherited.who),
         evidence="record",
         inferred=True,
-        missing=tuple(_missing(events, tree, began, len(flows))),
+        missing=missing,
     )
     trace.finish = finish_of(trace)
     return trace

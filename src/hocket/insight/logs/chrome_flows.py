@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -27,13 +27,13 @@ class Arrow(NamedTuple):
     first: bool
 
 
-def flows_of(tree: Tree, arrows: Sequence[Arrow], named: Callable[[str], str]) -> dict[int, Flow]:
+def flows_of(tree: Tree, arrows: Sequence[Arrow], named: Mapping[str, str]) -> dict[int, Flow]:
     """Give the links that flows state, by the index of the span that was let begin.
 
     Args:
         tree: The spans.
         arrows: The ends and steps of flows.
-        named: Gives what a lane is called.
+        named: What lanes are called.
     """
     lanes: dict[str, list[int]] = {}
     for index, span in enumerate(tree.spans):
@@ -48,9 +48,9 @@ def flows_of(tree: Tree, arrows: Sequence[Arrow], named: Callable[[str], str]) -
         for here, there in pairwise(way):
             if there.first:
                 continue
-            source = _at(tree, lanes, begins, named(here.lane) or here.lane, here.at)
-            target = _next(lanes, begins, named(there.lane) or there.lane, there.at)
-            within = _at(tree, lanes, begins, named(there.lane) or there.lane, there.at)
+            source = _at(tree, lanes, begins, named.get(here.lane, here.lane), here.at)
+            target = _next(lanes, begins, named.get(there.lane, there.lane), there.at)
+            within = _at(tree, lanes, begins, named.get(there.lane, there.lane), there.at)
             if within is not None and tree.spans[within].began >= here.at:
                 target = within
             if source is None or target is None or source == target:

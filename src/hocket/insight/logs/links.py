@@ -26,6 +26,7 @@ FRAMEWORK: Final = "framework"
 """The cause of a stretch in which a span was open, and nothing within it."""
 
 _NOBODY: Final = -1
+_TAKEN: Final = Span("", 0, 0, 0)
 
 
 class Flow(NamedTuple):
@@ -33,14 +34,6 @@ class Flow(NamedTuple):
 
     source: int
     at: int
-
-
-class _Before(NamedTuple):
-    """What a span came after: a span's index, when that had ended, and all that it waited for."""
-
-    source: int
-    at: int
-    needs: tuple[int, ...]
 
 
 class _Scope:
@@ -66,26 +59,34 @@ class _Scope:
 
 
 class _Links:
-    """Finds what each span came after."""
+    """Finds what each span came after.
+
+    Attributes:
+        source: The work that it came after, or -1.
+        at: When that had let it go on.
+        needs: All work that it came after.
+        again: The refused call that it tries again.
+        top: When what is above all of it began.
+    """
 
     def __init__(self, tree: Tree, flows: Mapping[int, Flow]) -> None:
+        size = len(tree.spans)
         self.tree = tree
-        self.flows = flows
-        self.scopes = {at: _Scope(tree, members) for at, members in tree.children.items()}
-        self.found: dict[int, _Before] = {_NOBODY: _Before(_NOBODY, _NOBODY, ())}
-        self.last = self._lasts()
+        self.source = [_NOBODY] * size
+        self.at = [_NOBODY] * size
+        self.needs: list[tuple[int, ...]] = [()] * size
         self.again = _tries(tree)
-        self.top = list(range(len(tree.spans)))
-        for index in tree.down():
-            self.found[index] = self._before(index)
-            parent = tree.spans[index].parent
-            if parent != _NOBODY:
-                self.top[index] = self.top[parent]
+        self.top = [span.began for span in tree.spans]
+        down = tree.down()
+        self.last = self._lasts(down)
+        self._within(_NOBODY, flows)
+        for index in down:
+            self._within(index, flows)
 
-    def _lasts(self) -> list[int]:
+    def _lasts(self, down: Sequence[int]) -> list[int]:
         """Find the work that ended last within each span: itself, if it has nothing within it."""
         last = list(range(len(self.tree.spans)))
-        for index in reversed(self.tree.down()):
+        for index in reversed(down):
             below = self.tree.children.get(index)
             if below:
                 last[index] = max((last[i] for i in below), key=self._end)
@@ -95,25 +96,47 @@ class _Links:
         end = self.tree.spans[index].ended
         return (-1 if end is None else end), index
 
-    def _before(self, index: int) -> _Before:
+    def _within(self, parent: int, flows: Mapping[int, Flow]) -> None:
+        """Say of all that lies directly in a span what it came after."""
+        members = self.tree.children.get(parent)
+        if not members:
+            return
+        scope = _Scope(self.tree, members)
+        for index in members:
+            if parent != _NOBODY:
+                self.top[index] = self.top[parent]
+                self.source[index] = self.source[parent]
+                self.at[index] = self.at[parent]
+                self.needs[index] = self.needs[parent]
+            self._before(index, scope)
+            flow = flows.get(index)
+            if flow is not None:
+                self._flow(index, flow)
+
+    def _before(self, index: int, scope: _Scope) -> None:
         span = self.tree.spans[index]
         refused = self.again.get(index)
         if refused is not None:
-            return _Before(refused, self.tree.spans[refused].ended or 0, (refused,))
-        above = self.found[span.parent]
-        siblings = self.scopes[span.parent].before(span.began, index)
-        # Only what stands before it in the order can have come before it: so nothing goes round.
-        needs = [self.last[i] for i in siblings if self.last[i] < index]
-        end = None if not needs else self.tree.spans[needs[-1]].ended
-        found = above if end is None else _Before(needs[-1], min(end, span.began), tuple(needs))
-        flow = self.flows.get(index)
-        if flow is not None and flow.at >= found.at:
-            source = self.last[flow.source]
-            if self.tree.spans[source].began > flow.at:
-                source = flow.source
-            if source < index and not self.tree.children.get(source):
-                return _Before(source, min(flow.at, span.began), (*found.needs, source))
-        return found
+            needs = [refused]
+        else:
+            siblings = scope.before(span.began, index)
+            # Only what stands before it in the order can have come before it: none goes round.
+            needs = [self.last[i] for i in siblings if self.last[i] < index]
+        end = self.tree.spans[needs[-1]].ended if needs else None
+        if end is not None:
+            self.source[index] = needs[-1]
+            self.at[index] = min(end, span.began)
+            self.needs[index] = tuple(dict.fromkeys(needs))
+
+    def _flow(self, index: int, flow: Flow) -> None:
+        source = self.last[flow.source]
+        if self.tree.spans[source].began > flow.at:
+            source = flow.source
+        if flow.at < self.at[index] or source >= index or self.tree.children.get(source):
+            return
+        self.source[index] = source
+        self.at[index] = min(flow.at, self.tree.spans[index].began)
+        self.needs[index] = tuple(dict.fromkeys((*self.needs[index], source)))
 
 
 def activities_of(
@@ -125,6 +148,8 @@ def activities_of(
 ) -> list[Activity]:
     """Give the work of a tree of spans, in the order in which it was asked for.
 
+    The tree is taken apart on the way, so that both need not be in memory at once.
+
     Args:
         tree: The spans.
         began: When the whole began.
@@ -134,42 +159,58 @@ def activities_of(
     """
     links = _Links(tree, flows)
     names = Names(tree)
-    made: list[tuple[int, int, Activity]] = []
-    for index, span in enumerate(tree.spans):
+    place_of = [_NOBODY] * len(tree.spans)
+    made: list[Activity] = []
+    for index in range(len(tree.spans)):
         if tree.children.get(index):
             continue
-        before = links.found[index]
-        source = before.source
-        asked = began if source == _NOBODY else before.at
+        span = tree.spans[index]
+        source = links.source[index]
+        asked = began if source == _NOBODY else links.at[index]
         path, attempt = names.path(index)
         agent, model = who(index)
-        made.append(
-            (
-                asked,
-                index,
-                Activity(
-                    path=path,
-                    attempt=attempt,
-                    step=span.name,
-                    agent=agent,
-                    model=model,
-                    work=work(index),
-                    asked=asked,
-                    began=span.began,
-                    ended=span.ended,
-                    waits=_waits(links, index, asked, model or span.name),
-                    fate=span.fate if span.ended is not None else "",
-                    how=span.how,
-                    usage=span.usage,
-                    after=source,
-                    needs=before.needs,
-                    asks=span.asks,
-                    events=(span.record,),
-                ),
-            )
+        activity = Activity(
+            path=path,
+            attempt=attempt,
+            step=span.name,
+            agent=agent,
+            model=model,
+            work=work(index),
+            asked=asked,
+            began=span.began,
+            ended=span.ended,
+            waits=_waits(links, index, asked, model or span.name),
+            fate=span.fate if span.ended is not None else "",
+            how=span.how,
+            usage=span.usage,
+            after=source,
+            needs=links.needs[index],
+            asks=span.asks,
+            events=(span.record,),
         )
-    made.sort(key=lambda item: (item[0], item[2].began, item[1]))
-    return _renumbered(made)
+        tree.spans[index] = _TAKEN
+        links.needs[index] = ()
+        place_of[index] = len(made)
+        made.append(activity)
+    return in_order(made, place_of)
+
+
+def in_order(made: list[Activity], place_of: Sequence[int]) -> list[Activity]:
+    """Sort activities by when they were asked for.
+
+    Args:
+        made: The activities.
+        place_of: Where in the list that is which `after` and `needs` speak of.
+    """
+    order = sorted(range(len(made)), key=lambda i: (made[i].asked, made[i].began, i))
+    places = [0] * len(made)
+    for place, index in enumerate(order):
+        places[index] = place
+    for activity in made:
+        activity.needs = tuple([places[place_of[index]] for index in activity.needs])
+        if activity.after != START:
+            activity.after = places[place_of[activity.after]]
+    return [made[index] for index in order]
 
 
 def _tries(tree: Tree) -> dict[int, int]:
@@ -196,17 +237,9 @@ def _waits(links: _Links, index: int, asked: int, limit: str) -> tuple[Wait, ...
         return ()
     if index in links.again:
         return (Wait(f"closed:{limit}", asked, span.began),)
-    opened = min(span.began, max(asked, links.tree.spans[links.top[index]].began))
+    opened = min(span.began, max(asked, links.top[index]))
     waits = (Wait(UNRECORDED, asked, opened), Wait(FRAMEWORK, opened, span.began))
     return tuple(wait for wait in waits if wait.since < wait.until)
-
-
-def _renumbered(made: list[tuple[int, int, Activity]]) -> list[Activity]:
-    places = {index: place for place, (_, index, _) in enumerate(made)}
-    for _, _, activity in made:
-        activity.needs = tuple(places[index] for index in dict.fromkeys(activity.needs))
-        activity.after = START if activity.after == _NOBODY else places[activity.after]
-    return [activity for _, _, activity in made]
 
 
 def finish_of(trace: Trace) -> int:

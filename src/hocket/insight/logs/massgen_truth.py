@@ -11,6 +11,7 @@ from hocket.core.events import Wait
 from hocket.core.reports import Fate
 from hocket.core.specs import LimitSpec
 from hocket.core.values import DAY, HOUR, MINUTE, SECOND, format_duration
+from hocket.insight.logs.links import in_order
 from hocket.insight.logs.massgen_calls import Aligned, ServerCall
 from hocket.insight.logs.massgen_limits import limits_of
 from hocket.insight.logs.massgen_metrics import Counted
@@ -97,7 +98,7 @@ def truth(
             )
         )
     return Seen(
-        activities=_in_order(made),
+        activities=in_order(made, range(len(made))),
         calls=calls,
         began=began,
         limits=limits,
@@ -201,17 +202,6 @@ def _waits(
     return (Wait(f"closed:{limit}", since, until),) if since < until else ()
 
 
-def _in_order(made: list[Activity]) -> list[Activity]:
-    order = sorted(range(len(made)), key=lambda i: (made[i].asked, made[i].began, i))
-    places = [0] * len(made)
-    for place, index in enumerate(order):
-        places[index] = place
-    for activity in made:
-        activity.needs = tuple(places[index] for index in activity.needs)
-        activity.after = START if activity.after == START else places[activity.after]
-    return [made[index] for index in order]
-
-
 def _missing(found: Aligned, names: dict[str, str], limits: dict[str, LimitSpec]) -> Iterable[str]:
     yield (
         f"The server's clock was brought to the log's by adding {found.offset / SECOND:.3f} s, "
@@ -262,7 +252,7 @@ def disagreements(seen: Seen, rounds: Sequence[Round], numbers: Counted) -> Iter
         yield Disagreement(
             "refused calls",
             "nothing",
-            f"{len(refused)}, after which {format_duration(waited)} were waited",
+            f"{len(refused)}, after which {format_duration(waited)} were waited, all together",
         )
     dropped = sum(each.fate == "stale" for each in rounds)
     if numbers.restarts is not None and numbers.restarts != stale:

@@ -13,7 +13,7 @@ from hocket.core.errors import LogError
 from hocket.core.values import Json, format_duration
 from hocket.insight.logs.links import activities_of, finish_of, top_of
 from hocket.insight.logs.otlp_span import Parts, span_of
-from hocket.insight.logs.spans import MAX_SPANS, Inherited, Span, Tree
+from hocket.insight.logs.spans import MAX_SPANS, Inherited, Span, Tree, Words
 from hocket.insight.logs.stream import Source
 from hocket.insight.trace import Trace
 
@@ -59,8 +59,9 @@ class _One:
         self.ended = 0
         self.count = 0
         self.spans: list[Span] = []
-        self.ids: dict[str, int] = {}
-        self.parents: list[str] = []
+        self.ids: dict[bytes, int] = {}
+        self.parents: list[bytes] = []
+        self.known: dict[bytes, bytes] = {}
 
     def seen(self, span: Span) -> None:
         """Count a span, whether it is kept or not."""
@@ -71,7 +72,7 @@ class _One:
     def keep(self, parts: Parts) -> None:
         """Keep a span."""
         self.ids.setdefault(parts.id, len(self.spans))
-        self.parents.append(parts.parent)
+        self.parents.append(self.known.setdefault(parts.parent, parts.parent))
         self.spans.append(parts.span)
 
 
@@ -91,6 +92,7 @@ class _Gathered:
         self.until = 1 << 63
         self.odd = 0
         self.cut: LogError | None = None
+        self.words = Words()
 
     def add(self, fields: dict[str, Json], service: str) -> None:
         """Take a span of the file."""
@@ -113,6 +115,7 @@ class _Gathered:
             self.until = min(self.until, parts.span.began)
             return
         self.kept += 1
+        self.words.share(parts.span)
         trace.keep(parts)
 
 
@@ -131,8 +134,10 @@ def read_otlp(chunks: Chunks, name: str, turn: str | None = None) -> Trace:
     gathered = _gather(chunks(), None)
     chosen = _choice(gathered, turn)
     if gathered.left_out and len(chosen) < len(gathered.traces):
-        gathered = _gather(chunks(), chosen[0].name)
-        chosen = [gathered.traces[chosen[0].name]]
+        wanted = chosen[0].name
+        del gathered, chosen
+        gathered = _gather(chunks(), wanted)
+        chosen = [gathered.traces[wanted]]
     missing = [*_said(gathered, chosen, turn), *_told(gathered)]
     return _trace(chosen, name, missing)
 
@@ -280,11 +285,12 @@ def _trace(chosen: list[_One], name: str, missing: list[str]) -> Trace:
                 orphans += above is None
                 span.parent = -1 if above is None else start + above
         spans += one.spans
-        one.ids.clear()
-        one.parents.clear()
+        for each in (one.ids, one.parents, one.known, one.spans):
+            each.clear()
     began = min(span.began for span in spans)
     ended = max(max(span.began, span.ended or 0) for span in spans)
-    tree = Tree(_without_transport(spans))
+    tree = Tree(_without_transport(Tree(spans)))
+    del spans
     if orphans:
         missing.append(f"{orphans:,} spans lie in spans that are not in the file.")
     still = sum(span.ended is None for span in tree.spans)
@@ -293,15 +299,16 @@ def _trace(chosen: list[_One], name: str, missing: list[str]) -> Trace:
     if not any(span.usage for span in tree.spans):
         missing.append("Tokens are not recorded.")
     inherited = Inherited(tree)
-    activities = activities_of(tree, began, {}, inherited.work, inherited.who)
     top = top_of(tree)
+    status = _status(tree, top)
+    activities = activities_of(tree, began, {}, inherited.work, inherited.who)
     trace = Trace(
         run=chosen[0].name or name,
         name=top.name if top is not None else name,
         source="otlp",
         began=began,
         ended=ended,
-        status=_status(tree, top),
+        status=status,
         activities=activities,
         evidence="record",
         inferred=True,
@@ -317,13 +324,12 @@ def _status(tree: Tree, top: Span | None) -> str:
     return "failed" if top.fate in {"failed", "refused", "cancelled"} else ""
 
 
-def _without_transport(spans: list[Span]) -> list[Span]:
+def _without_transport(tree: Tree) -> list[Span]:
     """Leave out what lies within a model's call, unless it shows that the call was refused.
 
     What sends a request is no work of its own; but where it was sent again after a refusal, each
     sending is a call, and the last one has what the model spent.
     """
-    tree = Tree(spans)
     call_of = [-1] * len(tree.spans)
     structure: dict[int, bool] = {}
     refused: dict[int, bool] = {}
@@ -351,7 +357,10 @@ def _without_transport(spans: list[Span]) -> list[Span]:
         for index, call in enumerate(call_of)
         if call in {-1, index} or call in structure or refused.get(call)
     ]
-    places = {index: place for place, index in enumerate(kept)}
+    places = [-1] * (len(call_of) + 1)
+    for place, index in enumerate(kept):
+        places[index] = place
     for index in kept:
-        tree.spans[index].parent = places.get(tree.spans[index].parent, -1)
+        # The last place is that of -1, which is no span.
+        tree.spans[index].parent = places[tree.spans[index].parent]
     return [tree.spans[index] for index in kept]

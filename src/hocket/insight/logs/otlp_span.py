@@ -85,8 +85,8 @@ class Parts(NamedTuple):
     """A span with the ids that say where it belongs."""
 
     trace: str
-    id: str
-    parent: str
+    id: bytes
+    parent: bytes
     span: Span
 
 
@@ -126,7 +126,7 @@ def span_of(fields: dict[str, Json], service: str, record: int) -> Parts | None:
         fields.get("parentSpanId") or fields.get("parent_span_id") or fields.get("parent_id")
     )
     trace = _id(ids.get("traceId") or ids.get("trace_id"))
-    return Parts(trace, name, parent, span)
+    return Parts(trace, _packed(name), _packed(parent), span)
 
 
 def _id(value: Json) -> str:
@@ -139,6 +139,14 @@ def _id(value: Json) -> str:
             return said
     said = said.lower().removeprefix("0x")
     return "" if _ZEROS.match(said) else said
+
+
+def _packed(name: str) -> bytes:
+    """Give an id in as little memory as it takes."""
+    try:
+        return binascii.a2b_hex(name)
+    except ValueError:
+        return name.encode("utf-8", "replace")
 
 
 def _instant(fields: dict[str, Json], *names: str) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from hocket.core.events import Usage
 from hocket.core.reports import Fate
 
-MAX_SPANS: Final = 200_000
+MAX_SPANS: Final = 100_000
 """Spans that are kept of one log."""
 
 _PATH: Final = 400
@@ -113,6 +113,30 @@ class Tree:
 
 def _place(span: Span, at: int) -> tuple[int, int, int]:
     return span.began, -span.ended if span.ended is not None else -(1 << 63), at
+
+
+class Words:
+    """Gives one text for equal texts, so that a name that comes up often takes little memory."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def same(self, text: str) -> str:
+        """Give the first text that was equal to this one."""
+        found = self._known.get(text)
+        if found is None:
+            found = text
+            if len(self._known) < MAX_SPANS:
+                self._known[text] = text
+        return found
+
+    def share(self, span: Span) -> None:
+        """Let a span share its texts with others."""
+        span.name = self.same(span.name)
+        span.agent = self.same(span.agent)
+        span.model = self.same(span.model)
+        span.how = self.same(span.how)
+        span.lane = self.same(span.lane)
 
 
 class Names:

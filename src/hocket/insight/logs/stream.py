@@ -30,7 +30,7 @@ _NO_MATCH: Final = -1
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number that JSON knows")
+    raise ValueError(f"{name!r} is no number that JSON knows")
 
 
 _decode: Final = json.JSONDecoder(parse_constant=_no_number).raw_decode
@@ -105,7 +105,7 @@ class Source:
             except RecursionError:
                 self.fail("the value is nested too deeply")
             except ValueError as error:
-                problem = str(error)
+                problem = "a number has too many digits" if "digits" in str(error) else str(error)
             wanted = max(2 * wanted, len(self._text) - self._at + 1)
             if wanted > MAX_VALUE:
                 if problem and offset < MAX_VALUE // 2 and not problem.startswith("Untermin"):
