@@ -10,7 +10,7 @@ from hocket.core.values import format_duration
 from hocket.insight.find_leads import GUESSED, ROOT, Ground, Lead, lasted, spent
 from hocket.insight.find_norms import Group, Norms, ended_well, role_of
 
-_SLOWER: Final = 4.0
+_SLOWER: Final = 3.5
 """An agent is slow beside others at the same step from this ratio of medians on.
 
 Small and large models of one maker differ by two or three."""

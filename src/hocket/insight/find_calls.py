@@ -18,7 +18,7 @@ from hocket.insight.find_leads import (
     times,
 )
 from hocket.insight.find_norms import Norm, Norms
-from hocket.insight.find_usage import held_up, windows_filled
+from hocket.insight.find_usage import held_up, made_wait, windows_filled
 from hocket.insight.trace import Activity
 
 _HUNG: Final = 8
@@ -58,7 +58,7 @@ def _late(ground: Ground, norms: Norms, slow: frozenset[str]) -> list[Lead]:
     chain: dict[int, list[int]] = {}
     for place, segment, _ in ground.works():
         chain.setdefault(segment.activity, []).append(place)
-    waited = range(len(ground.trace.activities)) if ground.slotted else list(chain)
+    waited = range(len(ground.trace.activities)) if ground.slots else list(chain)
     for index in waited:
         activity = ground.trace.activities[index]
         if activity.agent in slow or not activity.left:
@@ -68,7 +68,7 @@ def _late(ground: Ground, norms: Norms, slow: frozenset[str]) -> list[Lead]:
             continue
         key = (ground.path_of(activity.step), activity.agent)
         late, until = activity.began + norm.typical, activity.ended or ground.trace.ended
-        over = held_up(ground, activity, late, until) if ground.slotted else {}
+        over = held_up(ground, activity, late, until) if ground.slots else {}
         for place in chain.get(index, ()):
             segment = ground.segments[place]
             over[place] = max(0, segment.until - max(segment.since, late))
@@ -359,6 +359,8 @@ def _repeated(ground: Ground) -> list[Lead]:
             for place, segment in enumerate(ground.segments)
             if segment.activity in repeated
         }
+        for place, ns in made_wait(ground, indices).items():
+            parts[place] = parts.get(place, 0) + ns
         money, tokens = spent(activities[index] for index in indices)
         leads.append(
             Lead(

@@ -77,7 +77,7 @@ class Ground:
         segments: The account's segments.
         steps: The steps of the plan and of nested ones, by path.
         wanted_by: The step that waits for a step, but not for ever, by that one's path.
-        slotted: Whether slots were waited for.
+        slots: The segments in which a slot was waited for: since when, and their indices.
         by_agent: The indices of the calls of each agent.
         teams: The indices of the calls of each team's step.
     """
@@ -92,7 +92,7 @@ class Ground:
         self._paths: dict[str, str] = {}
         if trace.spec is not None:
             self._add_steps(trace.spec.workflow, "")
-        self.slotted = any(segment.cause.kind == "slot" for segment in self.segments)
+        self.slots = [(segment.since, place) for place, segment in self.of("slot")]
         self.by_agent: dict[str, list[int]] = {}
         self.teams: dict[str, list[int]] = {}
         for index, activity in enumerate(trace.activities):

@@ -104,16 +104,8 @@ def _spacing(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
 
 
 def _window(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
-    """Say which of a limit's windows was full: the one that fills up most often."""
-    name, spec, used = plain(limit), spec_of(ground, limit), usage_of(ground, limit)
-    amounts = _amounts(ground, name, used.calls)
-    full = [
-        (amounts[kind] / rate.amount * max(1, rate.per), kind, rate)
-        for kind in WINDOWS
-        for rate in getattr(spec, kind)
-    ]
-    kind, rate = max(full, key=lambda item: item[0])[1:] if full else ("requests", None)
-    words = "window" if rate is None else _spelt(kind, rate)
+    name, used = plain(limit), usage_of(ground, limit)
+    kind, rate = _full(ground, limit, used)
     about = {"requests": "rate_limit", "cost": "budget"}.get(kind, "token_limit")
     change: tuple[str, ...] = ()
     if rate is not None and kind != "cost":
@@ -122,13 +114,31 @@ def _window(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
     return Lead(
         about,
         name,
-        f"waiting for {name}'s {words}",
+        f"waiting for {window_words(ground, limit)}",
         parts,
         SYMPTOM,
         detail=_who(used),
         advice=_advice(used, kind),
         change=change,
     )
+
+
+def window_words(ground: Ground, limit: str) -> str:
+    """Name the window that was full: ``api's 2 requests a minute``."""
+    kind, rate = _full(ground, limit, usage_of(ground, limit))
+    return f"{plain(limit)}'s {'window' if rate is None else _spelt(kind, rate)}"
+
+
+def _full(ground: Ground, limit: str, used: Used) -> tuple[str, Rate | None]:
+    """Say which of a limit's windows was full: the one that fills up most often."""
+    spec = spec_of(ground, limit)
+    amounts = _amounts(ground, plain(limit), used.calls)
+    full = [
+        (amounts[kind] / rate.amount * max(1, rate.per), kind, rate)
+        for kind in WINDOWS
+        for rate in getattr(spec, kind)
+    ]
+    return max(full, key=lambda item: item[0])[1:] if full else ("requests", None)
 
 
 def _spelt(kind: str, rate: Rate) -> str:

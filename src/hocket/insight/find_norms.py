@@ -25,7 +25,7 @@ _LARGE: Final = 50
 """Among so many calls one does not matter, and all are compared with the same."""
 _WITHIN: Final = 0.4
 """The assumed standard deviation of the logarithms of one agent's calls for one step."""
-_BETWEEN: Final[tuple[float, ...]] = (0.0, 0.35, 0.4, 0.5, 0.8)
+_BETWEEN: Final[tuple[float, ...]] = (0.0, 0.2, 0.3, 0.5, 0.65)
 """That of the medians themselves: for one agent and step there is none; then of agents at one step,
 of steps side by side, of steps of one agent, of all."""
 _MAD: Final = 1.4826

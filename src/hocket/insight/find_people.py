@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hocket.insight.find_leads import CAUSE, ROOT, Ground, Lead, length, times
+from hocket.insight.find_usage import claims, plain
 
 
 def people(ground: Ground) -> list[Lead]:
@@ -62,6 +63,7 @@ def _stops(ground: Ground) -> list[Lead]:
         ),
     ):
         parts = {place: length(segment) for place, segment in ground.of(kind)}
+        budget = _spent_budget(ground) if kind == "pause" else ""
         stops = [stop for stop in ground.trace.stops if stop.kind == kind]
         for place, segment in ground.of("rework"):
             activity = ground.activity(segment)
@@ -74,9 +76,35 @@ def _stops(ground: Ground) -> list[Lead]:
                 if dead:
                     parts[place] = dead
         facts = tuple([fact for stop in stops for fact in stop.events])
-        if parts:
+        if parts and budget:
+            leads.append(
+                Lead(
+                    "budget",
+                    budget,
+                    f"a pause once {budget} was spent, until somebody let the run go on",
+                    parts,
+                    depth,
+                    advice="Raise the budget, or let a cheaper model take over when it is spent.",
+                    facts=facts,
+                )
+            )
+        elif parts:
             leads.append(Lead(kind, subject, what, parts, depth, advice=advice, facts=facts))
     return leads
+
+
+def _spent_budget(ground: Ground) -> str:
+    """Name a budget that pauses runs and had no room for another call like those before, or ""."""
+    for name, limit in ground.trace.limits.items():
+        if limit.on_exceed != "pause":
+            continue
+        calls = [a.usage for a in ground.trace.activities if a.usage and claims(a, plain(name))]
+        costs = [usage.cost or 0 for usage in calls]
+        tokens = [(usage.tokens_in or 0) + (usage.tokens_out or 0) for usage in calls]
+        for spending, rates in ((costs, limit.cost), (tokens, limit.tokens)):
+            if spending and any(sum(spending) + max(spending) > rate.amount for rate in rates):
+                return name
+    return ""
 
 
 def _coordinator(ground: Ground) -> list[Lead]:

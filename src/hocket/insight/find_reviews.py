@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hocket.core.reports import Judgement
 from hocket.core.specs import StepSpec
 from hocket.core.teams import ReviewSpec
 from hocket.insight.find_leads import ROOT, Ground, Lead, spent, times
-from hocket.insight.find_usage import held_up
-from hocket.workflows.review_poll import Poll, Verdict
+from hocket.insight.find_usage import made_wait
+
+_HAIR: Final = 1e-9
+"""What sums of weights may be off by."""
 
 
 def review_of(spec: StepSpec | None) -> ReviewSpec | None:
@@ -102,30 +104,24 @@ def _parts(ground: Ground, review: _Review) -> dict[int, int]:
         over = segment.until - max(segment.since, review.decided)
         if over > 0 and ground.path_of(activity.team) == review.step:
             parts[place] = over
-    for index in review.calls if ground.slotted else ():
-        call = ground.trace.activities[index]
-        held = held_up(ground, call, call.began, call.ended or ground.trace.ended)
-        for place, ns in held.items():
-            parts[place] = parts.get(place, 0) + ns
+    for place, ns in made_wait(ground, review.calls).items():
+        parts[place] = parts.get(place, 0) + ns
     return parts
 
 
 def _needed(review: ReviewSpec, judgements: list[Judgement]) -> int:
     """Count the verdicts after which nothing could change, in the order in which they came."""
-    verdicts = [
-        Verdict(
-            approves=one.choice == "approve",
-            weight=one.weight,
-            confidence=one.confidence,
-            failed=one.failed,
-        )
-        for one in judgements
-    ]
-    for count in range(1, len(verdicts)):
-        rest = [verdict.weight for verdict in verdicts[count:]]
-        if Poll(review, verdicts[:count], rest).settled() is not None:
+    rest = sum(one.weight for one in judgements)
+    approving = total = 0.0
+    for count, one in enumerate(judgements, 1):
+        weight = one.weight * one.confidence
+        rest -= one.weight
+        total += weight
+        approving += weight if one.choice == "approve" else 0.0
+        bar = review.threshold * (total + rest)
+        if approving >= bar - _HAIR or approving + rest < bar - _HAIR:
             return count
-    return len(verdicts)
+    return len(judgements)
 
 
 def _member(path: str) -> str:

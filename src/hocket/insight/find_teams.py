@@ -15,9 +15,10 @@ from hocket.insight.find_leads import (
     spent,
     times,
 )
+from hocket.insight.find_limits import window_words
 from hocket.insight.find_norms import role_of
 from hocket.insight.find_reviews import needless_reviews, review_of
-from hocket.insight.find_usage import held_up, windows_filled
+from hocket.insight.find_usage import made_wait, windows_filled
 from hocket.insight.trace import Activity
 
 _ASKED_ONCE: Final = frozenset({"once", "rounds", "sequential"})
@@ -70,17 +71,14 @@ def _wasted(
         for place, segment in ground.of("rework")
         if segment.activity in names
     }
-    parts |= windows_filled(ground, names)
-    for index in wasted if ground.slotted else ():
-        call = activities[index]
-        held = held_up(ground, call, call.began, call.ended or ground.trace.ended)
-        for place, ns in held.items():
-            parts[place] = parts.get(place, 0) + ns
+    filled = windows_filled(ground, names)
+    parts |= made_wait(ground, wasted)
     money, tokens = spent(activities[index] for index in wasted)
     all_tokens = spent(activities[index] for index in indices)[1]
     much = tokens >= _MONEY * all_tokens if all_tokens else 5 * len(wasted) >= len(indices)
     stale = sum(activities[index].fate != "discarded" for index in wasted)
     why = "a later answer made stale" if 2 * stale >= len(wasted) else "nobody needed"
+    what = f"{len(wasted)} of {times(len(indices), 'call')} at {step}, whose outcome {why}"
     policy = team.policy if isinstance(team, ConsensusSpec) else ""
     change: tuple[str, ...] = ()
     if policy and policy not in _ASKED_ONCE:
@@ -88,7 +86,7 @@ def _wasted(
     return Lead(
         "stale_votes",
         step,
-        f"{len(wasted)} of {times(len(indices), 'call')} at {step}, whose outcome {why}",
+        _what(ground, parts, filled, what),
         parts,
         ROOT,
         detail=f"The policy is {policy}." if policy else "",
@@ -99,6 +97,15 @@ def _wasted(
         tokens=tokens,
         alone=much and len(wasted) >= _MOST_ALONE,
     )
+
+
+def _what(ground: Ground, parts: dict[int, int], filled: dict[int, int], what: str) -> str:
+    """Say what was waited for because of calls that did not count: most often a window."""
+    if not filled or 2 * sum(filled.values()) < sum(parts.values()):
+        return what
+    most = max(filled, key=lambda place: (filled[place], -place))
+    limit = ground.segments[most].cause.detail
+    return f"waiting for {window_words(ground, limit)}, which were used up by {what}"
 
 
 def _change(ground: Ground, step: str, kind: str, what: str) -> str:

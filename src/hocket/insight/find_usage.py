@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple
 
 from hocket.core.specs import LimitSpec, Rate
@@ -126,10 +129,28 @@ def held_up(ground: Ground, activity: Activity, since: int, until: int) -> dict[
     With one slot it is all of the wait; with several, its share of them.
     """
     parts: dict[int, int] = {}
-    for index, segment in ground.of("slot"):
-        both = min(until, segment.until) - max(since, segment.since)
+    slots = ground.slots
+    # Segments don't overlap, so only the one before the first that begins later can reach in.
+    start = max(0, bisect_right(slots, (since, len(ground.segments))) - 1)
+    for begun, place in islice(slots, start, None):
+        if begun >= until:
+            break
+        segment = ground.segments[place]
+        both = min(until, segment.until) - max(since, begun)
         if both > 0 and claims(activity, plain(segment.cause.detail)):
-            slots = capacity(ground, segment.cause.detail)
-            if slots:
-                parts[index] = both // slots
+            count = capacity(ground, segment.cause.detail)
+            if count:
+                parts[place] = both // count
+    return parts
+
+
+def made_wait(ground: Ground, calls: Iterable[int]) -> dict[int, int]:
+    """Say which waits for windows and slots some calls have made, by what they took of them."""
+    names = list(calls)
+    parts = windows_filled(ground, frozenset(names))
+    for index in names if ground.slots else ():
+        call = ground.trace.activities[index]
+        held = held_up(ground, call, call.began, call.ended or ground.trace.ended)
+        for place, ns in held.items():
+            parts[place] = parts.get(place, 0) + ns
     return parts

@@ -7,6 +7,7 @@ from typing import Final
 
 from hocket.core.values import SECOND
 from hocket.insight.account import Account
+from hocket.insight.find_norms import role_of
 from hocket.insight.findings import Finding
 from hocket.insight.trace import Trace
 
@@ -68,14 +69,18 @@ def _shares(trace: Trace, account: Account) -> list[tuple[str, float]]:
 
 def _wasted(trace: Trace) -> str:
     """Say how many calls were made stale or discarded, if that was many."""
-    made = [a for a in trace.activities if a.work in ("model", "tool") and not a.cached]
+    made = [a for a in trace.activities if a.work in ("model", "tool") and a.left and not a.cached]
     fates = Counter(activity.fate for activity in made)
     stale, discarded = fates["stale"], fates["discarded"]
     if not made or stale + discarded < _SAID * len(made):
         return ""
     if stale >= discarded:
-        count = f"{stale:,} of {len(made):,} calls"
-        return f"{count} gave what a later answer made stale"
+        voided = [activity for activity in made if activity.fate == "stale"]
+        votes = all(role_of(activity) == "vote" for activity in voided)
+        what = "were votes that a later answer made stale"
+        if not votes:
+            what = "gave what a later answer made stale"
+        return f"{stale:,} of {len(made):,} calls {what}"
     return f"{discarded:,} of {len(made):,} calls gave what nobody needed"
 
 
