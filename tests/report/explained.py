@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from hocket.core.events import Usage, Wait
+from tests.simulator.policies import Incident, consensus, spec_of
+
+from hocket.app.adapters import KINDS
+from hocket.core.events import Recorded, Usage, Wait
+from hocket.core.run import RunMachine
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import MINUTE, MS, SECOND
-from hocket.insight.causes import Cause
 from hocket.insight.explain import Explanation, explain
+from hocket.insight.fold import trace_of
 from hocket.insight.trace import Activity, Stop, Trace
+from hocket.simulator.play import play
+from hocket.workflows.plan import fates_of
 
 BEGAN = 1_790_000_000 * SECOND
 PICO = 10**12
@@ -144,5 +150,9 @@ def many(count: int, width: int = 12) -> Trace:
     )
 
 
-def cause_of_longest(told: Explanation) -> Cause:
-    return max(told.account.shares, key=lambda cause: told.account.shares[cause])
+def seven() -> Explanation:
+    """Seven agents who restart each other and wait for their limits, played by the simulator."""
+    played = play(spec_of(consensus("restart_all"), True), {}, Incident(), 3)
+    events = [Recorded(seq, event) for seq, event in enumerate(played.events, start=1)]
+    machine = RunMachine({tag: kind.make for tag, kind in KINDS.items()})
+    return explain(trace_of(events, machine, fates_of))

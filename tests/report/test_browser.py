@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 from tests.report.browser import browser, opened
-from tests.report.explained import NASTY, explained, many
+from tests.report.explained import NASTY, explained, many, seven
 
 from hocket.insight.explain import explain
 from hocket.report.html import explain_html
@@ -303,6 +303,21 @@ def test_a_link_into_the_page_opens_with_its_choice(chromium: Browser, small: Pa
         page.reload()
         assert rows(page) == ["vote/coder#1"]
         assert "calls that were stale" in page.locator("#selection").inner_text()
+
+
+def test_what_an_answer_made_void_is_a_choice(chromium: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "seven.html"
+    told = seven()
+    path.write_text(explain_html(told), "utf-8")
+    void = [answer.void for answer in told.chains.teams[0].answers if answer.void]
+    with opened(chromium, path) as (page, seen):
+        links = page.locator("#teams a[href^='#list-']")
+        assert links.count() == len(void)
+        for place, calls in enumerate(void):
+            links.nth(place).click()
+            chosen(page)
+            assert rows(page) == [told.trace.activities[index].name for index in calls]
+        assert seen.complaints == []
 
 
 def test_the_table_sorts_finds_and_turns_pages(chromium: Browser, thousand: Path) -> None:

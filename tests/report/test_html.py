@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.explained import BEGAN, NASTY, explained, many, trace
+from tests.report.explained import BEGAN, NASTY, explained, many, seven, trace
 
 from hocket.core.values import SECOND
 from hocket.insight.explain import explain
@@ -133,6 +133,21 @@ def test_a_larger_run_says_what_is_left_out_and_keeps_what_matters(
     assert shown - {-1, -2} <= set(listed)
     # What is told of the whole is told of all calls.
     assert f"{told.spending.total.calls:,}" in page
+
+
+def test_teams_are_told_with_what_each_answer_made_void() -> None:
+    told = seven()
+    page = explain_html(told)
+    part = page[page.index('id="teams"') : page.index('id="spending"')]
+    assert f"{told.chains.void} calls were made void by later answers" in part
+    for line in told.chains.teams[0].lines:
+        assert escape(line.detail) in part
+    void = [answer for answer in told.chains.teams[0].answers if answer.void]
+    assert void
+    for answer in void:
+        assert f'<a href="#list-{",".join(map(str, answer.void))}">{len(answer.void)}</a>' in part
+    assert '<a href="#teams">teams</a>' in page
+    assert 'id="teams"' not in explain_html(explain(trace(activities=[], finish=-1)))
 
 
 def test_a_run_that_is_whole_says_nothing_of_what_is_left_out() -> None:

@@ -25,6 +25,8 @@ from hocket.insight.explain import Explanation
 from hocket.insight.findings import Finding
 from hocket.insight.lanes import work_of
 from hocket.report.html_data import VIEWS, page_data
+from hocket.report.html_parts import h, link, row_of, section, share_text, swatch, table, took_text
+from hocket.report.html_teams import teams
 from hocket.report.palette import LOOKS, cause_name
 from hocket.report.picture_use import costs, loads, windows
 from hocket.report.svg import STYLE, escape, hatches, inline, rect, tag
@@ -36,12 +38,12 @@ _PARTS: Final = (
     ("shares", "time"),
     ("findings", "findings"),
     ("chain", "chain"),
+    ("teams", "teams"),
     ("spending", "money"),
     ("calls", "calls"),
     ("timeline", "timeline"),
     ("pictures", "use"),
 )
-_VOID: Final = frozenset({"meta", "input"})
 _COLUMNS: Final = (
     ("call", ""),
     ("agent", ""),
@@ -74,11 +76,11 @@ def explain_html(explanation: Explanation, gains: Sequence[tuple[int, str]] = ()
     )
     trace = explanation.trace
     head = (
-        _h("meta", charset="utf-8")
-        + _h("meta", http_equiv="Content-Security-Policy", content=policy)
-        + _h("meta", name="viewport", content="width=device-width, initial-scale=1")
-        + _h("meta", name="color-scheme", content="light dark")
-        + _h("title", escape(f"{trace.name or trace.run}: why it took {_took(trace.took)}"))
+        h("meta", charset="utf-8")
+        + h("meta", http_equiv="Content-Security-Policy", content=policy)
+        + h("meta", name="viewport", content="width=device-width, initial-scale=1")
+        + h("meta", name="color-scheme", content="light dark")
+        + h("title", escape(f"{trace.name or trace.run}: why it took {took_text(trace.took)}"))
         + f"<style>{style}</style>"
     )
     sections = (
@@ -86,6 +88,7 @@ def explain_html(explanation: Explanation, gains: Sequence[tuple[int, str]] = ()
         _shares(explanation),
         _findings(explanation, dict(gains)),
         _chain(explanation),
+        teams(explanation),
         _spending(explanation),
         _calls(explanation, data["notes"]),
         _timeline(sorted({row[0] for row in data["causes"]})),
@@ -93,43 +96,16 @@ def explain_html(explanation: Explanation, gains: Sequence[tuple[int, str]] = ()
         _unknown(explanation),
     )
     body = (
-        _h("a", "Skip to the table of calls", class_="skip", href="#calls")
+        h("a", "Skip to the table of calls", class_="skip", href="#calls")
         + tag("svg", hatches(), width=0, height=0, aria_hidden="true", class_="skip")
-        + _h("main", "".join(sections))
-        + _h("script", packed, id="data", type="application/json")
+        + h("main", "".join(sections))
+        + h("script", packed, id="data", type="application/json")
         + f"<script>{script}</script>"
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-# ---- elements ----
-
-
-def _h(name: str, inner: str = "", /, **attributes: str | float | None) -> str:
-    """Write an element of HTML, which is closed in words unless it never has anything in it."""
-    if inner:
-        return tag(name, inner, **attributes)
-    alone = tag(name, **attributes)
-    return alone if name in _VOID else f"{alone[:-2]}></{name}>"
-
-
-def _a(href: str, text: str) -> str:
-    return _h("a", escape(text), href=href)
-
-
-def _row(cells: Sequence[tuple[str, str]], name: str = "td") -> str:
-    """Write a table's row of cells: markup and class each."""
-    return _h("tr", "".join(_h(name, cell, class_=look or None) for cell, look in cells))
-
-
-def _table(head: Sequence[tuple[str, str]], rows: Sequence[str], foot: str = "") -> str:
-    body = _h("thead", _row(head, "th")) + _h("tbody", "".join(rows))
-    whole = _h("table", body + (_h("tfoot", foot) if foot else ""))
-    return _h("div", whole, class_="wide", tabindex="0", role="group")
-
-
-def _section(id_: str, title: str, inner: str) -> str:
-    return _h("section", _h("h2", escape(title), id=f"{id_}-title") + inner, id=id_)
+# ---- files beside this one ----
 
 
 @cache
@@ -141,40 +117,28 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _took(ns: int) -> str:
-    return f"{ns / SECOND:,.3f} s"
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
-
-
-def swatch(kind: str) -> str:
-    """Show a kind's colour and hatch."""
-    box = rect(0, 0, 22, 14, f"k-{kind}")
-    return tag("svg", box, class_="swatch", width=22, height=14, aria_hidden="true")
-
-
 # ---- sections ----
 
 
 def _header(told: Explanation) -> str:
     trace = told.trace
     status = trace.status or "ended"
-    words = [trace.name or trace.run, f"run {trace.run}", status, f"took {_took(trace.took)}"]
+    words = [trace.name or trace.run, f"run {trace.run}", status, f"took {took_text(trace.took)}"]
     if trace.source != "hocket":
         words.append(f"read from a log of {trace.source}")
     bounds = told.bounds
     best = (
-        f"No schedule of the calls that counted could have taken less than {_took(bounds.best)} "
-        f"({_bound(bounds.binds)}): the run's efficiency is {100 * bounds.efficiency:.0f} %."
+        "No schedule of the calls that counted could have taken less than "
+        f"{took_text(bounds.best)} ({_bound(bounds.binds)}): "
+        f"the run's efficiency is {100 * bounds.efficiency:.0f} %."
     )
-    return _h(
+    parts = [link(f"#{id_}", name) for id_, name in _PARTS if id_ != "teams" or told.chains.teams]
+    return h(
         "header",
-        _h("p", escape(" · ".join(words)), class_="soft")
-        + _h("h1", escape(told.headline))
-        + _h("p", escape(best))
-        + _h("nav", " · ".join(_a(f"#{id_}", name) for id_, name in _PARTS), aria_label="parts"),
+        h("p", escape(" · ".join(words)), class_="soft")
+        + h("h1", escape(told.headline))
+        + h("p", escape(best))
+        + h("nav", " · ".join(parts), aria_label="parts"),
     )
 
 
@@ -182,7 +146,7 @@ def _bound(binds: str) -> str:
     kind, _, name = binds.partition(":")
     if kind == "path":
         return "the longest path of work"
-    return escape(cause_name(Cause("slot" if kind == "slot" else "rate", name)))
+    return cause_name(Cause("slot" if kind == "slot" else "rate", name))
 
 
 def _shares(told: Explanation) -> str:
@@ -192,7 +156,7 @@ def _shares(told: Explanation) -> str:
     at, boxes = 0.0, []
     for cause, amount in shares.items():
         part = 100 * amount / took if took else 0.0
-        title = _h("title", escape(f"{cause_name(cause)}: {_share(amount, took)}"))
+        title = h("title", escape(f"{cause_name(cause)}: {share_text(amount, took)}"))
         place = {"x": f"{at:.4f}%", "width": f"{part:.4f}%", "height": "100%"}
         boxes.append(tag("rect", title, class_=f"k-{cause.kind}", **place))
         at += part
@@ -202,64 +166,64 @@ def _shares(told: Explanation) -> str:
     for cause, amount in sorted(shares.items(), key=lambda item: (-item[1], numbers[item[0]])):
         href = f"#cause-{numbers[cause]}"
         rows.append(
-            _row(
+            row_of(
                 [
                     (swatch(cause.kind) + escape(cause_name(cause)), ""),
-                    (_a(href, _took(amount)), "n"),
-                    (_a(href, _share(amount, took)), "n"),
-                    (_a(href, f"{stretches[cause]:,}"), "n"),
+                    (link(href, took_text(amount)), "n"),
+                    (link(href, share_text(amount, took)), "n"),
+                    (link(href, f"{stretches[cause]:,}"), "n"),
                 ]
             )
         )
-    foot = _row(
+    foot = row_of(
         [
             ("wall time", ""),
-            (_a("#chain-0", _took(took)), "n"),
-            (_a("#chain-0", _share(took, took)), "n"),
-            (_a("#chain-0", f"{len(told.account.segments):,}"), "n"),
+            (link("#chain-0", took_text(took)), "n"),
+            (link("#chain-0", share_text(took, took)), "n"),
+            (link("#chain-0", f"{len(told.account.segments):,}"), "n"),
         ]
     )
     head = [("the finish waited for", ""), ("time", "n"), ("share", "n"), ("stretches", "n")]
-    return _section("shares", "Where the time went", bar + _table(head, rows, foot))
+    return section("shares", "Where the time went", bar + table(head, rows, foot))
 
 
 def _findings(told: Explanation, gains: dict[int, str]) -> str:
     if not told.findings:
         text = "Nothing stands out: there is no cause that a change would be worth."
-        return _section("findings", "Findings", _h("p", text))
+        return section("findings", "Findings", h("p", text))
     items = [
         _finding(told, place, finding, gains.get(place, ""))
         for place, finding in enumerate(told.findings)
     ]
-    return _section("findings", "Findings", _h("ol", "".join(items), class_="findings"))
+    return section("findings", "Findings", h("ol", "".join(items), class_="findings"))
 
 
 def _finding(told: Explanation, place: int, finding: Finding, gain: str) -> str:
     href = f"#finding-{place}"
     cost = []
     if finding.cost:
-        cost.append(f"{_took(finding.cost)}, {100 * finding.share:.0f} % of the run")
+        cost.append(f"{took_text(finding.cost)}, {100 * finding.share:.0f} % of the run")
     if finding.money:
         cost.append(dollars(finding.money))
     if finding.tokens:
         cost.append(f"{finding.tokens:,} tokens")
-    parts = [_h("strong", escape(finding.title))]
+    parts = [h("strong", escape(finding.title))]
     if cost:
-        parts.append(_h("div", "It cost " + _a(href, ", ".join(cost)) + "."))
+        parts.append(h("div", "It cost " + link(href, ", ".join(cost)) + "."))
     if finding.detail:
-        parts.append(_h("div", escape(finding.detail)))
+        parts.append(h("div", escape(finding.detail)))
     if finding.advice:
-        parts.append(_h("div", "Try: " + escape(finding.advice)))
+        parts.append(h("div", "Try: " + escape(finding.advice)))
     if finding.change:
         settings = " ".join(f"--set {change}" for change in finding.change)
-        parts.append(_h("div", _h("code", escape(settings))))
+        parts.append(h("div", h("code", escape(settings))))
     if gain:
-        parts.append(_h("div", "Simulated: " + _h("span", escape(gain), class_="gain")))
+        parts.append(h("div", "Simulated: " + h("span", escape(gain), class_="gain")))
     count, kind = len(finding.evidence), told.trace.evidence
     if count:
         shown = f"{count:,} {kind}{'' if count == 1 else 's'}"
-        parts.append(_h("div", "Evidence: " + _a(href, shown), class_="soft"))
-    return _h("li", "".join(parts))
+        parts.append(h("div", "Evidence: " + link(href, shown), class_="soft"))
+    return h("li", "".join(parts))
 
 
 def _chain(told: Explanation) -> str:
@@ -281,26 +245,26 @@ def _chain(told: Explanation) -> str:
         href = f"#call-{index}"
         cause = work_of(activity)
         rows.append(
-            _row(
+            row_of(
                 [
-                    (_a(href, f"{(activity.asked - began) / SECOND:,.3f} s"), "n"),
-                    (swatch(cause.kind) + _a(href, activity.name), "call"),
+                    (link(href, f"{(activity.asked - began) / SECOND:,.3f} s"), "n"),
+                    (swatch(cause.kind) + link(href, activity.name), "call"),
                     (escape(activity.agent), ""),
-                    (_a(href, _took(max(0, activity.began - activity.asked))), "n"),
-                    (_a(href, _took(sums[index])), "n"),
-                    (_a(href, _share(sums[index], took)), "n"),
+                    (link(href, took_text(max(0, activity.began - activity.asked))), "n"),
+                    (link(href, took_text(sums[index])), "n"),
+                    (link(href, share_text(sums[index], took)), "n"),
                 ]
             )
         )
-    steps = _a("#chain-0", f"{len(account.chain):,} calls in {len(account.segments):,} stretches")
+    steps = link("#chain-0", f"{len(account.chain):,} calls in {len(account.segments):,} stretches")
     text = f"The run could end because of {steps}, each of which made the next one possible. "
-    works = _a("#path-0", f"{len(path.chain):,} calls, {_took(path.length)}")
+    works = link("#path-0", f"{len(path.chain):,} calls, {took_text(path.length)}")
     text += f"The longest path of work alone, waits left out: {works}."
     if len(shown) < len(account.chain):
         text += f" Below are the {len(shown):,} that took most of the time."
     head = [("asked", "n"), ("call", ""), ("agent", ""), ("waited", "n")]
     head += [("of the wall time", "n"), ("share", "n")]
-    return _section("chain", "The critical chain", _h("p", text) + _table(head, rows))
+    return section("chain", "The critical chain", h("p", text) + table(head, rows))
 
 
 def _spending(told: Explanation) -> str:
@@ -312,21 +276,21 @@ def _spending(told: Explanation) -> str:
     lines = []
     for href, row in by_cost[:_MOST_SPENT]:
         names = [(escape(name), "") for name in (row.fate or "under way", row.agent, row.step)]
-        lines.append(_row(names + _spent(href, row)))
+        lines.append(row_of(names + _spent(href, row)))
     text = ""
     if len(rows) > _MOST_SPENT:
-        text = _h("p", f"{_MOST_SPENT} of {len(rows):,} rows, the dearest; the sums are of all.")
+        text = h("p", f"{_MOST_SPENT} of {len(rows):,} rows, the dearest; the sums are of all.")
     fates = []
     for fate in (*FATES, ""):
         some = [row for row in told.spending.rows if row.fate == fate]
         if some:
-            fates.append(_row([(fate or "under way", ""), *_spent(f"#fate-{fate}", _sum(some))]))
-    foot = _row([("all", ""), *_spent("#counted-0", total)])
+            fates.append(row_of([(fate or "under way", ""), *_spent(f"#fate-{fate}", _sum(some))]))
+    foot = row_of([("all", ""), *_spent("#counted-0", total)])
     numbers = [("calls", "n"), ("read", "n"), ("written", "n"), ("cost", "n")]
-    by_fate = _table([("fate", ""), *numbers], fates, foot)
+    by_fate = table([("fate", ""), *numbers], fates, foot)
     head = [("fate", ""), ("agent", ""), ("step", ""), *numbers]
-    more = _h("details", _h("summary", "By fate, agent and step") + text + _table(head, lines))
-    return _section("spending", "Where money and tokens went", by_fate + more)
+    more = h("details", h("summary", "By fate, agent and step") + text + table(head, lines))
+    return section("spending", "Where money and tokens went", by_fate + more)
 
 
 def _sum(rows: Sequence[Spent]) -> Spent:
@@ -346,33 +310,33 @@ def _spent(href: str, row: Spent) -> list[tuple[str, str]]:
     if row.unpriced:
         cost = f"{cost}, {row.unpriced:,} unpriced".removeprefix(", ")
     texts = (calls, f"{row.tokens_in:,}", f"{row.tokens_out:,}", cost)
-    return [(_a(href, text), "n") for text in texts]
+    return [(link(href, text), "n") for text in texts]
 
 
 def _calls(told: Explanation, notes: Sequence[str]) -> str:
     heads = "".join(
-        _h(
+        h(
             "th",
-            _h("button", escape(name), type="button"),
+            h("button", escape(name), type="button"),
             class_=look or None,
             scope="col",
             aria_sort="none",
         )
         for name, look in _COLUMNS
     )
-    heads += _h("th", f"{told.trace.evidence}s", class_="n", scope="col")
-    table = _h("table", _h("thead", _h("tr", heads)) + _h("tbody", id="rows"))
+    heads += h("th", f"{told.trace.evidence}s", class_="n", scope="col")
+    listing = h("table", h("thead", h("tr", heads)) + h("tbody", id="rows"))
     tools = (
-        _h("label", "Find " + _h("input", id="find", type="search", size="18"))
-        + _h("label", "Fate " + _h("select", _h("option", "any", value=""), id="fate"))
-        + _h("button", "Previous", id="previous", type="button")
-        + _h("button", "Next", id="next", type="button")
-        + _h("span", id="shown", class_="soft", role="status")
-        + _h("button", "Show all calls", id="all", type="button", hidden="")
+        h("label", "Find " + h("input", id="find", type="search", size="18"))
+        + h("label", "Fate " + h("select", h("option", "any", value=""), id="fate"))
+        + h("button", "Previous", id="previous", type="button")
+        + h("button", "Next", id="next", type="button")
+        + h("span", id="shown", class_="soft", role="status")
+        + h("button", "Show all calls", id="all", type="button", hidden="")
     )
-    panel = _h(
+    panel = h(
         "div",
-        _h("div", id="details"),
+        h("div", id="details"),
         id="selection",
         tabindex="-1",
         hidden="",
@@ -381,21 +345,21 @@ def _calls(told: Explanation, notes: Sequence[str]) -> str:
         aria_label="What is chosen",
     )
     inner = (
-        "".join(_h("p", escape(note), class_="soft") for note in notes)
+        "".join(h("p", escape(note), class_="soft") for note in notes)
         + panel
-        + _h("div", tools, class_="tools")
-        + _h("div", table, class_="wide tall", tabindex="0", role="group", aria_label="All calls")
-        + _h("noscript", _h("p", "The table and the timeline need scripts to be on."))
+        + h("div", tools, class_="tools")
+        + h("div", listing, class_="wide tall", tabindex="0", role="group", aria_label="All calls")
+        + h("noscript", h("p", "The table and the timeline need scripts to be on."))
     )
-    return _section("calls", "All calls", inner)
+    return section("calls", "All calls", inner)
 
 
 def _timeline(kinds: Sequence[int]) -> str:
     views = "".join(
-        _h("button", f"by {by}", type="button", data_by=by, aria_pressed="false") for by in VIEWS
+        h("button", f"by {by}", type="button", data_by=by, aria_pressed="false") for by in VIEWS
     )
     zooms = "".join(
-        _h("button", text, id=id_, type="button", aria_label=label)
+        h("button", text, id=id_, type="button", aria_label=label)
         for id_, text, label in (
             ("closer", "+", "zoom in"),
             ("further", "−", "zoom out"),
@@ -405,7 +369,7 @@ def _timeline(kinds: Sequence[int]) -> str:
     keys = (
         "Drag to move; click a bar to choose its call. After a click the wheel zooms. Keys: "
         + ", ".join(
-            "".join(_h("kbd", key) for key in held) + f" {does}"
+            "".join(h("kbd", key) for key in held) + f" {does}"
             for held, does in (
                 ("←→", "move"),
                 ("↑↓", "rows"),
@@ -415,9 +379,9 @@ def _timeline(kinds: Sequence[int]) -> str:
                 ("NP", "next and previous call"),
             )
         )
-        + f", {_h('kbd', 'Esc')} choose nothing."
+        + f", {h('kbd', 'Esc')} choose nothing."
     )
-    canvas = _h(
+    canvas = h(
         "canvas",
         id="canvas",
         tabindex="0",
@@ -425,49 +389,49 @@ def _timeline(kinds: Sequence[int]) -> str:
         aria_label="Timeline of the run; the table of all calls has the same facts",
         aria_describedby="keys status",
     )
-    tools = _h("div", views, class_="tools", id="views", role="group", aria_label="rows by")
+    tools = h("div", views, class_="tools", id="views", role="group", aria_label="rows by")
     inner = (
         tools
-        + _h("div", zooms, class_="tools")
+        + h("div", zooms, class_="tools")
         + _legend(kinds)
-        + _h("div", _h("div", canvas, id="spacer"), id="scroll")
-        + _h("p", id="status", class_="soft")
-        + _h("p", keys, id="keys", class_="soft")
-        + _h("div", id="tip", hidden="", role="tooltip")
+        + h("div", h("div", canvas, id="spacer"), id="scroll")
+        + h("p", id="status", class_="soft")
+        + h("p", keys, id="keys", class_="soft")
+        + h("div", id="tip", hidden="", role="tooltip")
     )
-    return _section("timeline", "Timeline", inner)
+    return section("timeline", "Timeline", inner)
 
 
 def _legend(kinds: Sequence[int]) -> str:
     shown = [KINDS[number] for number in kinds]
-    items = [_h("li", swatch(kind) + escape(LOOKS[kind].name)) for kind in shown]
+    items = [h("li", swatch(kind) + escape(LOOKS[kind].name)) for kind in shown]
     bold = tag("svg", rect(0, 5, 22, 3, "dot"), class_="swatch", width=22, height=14)
-    items.append(_h("li", bold + "the finish waited for this call"))
-    return _h("ul", "".join(items), class_="legend", aria_label="legend")
+    items.append(h("li", bold + "the finish waited for this call"))
+    return h("ul", "".join(items), class_="legend", aria_label="legend")
 
 
 def _pictures(told: Explanation) -> str:
     drawings = [drawing for drawing in (loads(told), windows(told), costs(told)) if drawing]
     figures = [
-        _h("figure", _h("div", inline(drawing), class_="picture", tabindex="0", role="group"))
+        h("figure", h("div", inline(drawing), class_="picture", tabindex="0", role="group"))
         for drawing in drawings
     ]
-    return _section("pictures", "Use of slots, limits and money", "".join(figures))
+    return section("pictures", "Use of slots, limits and money", "".join(figures))
 
 
 def _unknown(told: Explanation) -> str:
     trace = told.trace
     parts = []
     if trace.inferred:
-        parts.append(_h("p", "What came after what was worked out from instants: see the docs."))
+        parts.append(h("p", "What came after what was worked out from instants: see the docs."))
     if trace.missing:
-        items = "".join(_h("li", escape(text)) for text in trace.missing)
-        parts.append(_h("p", "The source does not tell:") + _h("ul", items))
+        items = "".join(h("li", escape(text)) for text in trace.missing)
+        parts.append(h("p", "The source does not tell:") + h("ul", items))
     if trace.disagreements:
         rows = [
-            _row([(escape(text), "") for text in (one.what, one.log, one.truth)])
+            row_of([(escape(text), "") for text in (one.what, one.log, one.truth)])
             for one in trace.disagreements
         ]
         head = [("what", ""), ("the log says", ""), ("the other record says", "")]
-        parts.append(_table(head, rows))
-    return _section("unknown", "What is not known", "".join(parts)) if parts else ""
+        parts.append(table(head, rows))
+    return section("unknown", "What is not known", "".join(parts)) if parts else ""

@@ -290,6 +290,7 @@ function chosenBy(hash) {
       const name = decodeURIComponent(rest);
       return selectRows(`calls that ${name} counts`, where((at) => calls.claims[at].some((one) => text(one) === name)));
     }
+    case "list": return selectRows("calls that a later answer made void", rowsOf(rest.split(",").map(Number)));
     case "counted": return selectRows("all calls that count", where(spends));
     default: return nothing;
   }
@@ -525,7 +526,7 @@ const timeline = (() => {
     const at = row(call);
     const meant = !selection.rows || (lane.chain && selection.stretches
       ? selection.stretches.includes(stretches[i]) : selection.rows.has(at));
-    paint.globalAlpha = meant ? 1 : 0.22;
+    paint.globalAlpha = meant ? 1 : 0.35;
     if (colour) {
       paint.fillStyle = wide < 3 ? colour : pattern(kind);
       paint.fillRect(x, y + 2, wide, BAR);
@@ -670,7 +671,13 @@ const timeline = (() => {
     ask();
   }
   const pan = (part) => move(from + (to - from) * part, to + (to - from) * part);
-  function zoom(factor, x = left + (width - left) / 2) {
+  function middle() {
+    // The keys zoom around the chosen call where it can be seen.
+    if (selection.call < 0) return left + (width - left) / 2;
+    const x = X((calls.asked[selection.call] + end(selection.call)) / 2);
+    return x > left && x < width ? x : left + (width - left) / 2;
+  }
+  function zoom(factor, x = middle()) {
     const at = T(Math.max(left, x));
     const span = Math.max(LEAST, Math.min((to - from) * factor, (data.took || 1) * 1.1));
     const part = (at - from) / (to - from);
