@@ -73,6 +73,9 @@ class Script:
     answered: dict[str, int] = field(default_factory=dict)
     answers: int = 0
     votes: int = 0
+    jitter: float = 0.0
+    """By this share calls that are otherwise alike differ between two seeds."""
+    seed: int = 0
 
     def wait(self, model: str, now: float) -> float:
         """Count a request in its window, or say how long to wait until it would fit."""
@@ -92,13 +95,19 @@ class Script:
         """Say how long a call takes."""
         place = (served.model, served.kind)
         served.number = self.numbers[place] = self.numbers.get(place, 0) + 1
-        raw = hashlib.sha256(f"{served.model} {served.kind} {served.number}".encode()).digest()
-        share = int.from_bytes(raw[:8], "big") / 2**64
-        return self.latency.get(served.model, 1.0) * (1 + SPREAD * (2 * share - 1))
+        call = f"{served.model} {served.kind} {served.number}"
+        takes = self.latency.get(served.model, 1.0) * (1 + SPREAD * _about(call))
+        return takes * (1 + self.jitter * _about(f"{call} {self.seed}"))
 
     def write(self, served: Served) -> None:
         self.log.write(json.dumps(asdict(served)) + "\n")
         self.log.flush()
+
+
+def _about(name: str) -> float:
+    """Give a number from -1 to 1 that depends on a name alone."""
+    raw = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(raw[:8], "big") / 2**63 - 1
 
 
 # ---- what is wanted, and what is given ----
@@ -367,6 +376,8 @@ def main() -> None:
     parser.add_argument("--latency", action="append", default=[], help="MODEL=SECONDS")
     parser.add_argument("--limit", action="append", default=[], help="MODEL=AMOUNT/SECONDS")
     parser.add_argument("--voters", choices=("unanimous", "split"), default="unanimous")
+    parser.add_argument("--jitter", type=float, default=0.0, help="by which share seeds differ")
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     latency = {k: float(v) for k, _, v in (item.partition("=") for item in given.latency)}
     limits = {}
@@ -375,7 +386,9 @@ def main() -> None:
         amount, _, per = rate.partition("/")
         limits[name] = int(amount), float(per)
     with given.log.open("a") as log:
-        asyncio.run(serve(Script(latency, limits, given.voters, log)))
+        script = Script(latency, limits, given.voters, log)
+        script.jitter, script.seed = given.jitter, given.seed
+        asyncio.run(serve(script))
 
 
 if __name__ == "__main__":
