@@ -39,6 +39,7 @@ from hocket.simulator.agents import Asked, Cast, Latency, People, Player
 from hocket.simulator.play import play
 from hocket.workflows.plan import fates_of
 
+_OUTCOMES = (CallFinished, CallFailed, CallCancelled)
 SUMS = ("calls", "cached", "tokens_in", "tokens_out", "cost", "unpriced")
 
 
@@ -90,14 +91,17 @@ def _given(asked: Asked) -> Json:
 def _told(events: list[AnyEvent], draw: Random) -> list[AnyEvent]:
     """Let calls say what they spent and what they waited for, as those of a real run do."""
     told: list[AnyEvent] = []
-    flying: dict[Call, None] = {}
+    flying: dict[Call, bool] = {}
+    """Calls that have started, and whether they have not ended: facts may come again."""
     for event in events:
         if isinstance(event, CallStarted):
             event = msgspec.structs.replace(event, waits=_waits(event.at, draw))
-            flying[event.call] = None
-        elif isinstance(event, CallFinished | CallFailed | CallCancelled) and event.call in flying:
+            flying.setdefault(event.call, True)
+        elif isinstance(event, CallFinished | CallFailed | CallCancelled) and flying.get(
+            event.call
+        ):
             # A fact that comes again, or of a call that never was, has spent nothing.
-            del flying[event.call]
+            flying[event.call] = False
             event = msgspec.structs.replace(event, usage=_usage(draw))
         told.append(event)
     return told

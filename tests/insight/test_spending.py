@@ -6,14 +6,17 @@ A failure prints the command that repeats it.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.insight.kit import MODEL, Timed, doing, folded, run, trace
+from tests.insight.kit import MODEL, Timed, doing, folded, run, shares, trace
 from tests.insight.random_runs import check_spending, judge, judge_seeds
 from tests.machines import Drive, step
 
@@ -23,6 +26,8 @@ from hocket.core.specs import AgentSpec, LimitSpec, PlanSpec, Rate, Retry, StepS
 from hocket.core.teams import ConsensusSpec, Member
 from hocket.core.values import SECOND, Call
 from hocket.insight.account import Spent, spending
+from hocket.journal.schema import FILE
+from hocket.journal.sqlite import SqliteJournal
 from hocket.simulator.agents import Player
 from hocket.simulator.teams import voter
 
@@ -88,6 +93,18 @@ def test_a_call_that_nobody_asked_for_has_spent_what_it_has_spent() -> None:
     odd = [*events[:2], other, spent, *events[2:]]
 
     check_spending(folded(odd), odd)
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0"])
+def test_runs_of_released_versions_are_accounted_for(version: str, tmp_path: Path) -> None:
+    history = Path(__file__).parents[1] / "histories" / version
+    shutil.copy(history / FILE, tmp_path / FILE)
+    names = json.loads((history / "expected.json").read_text(encoding="utf-8"))
+    with SqliteJournal(tmp_path) as journal:
+        told = {name: judge([one.event for one in journal.read(name)]) for name in names}
+
+    assert shares(told["whole"]) == {"tool:f": 4.0}
+    assert shares(told["retried"]) == {"input:a": 60.0}
 
 
 @st.composite

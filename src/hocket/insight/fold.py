@@ -122,7 +122,8 @@ class Folding:
             return
         self._facts.gone.pop(index, None)
         activity.left, activity.began, activity.ended = True, event.at, None
-        activity.waits, activity.hedge = event.waits, event.hedge
+        # Its back-off is known though it may not say so.
+        activity.waits, activity.hedge = event.waits or activity.waits, event.hedge
         activity.fate, activity.how = "", ""
         activity.events = (seq,)
         if len(self._calls) <= _MOST_ASKED:
