@@ -107,6 +107,8 @@ def test_the_narrowest_window_of_a_limit_counts_and_budgets_take_no_time() -> No
     )
     # One more window of 20 s, one more of 10 s, or five times 7 s.
     assert bounds(run).rate == {"api": 36 * S}
+    run.limits = {"api": LimitSpec(requests=(Rate(6, 0), Rate(0, S)))}
+    assert bounds(run).rate == {}
 
 
 def test_tokens_need_windows_and_one_larger_than_a_window_has_it_to_itself() -> None:

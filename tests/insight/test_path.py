@@ -65,14 +65,36 @@ def test_what_was_still_under_way_counts_as_far_as_it_was_waited_for() -> None:
     assert found(counted) == (5.0, [0, 1], [1.0, 0.0])
 
 
+def test_what_led_to_what_was_cut_short_has_no_more_slack_than_that() -> None:
+    run = trace(
+        call("p", 0, 1),
+        call("q", 0, 0.5),
+        call("a", 1, 30, fate="cancelled", needs=(0, 1), after=0),
+        call("b", 3, 6, after=2, needs=(2,)),
+        ended=30,
+        finish=3,
+    )
+    # A second of p, two of a until its time was up, three of b.
+    assert found(run) == (6.0, [0, 2, 3], [0.0, 0.5, None, 0.0])
+
+
 def test_what_had_not_begun_was_not_waited_for() -> None:
     run = trace(
-        call("a", 9, 10, asked=0),
-        call("b", 2, 5, asked=1, after=0, needs=(0,)),
+        call("p", 0, 1),
+        call("a", 9, 10, asked=1, after=0, needs=(0,)),
+        call("b", 4, 9.5, after=1, needs=(1,)),
         ended=10,
-        finish=0,
+        finish=1,
     )
-    assert found(run) == (3.0, [1], [2.0, 0.0])
+    assert found(run) == (5.5, [2], [3.5, 3.5, 0.0])
+    at_once = trace(
+        call("p", 0, 1),
+        call("a", 4, 10, asked=1, after=0, needs=(0,), fate="cancelled"),
+        call("b", 4, 9.5, after=1, needs=(1,)),
+        ended=10,
+        finish=2,
+    )
+    assert found(at_once) == (6.5, [0, 1, 2], [0.0, None, 0.0])
 
 
 def test_people_take_their_time_and_timers_do_not() -> None:
@@ -115,6 +137,9 @@ def test_a_log_that_contradicts_itself_leads_to_no_loop() -> None:
     assert found(run) == (2.0, [0, 1], [0.0, 0.0])
     assert needs_of(run.activities[0], 0) == ()
     assert needs_of(run.activities[1], 1) == (0,)
+    assert needs_of(call("c", 0, 1, after=1, needs=(0, 1, 2)), 5) == (1, 0, 2)
+    assert needs_of(call("c", 0, 1, after=1, needs=(0, 1, 2)), 2) == (1, 0)
+    assert needs_of(call("c", 0, 1, needs=(-2, 1)), 2) == (1,)
 
 
 def test_a_hundred_thousand_calls_in_a_row_need_no_stack() -> None:

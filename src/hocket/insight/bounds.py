@@ -101,7 +101,7 @@ def _calls(trace: Trace, works: list[int], reached: Reach) -> list[_Needed]:
             works[i],
             reached.head[i],
             reached.tail[i] or 0,
-            works[i] if (below := reached.below[i]) is None else below,
+            reached.below[i] or works[i],
         )
         for i, activity in enumerate(trace.activities)
         if activity.fate in ("useful", "") and is_made(activity)

@@ -127,9 +127,9 @@ def needs_of(activity: Activity, index: int) -> tuple[int, ...]:
     """Give what an activity has waited for, what made it possible first; all are before it."""
     after = activity.after
     needs = activity.needs
-    if after != START and (not needs or needs[0] != after):
+    if after != START and needs[:1] != (after,):
         needs = (after, *[need for need in needs if need != after])
-    if needs and (min(needs) < 0 or max(needs) >= index):
+    if needs and not 0 <= min(needs) <= max(needs) < index:
         return tuple([need for need in needs if 0 <= need < index])
     return needs
 
@@ -140,6 +140,4 @@ def _is_cut(activity: Activity, at: int) -> bool:
 
 def _done(activity: Activity, work: int, at: int) -> int:
     """Say how much of its work was done by an instant."""
-    if not work or not _is_cut(activity, at):
-        return work
     return min(work, max(0, at - activity.began))
