@@ -1,0 +1,362 @@
+"""Each cause is found where it is, costs what the finish waited for it, and comes with a change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.insight.kit import doing, trace, traced
+from tests.insight.planted import plant
+
+from hocket.core.errors import Fault
+from hocket.core.events import Usage
+from hocket.core.specs import (
+    AgentSpec,
+    InputSpec,
+    LimitSpec,
+    PlanSpec,
+    Rate,
+    Repeat,
+    Retry,
+    RunSpec,
+    StepSpec,
+)
+from hocket.core.teams import ToolSpec
+from hocket.core.values import HOUR, MINUTE, SECOND
+from hocket.insight.account import account
+from hocket.insight.find import FINDINGS, find
+from hocket.insight.findings import Finding
+from hocket.insight.trace import Activity, Change, Stop, Trace
+from hocket.simulator.agents import Cast, People, Player
+
+ALONE = LimitSpec(adaptive=False, margin=0)
+
+
+def found(run: Trace) -> list[Finding]:
+    findings = find(run, account(run))
+    assert sum(finding.cost for finding in findings) <= run.took
+    return findings
+
+
+def only(run: Trace) -> Finding:
+    (finding,) = found(run)
+    return finding
+
+
+def limited(**fields: Any) -> dict[str, Any]:
+    """A limit that the agent ``a`` claims."""
+    limit = msgspec.structs.replace(ALONE, **fields)
+    return {
+        "limits": {"api": limit},
+        "agents": {"a": AgentSpec(kind="scripted", limits=("api",))},
+    }
+
+
+def wide(count: int, **fields: Any) -> list[StepSpec]:
+    return [StepSpec(name=f"s{n}", agent="a", input=f"Do {n}.", **fields) for n in range(count)]
+
+
+def in_a_row(*names: str, **fields: Any) -> list[StepSpec]:
+    steps: list[StepSpec] = []
+    for name in names:
+        last = steps[-1].name if steps else ""
+        text = f"go on with {{{{{last}}}}} at {name}" if last else "begin"
+        needs = (last,) if last else ()
+        steps.append(StepSpec(name=name, agent="a", needs=needs, input=text, **fields))
+    return steps
+
+
+# -- limits -------------------------------------------------------------------------------------
+
+
+def test_a_window_that_was_full() -> None:
+    run = traced(*wide(7), **limited(requests=(Rate(3, MINUTE),)))
+    finding = only(run)
+    assert (finding.kind, finding.subject) == ("rate_limit", "api")
+    assert finding.title == "2 m 00 s went to waiting for api's 3 requests a minute"
+    assert finding.change == ("limits.api.requests=6/min",)
+    assert finding.cost == account(run).shares["rate", "api"]  # type: ignore[index]
+    assert finding.detail == "7 calls took it: a 7."
+
+
+def test_of_several_windows_the_full_one_is_named() -> None:
+    fields = limited(requests=(Rate(100, MINUTE),), tokens=(Rate(45, MINUTE),))
+    finding = found(traced(*wide(7), cast=Cast({"a": Player(tokens_out=8)}), **fields))[0]
+    assert finding.kind == "token_limit"
+    assert finding.change == ("limits.api.tokens=90/min",)
+
+
+def test_the_time_between_two_starts() -> None:
+    finding = only(traced(*wide(4), **limited(spacing=5 * SECOND)))
+    assert (finding.kind, finding.cost) == ("spacing", 15 * SECOND)
+    assert finding.change == ("limits.api.spacing=2500ms",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "change"),
+    [
+        (limited(concurrency=2), "concurrency", "limits.api.concurrency=4"),
+        ({"max_parallel": 2}, "max_parallel", "max_parallel=4"),
+        (
+            {"agents": {"a": AgentSpec(kind="scripted", concurrency=2)}},
+            "agent_slots",
+            "agents.a.concurrency=4",
+        ),
+    ],
+)
+def test_slots_that_were_taken(fields: dict[str, Any], kind: str, change: str) -> None:
+    finding = only(traced(*wide(6), **fields))
+    assert (finding.kind, finding.change, finding.cost) == (kind, (change,), 2 * SECOND)
+
+
+def test_one_agent_is_busy_while_its_twin_is_idle() -> None:
+    alike = {"model": "m"}
+    agents = {
+        "a": AgentSpec(kind="scripted", concurrency=1, options=alike),
+        "b": AgentSpec(kind="scripted", concurrency=1, options=alike),
+    }
+    finding = only(traced(*wide(5), StepSpec(name="t", agent="b", input="t"), agents=agents))
+    assert (finding.kind, finding.subject) == ("unbalanced", "a")
+    assert "b" in finding.advice
+
+
+def test_a_call_that_hangs_in_the_only_slot_is_the_cause_not_the_slot() -> None:
+    seconds = {"s3": 100.0}
+    finding = found(traced(*wide(8), seconds=seconds, max_parallel=1))[0]
+    assert finding.kind == "hung_call"
+    assert finding.cost >= 99 * SECOND
+
+
+def test_a_refusal_closes_a_limit_and_a_step_waits_for_its_provider() -> None:
+    fault = Fault(kind="rate_limited", message="429", retry_after=30 * SECOND)
+    calls = {"faults": {"s0#1": fault}}
+    finding = found(traced(*wide(1), **calls, **limited(adaptive=True)))[0]
+    assert (finding.kind, finding.subject) == ("refused", "api")
+    finding = only(traced(*wide(1), **calls))
+    assert (finding.kind, finding.subject) == ("refused", "a")
+    assert "1 refusal of a" in finding.title
+
+
+def test_a_window_narrowed_after_a_refusal_is_told_as_that() -> None:
+    run = trace(
+        doing("x", 0, 0, 1),
+        doing("y", 1, 61, 62, 0, ("rate:api", 1, 61), claims=("api",)),
+        limits={"api": LimitSpec(requests=(Rate(9, MINUTE),))},
+        changes=[Change(at=0, limit="api", what="narrowed", until=None, event=7)],
+    )
+    finding = only(run)
+    assert (finding.kind, finding.evidence[0]) == ("refused", 7)
+
+
+def test_a_budget_that_paused_the_run() -> None:
+    usage = Usage(tokens_in=10, tokens_out=0, cost=60)
+    calls = [
+        doing("x", 0, 0, 5, usage=usage, claims=("purse",)),
+        doing("y", 5, 50, 55, 0, ("pause", 5, 50), claims=()),
+    ]
+    purse = LimitSpec(cost=(Rate(100, 0),), on_exceed="pause")
+    stop = Stop("pause", 5 * SECOND, 50 * SECOND, (3, 4))
+    paused = trace(*calls, limits={"purse": purse}, stops=[stop])
+    assert (only(paused).kind, only(paused).subject) == ("budget", "purse")
+    roomy = msgspec.structs.replace(purse, cost=(Rate(1_000, 0),))
+    assert only(trace(*calls, limits={"purse": roomy}, stops=[stop])).kind == "pause"
+
+
+# -- calls --------------------------------------------------------------------------------------
+
+
+def test_a_call_that_hung_beside_others_of_its_kind() -> None:
+    items = [f"item {n}" for n in range(8)]
+    each = StepSpec(name="e", agent="a", each="inputs.items", input="{{item}}")
+    plan = PlanSpec(name="p", steps=(each,), inputs={"items": InputSpec()})
+    run = traced(plan, inputs={"items": items}, seconds={"e/5": 60.0})
+    finding = only(run)
+    assert (finding.kind, finding.subject, finding.cost) == ("hung_call", "e", 59 * SECOND)
+    assert finding.change == ("steps.e.timeout=2s",)
+    assert "60.0 s" in finding.detail
+    slow = traced(plan, inputs={"items": items}, seconds={"e/5": 6.0})
+    assert (only(slow).kind, only(slow).change) == ("slow_call", ("steps.e.hedge=p95",))
+    usual = traced(plan, inputs={"items": items}, seconds={"e/5": 1.8})
+    assert found(usual) == []
+
+
+def test_a_call_that_has_not_ended_hangs() -> None:
+    calls = [doing(f"e/{n}", 0, 0, 2.0 + n / 9, step="e") for n in range(6)]
+    run = trace(*calls, doing("e/6", 0, 0, None, step="e"), ended=90, status="running")
+    finding = only(run)
+    assert finding.kind == "hung_call"
+    assert finding.detail.startswith("It has taken 90.0 s")
+
+
+def test_what_a_plan_expects_counts_where_there_are_no_others() -> None:
+    steps = in_a_row("x", "y")
+    steps[1] = msgspec.structs.replace(steps[1], takes=2 * SECOND)
+    seconds = {"x": 10.0, "y": 20.0}
+    assert only(traced(*steps, seconds=seconds)).subject == "y"
+    steps[1] = msgspec.structs.replace(steps[1], takes=15 * SECOND)
+    assert found(traced(*steps, seconds=seconds)) == []
+
+
+def test_a_timeout_that_is_too_long() -> None:
+    retry = Retry(tries=2, first=SECOND, jitter=0.0)
+    steps = wide(8, timeout=40 * SECOND, retry=retry)
+    finding = only(traced(*steps, seconds={"s3#1": 1_000.0}))
+    assert (finding.kind, finding.cost) == ("long_timeout", 41 * SECOND)
+    assert finding.change == ("steps.s3.timeout=2s",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [("unavailable", "endpoint_down"), ("failed", "failing_step")]
+)
+def test_failures_count_with_their_back_off(kind: Any, named: str) -> None:
+    fault = Fault(kind=kind, message="no")
+    retry = Retry(tries=4, first=10 * SECOND, factor=1.0, jitter=0.0)
+    faults = {"s0#1": fault, "s0#2": fault, "s0#3": fault}
+    finding = only(traced(*wide(1, retry=retry), faults=faults))
+    assert (finding.kind, finding.cost) == (named, 33 * SECOND)
+
+
+def test_an_agent_that_fails_now_and_then() -> None:
+    fault = Fault(kind="failed", message="no")
+    retry = Retry(tries=4, first=10 * SECOND, factor=1.0, jitter=0.0)
+    steps = in_a_row("x", "y", "z", retry=retry)
+    finding = only(traced(*steps, faults={"x#1": fault, "z#1": fault}))
+    assert (finding.kind, finding.subject, finding.cost) == ("flaky_agent", "a", 22 * SECOND)
+    assert finding.title.endswith("2 failures of a in 5 calls, and the wait before other tries")
+
+
+def test_failures_that_filled_a_window_come_before_the_window() -> None:
+    fault = Fault(kind="failed", message="no")
+    steps = wide(4, retry=Retry(tries=3, first=0, jitter=0.0))
+    faults = {f"s{n}#{attempt}": fault for n in range(4) for attempt in (1, 2)}
+    first = found(traced(*steps, faults=faults, **limited(requests=(Rate(4, MINUTE),))))[0]
+    assert first.kind in ("flaky_agent", "failing_step")
+    assert first.share > 0.9
+
+
+def test_equal_questions_that_nobody_keeps_answers_of() -> None:
+    steps = [msgspec.structs.replace(step, input="The same.") for step in in_a_row("x", "y", "z")]
+    harmful = {"a": AgentSpec(kind="scripted", effects=True)}
+    run = traced(*steps, agents=harmful)
+    assert [finding.kind for finding in found(run)] == []
+    finding = found(traced(*steps))[0]
+    assert (finding.kind, finding.cost) == ("no_cache", 2 * SECOND)
+    assert finding.change == ("agents.a.cache=1h",)
+
+
+def test_an_echo_is_no_question_that_was_asked_before() -> None:
+    steps = [StepSpec(name="x", agent="a", input="begin")]
+    steps += [StepSpec(name="y", agent="a", needs=("x",), input="{{x}}")]
+    steps += [StepSpec(name="z", agent="a", needs=("y",), input="{{y}}")]
+    assert found(traced(*steps)) == []
+
+
+# -- agents and plans ---------------------------------------------------------------------------
+
+
+def member(name: str, agent: str, seconds: float, cost: int) -> list[Activity]:
+    usage = Usage(tokens_in=10, tokens_out=10, cost=cost)
+    fields: dict[str, Any] = {"agent": agent, "step": "q", "team": "q", "usage": usage}
+    return [
+        doing(f"q/{name}/answer", 0, 0, seconds, **fields),
+        doing(f"q/{name}/vote", 20, 20, 20 + seconds, 0, **fields),
+    ]
+
+
+def test_an_agent_that_is_slow_for_its_price() -> None:
+    calls = [*member("m1", "slow", 20, 80)]
+    for number in range(5):
+        calls += member(f"n{number}", "quick", 2, 20)
+    finding = only(trace(*calls, finish=1))
+    assert (finding.kind, finding.subject, finding.cost) == ("slow_agent", "slow", 36 * SECOND)
+    assert "10.0 times as long" in finding.title
+    assert "4.0 times as much" in finding.detail
+
+
+def test_steps_that_nothing_makes_wait() -> None:
+    steps = [StepSpec(name="x", agent="a", input="one")]
+    steps += [StepSpec(name="y", agent="a", input="two", needs=("x",))]
+    steps += [StepSpec(name="z", agent="a", input="of {{y}}", needs=("x", "y"))]
+    finding = only(traced(*steps))
+    assert (finding.kind, finding.cost) == ("serial_chain", SECOND)
+    assert finding.change == ("steps.y.needs=", "steps.z.needs=y")
+
+
+@pytest.mark.parametrize("why", ["effects", "tools", "nothing to read"])
+def test_order_that_may_be_meant_is_left_alone(why: str) -> None:
+    tools = {"t": ToolSpec(agent="a")} if why == "tools" else {}
+    agents = {"a": AgentSpec(kind="scripted", effects=why == "effects", tools=tools)}
+    text = None if why == "nothing to read" else "two"
+    steps = (
+        StepSpec(name="x", agent="a", input="one"),
+        StepSpec(name="y", agent="a", input=text, needs=("x",)),
+    )
+    spec = RunSpec(workflow=PlanSpec(name="p", steps=steps), agents=agents)
+    calls = (doing("x", 0, 0, 5), doing("y", 5, 5, 10, 0))
+    assert found(trace(*calls, spec=spec)) == []
+
+
+def test_many_rounds_of_a_step() -> None:
+    again = StepSpec(
+        name="x", agent="a", input="{{round}}", repeat=Repeat(until="round >= 6", max=9)
+    )
+    finding = only(traced(again))
+    assert (finding.kind, finding.subject) == ("many_rounds", "x")
+    few = msgspec.structs.replace(again, repeat=Repeat(until="round >= 2", max=9))
+    assert found(traced(few)) == []
+
+
+# -- people and processes -----------------------------------------------------------------------
+
+
+def test_an_approval_that_came_late() -> None:
+    ask = StepSpec(name="ok", kind="approve", needs=("x",), input="May I?")
+    steps = [*in_a_row("x"), ask, StepSpec(name="y", agent="a", needs=("ok",), input="{{ok}}")]
+    finding = only(traced(*steps, people=People(after=HOUR)))
+    assert (finding.kind, finding.subject, finding.cost) == ("approval", "ok", HOUR)
+    assert finding.change == ("people.after=30s",)
+    assert finding.evidence
+    assert found(traced(*steps)) == []
+
+
+def test_what_no_finder_explains_is_named_by_its_cause() -> None:
+    run = trace(doing("x", 0, 0, 10), doing("y", 10, 20, 30, 0, ("cache", 10, 20)))
+    assert [finding.kind for finding in found(run)] == ["cache_wait"]
+
+
+def test_nothing_is_said_of_what_another_program_does_not_tell() -> None:
+    run = trace(
+        doing("x", 0, 0, 10), doing("y", 40, 40, 50, 0), inferred=True, source="otlp", finish=1
+    )
+    assert account(run).shares["unknown", ""] == 30 * SECOND  # type: ignore[index]
+    assert found(run) == []
+
+
+def test_small_things_are_left_out() -> None:
+    calls = [doing("x", 0, 0, 100), doing("y", 100, 104, 200, 0, ("rate:api", 100, 104))]
+    assert found(trace(*calls)) == []
+    calls = [doing("x", 0, 0, 0.1), doing("y", 0.1, 0.15, 0.2, 0, ("rate:api", 0.1, 0.15))]
+    assert found(trace(*calls)) == [], "a twentieth of a second is not worth a change"
+
+
+def test_a_run_that_has_done_nothing_has_no_findings() -> None:
+    assert found(trace()) == []
+
+
+# -- all of them --------------------------------------------------------------------------------
+
+
+def test_a_stretch_is_counted_once_and_its_root_comes_first() -> None:
+    planted = plant("stale", 5)
+    findings = found(planted.trace)
+    assert findings[0].kind == "stale_votes"
+    assert findings[0].change == ("steps.q.policy=once",)
+    assert "api's 12 requests a minute" in findings[0].title
+    rates = sum(ns for cause, ns in account(planted.trace).shares.items() if cause.kind == "rate")
+    assert sum(f.cost for f in findings if f.kind in ("stale_votes", "rate_limit")) <= rates
+
+
+def test_every_kind_is_described() -> None:
+    assert all(FINDINGS.values())
+    assert len(FINDINGS) >= 30
