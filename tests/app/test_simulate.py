@@ -181,6 +181,17 @@ def test_the_duration_book_tells_how_long_calls_take() -> None:
     assert study.variants[0].seconds.median < 20
 
 
+def test_what_a_step_declares_is_no_guess() -> None:
+    declared = MODELS.replace("prompt: x}", "prompt: x, takes: 8s}").replace(
+        "prompt: y,", "prompt: y, takes: 3s,"
+    )
+    study = plan(declared, Otherwise(["agents.w.latency=1s"]))
+    assert medians(study) == {"baseline": 11.0, "agents.w.latency=1s": 4.0}
+    assert study.assumed == ()
+    half = plan(declared.replace("takes: 8s", "fallback: v"))
+    assert "Nobody knows how long calls of v, w take" in half.assumed[0]
+
+
 def test_people_answer_as_is_said() -> None:
     text = "version: 1\nplans: {p: {steps: {a: {approve: ok, timeout: 1h, on_timeout: reject}}}}"
     assert medians(plan(text))["baseline"] == 0.0

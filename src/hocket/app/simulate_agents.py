@@ -1,7 +1,8 @@
 """Agents of a plan that nobody has recorded: as they are written, said or known to be.
 
-A scripted agent does what is written. Of others goes what is said in the file's ``simulate`` or in
-settings, then what the duration book knows of earlier calls; the rest is assumed, and told.
+A scripted agent does what is written.
+Of others goes what is said in the file's ``simulate`` or in settings, then what a step declares by
+``takes``, then what the duration book knows of earlier calls; the rest is assumed, and told.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from hocket.agents.base import Estimate, Request
 from hocket.agents.prices import stated
 from hocket.agents.scripted import ScriptedAgent
 from hocket.app.history import known_as
+from hocket.config.change_steps import walk
 from hocket.config.simulate import EVERYBODY
 from hocket.config.simulate_parts import LatencyPart
 from hocket.core.errors import AgentError, Fault
 from hocket.core.events import Usage
-from hocket.core.specs import AgentSpec, RunSpec
+from hocket.core.specs import AgentSpec, RunSpec, StepSpec
 from hocket.core.values import MS, Call, FileRef, Json, digest, step_of
 from hocket.journal.base import Book, Sample
 from hocket.simulator.agents import Act, Asked, Latency, SimulatedAgents
@@ -135,6 +137,7 @@ class Unrecorded:
             for name, agent in spec.agents.items()
             if agent.kind in _FREE and not self._said[name].intersection(_OF_TOKENS)
         }
+        self._takes = dict(declared(spec))
         self._known = {key: _known(some) for key, some in samples.items()}
         every: dict[str, list[Sample]] = {}
         for (_, agent), some in samples.items():
@@ -150,15 +153,18 @@ class Unrecorded:
         if asked.agent in self._free:
             gives = _with_files(act.gives, self._spec.agents[asked.agent], asked)
             act = msgspec.structs.replace(act, usage=None, gives=gives)
-        known = self._of(asked)
-        if known is None or act.lasts == NEVER:
+        if act.lasts == NEVER:
             return act
+        known, takes = self._of(asked), self._takes.get((step_of(asked.path), asked.agent))
         changes: dict[str, Any] = {}
         if not self._said[asked.agent].intersection(_OF_TIME):
-            changes["lasts"] = known.lasts.at(asked.draw("latency"))
-        if act.usage is not None:
+            if takes is not None:
+                changes["lasts"] = takes
+            elif known is not None:
+                changes["lasts"] = known.lasts.at(asked.draw("latency"))
+        if known is not None and act.usage is not None:
             changes["usage"] = self._usage(asked, known)
-        return msgspec.structs.replace(act, **changes)
+        return msgspec.structs.replace(act, **changes) if changes else act
 
     def estimate(self, asked: Asked) -> Estimate:
         """Say what a call is expected to take, for limits on tokens and money."""
@@ -195,15 +201,30 @@ class Unrecorded:
         return Usage(tokens_in=one.tokens_in, tokens_out=one.tokens_out, cost=one.cost)
 
 
+def declared(spec: RunSpec) -> Iterator[tuple[tuple[str, str], int]]:
+    """Give how long calls of steps are said to take in the plan itself, by step and agent."""
+    for path, step in walk(spec.workflow):
+        if step.kind == "call" and step.takes is not None:
+            yield (path, step.agent), step.takes
+
+
 def notes_of(spec: RunSpec, said: Said, samples: Samples) -> Iterator[str]:
     """Say where what is known of a plan's agents comes from, and what is assumed."""
     known: dict[str, int] = {}
     for (_, name), some in samples.items():
         known[name] = known.get(name, 0) + len(some)
     guessed = []
+    unsaid = {
+        name
+        for path, step in walk(spec.workflow)
+        if step.takes is None or step.team is not None or step.review is not None
+        for name in _agents_of(step)
+    }
     for name, agent in spec.agents.items():
         about = said.get(name, said.get(EVERYBODY, {}))
         if any(about.get(key) for key in _OF_TIME) or (agent.kind == "scripted" and not about):
+            continue
+        if name not in unsaid and any(key[1] == name for key, _ in declared(spec)):
             continue
         if name in known:
             count = known[name]
@@ -218,6 +239,13 @@ def notes_of(spec: RunSpec, said: Said, samples: Samples) -> Iterator[str]:
             f"Nobody knows how long calls of {names} take: {LATENCY.median / 1e9:g} s, two thirds "
             f"of them within {LATENCY.sigma:.0%}, is assumed. Settings say it, as {example}."
         )
+
+
+def _agents_of(step: StepSpec) -> Iterator[str]:
+    yield from filter(None, (step.agent, *step.fallback))
+    for team in (step.team, step.review):
+        for member in () if team is None else team.members:
+            yield from (member.agent, *member.fallback)
 
 
 def _as_written(agent: ScriptedAgent, asked: Asked) -> Act:
