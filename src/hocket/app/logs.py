@@ -146,11 +146,11 @@ def _attempt(path: Path, turn: str | None) -> tuple[Path, tuple[str, ...]]:
 def _chosen(names: list[str], folder: Path, turn: str) -> int:
     """Find the last attempt that a turn's name or number means."""
     wanted = turn.strip("/").split("/")
-    for place in reversed(range(len(names))):
-        parts = [*folder.parts[-1:], *names[place].split("/")]
-        numbered = [part for part in parts if _NUMBERED.match(part)]
-        if _means(wanted, numbered) or (turn and _means(wanted, numbered[1:])):
-            return place
+    for above in ([], [folder.name]):
+        for place in reversed(range(len(names))):
+            inner = [part for part in names[place].split("/") if part != "."]
+            if _means(wanted, [*above, *inner]):
+                return place
     known = ", ".join(names[:_SHOWN])
     raise NotFound(f"there is no turn {turn!r} in {folder}; there are {known}")
 

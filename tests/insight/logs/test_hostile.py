@@ -121,7 +121,7 @@ def test_the_logs_that_are_broken_here_can_be_read_whole(which: int) -> None:
 
 
 @pytest.mark.parametrize("which", range(len(LOGS)))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(edits=EDITS)
 def test_a_broken_log_is_read_soundly_or_refused(which: int, edits) -> None:
     read, data = LOGS[which]

@@ -88,6 +88,7 @@ def read_massgen(files: Files) -> Trace:
             calls = aligned(calls_of(files.calls), rounds, models)
         except LogError as error:
             raise error.within(CALLS) from None
+        trace.began = min([trace.began, *(call.began for call in calls.calls)])
         seen = truth(calls, rounds, trace.began, models, TEAM)
         _fill(trace, seen)
         missing += [*seen.missing, *_tokens(rounds, numbers)]
@@ -150,11 +151,7 @@ def _fill(trace: Trace, seen: Seen) -> None:
     trace.changes = seen.changes
     trace.evidence = "line"
     ends = [a.ended for a in seen.activities if a.ended is not None]
-    trace.began = min([trace.began, *(a.began for a in seen.activities)])
     trace.ended = max([trace.ended, *ends])
-    for activity in seen.activities:
-        if activity.after == START:
-            activity.asked = trace.began
 
 
 def _cut_short(files: Files, facts: Facts, ended: bool) -> Iterable[str]:
