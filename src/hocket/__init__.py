@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from hocket.agents.base import Context, Reply, Request
     from hocket.agents.output import File
     from hocket.app.engine import Engine, run, run_sync
+    from hocket.app.insight import explain, simulate
     from hocket.app.result import Result
     from hocket.app.run import Run, Token
     from hocket.app.stream import Done, Piece, Reset
@@ -42,7 +43,10 @@ if typing.TYPE_CHECKING:
     from hocket.core.machine import StepView
     from hocket.core.specs import Repeat, Retry
     from hocket.engine.limiter import Limiter
+    from hocket.insight.explain import Explanation
+    from hocket.insight.findings import Finding
     from hocket.insight.tally import Tally
+    from hocket.simulator.outcome import Study
 
 __all__ = [
     "Agent",
@@ -57,8 +61,10 @@ __all__ = [
     "Done",
     "Engine",
     "EngineBug",
+    "Explanation",
     "Fault",
     "File",
+    "Finding",
     "HocketError",
     "JournalError",
     "Learned",
@@ -85,12 +91,15 @@ __all__ = [
     "SpecError",
     "Step",
     "StepView",
+    "Study",
     "Tally",
     "Token",
     "Tool",
     "__version__",
+    "explain",
     "run",
     "run_sync",
+    "simulate",
 ]
 
 _WHERE = {
@@ -106,8 +115,10 @@ _WHERE = {
     "Done": "hocket.app.stream",
     "Engine": "hocket.app.engine",
     "EngineBug": "hocket.core.errors",
+    "Explanation": "hocket.insight.explain",
     "Fault": "hocket.core.errors",
     "File": "hocket.agents.output",
+    "Finding": "hocket.insight.findings",
     "HocketError": "hocket.core.errors",
     "JournalError": "hocket.core.errors",
     "Learned": "hocket.config.panel",
@@ -134,11 +145,14 @@ _WHERE = {
     "SpecError": "hocket.core.errors",
     "Step": "hocket.config.handles",
     "StepView": "hocket.core.machine",
+    "Study": "hocket.simulator.outcome",
     "Tally": "hocket.insight.tally",
     "Token": "hocket.app.run",
     "Tool": "hocket.config.tool",
+    "explain": "hocket.app.insight",
     "run": "hocket.app.engine",
     "run_sync": "hocket.app.engine",
+    "simulate": "hocket.app.insight",
 }
 
 

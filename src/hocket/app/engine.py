@@ -109,7 +109,7 @@ class Engine:
             JournalError: It could not be recorded.
         """
         if run_id is not None and self._status(run_id) == "succeeded":
-            plan, spec, _ = _parts_of(what)
+            plan, spec, _ = parts_of(what)
             done = self.result(run_id, plan)
             self._check_same(run_id, spec, inputs)
             return done
@@ -147,7 +147,7 @@ class Engine:
         """
         status = None if run_id is None else self._status(run_id)
         if run_id is not None and status is not None:
-            self._check_same(run_id, _parts_of(what)[1], inputs)
+            self._check_same(run_id, parts_of(what)[1], inputs)
             again = [Retry(by="program", path="")] if status == "failed" else []
             run = await self.resume(run_id, what, requests=again)
         else:
@@ -211,7 +211,7 @@ class Engine:
             Refused: An input is missing or unknown.
             JournalError: It could not be recorded.
         """
-        plan, spec, live = _parts_of(what)
+        plan, spec, live = parts_of(what)
         found = problems(spec) or secret_problems(spec) or budget_problems(spec)
         if found:
             raise SpecError(found)
@@ -269,7 +269,7 @@ class Engine:
             SpecError: The changed plan has mistakes.
             JournalError: It could not be read or recorded.
         """
-        plan, spec, live = _parts_of(what) if what is not None else (None, None, {})
+        plan, spec, live = parts_of(what) if what is not None else (None, None, {})
         if spec is not None:
             if not new_spec:
                 self._check_same(run_id, spec, {})
@@ -431,7 +431,8 @@ def refuse_in_loop(name: str) -> None:
     raise Refused(f"{name}_sync() would block the running event loop; use `await {name}(...)`")
 
 
-def _parts_of(what: What) -> tuple[Plan | None, RunSpec, Mapping[str, Any]]:
+def parts_of(what: What) -> tuple[Plan | None, RunSpec, Mapping[str, Any]]:
+    """Give a plan, its spec, and the functions that it holds."""
     if isinstance(what, Plan):
         return what, what.spec(), what.live
     return None, what, {}
