@@ -36,7 +36,8 @@ from hocket.simulator.known import (
     spent,
     waits_of,
 )
-from hocket.simulator.observed import MODEST
+from hocket.simulator.observed import MODEST, Sample, fit
+from hocket.simulator.provider import Provider, Refusing, tells, window_of
 from hocket.simulator.recall import Recall
 
 NEVER: Final = 100 * 365 * DAY
@@ -74,6 +75,9 @@ class Simulated:
         self._record = record
         self._gives: dict[str, Behaviour] = {}
         self._prices: dict[str, tuple[int, int] | None] = {}
+        self._providers: dict[str, Provider] = {}
+        for how in [] if record is None else record.windows:
+            self._providers.update(dict.fromkeys(how.agents, Provider(how)))
 
     def act(self, asked: Asked) -> Act:
         """Say how a call turns out."""
@@ -81,6 +85,10 @@ class Simulated:
         if record is not None and asked.path in record.kept:
             return Act(0, record.recall.gives(asked))
         assumed = self._of(asked.agent)
+        if self._providers and assumed.refusing is None and asked.agent in self._providers:
+            refusal = self._providers[asked.agent].refuses(asked)
+            if refusal is not None:
+                return refusal
         known = None if record is None else record.of(asked)
         share = asked.draw("latency")
         lasts = self._lasts(asked, assumed, known, share)
@@ -168,6 +176,7 @@ class Record:
         outputs: What calls, approvals and inputs gave, by path (`outputs_of`).
 
     Attributes:
+        windows: The windows of providers, where one explains whom they refused.
         kept: The paths whose answers were kept from earlier calls: they are kept again.
         refuted: The paths where all was in vain, and repeating would not have helped.
         recall: The outputs.
@@ -188,6 +197,9 @@ class Record:
             )
         self._kinds = Kinds(spec)
         calls = calls_of(trace, self._kinds)
+        self.windows = _windows(calls)
+        explained = frozenset(agent for how in self.windows for agent in how.agents)
+        calls = [one for one in calls if not (one.refused and one.activity.agent in explained)]
         self._agents = Agents(calls, waits_of(trace))
         self._found: dict[tuple[str, str], Known | None] = {}
         last = {one.path: one for one in trace.activities}
@@ -241,9 +253,16 @@ class Record:
             if count:
                 of = len(agents.calls(name))
                 yield f"{count} of {of} calls of {name} lasted so long that they seem to have hung."
+        explained: list[str] = []
+        for how in self.windows:
+            explained += how.agents
+            yield (
+                f"What was refused of {_several(how.agents)} is explained by a window of "
+                f"{how.window} at the provider; whoever stays within it is not refused."
+            )
         refused: dict[str, int] = {}
         for one in trace.activities:
-            if one.how == "rate_limited":
+            if one.how == "rate_limited" and one.agent not in explained:
                 refused[one.agent] = refused.get(one.agent, 0) + 1
         for name, count in refused.items():
             of = len(agents.calls(name))
@@ -332,6 +351,29 @@ def _people(trace: Trace, outputs: Mapping[str, Json]) -> Persons:
     known = sorted(value for value in took.values() if value < NEVER)
     usual = known[len(known) // 2] if known else 0
     return Persons(took=took, usual=usual, said={p: outputs[p] for p in took if p in outputs})
+
+
+def _windows(calls: Sequence[One]) -> list[Refusing]:
+    """Find the providers whose refusals a window explains; a provider is known by its model."""
+    begun = {(one.activity.path, one.activity.attempt): one.activity.began for one in calls}
+    models: dict[str, list[One]] = {}
+    for one in calls:
+        models.setdefault(one.activity.model or one.activity.agent, []).append(one)
+    found = []
+    for ones in models.values():
+        refused = [one for one in ones if one.refused]
+        through = sorted(one.activity.began for one in ones if not one.refused)
+        window = window_of(through, [one.activity.began for one in refused])
+        if window is not None:
+            agents = list(dict.fromkeys(one.activity.agent for one in ones))
+            lasts = fit({"": [Sample(one.took) for one in refused]}).all
+            tries = [
+                (one.activity.began, begun[key])
+                for one in refused
+                if (key := (one.activity.path, one.activity.attempt + 1)) in begun
+            ]
+            found.append(Refusing(agents, window, tells(window, through, tries), lasts))
+    return found
 
 
 def _trouble(asked: Asked, assumed: Assumed, known: Known | None, lasts: int) -> Act | None:

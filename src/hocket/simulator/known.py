@@ -78,6 +78,11 @@ class One(NamedTuple):
         return self.activity.how in _CUT
 
     @property
+    def refused(self) -> bool:
+        """Whether the provider would not have it."""
+        return self.activity.how == "rate_limited"
+
+    @property
     def failed(self) -> bool:
         """Whether it gave nothing, by its own doing."""
         return self.activity.how in _KINDS and not self.cut
