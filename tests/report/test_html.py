@@ -139,7 +139,7 @@ def test_teams_are_told_with_what_each_answer_made_void() -> None:
     told = seven()
     page = explain_html(told)
     part = page[page.index('id="teams"') : page.index('id="spending"')]
-    assert f"{told.chains.void} calls were made void by later answers" in part
+    assert f">{told.chains.void} calls, {told.chains.took / SECOND:,.3f} s of work" in part
     for line in told.chains.teams[0].lines:
         assert escape(line.detail) in part
     void = [answer for answer in told.chains.teams[0].answers if answer.void]
@@ -148,6 +148,15 @@ def test_teams_are_told_with_what_each_answer_made_void() -> None:
         assert f'<a href="#list-{",".join(map(str, answer.void))}">{len(answer.void)}</a>' in part
     assert '<a href="#teams">teams</a>' in page
     assert 'id="teams"' not in explain_html(explain(trace(activities=[], finish=-1)))
+
+
+def test_what_bounds_the_run_is_said_and_leads_to_its_calls() -> None:
+    told = seven()
+    page = explain_html(told)
+    assert told.bounds.binds == "rate:pro"
+    text = f"{told.bounds.best / SECOND:,.3f} s"
+    assert f'<a href="#limit-pro">{text}</a> (rate limit pro)' in page
+    assert f"{100 * told.bounds.efficiency:.0f} %" in page
 
 
 def test_a_run_that_is_whole_says_nothing_of_what_is_left_out() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +25,7 @@ from hocket.insight.causes import KINDS, Cause
 from hocket.insight.explain import Explanation
 from hocket.insight.findings import Finding
 from hocket.insight.lanes import work_of
+from hocket.insight.load import RUN
 from hocket.report.html_data import VIEWS, page_data
 from hocket.report.html_parts import h, link, row_of, section, share_text, swatch, table, took_text
 from hocket.report.html_teams import teams
@@ -123,30 +125,37 @@ def _digest(text: str) -> str:
 def _header(told: Explanation) -> str:
     trace = told.trace
     status = trace.status or "ended"
-    words = [trace.name or trace.run, f"run {trace.run}", status, f"took {took_text(trace.took)}"]
+    words = [trace.name or trace.run, f"run {trace.run}", status]
     if trace.source != "hocket":
         words.append(f"read from a log of {trace.source}")
+    took = "took " + link("#chain-0", took_text(trace.took))
     bounds = told.bounds
+    name, href = _bound(bounds.binds)
     best = (
         "No schedule of the calls that counted could have taken less than "
-        f"{took_text(bounds.best)} ({_bound(bounds.binds)}): "
-        f"the run's efficiency is {100 * bounds.efficiency:.0f} %."
+        f"{link(href, took_text(bounds.best))} ({escape(name)}): "
+        f"the run's efficiency is {link(href, f'{100 * bounds.efficiency:.0f} %')}."
     )
     parts = [link(f"#{id_}", name) for id_, name in _PARTS if id_ != "teams" or told.chains.teams]
     return h(
         "header",
-        h("p", escape(" · ".join(words)), class_="soft")
+        h("p", escape(" · ".join(words)) + " · " + took, class_="soft")
         + h("h1", escape(told.headline))
-        + h("p", escape(best))
+        + h("p", best)
         + h("nav", " · ".join(parts), aria_label="parts"),
     )
 
 
-def _bound(binds: str) -> str:
+def _bound(binds: str) -> tuple[str, str]:
+    """Give the words for what bounds a run, and what is chosen by them."""
     kind, _, name = binds.partition(":")
     if kind == "path":
-        return "the longest path of work"
-    return cause_name(Cause("slot" if kind == "slot" else "rate", name))
+        return "the longest path of work", "#path-0"
+    words = cause_name(Cause("slot" if kind == "slot" else "rate", name))
+    if name == RUN:
+        return words, "#counted-0"
+    agent = name.removeprefix("agent:")
+    return words, f"#{'limit' if agent == name else 'agent'}-{quote(agent, safe='')}"
 
 
 def _shares(told: Explanation) -> str:
@@ -423,7 +432,12 @@ def _unknown(told: Explanation) -> str:
     trace = told.trace
     parts = []
     if trace.inferred:
-        parts.append(h("p", "What came after what was worked out from instants: see the docs."))
+        parts.append(
+            h(
+                "p",
+                "What came after what is not recorded: it was worked out from instants.",
+            )
+        )
     if trace.missing:
         items = "".join(h("li", escape(text)) for text in trace.missing)
         parts.append(h("p", "The source does not tell:") + h("ul", items))

@@ -26,13 +26,14 @@ def teams(told: Explanation) -> str:
     ordered = sorted(found, key=lambda team: -void[id(team)])
     parts = []
     if told.chains.void:
-        lost = [f"{told.chains.void:,} calls were made void by later answers"]
-        lost.append(f"{took_text(told.chains.took)} of their work")
+        lost = [f"{told.chains.void:,} calls", f"{took_text(told.chains.took)} of work"]
         if told.chains.tokens:
             lost.append(f"{told.chains.tokens:,} tokens")
         if told.chains.cost:
             lost.append(dollars(told.chains.cost))
-        parts.append(h("p", escape(", ".join(lost)) + "."))
+        calls = [index for team in found for answer in team.answers for index in answer.void]
+        words = link(_list(sorted(calls)), ", ".join(lost))
+        parts.append(h("p", f"Later answers made void: {words}."))
     parts += [_team(told, team) for team in ordered[:_MOST_TEAMS]]
     if len(ordered) > _MOST_TEAMS:
         parts.append(h("p", f"{_MOST_TEAMS} of {len(ordered):,} teams are shown.", class_="soft"))

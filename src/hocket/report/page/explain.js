@@ -338,8 +338,6 @@ function stretchTable(chosen) {
     make("div", {class: "wide"}, make("table", {}, head, body)));
 }
 
-let quiet = false;
-
 function follow(scroll) {
   selection = chosenBy(location.hash);
   table.only = selection.filter ? selection.rows : null;
@@ -355,17 +353,15 @@ function follow(scroll) {
   tell();
   timeline.reveal();
   timeline.ask();
-  if (scroll && selection !== nothing && !quiet) $("selection").scrollIntoView({block: "start"});
-  quiet = false;
+  if (scroll && selection !== nothing) $("selection").scrollIntoView({block: "start"});
   // Says for which address all of the above holds.
   document.body.dataset.chosen = location.hash;
 }
 
 function choose(hash) {
-  // A click into the timeline must not take the timeline away from under the pointer.
-  quiet = true;
-  if (location.hash === hash) quiet = false;
-  else location.hash = hash;
+  // A choice within the timeline must not take the timeline away from under the pointer.
+  location.hash = hash;
+  follow(false);
 }
 
 // ---- the timeline ----
@@ -821,7 +817,7 @@ setUpTable();
 timeline.setUp();
 follow(false);
 if (selection !== nothing) $("selection").scrollIntoView({block: "start"});
-addEventListener("hashchange", () => follow(true));
+addEventListener("hashchange", () => { if (document.body.dataset.chosen !== location.hash) follow(true); });
 // Following a link to what is chosen already leads there again.
 document.addEventListener("click", (event) => {
   const anchor = event.target.closest && event.target.closest("a[href^='#']");
