@@ -37,7 +37,7 @@ def call(
     held = tuple([Wait(cause, round(a * S), round(b * S)) for cause, a, b in waits])
     defaults = {"agent": "a", "step": path.partition("/")[0], "fate": "useful"}
     if tokens is not None:
-        defaults["usage"] = Usage(tokens_in=tokens, tokens_out=0, cost=10 * tokens)  # type: ignore[assignment]
+        defaults["usage"] = Usage(tokens_in=tokens - 1, tokens_out=1, cost=10 * tokens)  # type: ignore[assignment]
     return Activity(
         path=path,
         asked=round((began if asked is None else asked) * S),

@@ -224,9 +224,9 @@ def foreign() -> Trace:
     return trace(
         of_agent("agent1", "answer", 0, 2),
         of_agent("agent5", "answer", 0, 2.78),
-        of_agent("agent1", "vote", 2.1, 2.2, asked=2, fate="refused", after=0, needs=(0,)),
+        of_agent("agent1", "vote", 2.1, 2.9, asked=2, fate="refused", after=0, needs=(0,)),
         # The same question was sent again a minute later, knowing no more than before.
-        of_agent("agent1", "vote", 62, 63, asked=2.2, fate="stale", after=2, needs=(2,)),
+        of_agent("agent1", "vote", 62, 63, asked=2.9, fate="stale", after=2, needs=(2,)),
         of_agent("agent5", "vote", 3, 4, fate="useful", after=1, needs=(0, 1)),
         of_agent("agent1", "vote", 64, 65, asked=63, after=3, needs=(0, 1, 3)),
         ended=65,
@@ -250,12 +250,23 @@ def test_without_a_report_calls_alone_tell_it() -> None:
     assert (team.team, team.kind) == ("c", "")
     assert [(line.member, line.what, line.detail, line.void) for line in team.lines] == [
         ("agent1", "answers", "agent1.1", 0),
-        ("agent1", "refused", "", 0),
         ("agent5", "answers", "agent5.1", 1),
+        ("agent1", "refused", "", 0),
         ("agent5", "useful", "", 0),
         ("agent1", "is void", "", 0),
         ("agent1", "useful", "", 0),
     ]
+
+
+def test_only_the_same_question_after_a_refusal_knows_no_more() -> None:
+    other = foreign()
+    other.activities[3].path = "c/agent1/revision"
+    counted = foreign()
+    counted.activities[2].fate = "useful"
+    for run in (other, counted):
+        found = of(chains(run))
+        assert not any(answer.void for answer in found.answers)
+        assert found.unexplained == [3]
 
 
 def test_a_log_that_knows_of_no_team_is_one_if_anything_is_stale() -> None:
