@@ -57,13 +57,9 @@ def truth(
     """
     calls = found.calls
     names, limits = limits_of(calls)
-    gave = _last_of_rounds(calls)
     fates = _fates(calls, rounds)
     before = _before(calls)
-    served = [0] * len(rounds)
-    for call in calls:
-        if call.round is not None and not call.refused:
-            served[call.round] += 1
+    gave = _last_of_rounds(calls)
     made: list[Activity] = []
     times: dict[str, int] = {}
     for index, call in enumerate(calls):
@@ -71,10 +67,8 @@ def truth(
         needs = _needs(index, calls, before, gave, rounds)
         after = needs[-1] if needs else START
         asked = began if after == START else min(call.began, calls[after].ended or call.began)
-        doing = _DOING.get(call.kind) or ("call" if each is None else each.doing)
-        path = f"{team}/{call.agent}/{doing}"
+        path = f"{team}/{call.agent}/{_DOING.get(call.kind) or (each.doing if each else 'call')}"
         times[path] = times.get(path, 0) + 1
-        alone = each is not None and served[call.round or 0] == 1 and not call.refused
         limit = names.get(call.model, "")
         made.append(
             Activity(
@@ -89,7 +83,6 @@ def truth(
                 waits=_waits(index, calls, before, limit or call.model),
                 fate=fates[index],
                 how=_how(call, fates[index]),
-                usage=each.usage if each is not None and alone else None,
                 after=after,
                 needs=needs,
                 team=team,
@@ -97,18 +90,36 @@ def truth(
                 events=(call.record,),
             )
         )
+    _give_usage(made, calls, rounds)
     return Seen(
         activities=in_order(made, range(len(made))),
         calls=calls,
         began=began,
         limits=limits,
-        changes=[
-            Change(call.began, names[call.model], "closed", _opens(call), call.record)
-            for call in calls
-            if call.refused and call.model in names
-        ],
+        changes=_closed(calls, names),
         missing=list(_missing(found, names, limits)),
     )
+
+
+def _give_usage(
+    made: Sequence[Activity], calls: Sequence[ServerCall], rounds: Sequence[Round]
+) -> None:
+    """Give what a round has spent to its call, if that was its only one."""
+    of: dict[int, list[int]] = {}
+    for index, call in enumerate(calls):
+        if call.round is not None and not call.refused:
+            of.setdefault(call.round, []).append(index)
+    for place, mine in of.items():
+        if len(mine) == 1:
+            made[mine[0]].usage = rounds[place].usage
+
+
+def _closed(calls: Sequence[ServerCall], names: dict[str, str]) -> list[Change]:
+    return [
+        Change(call.began, names[call.model], "closed", _opens(call), call.record)
+        for call in calls
+        if call.refused and call.model in names
+    ]
 
 
 def _opens(call: ServerCall) -> int | None:
