@@ -136,8 +136,14 @@ class Places:
     def needs(self, place: Place) -> tuple[list[int], bool]:
         """Give what a step has waited for, and whether that may be given to others as well."""
         found: dict[int, None] = {}
-        alike = True
+        alike, activities, last = True, self._activities, self.last
         for instance in self.waits_for(place):
+            if instance not in self._units and instance in last:
+                # A plain step: by far the most are.
+                index = last[instance]
+                if activities[index].ended is not None:
+                    found[index] = None
+                continue
             ends, same = self._ends(instance)
             alike = alike and same
             for index in ends:
