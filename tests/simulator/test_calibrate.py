@@ -35,7 +35,7 @@ from hocket.simulator.assume import Assumed, Quantiles
 from hocket.simulator.calibrate import NEVER, Record, Simulated, calibrate, outputs_of
 from hocket.simulator.kinds import KindOfCall, Kinds
 from hocket.simulator.known import price_of
-from hocket.simulator.observed import MODEST, Sample, fit
+from hocket.simulator.observed import MODEST, Sample, fit, pooled
 from hocket.simulator.parts import Played
 from hocket.simulator.teams import reviewer, voter
 
@@ -98,6 +98,33 @@ def test_few_samples_of_one_kind_lean_on_the_others_as_far_as_chance_parts_them(
     apart = {n: [Sample(s.took * 50**i) for s in usual] for i, n in enumerate("abcd")}
     far = fit({**apart, "lone": lone}).kinds["lone"].at(0.5)
     assert far == pytest.approx(2 * SECOND, rel=0.1)
+
+
+def test_one_sample_varies_as_other_agents_calls_do() -> None:
+    lone = {"a": [Sample(SECOND)]}
+    others = [Sample(round(SECOND * exp(0.8 * z))) for z in (-1.2, -0.6, -0.2, 0.2, 0.6, 1.2)]
+    assert pooled([lone, {"b": others}])[0] == pytest.approx(0.8 * 0.87, rel=0.05)
+    alone, beside = fit(lone).kinds["a"], fit(lone, pooled([lone, {"b": others}])).kinds["a"]
+    assert beside.sigma > 4 * alone.sigma
+
+
+def test_what_is_new_takes_as_long_as_the_likes_of_it() -> None:
+    class Agents:
+        def act(self, asked: Asked) -> Act:
+            slow = 9 if asked.path.endswith("/vote") else 2
+            return Act(Latency(slow * SECOND, 0.2).at(asked.draw("latency")), voter()(asked))
+
+    known = record(played(spec_of(consensus("once"), False), Agents()))
+
+    def takes(path: str, agent: str) -> float:
+        found = known.of(asked(path, agent))
+        assert found is not None
+        return found.lasts.at(0.5) / SECOND
+
+    # The same seat, another one, another step, another kind of call, another agent.
+    assert takes("q/flash-9/vote", "flash") == takes("q/flash-1/vote", "flash")
+    assert takes("q/flash-1/present", "flash") == pytest.approx(4.2, rel=0.3)
+    assert takes("q/flash-1/vote", "else") == pytest.approx(4.2, rel=0.3)
 
 
 def test_one_sample_has_a_modest_spread_and_that_is_said() -> None:
@@ -437,6 +464,13 @@ def test_people_take_their_time_and_decide_as_they_did() -> None:
     no = played(approved(), agents, people=People(approve=False, after=SECOND))
     assert no.status == "failed"
     assert played(approved(), again(no), people=record(no).people).status == "failed"
+
+
+def test_people_who_were_never_asked_take_as_long_as_they_usually_do() -> None:
+    real = played(approved(), Cast({"worker": Player()}), people=People(after=40 * SECOND))
+    steps = (StepSpec(name="new", kind="approve", input="Go?"),)
+    spec = RunSpec(workflow=PlanSpec(name="p", steps=steps))
+    assert played(spec, again(real, spec), people=record(real).people).took == 40 * SECOND
 
 
 def test_who_never_answered_never_answers() -> None:

@@ -15,7 +15,7 @@ from hocket.core.errors import CallerError, NotFound
 from hocket.core.events import Usage, Wait
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, unit_fraction
-from hocket.insight.trace import Activity, Stop, Trace
+from hocket.insight.trace import Activity, Change, Stop, Trace
 from hocket.simulator.agents import Act, Asked, Cast, Latency, People, Player
 from hocket.simulator.assume import Assumed
 from hocket.simulator.calibrate import Simulated
@@ -118,6 +118,20 @@ def test_a_run_that_waits_for_ever_has_not_succeeded_and_is_named() -> None:
     none = study("r", scenario(spec, always, people=never), (), 5, 3)
     assert none.baseline.success == 0
     assert none.baseline.why.startswith("no run ever ends: ")
+
+
+def test_a_run_without_an_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hocket.simulator.study._MOST_EVENTS", 5)
+    found = study("r", scenario(wide(6), workers(6, 3, 0.0)), (), 3, 1)
+    assert found.baseline.why == "no run ever ends: there is no end after 5 events"
+
+
+def test_who_waits_for_what_never_comes_says_so() -> None:
+    step = StepSpec(name="ask", kind="approve", input="Go?", on_timeout="pause")
+    spec = RunSpec(workflow=PlanSpec(name="p", steps=(step,)))
+    found = study("r", scenario(spec, Cast({}), people=People(after=None)), (), 2, 1)
+    assert "no run ever ends: " in found.baseline.why
+    assert "'ask'" in found.baseline.why
 
 
 def test_what_the_finish_waited_for_binds() -> None:
@@ -405,6 +419,13 @@ def test_a_wait_that_the_simulation_lacks_is_named() -> None:
     assert match.reasons[0] == (
         "It waited 50.0 s for other runs, which the simulation lacks; simulated runs 0 ms."
     )
+
+
+def test_limits_that_others_may_have_used_are_named() -> None:
+    real = trace(played(wide(4), workers(4, 10, 0.1), 5))
+    closed = msgspec.structs.replace(real, changes=[Change(5, "own", "closed", None, 1)])
+    match = match_of(closed, [one(3)._replace(calls=5)] * RUNS, [account_of(real)])
+    assert match.reasons[-1] == "own was closed by refusals: others may have used it too."
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> M
     if verdict != "good":
         reasons += _calls(calls, counted.median)
         reasons += _causes(trace, shares, accounts)
+        reasons += _closed(trace)
     return Match(
         run=trace.run,
         seconds=trace.took / SECOND,
@@ -135,7 +136,8 @@ def _causes(trace: Trace, shares: Shares, accounts: Sequence[Shares]) -> Iterato
         own, mean = format_duration(shares.get(cause, 0)), format_duration(means[cause])
         lack = ", which the simulation lacks" if not means[cause] else ""
         yield f"It waited {own} for {words_of(cause)}{lack}; simulated runs {mean}."
-    closest = [change for change in trace.changes if change.what == "closed"]
-    if closest:
-        names = ", ".join(dict.fromkeys(change.limit for change in closest))
-        yield f"{names} was closed by refusals: others may have used it too."
+
+
+def _closed(trace: Trace) -> Iterator[str]:
+    for name in dict.fromkeys(one.limit for one in trace.changes if one.what == "closed"):
+        yield f"{name} was closed by refusals: others may have used it too."

@@ -230,7 +230,7 @@ def _notes(variants: Sequence[Variant]) -> Iterator[str]:
 def _endless(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
     endless = [one for one in runs if not one.ended]
     if endless and not row.why:
-        why = endless[0].reason or "nothing more can happen"
+        why = endless[0].reason
         yield f"{len(endless)} of {len(runs)} runs of {row.name} never end: {why}."
 
 
@@ -320,4 +320,7 @@ def _play_chunk(cast: Sequence[_Ready | None], chunk: Chunk, seed: int) -> list[
     assert ready is not None
     kept = ready.scenario.kept
     keep: Keep = "calls" if kept else "sums"
-    return [ran(ready.play(seed_of(seed, number), keep), kept) for number in range(since, until)]
+    return [
+        ran(ready.play(seed_of(seed, number), keep), kept, _MOST_EVENTS)
+        for number in range(since, until)
+    ]

@@ -51,13 +51,14 @@ class Ran(NamedTuple):
         return self.status not in ("paused", "pausing", "running")
 
 
-def ran(played: Played, kept: frozenset[str]) -> Ran:
+def ran(played: Played, kept: frozenset[str], budget: int) -> Ran:
     """Sum up a run.
 
     Args:
         played: The run.
         kept: The paths whose answers were kept from earlier calls, and which are no calls.
             If there are any, the run's calls must be there.
+        budget: After how many events it was stopped.
     """
     sums = played.sums
     calls = sums.calls - sum(one.call.path in kept for one in played.calls)
@@ -68,6 +69,11 @@ def ran(played: Played, kept: frozenset[str]) -> Ran:
     reason = machine.pause_reason
     if not reason and machine.end is not None:
         reason = machine.end.reason
+    if played.status == "running":
+        stopped = sums.events >= budget
+        reason = (
+            f"there is no end after {budget:,} events" if stopped else "nothing more can happen"
+        )
     return Ran(
         took=played.took,
         status=played.status,
@@ -119,7 +125,7 @@ def row_of(name: str, settings: tuple[str, ...], runs: Sequence[Ran]) -> Row:
     """Sum the runs of one variant up."""
     ended = [one for one in runs if one.ended]
     if not ended:
-        why = f"no run ever ends: {runs[0].reason or 'nothing more can happen'}"
+        why = f"no run ever ends: {runs[0].reason}"
         return Row(name=name, settings=settings, runs=len(runs), why=why)
     costs = [one.cost for one in ended if one.cost is not None]
     return Row(
