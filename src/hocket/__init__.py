@@ -44,7 +44,6 @@ if typing.TYPE_CHECKING:
     from hocket.core.specs import Repeat, Retry
     from hocket.engine.limiter import Limiter
     from hocket.insight.explain import Explanation
-    from hocket.insight.findings import Finding
     from hocket.insight.tally import Tally
     from hocket.simulator.outcome import Study
 
@@ -64,7 +63,6 @@ __all__ = [
     "Explanation",
     "Fault",
     "File",
-    "Finding",
     "HocketError",
     "JournalError",
     "Learned",
@@ -118,7 +116,6 @@ _WHERE = {
     "Explanation": "hocket.insight.explain",
     "Fault": "hocket.core.errors",
     "File": "hocket.agents.output",
-    "Finding": "hocket.insight.findings",
     "HocketError": "hocket.core.errors",
     "JournalError": "hocket.core.errors",
     "Learned": "hocket.config.panel",

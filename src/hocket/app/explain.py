@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from hocket.app.simulate import Otherwise, Playing, simulate_run
 from hocket.app.traces import trace_of_run
@@ -12,8 +12,7 @@ from hocket.core.errors import CallerError
 from hocket.insight.explain import Explanation, explain
 from hocket.insight.findings import Finding
 from hocket.journal.base import Store
-from hocket.report.explain import Gain
-from hocket.simulator.outcome import Row
+from hocket.simulator.outcome import Gain, Row
 
 SIMULATED: Final = 3
 """So many findings' changes are simulated."""
@@ -83,7 +82,7 @@ def _gains(
             impossible[place] = str(error)
     asked = {place: _variant(told.findings[place]) for place in places if place not in impossible}
     rows: dict[tuple[str, ...], Row] = {}
-    verdict = "good"
+    verdict: Literal["good", "rough", "bad"] = "good"
     if asked:
         other = Otherwise(variants=list(dict.fromkeys(asked.values())))
         made = simulate_run(store, run_id, other, Playing(runs=runs))

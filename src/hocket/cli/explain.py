@@ -29,38 +29,47 @@ _WIDE = 120
 _NARROW = 60
 
 
+Foreign = Annotated[
+    Literal["massgen", "otlp", "chrome"] | None,
+    Parameter(name="--from", help="RUN is another program's log: massgen, otlp or chrome."),
+]
+Calls = Annotated[
+    Path | None, Parameter(help="What the server saw of a MassGen run, in lines of JSON.")
+]
+Turn = Annotated[
+    str | None, Parameter(help="Which turn, attempt or trace of a log, where it has several.")
+]
+Html = Annotated[Path | None, Parameter(help="Write one page for a browser there.")]
+Svg = Annotated[Path | None, Parameter(help="Write the timeline as a picture there.")]
+Perfetto = Annotated[
+    Path | None, Parameter(name="--perfetto", help="Write a trace for ui.perfetto.dev there.")
+]
+By = Annotated[
+    Literal["agent", "slot", "step", "limit"],
+    Parameter(help="What the picture's lanes are.", show_default=True),
+]
+Simulate = Annotated[
+    bool,
+    Parameter(
+        help="Simulate what the findings propose.", negative="--no-simulate", show_default=True
+    ),
+]
+All = Annotated[bool, Parameter(name="--all", help="Leave nothing out.", negative=())]
+
+
 def explain_(
     run: Annotated[str, SHOWN] = "last",
     /,
     *,
-    from_: Annotated[
-        Literal["massgen", "otlp", "chrome"] | None,
-        Parameter(name="--from", help="RUN is another program's log: massgen, otlp or chrome."),
-    ] = None,
-    calls: Annotated[
-        Path | None,
-        Parameter(help="What the server saw of a MassGen run, in lines of JSON."),
-    ] = None,
-    turn: Annotated[
-        str | None, Parameter(help="Which turn, attempt or trace of a log, where it has several.")
-    ] = None,
-    html: Annotated[Path | None, Parameter(help="Write one page for a browser there.")] = None,
-    svg: Annotated[Path | None, Parameter(help="Write the timeline as a picture there.")] = None,
-    perfetto_: Annotated[
-        Path | None,
-        Parameter(name="--perfetto", help="Write a trace for ui.perfetto.dev there."),
-    ] = None,
-    by: Annotated[
-        Literal["agent", "slot", "step", "limit"],
-        Parameter(help="What the picture's lanes are.", show_default=True),
-    ] = "agent",
-    simulate: Annotated[
-        bool,
-        Parameter(
-            help="Simulate what the findings propose.", negative="--no-simulate", show_default=True
-        ),
-    ] = True,
-    all_: Annotated[bool, Parameter(name="--all", help="Leave nothing out.", negative=())] = False,
+    from_: Foreign = None,
+    calls: Calls = None,
+    turn: Turn = None,
+    html: Html = None,
+    svg: Svg = None,
+    perfetto_: Perfetto = None,
+    by: By = "agent",
+    simulate: Simulate = True,
+    all_: All = False,
     json_: AsJson = False,
 ) -> int:
     """Say where the time, the tokens and the money of a run went, and what to change.

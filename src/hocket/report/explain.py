@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from hocket.core.values import SECOND, format_duration
 from hocket.insight.account import Segment, Spent
@@ -14,7 +14,7 @@ from hocket.insight.findings import Finding
 from hocket.insight.trace import Trace
 from hocket.report.palette import LOOKS, bar, cause_name, marks_line
 from hocket.report.text import clean, clip, dollars, one_line, table
-from hocket.simulator.outcome import Row
+from hocket.simulator.outcome import Gain
 
 _MOST_SHARES: Final = 14
 _MOST_LEGS: Final = 14
@@ -24,20 +24,6 @@ _BAR: Final = 30
 
 
 _CAUSE: Final = {"slot": partial(Cause, "slot"), "rate": partial(Cause, "rate")}
-
-
-class Gain(NamedTuple):
-    """What a change that a finding proposes does to the run, by simulation.
-
-    Fields:
-        finding: The place of the finding, from 0.
-        row: What came out of the simulated runs; its differences are to the simulated baseline.
-        verdict: How well the simulated baseline matches the run: ``good``, ``rough``, ``bad``.
-    """
-
-    finding: int
-    row: Row
-    verdict: str
 
 
 def explain_lines(

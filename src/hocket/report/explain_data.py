@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from hocket.insight.explain import Explanation
-from hocket.report.explain import Gain
 from hocket.report.palette import cause_name
+from hocket.simulator.outcome import Gain
 
 
 def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str, Any]:

@@ -108,3 +108,17 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[Row, ...] = ()
     match: Match | None = None
     assumed: tuple[str, ...] = ()
+
+
+class Gain(msgspec.Struct, frozen=True):
+    """What a change that a finding proposes does to a run, by simulation.
+
+    Fields:
+        finding: The place of the finding in its explanation, from 0.
+        row: What came out of the simulated runs; its differences are to the simulated baseline.
+        verdict: How well the simulated baseline matches the run.
+    """
+
+    finding: int
+    row: Row
+    verdict: Literal["good", "rough", "bad"]
