@@ -3,13 +3,15 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from tests.insight.hand import S, call, plan_trace, team_trace, trace
+from tests.insight.hand import S, call, folded, plan_trace, team_trace, trace
 
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec, LimitSpec, PlanSpec, Rate, RunSpec, StepSpec
 from hocket.core.values import MINUTE
 from hocket.insight.load import Course, Use, is_made, load, uses, weight_of, windows_of
 from hocket.insight.trace import Trace
+from hocket.simulator.agents import Cast, Latency, Player
+from hocket.simulator.play import play
 
 
 def steps(some: list[tuple[int, int]]) -> list[tuple[float, int]]:
@@ -167,6 +169,23 @@ def test_the_seven_agents_fill_both_windows() -> None:
     assert flash.windows[0].held == pytest.approx(float(9 * full + 4 * (1 - full)))
     assert pro.windows[0].held == pytest.approx(float(2 * full))
     assert load(run).run.peak == 7
+
+
+def test_a_limit_that_is_a_run_s_own_is_called_as_the_run_calls_it() -> None:
+    own = LimitSpec(requests=(Rate(2, 10 * S),), margin=0, concurrency=1, shared=False)
+    steps = tuple([StepSpec(name=f"s{i}", agent="a") for i in range(5)])
+    spec = RunSpec(
+        workflow=PlanSpec(name="p", steps=steps),
+        agents={"a": AgentSpec(kind="scripted", limits=("api",))},
+        limits={"api": own},
+    )
+    run = folded(play(spec, {}, Cast({}, Player(latency=Latency(S)))))
+    (use,) = uses(run)
+    # Two calls a second each, then the third waits from 2 to 10 s, with it the fourth and fifth;
+    # the fifth waits once more, from 12 to 20 s, for its window.
+    assert (use.limit, use.waiting) == ("api", 16 * S)
+    causes = [wait.cause for one in run.activities for wait in one.waits]
+    assert dict.fromkeys(causes) == {"slot:api": None, "rate:api": None}
 
 
 def at(course: list[tuple[int, int]], instant: int) -> int:

@@ -123,7 +123,8 @@ class Folding:
         self._facts.gone.pop(index, None)
         activity.left, activity.began, activity.ended = True, event.at, None
         # Its back-off is known though it may not say so.
-        activity.waits, activity.hedge = event.waits or activity.waits, event.hedge
+        waits = _named(event.waits, self.machine.run)
+        activity.waits, activity.hedge = waits or activity.waits, event.hedge
         activity.fate, activity.how = "", ""
         activity.events = (seq,)
         if len(self._calls) <= _MOST_ASKED:
@@ -194,7 +195,8 @@ class Folding:
         return self._people.passed(event, seq) if self._people.open else None
 
     def _changed(self, event: LimitChanged, seq: int, before: int, phase: str) -> None:
-        change = Change(event.at, event.limit, event.what, event.until, seq)
+        limit = event.limit.removesuffix(_own(self.machine.run))
+        change = Change(event.at, limit, event.what, event.until, seq)
         self._facts.changes.append(change)
 
     def _finished(self, event: RunEnded, seq: int, before: int, phase: str) -> None:
@@ -331,6 +333,19 @@ def trace_of(
     for recorded in events:
         folding.add(recorded)
     return folding.trace(fates_of(machine.workflow))
+
+
+def _own(run: str) -> str:
+    """Give what is added to the name of a limit that is this run's alone, where it is counted."""
+    return f" of {run}"
+
+
+def _named(waits: tuple[Wait, ...], run: str) -> tuple[Wait, ...]:
+    """Call limits in waits what the run's spec calls them."""
+    own = _own(run)
+    if not any([wait.cause.endswith(own) for wait in waits]):
+        return waits
+    return tuple([Wait(wait.cause.removesuffix(own), wait.since, wait.until) for wait in waits])
 
 
 def _decides(machine: RunMachine, call: Call) -> bool:
