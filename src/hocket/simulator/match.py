@@ -45,8 +45,23 @@ Shares = Mapping[Cause, int]
 
 def words_of(cause: Cause) -> str:
     """Say what was waited for."""
-    who = "the run" if cause.detail == "run" else cause.detail.removeprefix("agent:")
+    who = plain(cause.detail)
+    who = "the run" if who == "run" else who.removeprefix("agent:")
     return WAITS[cause.kind].format(who)
+
+
+def plain(limit: str) -> str:
+    """Name a limit as its spec does: a run's own windows have the run's name behind them."""
+    return limit.partition(" of ")[0]
+
+
+def _named(shares: Shares) -> Shares:
+    """Give shares of causes whose limits are named as in the spec, which two runs have alike."""
+    found: dict[Cause, int] = {}
+    for cause, took in shares.items():
+        cause = cause._replace(detail=plain(cause.detail))
+        found[cause] = found.get(cause, 0) + took
+    return found
 
 
 def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> Match:
@@ -59,7 +74,8 @@ def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> M
         runs: What came out of the simulated ones.
         accounts: Where the time of some of them went.
     """
-    shares = account(trace).shares
+    shares = _named(account(trace).shares)
+    accounts = [_named(one) for one in accounts]
     stood = sum(took for cause, took in shares.items() if cause.kind in ("pause", "down"))
     calls = sum(
         one.left and not one.cached and one.work in ("model", "tool") for one in trace.activities
