@@ -19,7 +19,7 @@ from tests.insight.kit import (
 )
 from tests.machines import Drive, step
 
-from hocket.core.errors import Fault
+from hocket.core.errors import EngineBug, Fault
 from hocket.core.events import CallFinished, CallLost, CallStarted, Recorded, RunResumed, Wait
 from hocket.core.specs import (
     AgentSpec,
@@ -243,6 +243,18 @@ def test_what_a_panel_waited_for_until_its_time_was_up_is_what_came_before() -> 
     assert found.finish == 2
 
 
+def test_of_several_that_a_panel_waited_for_the_one_that_ended_last_came_before() -> None:
+    found = traced(
+        a("w1"),
+        a("w2"),
+        StepSpec(name="z", agent="a", wants=("w1", "w2"), within=5 * SECOND),
+        seconds={"w1": 7, "w2": 50, "z": 10},
+    )
+
+    assert found.activities[named(found, "z#1").after].path == "w2"
+    assert named(found, "w1#1").fate == "useful"
+
+
 def test_a_panel_that_waited_for_another_try_waited_for_its_back_off() -> None:
     late = a("w", retry=Retry(tries=2, first=60 * SECOND, jitter=0.0))
     z = StepSpec(name="z", agent="a", wants=("w",), within=5 * SECOND)
@@ -446,6 +458,17 @@ def test_votes_come_after_the_last_answer_and_need_them_all() -> None:
     assert found.reports["q"].status == "decided"
 
 
+def test_what_waits_for_a_team_waited_for_the_vote_that_decided() -> None:
+    seconds = ANSWERS | {"q/m2/vote": 30, "z": 20}
+    found = traced(
+        a("x"), a("z"), consensus("once"), a("y", "q", "z"), players=VOTERS, seconds=seconds
+    )
+    needs = [found.activities[i].name for i in named(found, "y#1").needs]
+
+    assert named(found, "q/m2/vote#1").fate == "cancelled"
+    assert sorted(needs) == ["q/m1/vote#1", "z#1"]
+
+
 def test_stale_votes_are_stale_and_each_follows_what_made_it_be_asked() -> None:
     found = traced(a("x"), consensus("restart_all"), players=VOTERS, seconds=ANSWERS)
     fates = {one.name: one.fate for one in found.activities}
@@ -584,3 +607,8 @@ def test_a_trace_stays_as_it_is_while_its_folding_goes_on() -> None:
 
     assert early == same and early.activities[0].ended is None
     assert folding.trace().finish != START
+
+
+def test_a_run_without_events_has_no_trace() -> None:
+    with pytest.raises(EngineBug, match="run_started"):
+        trace_of([], new_machine(), fates_of)

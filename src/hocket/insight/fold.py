@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from hocket.core.commands import CancelCall, Record, StartCall
+from hocket.core.errors import EngineBug
 from hocket.core.events import (
     AnyEvent,
     ApprovalAsked,
@@ -106,7 +107,12 @@ class Folding:
         Args:
             fates: What became of calls of teams, by the calls' names; see
                 `hocket.workflows.plan.fates_of`.
+
+        Raises:
+            EngineBug: Nothing has happened yet.
         """
+        if self.machine.phase == "new":
+            raise EngineBug("a run without events has no trace: fold its run_started first")
         return trace_from(self._facts, self.machine, fates, self._before.latest)
 
     # -- what has happened --------------------------------------------------------------------
@@ -328,11 +334,14 @@ def trace_of(
         events: All of them, from the first.
         machine: A new machine.
         fates_of: What became of calls of teams, as `hocket.workflows.plan.fates_of` says it.
+
+    Raises:
+        EngineBug: There are none.
     """
     folding = Folding(machine)
     for recorded in events:
         folding.add(recorded)
-    return folding.trace(fates_of(machine.workflow))
+    return folding.trace({} if machine.phase == "new" else fates_of(machine.workflow))
 
 
 def _own(run: str) -> str:
