@@ -24,6 +24,7 @@ SCRIPTS = (
     "policies.py",
     "review.py",
     "reviewed.py",
+    "simulate.py",
     "consensus.py",
 )
 WITHOUT_JSON = ("journal.py", "makespan.py")

@@ -19,7 +19,7 @@ from hocket.limits.classes import Waiting
 from hocket.limits.lines import Gate, Group
 
 
-class Inside(msgspec.Struct, frozen=True):
+class Inside(msgspec.Struct, frozen=True, gc=False):
     """A call that holds its limits.
 
     Fields:
