@@ -188,6 +188,11 @@ def test_what_a_step_declares_is_no_guess() -> None:
     study = plan(declared, Otherwise(["agents.w.latency=1s"]))
     assert medians(study) == {"baseline": 11.0, "agents.w.latency=1s": 4.0}
     assert study.assumed == ()
+    # A refusal comes at once, and a call that fails takes as long as another.
+    faulty = "simulate: {agents: {w: {refusing: 1, retry_after: 2s}}}"
+    assert medians(plan(declared + faulty, how=Playing(runs=2)))["baseline"] == 1_000 * 2.05 + 0.05
+    failing = plan(declared + "simulate: {agents: {w: {failing: 1, fault: permanent}}}")
+    assert medians(failing)["baseline"] == 8.0
     half = plan(declared.replace("takes: 8s", "fallback: v"))
     assert "Nobody knows how long calls of v, w take" in half.assumed[0]
 

@@ -153,7 +153,8 @@ class Unrecorded:
         if asked.agent in self._free:
             gives = _with_files(act.gives, self._spec.agents[asked.agent], asked)
             act = msgspec.structs.replace(act, usage=None, gives=gives)
-        if act.lasts == NEVER:
+        refused = isinstance(act.gives, Fault) and act.gives.kind == "rate_limited"
+        if refused or act.lasts == NEVER:
             return act
         known, takes = self._of(asked), self._takes.get((step_of(asked.path), asked.agent))
         changes: dict[str, Any] = {}
