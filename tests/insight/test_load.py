@@ -135,6 +135,7 @@ def test_what_a_call_counts_depends_on_the_window() -> None:
 def test_all_waits_of_windows_count_and_those_for_slots_do_not() -> None:
     causes = ("rate", "spacing", "closed", "breaker", "budget", "slot", "reserved")
     waits = tuple((f"{cause}:api", i, i + 1) for i, cause in enumerate(causes))
+    waits = (*waits, ("closed:gpu", 6, 7))
     run = trace(
         call("a", 7, 8, asked=0, waits=waits, claims=("api",)),
         ended=8,

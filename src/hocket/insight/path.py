@@ -91,15 +91,19 @@ def reach(trace: Trace, works: Sequence[int]) -> Reach:
     """
     activities = trace.activities
     count = len(activities)
+    needs = [needs_of(activity, index) for index, activity in enumerate(activities)]
+    begins = [activity.began for activity in activities]
+    # What is under way has ended after all that there is.
+    ends = [trace.ended + 1 if one.ended is None else one.ended for one in activities]
     head, came = [0] * count, [START] * count
     for index, activity in enumerate(activities):
         asked, most = activity.asked, -1
-        for before in needs_of(activity, index):
-            if activities[before].began > asked:
-                continue
-            found = head[before] + _done(activities[before], works[before], asked)
-            if found > most:
-                most, came[index] = found, before
+        for before in needs[index]:
+            since = begins[before]
+            if since <= asked:
+                found = head[before] + min(works[before], asked - since)
+                if found > most:
+                    most, came[index] = found, before
         head[index] = max(most, 0)
     tail: list[int | None] = [None] * count
     below: list[int | None] = [None] * count
@@ -109,15 +113,15 @@ def reach(trace: Trace, works: Sequence[int]) -> Reach:
             after = tail[index] = 0
         if after is not None:
             below[index] = max(works[index] + after, below[index] or 0)
-        rest = below[index]
+        rest, asked = below[index], activity.asked
         if rest is None:
             continue
-        for before in needs_of(activity, index):
-            if activities[before].began > activity.asked:
+        for before in needs[index]:
+            since = begins[before]
+            if since > asked:
                 continue
-            if _is_cut(activities[before], activity.asked):
-                done = _done(activities[before], works[before], activity.asked)
-                below[before] = max(done + rest, below[before] or 0)
+            if ends[before] > asked:
+                below[before] = max(min(works[before], asked - since) + rest, below[before] or 0)
             else:
                 tail[before] = max(rest, tail[before] or 0)
     return Reach(head=head, came=came, tail=tail, below=below)
@@ -132,12 +136,3 @@ def needs_of(activity: Activity, index: int) -> tuple[int, ...]:
     if needs and not 0 <= min(needs) <= max(needs) < index:
         return tuple([need for need in needs if 0 <= need < index])
     return needs
-
-
-def _is_cut(activity: Activity, at: int) -> bool:
-    return activity.ended is None or activity.ended > at
-
-
-def _done(activity: Activity, work: int, at: int) -> int:
-    """Say how much of its work was done by an instant."""
-    return min(work, max(0, at - activity.began))
