@@ -274,6 +274,60 @@ def test_an_agent_that_is_slow_for_its_price() -> None:
     assert "4.0 times as much" in finding.detail
 
 
+def test_an_author_is_not_slow_beside_reviewers() -> None:
+    calls: list[Activity] = []
+    for number in range(4):
+        fields: dict[str, Any] = {"step": f"w{number}", "team": f"w{number}"}
+        at = 40.0 * number
+        after = len(calls) - 1
+        calls.append(doing(f"w{number}/author", at, at, at + 38, after, agent="coder", **fields))
+        after = len(calls) - 1
+        calls += [
+            doing(
+                f"w{number}/r{n}/judge", at + 38, at + 38, at + 40, after, agent="critic", **fields
+            )
+            for n in range(3)
+        ]
+    assert found(trace(*calls)) == []
+
+
+def test_votes_that_cost_no_time_cost_money() -> None:
+    usage = Usage(tokens_in=900, tokens_out=100, cost=5)
+    fields: dict[str, Any] = {"step": "q", "team": "q", "usage": usage}
+    calls = [doing(f"q/m{n}/vote", 0, 0, 2, fate="stale", **fields) for n in range(3)]
+    calls += [doing(f"q/m{n}/answer", 0, 0, 9, **fields) for n in range(4)]
+    finding = only(trace(*calls))
+    assert (finding.kind, finding.cost, finding.share) == ("stale_votes", 0, 0.0)
+    assert (finding.money, finding.tokens) == (15, 3_000)
+    assert finding.title.startswith("No time, but money, went to 3 of 7 calls at q")
+
+
+def test_reviewers_who_could_not_change_the_verdict() -> None:
+    finding = found(plant("reviewers", 1).trace)[0]
+    assert (finding.kind, finding.subject) == ("needless_reviews", "w0")
+    assert finding.change == ("steps.w0.early=true", "steps.w0.waves=true")
+    assert finding.tokens > 0
+
+
+def test_a_run_that_was_decided_did_not_wait_for_the_calls_cut_off() -> None:
+    calls = [
+        doing("q/m1/vote", 0, 0, 20, agent="a", step="q", team="q"),
+        doing("q/m2/vote", 0, 0, 20.001, step="q", team="q", fate="cancelled", how="stop"),
+    ]
+    assert found(trace(*calls)) == []
+
+
+def test_what_did_not_come_in_time() -> None:
+    late = StepSpec(name="late", agent="a", input="one")
+    soon = StepSpec(name="soon", agent="a", input="two")
+    reply = StepSpec(
+        name="reply", agent="a", wants=("late", "soon"), within=20 * SECOND, input="{{soon}}"
+    )
+    finding = only(traced(late, soon, reply, seconds={"late": 500.0}))
+    assert (finding.kind, finding.subject, finding.cost) == ("soft_wait", "reply", 20 * SECOND)
+    assert finding.change == ("steps.reply.within=10000ms",)
+
+
 def test_steps_that_nothing_makes_wait() -> None:
     steps = [StepSpec(name="x", agent="a", input="one")]
     steps += [StepSpec(name="y", agent="a", input="two", needs=("x",))]

@@ -35,8 +35,7 @@ class Lead(NamedTuple):
     Fields:
         kind: As in `hocket.insight.find.FINDINGS`.
         subject: What it is about.
-        what: What the time went to: the rest of the sentence "4.2 s went to …", or the whole
-            sentence if it is told for its money alone.
+        what: What the time went to: the rest of the sentence "4.2 s went to …".
         parts: How much of which segment it explains, in nanoseconds.
         depth: `ROOT`, `CAUSE`, `SYMPTOM` or `REST`.
         least: The share of the run below which it is left out.
@@ -217,7 +216,7 @@ def _finding(ground: Ground, lead: Lead, takes: dict[int, int], cost: int) -> Fi
     return Finding(
         kind=lead.kind,
         subject=lead.subject,
-        title=f"{format_duration(cost)} went to {lead.what}" if cost else lead.what,
+        title=f"{format_duration(cost) if cost else 'No time, but money,'} went to {lead.what}",
         detail=lead.detail,
         cost=cost,
         share=cost / wall if wall else 0.0,

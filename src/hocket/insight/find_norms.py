@@ -85,8 +85,8 @@ class Norms:
                 (step, role, agent, work),
                 (step, role, work),
                 ("", self._ground.beside(step), role, work),
-                (agent, work),
-                (work,),
+                ("*", agent, role, work),
+                (role, work),
             )
         return known
 
@@ -107,12 +107,12 @@ class Norms:
                 rest += took
         return rest
 
-    def stands_out(self, work: str, own: list[int]) -> bool:
-        """Tell quickly whether some calls may be slow beside all of their work.
+    def stands_out(self, group: Group, own: list[int]) -> bool:
+        """Tell quickly whether some calls may be slow beside all of their kind.
 
         Unless they are a good part of all, their own part in the median hardly matters.
         """
-        everybody = self._took.get((work,), [])
+        everybody = self._took.get(group, [])
         return 4 * len(own) > len(everybody) or median_low(own) > 2 * median(everybody)
 
     def _norm(self, group: Group, between: float, own: int | None) -> Norm | None:
