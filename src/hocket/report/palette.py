@@ -73,7 +73,7 @@ LOOKS: Final[dict[Kind, Look]] = {
     "cache": Look(SKY, "M0 2H3M4 6H7", BLACK, "c", "same question asked already", "{}"),
     "pause": Look(PALE, "M2 2V6M5 2V6", BLACK, "p", "paused", "{}"),
     "down": Look(BLACK, _RISING + _FALLING, "#ffffff", "!", "no process", "{}"),
-    "coordinator": Look(GREY, _BRICKS, "#ffffff", "h", "Hocket itself", "{}"),
+    "coordinator": Look(GREY, _BRICKS, "#ffffff", "o", "coordinator", "{}"),
     "idle": Look(PAPER, "", BLACK, "·", "nothing ready", "{}"),
     "unknown": Look(PALE, _DOT, BLACK, "?", "not known", "not known: {}"),
 }
