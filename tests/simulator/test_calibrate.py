@@ -28,8 +28,8 @@ from hocket.core.events import Usage
 from hocket.core.machine import JobSpec
 from hocket.core.specs import AgentSpec, LimitSpec, PlanSpec, Retry, RunSpec, StepSpec
 from hocket.core.teams import Member, ReviewSpec
-from hocket.core.values import SECOND
-from hocket.insight.trace import Change, Trace
+from hocket.core.values import MINUTE, SECOND
+from hocket.insight.trace import Change, Stop, Trace
 from hocket.simulator.agents import Act, Asked, Cast, Latency, People, Player
 from hocket.simulator.assume import Assumed, Quantiles
 from hocket.simulator.calibrate import NEVER, Record, Simulated, calibrate, outputs_of
@@ -94,6 +94,9 @@ def test_few_samples_of_one_kind_lean_on_the_others_as_far_as_chance_parts_them(
     lone = [Sample(2 * SECOND)]
     near = fit({**kinds, "lone": lone}).kinds["lone"].at(0.5)
     assert 1.1 * SECOND < near < 1.6 * SECOND
+    # What chance alone may part is one.
+    same = fit({**kinds, "lone": [Sample(round(1.1 * SECOND))]}).kinds
+    assert same["lone"].at(0.5) == same["a"].at(0.5)
     # Kinds that are far apart tell nothing of each other.
     apart = {n: [Sample(s.took * 50**i) for s in usual] for i, n in enumerate("abcd")}
     far = fit({**apart, "lone": lone}).kinds["lone"].at(0.5)
@@ -194,6 +197,29 @@ def test_the_engines_own_time_is_added() -> None:
     assert [any(words.startswith(told) for words in some) for some in notes] == [True, False]
 
 
+def test_time_in_which_nobody_drove_the_run_is_not_the_engines() -> None:
+    real = trace(played(wide(10), workers(10, 2, 0.0)))
+    late = [
+        msgspec.structs.replace(one, began=one.began + MINUTE, ended=(one.ended or 0) + MINUTE)
+        if one.agent == "worker"
+        else one
+        for one in real.activities
+    ]
+    stops = [Stop("down", SECOND, SECOND + MINUTE)]
+    known = Record(msgspec.structs.replace(real, activities=late, stops=stops), {})
+    found = known.of(asked("work/0"))
+    assert found is not None
+    assert found.lasts.at(0.99) < 3 * SECOND
+
+
+def test_what_never_left_says_nothing() -> None:
+    real = trace(played(wide(4), workers(4, 2, 0.0)))
+    unsent = msgspec.structs.replace(real.activities[-1], path="work/9", left=False, ended=10**15)
+    before = Record(real, {}).of(asked("work/0"))
+    real.activities.append(unsent)
+    assert Record(real, {}).of(asked("work/0")) == before
+
+
 def test_what_a_call_waited_for_is_not_how_long_it_takes() -> None:
     spec = limited(2)
     known = record(played(spec, workers(5, 2, 0.0))).of(asked("work/0"))
@@ -267,6 +293,14 @@ def test_a_path_gives_what_it_gave() -> None:
     # An item more gives what one of its siblings gave.
     assert agents.act(asked("work/7")).gives in {"work/0", "work/1", "work/2"}
     assert agents.notes() == []
+
+
+def test_a_new_member_answers_like_its_agents_others() -> None:
+    real = played(spec_of(consensus("once"), False), drawn(), 5)
+    agents = again(real)
+    for number in range(9, 30):
+        assert "/pro-" in agents.act(asked(f"q/pro-{number}/answer", "pro")).gives
+        assert "/flash-" in agents.act(asked(f"q/flash-{number}/answer", "flash")).gives
 
 
 def test_what_does_not_fit_is_made_up_and_that_is_said() -> None:

@@ -11,13 +11,15 @@ from tests.simulator.policies import consensus, drawn, spec_of
 from tests.simulator.records import again, played, rate, record, wide, workers
 
 from hocket.core.errors import Fault
-from hocket.core.specs import LimitSpec, RunSpec
+from hocket.core.machine import JobSpec
+from hocket.core.specs import LimitSpec, Retry, RunSpec
 from hocket.core.values import DAY, HOUR, MINUTE, SECOND
 from hocket.simulator.agents import Act, Asked, Cast, SimulatedAgents
 from hocket.simulator.assume import Assumed
 from hocket.simulator.calibrate import Simulated
+from hocket.simulator.observed import Observed
 from hocket.simulator.parts import Played
-from hocket.simulator.provider import Window, window_of
+from hocket.simulator.provider import Provider, Refusing, Window, window_of
 
 SEEDS = range(12)
 
@@ -93,6 +95,24 @@ def test_each_run_has_the_whole_window_again() -> None:
     first = [played(free, agents, seed).digest() for seed in (1, 1, 2, 1)]
     fresh = [played(free, again(played(free, server(), 5)), seed).digest() for seed in (1, 2)]
     assert first == [fresh[0], fresh[0], fresh[1], fresh[0]]
+
+
+def test_another_run_is_told_by_its_chance_and_by_its_calls() -> None:
+    job = JobSpec(
+        agents=("a",), effects=(False,), retry=Retry(), timeout=1, output=None, options={}
+    )
+    one = Provider(Refusing(["a"], Window(1, MINUTE), True, Observed(0.0, 0.0)))
+
+    def refuses(path: str, seed: int, at: int) -> bool:
+        return one.refuses(Asked("run", "a", path, 1, "", job, seed, at)) is not None
+
+    assert [refuses(path, 1, 0) for path in "abc"] == [False, True, True]
+    assert not refuses("a", 1, 0)
+    assert refuses("b", 1, MINUTE - 1)
+    assert not refuses("c", 2, MINUTE - 1)
+    assert refuses("d", 2, MINUTE)
+    assert not refuses("e", 2, 2 * MINUTE)
+    assert not refuses("f", 2, 0)
 
 
 def test_what_is_assumed_of_refusals_goes_before_the_window() -> None:

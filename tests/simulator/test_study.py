@@ -78,6 +78,22 @@ def with_faults(spec: RunSpec, agents: Any, *faults: str) -> Any:
     return cast_of(scenario(spec, agents, *faults))
 
 
+def test_a_scenario_is_played_with_its_deaths_and_with_what_is_known_of_calls() -> None:
+    spec = wide(8, hedge=0.5)
+    agents = workers(8, 3, 0.5)
+    past = record(played(spec, agents)).past
+    variants = [
+        variant("dies", spec, agents, "machine dies at 2s back 30s"),
+        variant("hedges", spec, agents, past=past),
+    ]
+    found = study("r", scenario(spec, agents), variants, 9, 3)
+    assert found.baseline.calls.median == 9
+    dies, hedges = found.variants
+    assert dies.seconds.low > 30
+    assert dies.calls.median > 9
+    assert hedges.calls.median > 9
+
+
 def test_what_a_later_answer_makes_void_is_wasted() -> None:
     found = of(variant("restart", team("restart_all"), drawn()))
     assert found.baseline.wasted == Spread(0, 0, 0)

@@ -101,12 +101,11 @@ class Recall:
         schema = asked.job.output
         if schema is None:
             return value
-        labels = permitted(schema)
-        if labels is not None:
-            value = self._vote(value, asked, labels, source)
+        if permitted(schema) is not None:
+            value = self._vote(value, asked, source)
         return NOTHING if value is NOTHING or misfit(schema, value) else value
 
-    def _vote(self, value: Json, asked: Asked, labels: list[str], source: str) -> Json:
+    def _vote(self, value: Json, asked: Asked, source: str) -> Json:
         if not isinstance(value, dict) or "vote" not in value:
             return NOTHING
         fields = asked.job.output["properties"]
@@ -116,8 +115,6 @@ class Recall:
         if revises:
             return NOTHING
         label = self._label(str(value["vote"]), asked, source)
-        if label not in labels:
-            return NOTHING
         found = {**{"action": "vote", "answer": ""}, **value, "vote": label}
         return {name: given for name, given in found.items() if name in fields}
 
