@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final, Literal, NamedTuple
 
+from hocket.app.rest import collector_rests
 from hocket.app.simulate import Otherwise, Playing, simulate_run
 from hocket.app.traces import trace_of_run
 from hocket.config.change import changed
@@ -44,7 +45,8 @@ def explain_run(store: Store, run_id: str) -> Explanation:
         NotFound: No such run.
         JournalError: An event cannot be read.
     """
-    return explain(trace_of_run(store, run_id))
+    with collector_rests():
+        return explain(trace_of_run(store, run_id))
 
 
 def explained(store: Store, run_id: str) -> Explained:

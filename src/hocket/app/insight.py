@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from hocket.app.engine import Engine, What, parts_of
+from hocket.app.rest import collector_rests
 from hocket.app.simulate import Otherwise, Playing, simulate_plan, simulate_run
 from hocket.app.traces import trace_of_run
 from hocket.core.values import Json
@@ -25,7 +26,7 @@ def explain(run_id: str, *, engine: Engine | None = None) -> Explanation:
         NotFound: No such run.
         JournalError: An event cannot be read.
     """
-    with _open(engine) as own:
+    with _open(engine) as own, collector_rests():
         return explain_trace(trace_of_run(own.journal, run_id))
 
 

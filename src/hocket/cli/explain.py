@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from hocket.app.engine import Engine
 from hocket.app.explain import Explained, explain_run, explained
 from hocket.app.logs import read_log
+from hocket.app.rest import collector_rests
 from hocket.app.state import find_run
 from hocket.cli.look import AsJson
 from hocket.cli.output import pretty
@@ -81,7 +82,8 @@ def explain_(
         option = "--calls" if calls is not None else "--turn"
         raise Refused(f"{option} is for others' logs: hocket explain --from massgen FOLDER")
     if from_ is not None:
-        told = Explained(explain(read_log(from_, Path(run), calls=calls, turn=turn)))
+        with collector_rests():
+            told = Explained(explain(read_log(from_, Path(run), calls=calls, turn=turn)))
     else:
         with closing(Engine()) as engine:
             run_id = find_run(engine.journal.runs(), run)
