@@ -305,16 +305,22 @@ def test_a_run_that_is_not_there() -> None:
 # -- variants -------------------------------------------------------------------------------
 
 
-def test_a_value_that_cannot_be_is_told_beside_the_others() -> None:
-    study = plan(CHAIN, Otherwise(vary=["max_parallel=0..1"]))
-    assert named(study)["max_parallel=0"].why == (
-        "setting 'max_parallel=0': max_parallel: must be at least 1, not 0"
+def test_a_value_that_makes_no_plan_is_told_beside_the_others() -> None:
+    soft = CHAIN.replace("needs: [a]}", "needs: [a], timeout: 1h}")
+    study = plan(soft, Otherwise(vary=["steps.b.needs=[b],[],[a]"]))
+    assert named(study)["steps.b.needs=[b]"].why == (
+        "setting 'steps.b.needs=[b]': steps.b.needs.0: step 'b' waits for itself"
     )
-    assert named(study)["max_parallel=1"].runs == 20
-    with pytest.raises(Refused, match="setting 'max_parallel=0'"):
-        plan(CHAIN, Otherwise(vary=["max_parallel=0,-1"]))
-    with pytest.raises(Refused, match="setting 'max_parallel=0'"):
-        plan(CHAIN, Otherwise(["max_parallel=0"]))
+    assert named(study)["steps.b.needs=[]"].runs == 20
+    with pytest.raises(Refused, match=r"setting 'steps\.b\.needs=\[b\]'"):
+        plan(CHAIN, Otherwise(vary=["steps.b.needs=[b],[c]"]))
+    with pytest.raises(Refused, match=r"setting 'steps\.b\.needs=\[b\]'"):
+        plan(CHAIN, Otherwise(["steps.b.needs=[b]"]))
+
+
+def test_a_value_that_cannot_be_read_is_a_mistake() -> None:
+    with pytest.raises(Refused, match="setting 'max_parallel=0': max_parallel: must be at least 1"):
+        plan(CHAIN, Otherwise(vary=["max_parallel=0..1"]))
 
 
 @pytest.mark.parametrize(

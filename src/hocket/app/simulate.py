@@ -22,7 +22,7 @@ from hocket.app.simulate_agents import (
     samples_of,
 )
 from hocket.app.traces import trace_of_run
-from hocket.config.change import Changes, changed
+from hocket.config.change import Changes, NoPlan, changed
 from hocket.config.change_text import MOST_VARIANTS, expand
 from hocket.config.file import Loaded
 from hocket.config.limit_names import endpoint_name
@@ -412,11 +412,11 @@ def _study(
     baseline, notes = stage.scenario(changed(stage.spec, ()), always)
     notes = [*stage.notes, *notes]
     variants: list[Variant] = []
-    failed: CallerError | None = None
+    failed: NoPlan | None = None
     for one in asked:
         try:
             made = changed(stage.spec, one.settings, stage.loaded)
-        except CallerError as error:
+        except NoPlan as error:
             if not one.varied:
                 raise
             failed = failed or error

@@ -65,6 +65,32 @@ Faults = Annotated[
 ]
 
 
+Runs = Annotated[
+    int,
+    Parameter(
+        help=f"How many runs of each variant; else as the file says, or {RUNS}.",
+        validator=validators.Number(gte=1),
+    ),
+]
+Seed = Annotated[int, Parameter(help="Where chance comes from; else as the file says, or 0.")]
+PeopleAfter = Annotated[
+    str, Parameter(help="How long people take to answer, as 30s, or never; of a file.")
+]
+Svg = Annotated[Path, Parameter(help="Draw the variants' times there.")]
+Frontier = Annotated[Path, Parameter(help="Draw time against cost there.")]
+Workers = Annotated[
+    int,
+    Parameter(
+        help="Processes that share the work; the result does not depend on it.",
+        validator=validators.Number(gte=1),
+        show_default=True,
+    ),
+]
+AsJson = Annotated[
+    bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
+]
+
+
 def simulate(
     target: Annotated[str, SHOWN] = "last",
     plan: str | None = None,
@@ -74,33 +100,14 @@ def simulate(
     vary: Varied | None = None,
     variant: Variants | None = None,
     fault: Faults | None = None,
-    runs: Annotated[
-        int | None,
-        Parameter(
-            help=f"How many runs of each variant; else as the file says, or {RUNS}.",
-            validator=validators.Number(gte=1),
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, Parameter(help="Where chance comes from; else as the file says, or 0.")
-    ] = None,
+    runs: Runs | None = None,
+    seed: Seed | None = None,
     input_: Inputs | None = None,
-    people_after: Annotated[
-        str | None, Parameter(help="How long people take to answer, as 30s, or never; of a file.")
-    ] = None,
-    svg: Annotated[Path | None, Parameter(help="Draw the variants' times there.")] = None,
-    frontier: Annotated[Path | None, Parameter(help="Draw time against cost there.")] = None,
-    workers: Annotated[
-        int,
-        Parameter(
-            help="Processes that share the work; the result does not depend on it.",
-            validator=validators.Number(gte=1),
-            show_default=True,
-        ),
-    ] = 1,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
-    ] = False,
+    people_after: PeopleAfter | None = None,
+    svg: Svg | None = None,
+    frontier: Frontier | None = None,
+    workers: Workers = 1,
+    json_: AsJson = False,
 ) -> int:
     """Say what a run would take otherwise: other limits, policies, models, counts, faults.
 
@@ -126,15 +133,19 @@ def simulate(
         _write(svg, forest_svg(study))
     if frontier is not None:
         _write(frontier, frontier_svg(study))
-    if json_:
-        print(pretty(study_document(study)))
-    else:
-        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        for line in study_lines(study, columns):
-            print(line)
+    _print(study, json_)
     if stopped:
         print(f"hocket: stopped after {_played(study)} of each variant", file=sys.stderr)
     return 0
+
+
+def _print(study: Study, json_: bool) -> None:
+    if json_:
+        print(pretty(study_document(study)))
+        return
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in study_lines(study, columns):
+        print(line)
 
 
 def _is_file(target: str) -> bool:

@@ -36,6 +36,10 @@ _SHOWN: Final = 5
 """The most problems that are written out."""
 
 
+class NoPlan(Refused):
+    """Settings that can be read, and make no runnable plan."""
+
+
 class Changes(NamedTuple):
     """What settings make of a run.
 
@@ -62,7 +66,8 @@ def changed(spec: RunSpec, settings: Sequence[str], loaded: Loaded | None = None
         loaded: The file that it came from, which knows the names of models.
 
     Raises:
-        Refused: A setting cannot be read, could mean several things, or makes no runnable spec.
+        Refused: A setting cannot be read, or could mean several things.
+        NoPlan: They make no runnable spec.
         NotFound: There is nothing that it could be about.
     """
     made = Changes(spec)
@@ -75,7 +80,7 @@ def changed(spec: RunSpec, settings: Sequence[str], loaded: Loaded | None = None
         what = f"setting{'s' if len(settings) > 1 else ''} {' '.join(settings)!r}"
         lines = "; ".join(problem_line(one) for one in found[:_SHOWN])
         more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-        raise Refused(f"{what}: {lines}{more}")
+        raise NoPlan(f"{what}: {lines}{more}")
     return made
 
 

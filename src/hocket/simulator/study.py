@@ -242,7 +242,7 @@ def _failing(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
     if reasons and not row.why:
         count = sum(reasons.values())
         often = max(reasons, key=lambda reason: reasons[reason])
-        said = f": {often}" if often else ""
+        said = f": {often.rstrip('.')}" if often else ""
         yield f"{count} of {len(runs)} runs of {row.name} do not succeed{said}."
 
 
