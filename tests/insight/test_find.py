@@ -337,10 +337,12 @@ def test_steps_that_nothing_makes_wait() -> None:
     assert finding.change == ("steps.y.needs=", "steps.z.needs=y")
 
 
-@pytest.mark.parametrize("why", ["effects", "tools", "nothing to read"])
+@pytest.mark.parametrize("why", ["effects", "tools", "nothing to read", "one slot"])
 def test_order_that_may_be_meant_is_left_alone(why: str) -> None:
     tools = {"t": ToolSpec(agent="a")} if why == "tools" else {}
-    agents = {"a": AgentSpec(kind="scripted", effects=why == "effects", tools=tools)}
+    slots = 1 if why == "one slot" else None
+    effects = why == "effects"
+    agents = {"a": AgentSpec(kind="scripted", effects=effects, tools=tools, concurrency=slots)}
     text = None if why == "nothing to read" else "two"
     steps = (
         StepSpec(name="x", agent="a", input="one"),

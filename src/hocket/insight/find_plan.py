@@ -18,9 +18,7 @@ from hocket.insight.find_leads import (
     length,
     times,
 )
-
-# -- needless order -----------------------------------------------------------------------------
-
+from hocket.insight.find_usage import AGENT, capacity
 
 _MOST_CHANGES: Final = 20
 """How many settings are proposed at most; nobody tries more of them by hand."""
@@ -68,6 +66,9 @@ def _fewer_rounds(ground: Ground, step: str, most: int) -> tuple[str, ...]:
     return (f"steps.{step}.max_rounds={most // 2}",)
 
 
+# -- needless order -----------------------------------------------------------------------------
+
+
 def needless(ground: Ground) -> list[Lead]:
     """Tell of steps that waited for others whose output they never read."""
     spec = ground.trace.spec
@@ -106,21 +107,19 @@ def _in_plan(
     ground: Ground, prefix: str, plan: PlanSpec, spans: dict[str, tuple[int, int]]
 ) -> list[Lead]:
     steps = {step.name: step for step in plan.steps}
-    reads = {name: _read_by(step) for name, step in steps.items()}
     free: dict[str, list[str]] = {}
     for name, step in steps.items():
-        if f"{prefix}{name}" not in spans or step.input is None:
+        if f"{prefix}{name}" not in spans or step.input is None or not step.needs:
             # What is given nothing does what it does for another reason than its input.
             continue
-        needless = [
-            need
-            for need in step.needs
-            if need in steps and need not in reads[name] and _harmless(ground, steps[need])
-        ]
+        read = _read_by(step)
+        unread = [steps[need] for need in step.needs if need in steps and need not in read]
+        needless = [need.name for need in unread if _free_of(ground, step, need)]
         if needless and _harmless(ground, step):
             free[name] = needless
     if not free:
         return []
+    reads = {name: _read_by(step) for name, step in steps.items()}
     took = {name: _took(spans.get(f"{prefix}{name}")) for name in steps}
     now = _ends(steps, reads, took, {})
     then = _ends(steps, reads, took, free)
@@ -191,6 +190,14 @@ def _read_by(step: StepSpec) -> dict[str, None]:
         inner = reference.root == "steps"
         names[str(reference.names[1]) if inner else reference.root] = None
     return names
+
+
+def _free_of(ground: Ground, step: StepSpec, need: StepSpec) -> bool:
+    """Tell whether a step could run beside one that it needs and does not read."""
+    one_slot = ground.trace.max_parallel == 1
+    if step.agent == need.agent:
+        one_slot = one_slot or capacity(ground, f"{AGENT}{step.agent}") == 1
+    return not one_slot and _harmless(ground, need)
 
 
 def _harmless(ground: Ground, step: StepSpec) -> bool:
