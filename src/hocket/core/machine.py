@@ -211,9 +211,6 @@ class Workflow(Protocol):
     def deadline(self) -> int | None:
         """When to `wake` it at the latest, if ever."""
 
-    def soonest(self) -> int | None:
-        """Give an instant before which `wake` has nothing to do, in O(1); None for never."""
-
     def request(self, path: str) -> Json:
         """Render what the agent gets for the job at `path`.
 

@@ -71,7 +71,7 @@ from hocket.core.values import Call, Json
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
 _CUT_SHORT: Final[tuple[StepStatus, ...]] = ("running", "waiting")
 _UNIT: Final = re.compile(r"(/\d+)?(~\d+)?\Z")
-_OPEN: Final = frozenset({"running", "pausing"})
+OPEN: Final = frozenset({"running", "pausing"})
 
 
 class RunMachine:
@@ -104,7 +104,8 @@ class RunMachine:
         """What was last forecast of it."""
         self.questions: dict[str, ApprovalAsked | InputAsked] = {}
         """What people have been asked and have not answered, by path."""
-        self._records: dict[tuple[str, str], Record] = {}
+        self.records: dict[tuple[str, str], Record] = {}
+        """Facts that are to be recorded and have not been."""
         self._aboard: dict[Call, str] = {}
         """Who does each call in flight of whose start the workflow was told."""
         self._told_end = False
@@ -136,43 +137,23 @@ class RunMachine:
         After a fold these are all that is still to be done.
         """
         out = self.calls.out
-        if not (self._records or out.starts or out.cancels):
-            return []
-        if not (self._records or out.cancels):
+        if not (self.records or out.cancels):
             only: list[Command] = [*out.starts.values()]
             out.starts.clear()
             return only
         cancels, starts = out.drain()
-        records = list(self._records.values())
-        self._records.clear()
+        records = list(self.records.values())
+        self.records.clear()
         return [*records, *cancels, *starts]
-
-    @property
-    def silent(self) -> bool:
-        """Whether `drain` has nothing to give."""
-        out = self.calls.out
-        return not (self._records or out.starts or out.cancels)
 
     def deadline(self) -> int | None:
         """Give the instant at which `TimePassed` is due, if ever."""
-        if self.phase not in _OPEN:
+        if self.phase not in OPEN:
             return None
         ours, theirs = self.calls.deadline(admits=self.admits), self.workflow.deadline()
         if ours is None or theirs is None:
             return theirs if ours is None else ours
         return min(ours, theirs)
-
-    def soonest(self) -> int | None:
-        """Give an instant before which no `TimePassed` is due, in O(1); None for never.
-
-        It may be too early where a call has ended before its time; `deadline` is exact.
-        """
-        if self.phase not in _OPEN:
-            return None
-        ours, theirs = self.calls.timers.soonest(), self.workflow.soonest()
-        if ours is None or theirs is None:
-            return theirs if ours is None else ours
-        return ours if ours < theirs else theirs
 
     def request(self, call: Call) -> tuple[JobSpec, Json]:
         """Render what the agent gets for a call.
@@ -229,7 +210,7 @@ class RunMachine:
         other.calls = self.calls.fork()
         other.workflow = self.workflow.fork()
         other.questions = self.questions.copy()
-        other._records = self._records.copy()
+        other.records = self.records.copy()
         other._aboard = self._aboard.copy()
         return other
 
@@ -249,13 +230,13 @@ class RunMachine:
         rivals = [job.rival for job in self.calls.jobs.values() if job.rival is not None]
         if not self.admits and any(rival.state == "asked" for rival in rivals):
             broken.append("no second call waits while none may start")
-        if self.phase in _OPEN:
+        if self.phase in OPEN:
             wanted = sorted(path for path, job in self.calls.jobs.items() if not job.dropped)
             if sorted(self.workflow.jobs()) != wanted:
                 broken.append("each job that the workflow waits for is there, and no other")
         if broken:
             raise EngineBug("; ".join(broken))
-        if self.phase in _OPEN:
+        if self.phase in OPEN:
             self.workflow.check()
 
     # -- within -----------------------------------------------------------------------------
@@ -279,7 +260,7 @@ class RunMachine:
         workflow.moves.clear()
         for move in moves:
             if type(move) is Do:
-                if self.phase in _OPEN:
+                if self.phase in OPEN:
                     calls.do(move.path, move.spec, at, anew=move.anew)
             elif isinstance(move, Drop):
                 calls.drop(move.path, "stop")
@@ -288,7 +269,7 @@ class RunMachine:
             elif isinstance(move, Halt):
                 if self.phase == "running":
                     self._begin_pause(move.reason, at)
-            elif isinstance(move, End) and self.phase in _OPEN:
+            elif isinstance(move, End) and self.phase in OPEN:
                 self._begin_end(move, at, "stop", hard=False)
 
     @property
@@ -308,7 +289,7 @@ class RunMachine:
         self.calls.drop("", reason, hard=hard)
 
     def _note(self, kind: str, path: str, event: Any) -> None:
-        self._records[kind, path] = Record(event)
+        self.records[kind, path] = Record(event)
 
 
 def _restated(view: StepView, status: StepStatus, instead: tuple[StepStatus, ...]) -> StepView:
@@ -351,7 +332,7 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
     old, old_agents = run.workflow, run.spec.agents
     run.calls.drop("", "stop")
     run.calls.restart_names()
-    run._records.clear()
+    run.records.clear()
     run.questions.clear()
     run._adopt_spec(event.spec, event.digest)
     # Limits say when a call is made, and nothing of what it gives.
@@ -367,7 +348,7 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
 
 
 def _pause(run: RunMachine, event: PauseRequested) -> None:
-    if run.phase not in _OPEN:
+    if run.phase not in OPEN:
         raise Refused(f"the run is {run.said}; only a running one can be paused")
     reason = event.reason or (f"asked by {event.by}" if event.by else "asked")
     run._begin_pause(reason, event.at)
@@ -414,7 +395,7 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
         if settled is not None:
             run._ended(settled, event.at)
             return
-    if run.phase not in _OPEN:
+    if run.phase not in OPEN:
         raise Refused(f"the run is {run.said}; nothing waits for an answer")
     run.workflow.answered(event)
     run.questions.pop(event.path, None)
@@ -428,12 +409,10 @@ def _call_started(run: RunMachine, event: CallStarted) -> None:
 
 
 def _call_finished(run: RunMachine, event: CallFinished) -> None:
-    at = event.at
     if run._aboard:
-        _landed(run, event.call, "finished", event.usage, at, cached=event.saved is not None)
-    ended = run.calls.finished(event)
-    if ended is not None:
-        run._ended(ended, at)
+        _landed(run, event.call, "finished", event.usage, event.at, cached=event.saved is not None)
+    if (ended := run.calls.finished(event)) is not None:
+        run._ended(ended, event.at)
 
 
 def _call_failed(run: RunMachine, event: CallFailed | CallCancelled) -> None:
@@ -441,8 +420,7 @@ def _call_failed(run: RunMachine, event: CallFailed | CallCancelled) -> None:
     if isinstance(event, CallFailed):
         how = "refused" if event.fault.kind == "rate_limited" else "failed"
     _landed(run, event.call, how, event.usage, event.at)
-    ended = run.calls.failed(event)
-    if ended is not None:
+    if (ended := run.calls.failed(event)) is not None:
         run._ended(ended, event.at)
 
 
@@ -467,7 +445,7 @@ def _call_lost(run: RunMachine, event: CallLost) -> None:
 
 
 def _noted(run: RunMachine, event: ApprovalAsked | InputAsked | StepSkipped | StepFailed) -> None:
-    run._records.pop((type(event).__name__, event.path), None)
+    run.records.pop((type(event).__name__, event.path), None)
     if isinstance(event, ApprovalAsked | InputAsked):
         run.questions[event.path] = event
 
@@ -479,7 +457,7 @@ def _told(run: RunMachine, event: LimitChanged | Forecasted) -> None:
 
 
 def _time_passed(run: RunMachine, event: TimePassed) -> None:
-    if run.phase not in _OPEN:
+    if run.phase not in OPEN:
         return
     run.calls.wake(event.at, admits=run.admits)
     due = run.workflow.deadline()
@@ -490,7 +468,7 @@ def _time_passed(run: RunMachine, event: TimePassed) -> None:
 def _run_ended(run: RunMachine, event: RunEnded) -> None:
     if run.phase != "ending" or not run._nothing_flies:
         raise EngineBug("a run ends once, with no call in flight", (event,))
-    run._records.pop(("RunEnded", ""), None)
+    run.records.pop(("RunEnded", ""), None)
     run.phase = "ended"
     run.end = event
 

@@ -18,7 +18,7 @@ from hocket.forecast.durations import Durations
 from hocket.limits.admission import PAUSE, Admission
 from hocket.limits.claim import Key, room_of
 from hocket.limits.spending import Spending
-from hocket.simulator.agents import Act, Asked
+from hocket.simulator.agents import Act, Asked, People
 from hocket.simulator.stage import Stage
 
 PROGRAM: Final = "hocket simulation"
@@ -328,6 +328,15 @@ class Live:
             if admission.limit(name, self.room).state().breaker.until > at:
                 return name
         return ""
+
+    def doubtful(self, people: People, at: int) -> list[AnyEvent]:
+        """Say what people will decide about calls of which nobody knows whether they were done."""
+        decided: list[AnyEvent] = []
+        for job in self.machine.calls.held() if people.after is not None else ():
+            if job.path not in self.doubts:
+                self.doubts[job.path] = None
+                decided.append(people.decide(job.path, at + (people.after or 0)))
+        return decided
 
     def settled(self, answer: AnyEvent) -> bool:
         """Tell whether what is said of a held call comes too late: nobody holds it any more."""

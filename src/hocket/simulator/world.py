@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from hocket.agents.base import UNKNOWN
-from hocket.core.commands import CancelCall, Command, Record, StartCall
+from hocket.core.commands import CancelCall, Record, StartCall
 from hocket.core.errors import CallerError, Fault, FaultKind, Refused
 from hocket.core.events import (
     AnyEvent,
@@ -35,6 +35,7 @@ from hocket.core.events import (
     Usage,
     Wait,
 )
+from hocket.core.glance import silent, soonest
 from hocket.core.jobs import Job
 from hocket.core.machine import JobSpec
 from hocket.core.specs import RunSpec
@@ -95,7 +96,7 @@ class World:
             SpecError: It cannot be run.
             ValueError: There is one of that name, or its deaths do not come one after the other.
         """
-        run = Live(part, self._stage(part.spec), self._past, len(self._all), self._keep)
+        run = Live(part, _stage(part.spec, self._stages), self._past, len(self._all), self._keep)
         if run.room in self._runs:
             raise ValueError(f"two runs are called {part.run!r}")
         self._runs[run.room] = run
@@ -111,15 +112,6 @@ class World:
             if budget is not None and sum(run.sums.events for run in self._all) >= budget:
                 break
         return [run.result() for run in self._all]
-
-    def _stage(self, spec: RunSpec | Stage) -> Stage:
-        if isinstance(spec, Stage):
-            return spec
-        known = self._stages.get(id(spec))
-        if known is None:
-            # The spec is kept as well, so that no other one can get its number.
-            known = self._stages[id(spec)] = spec, prepare(spec)
-        return known[1]
 
     # -- what follows -----------------------------------------------------------------------
 
@@ -145,10 +137,10 @@ class World:
                 break
         for run in touched:
             run.touched = False
-            soonest = run.machine.soonest()
-            if soonest is not None and soonest < run.timer:
-                run.timer = soonest
-                heappush(self._timers, (soonest, run.number, run))
+            timer = soonest(run.machine)
+            if timer is not None and timer < run.timer:
+                run.timer = timer
+                heappush(self._timers, (timer, run.number, run))
 
     def _drain(self, run: Live) -> None:
         """Carry out what a machine asks for."""
@@ -160,25 +152,27 @@ class World:
             self._offer(run, commands[0], alone=True)
         else:
             for command in commands:
-                self._carry_out(run, command)
+                if isinstance(command, StartCall):
+                    self._offer(run, command)
+                elif isinstance(command, CancelCall):
+                    self._cancel(run, command)
+                else:
+                    self._record(run, command)
         if run.mortal:
-            self._doubt(run)
+            for answer in run.doubtful(self._people, self.now):
+                self._later(answer.at, run, answer)
         if machine.phase == "ended" and run.open:
             run.open = False
             admission.close(run.room)
 
-    def _carry_out(self, run: Live, command: Command) -> None:
-        if isinstance(command, StartCall):
-            self._offer(run, command)
-        elif isinstance(command, CancelCall):
-            self._cancel(run, command)
-        elif isinstance(command, Record):
-            event = msgspec.structs.replace(command.event, at=self.now)
-            self._take(run, event)
-            after = self._people.after
-            if after is not None and isinstance(event, ApprovalAsked | InputAsked):
-                answer = self._people.answer(event, self.now + after)
-                self._later(answer.at, run, answer)
+    def _record(self, run: Live, command: Record) -> None:
+        """Record a fact; people answer in their own time if it is a question."""
+        event = msgspec.structs.replace(command.event, at=self.now)
+        self._take(run, event)
+        after = self._people.after
+        if after is not None and isinstance(event, ApprovalAsked | InputAsked):
+            answer = self._people.answer(event, self.now + after)
+            self._later(answer.at, run, answer)
 
     def _offer(self, run: Live, start: StartCall, *, alone: bool = False) -> None:
         """Let a call wait for its limits; one that is alone begins at once if it can."""
@@ -206,7 +200,7 @@ class World:
             )
             if item is not None:
                 self._start(run, item, start, job, wanted.plain)
-                if run.machine.phase != "running" or not run.machine.silent:
+                if run.machine.phase != "running" or not silent(run.machine):
                     self._due.append(run)
                 return
         run.starts[call] = start
@@ -420,16 +414,6 @@ class World:
             # It comes too late: what was asked is decided already, and nothing has changed.
             return
 
-    def _doubt(self, run: Live) -> None:
-        """Have people decide about calls of which nobody knows whether they were done."""
-        after = self._people.after
-        if after is None:
-            return
-        for job in run.machine.calls.held():
-            if job.path not in run.doubts:
-                run.doubts[job.path] = None
-                self._later(self.now + after, run, self._people.decide(job.path, self.now + after))
-
     def _later(self, at: int, run: Live, what: What) -> None:
         self._number += 1
         heappush(self._heap, (at, self._number, run, what))
@@ -445,6 +429,16 @@ def _hedge_after(run: Live, start: StartCall, job: Job) -> int | None:
     if job.spec.hedge is None or start.hedge or start.effects:
         return None
     return run.prospect.quantile(start.call.path, start.agent, job.spec.hedge)
+
+
+def _stage(spec: RunSpec | Stage, known: dict[int, tuple[RunSpec, Stage]]) -> Stage:
+    """Prepare a spec, once for all runs of it."""
+    if isinstance(spec, Stage):
+        return spec
+    if id(spec) not in known:
+        # The spec is kept as well, so that no other one can get its number.
+        known[id(spec)] = spec, prepare(spec)
+    return known[id(spec)][1]
 
 
 def _not_asked(down: str) -> Fault:

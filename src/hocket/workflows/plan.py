@@ -195,11 +195,6 @@ class PlanMachine:
         state = self._state
         return None if self.over else state.deadlines.next(state.holds)
 
-    def soonest(self) -> int | None:
-        """Give an instant before which `wake` has nothing to do, in O(1); None for never."""
-        heap = self._state.deadlines.heap
-        return heap[0][0] if heap and not self.over else None
-
     def request(self, path: str) -> Json:
         """Render what the agent gets for the job at `path`.
 

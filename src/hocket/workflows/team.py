@@ -192,10 +192,6 @@ class Team:
         """Give when to `wake` it at the latest, if ever."""
         return None if self.floor.over else self.floor.deadline()
 
-    def soonest(self) -> int | None:
-        """Give an instant before which `wake` has nothing to do; None for never."""
-        return self.deadline()
-
     def request(self, path: str) -> Json:
         """Render what the agent gets for the job at `path`."""
         base, rest = self.floor.locate(path)
