@@ -11,8 +11,8 @@ from hocket.core.errors import LogError
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import MINUTE, SECOND
 from hocket.insight.logs.massgen import Files, read_massgen
-from hocket.insight.logs.massgen_calls import ServerCall
 from hocket.insight.logs.massgen_limits import limits_of
+from hocket.insight.logs.massgen_server import ServerCall
 from hocket.insight.trace import Trace
 
 MODELS = {"a1": "flash-1", "a2": "pro-2"}
@@ -50,7 +50,7 @@ def test_each_call_of_the_server_is_an_activity_with_its_fate() -> None:
         ("consensus/a1/vote#3", "useful", (6,)),
         ("consensus/a1/present#1", "useful", (7,)),
     ]
-    assert trace.evidence == "line"
+    assert trace.evidence == "record"
 
 
 def test_the_clocks_are_brought_together_by_what_must_come_first() -> None:
@@ -114,19 +114,32 @@ def test_calls_that_failed_or_were_cut_off_say_so() -> None:
     assert read(*calls).activities[-1].fate == "cancelled"
 
 
-def test_agents_that_share_a_model_need_the_field_agent() -> None:
+def test_calls_of_agents_that_share_a_model_are_told_apart_by_instants() -> None:
     same = {"a1": "flash-1", "a2": "flash-1"}
     calls = [call | {"model": "flash-1"} for call in CALLS]
     trace = read(*calls, models=same)
-    assert {a.agent for a in trace.activities} == {"flash-1"}
+    told = [(a.name, a.fate, a.after) for a in trace.activities]
+    assert told == [(a.name, a.fate, a.after) for a in read(*CALLS).activities]
     assert any("does not tell the calls of a1 and a2 apart" in said for said in trace.missing)
     named = [
         call | {"agent": "a1" if call["model"] == "flash-1" else "a2", "model": "flash-1"}
         for call in CALLS
     ]
-    assert [a.agent for a in read(*named, models=same).activities] == [
-        a.agent for a in read(*CALLS).activities
+    trace = read(*named, models=same)
+    assert [(a.name, a.fate, a.after) for a in trace.activities] == told
+    assert not any("apart" in said for said in trace.missing)
+
+
+def test_calls_that_fit_no_round_stay_without_an_agent() -> None:
+    same = {"a1": "flash-1", "a2": "flash-1"}
+    calls = [call | {"model": "flash-1"} for call in CALLS]
+    late = {"model": "flash-1", "t": 21.5, "kind": "vote", "end": 22}
+    trace = read(*calls, late, models=same)
+    assert [(a.agent, a.fate) for a in trace.activities if a.agent not in same] == [
+        ("flash-1", "useful")
     ]
+    assert trace.inferred
+    assert any(said.startswith("1 of these calls fit no round") for said in trace.missing)
 
 
 @pytest.mark.parametrize(

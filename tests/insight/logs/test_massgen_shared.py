@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -125,3 +126,18 @@ def test_what_was_written_under_way_tells_nearly_the_same(version: str, tmp_path
     told = read(version, calls=False).activities
     found = sound(read_log("massgen", tmp_path)).activities
     assert [(a.name, a.fate) for a in found] == [(a.name, a.fate) for a in told]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_agents_that_share_their_models_are_told_apart(version: str, tmp_path: Path) -> None:
+    source = folder(version)
+    attempt = next(source.rglob("coordination_events.json")).parent
+    number = re.compile(r"mock-(flash|pro)-[0-9]")
+    for name in ("coordination_events.json", "execution_metadata.yaml"):
+        (tmp_path / name).write_text(number.sub(r"\1", (attempt / name).read_text()))
+    calls = tmp_path / "calls.jsonl"
+    calls.write_text(number.sub(r"\1", (source / "server_calls.jsonl").read_text()))
+    trace = sound(read_log("massgen", tmp_path, calls=calls))
+    assert {a.model for a in trace.activities} == {"flash", "pro"}
+    assert Counter((a.agent, a.fate) for a in trace.activities) == counted(version)
+    assert not trace.inferred

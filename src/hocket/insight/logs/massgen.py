@@ -13,10 +13,11 @@ import msgspec
 
 from hocket.core.errors import LogError
 from hocket.insight.logs.links import finish_of
-from hocket.insight.logs.massgen_calls import aligned, calls_of
+from hocket.insight.logs.massgen_calls import aligned
 from hocket.insight.logs.massgen_facts import Facts, read_coordination, read_live
 from hocket.insight.logs.massgen_metrics import Counted, counted
 from hocket.insight.logs.massgen_rounds import Round, rounds_of
+from hocket.insight.logs.massgen_server import calls_of
 from hocket.insight.logs.massgen_truth import Seen, disagreements, truth
 from hocket.insight.trace import START, Activity, Trace
 
@@ -91,6 +92,8 @@ def read_massgen(files: Files) -> Trace:
         trace.began = min([trace.began, *(call.began for call in calls.calls)])
         seen = truth(calls, rounds, trace.began, models, TEAM)
         _fill(trace, seen)
+        # What no round is known of can have come after anything.
+        trace.inferred = bool(calls.lost)
         missing += [*seen.missing, *_tokens(rounds, numbers)]
         trace.disagreements = tuple(disagreements(seen, rounds, numbers))
     trace.missing = (*missing, *numbers.unread)
@@ -149,7 +152,6 @@ def _fill(trace: Trace, seen: Seen) -> None:
     trace.activities = seen.activities
     trace.limits = seen.limits
     trace.changes = seen.changes
-    trace.evidence = "line"
     ends = [a.ended for a in seen.activities if a.ended is not None]
     trace.ended = max([trace.ended, *ends])
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from hocket.core.specs import LimitSpec, Rate
 from hocket.core.values import DAY, HOUR, MINUTE, SECOND
-from hocket.insight.logs.massgen_calls import ServerCall
+from hocket.insight.logs.massgen_server import ServerCall
 
 _WINDOWS: Final = (SECOND, MINUTE, HOUR, DAY)
 _SLACK: Final = SECOND

@@ -26,22 +26,16 @@ class Counted(msgspec.Struct, kw_only=True):
     Fields:
         calls: Calls of models, as it counts them.
         tokens_in: Tokens read in all.
-        tokens_out: Tokens written in all.
         rounds: Rounds that it lists.
-        in_rounds: Tokens read in the rounds that it lists.
         restarts: How often agents began anew, all together, by ``status.json``.
-        finished: Why it ended, in its own word.
         winner: Whose answer was taken, or "".
         unread: What of its files could not be read.
     """
 
     calls: int | None = None
     tokens_in: int | None = None
-    tokens_out: int | None = None
     rounds: int | None = None
-    in_rounds: int | None = None
     restarts: int | None = None
-    finished: str = ""
     winner: str = ""
     unread: list[str] = []
 
@@ -86,7 +80,7 @@ def _rounds(source: Source, rounds: Sequence[Round], found: Counted) -> None:
     by: dict[tuple[str, str], list[Round]] = {}
     for each in rounds:
         by.setdefault((each.agent, each.outcome), []).append(each)
-    found.rounds, found.in_rounds = 0, 0
+    found.rounds = 0
     for key in source.members():
         if key != "round_completions" or source.peek() != "[":
             source.value()
@@ -96,7 +90,6 @@ def _rounds(source: Source, rounds: Sequence[Round], found: Counted) -> None:
             if not isinstance(done, dict):
                 continue
             found.rounds += 1
-            found.in_rounds += whole(done.get("input_tokens")) or 0
             outcome = _OUTCOMES.get(text(done.get("outcome")), "")
             _give(by.get((text(done.get("agent_id")), outcome), ()), done)
 
@@ -124,7 +117,6 @@ def _summary(source: Source, found: Counted) -> None:
             continue
         if key == "totals":
             found.tokens_in = whole(value.get("input_tokens"))
-            found.tokens_out = whole(value.get("output_tokens"))
         elif key == "api_timing":
             found.calls = whole(value.get("total_calls"))
         elif key == "meta":
@@ -134,9 +126,7 @@ def _summary(source: Source, found: Counted) -> None:
 def _status(source: Source, found: Counted) -> None:
     for key in source.members():
         value = source.value()
-        if key == "finish_reason":
-            found.finished = text(value)
-        elif key == "costs" and isinstance(value, dict):
+        if key == "costs" and isinstance(value, dict):
             read = whole(value.get("total_input_tokens"))
             found.tokens_in = read if found.tokens_in is None else found.tokens_in
         elif key == "results" and isinstance(value, dict):

@@ -12,10 +12,11 @@ from hocket.core.reports import Fate
 from hocket.core.specs import LimitSpec
 from hocket.core.values import DAY, HOUR, MINUTE, SECOND, format_duration
 from hocket.insight.logs.links import in_order
-from hocket.insight.logs.massgen_calls import Aligned, ServerCall
+from hocket.insight.logs.massgen_calls import Aligned
 from hocket.insight.logs.massgen_limits import limits_of
 from hocket.insight.logs.massgen_metrics import Counted
 from hocket.insight.logs.massgen_rounds import Round
+from hocket.insight.logs.massgen_server import ServerCall
 from hocket.insight.trace import START, Activity, Change, Disagreement
 
 _DOING: Final = {"new_answer": "answer", "vote": "vote"}
@@ -57,7 +58,7 @@ def truth(
     """
     calls = found.calls
     names, limits = limits_of(calls)
-    fates = _fates(calls, rounds)
+    fates = _fates(calls, rounds, found.shared)
     before = _before(calls)
     gave = _last_of_rounds(calls)
     made: list[Activity] = []
@@ -141,10 +142,13 @@ def _last_of_rounds(calls: Sequence[ServerCall]) -> dict[int, int]:
     }
 
 
-def _fates(calls: Sequence[ServerCall], rounds: Sequence[Round]) -> list[Fate]:
+def _fates(
+    calls: Sequence[ServerCall], rounds: Sequence[Round], shared: Mapping[str, list[str]]
+) -> list[Fate]:
     """Say what became of each call.
 
-    A vote is stale if its agent has voted again, or if the log says that it was dropped.
+    A vote is stale if its agent has voted again, or if the log says that it was dropped; of agents
+    that cannot be told apart, nobody knows who has voted again.
     """
     gave = _last_of_rounds(calls)
     again: dict[str, bool] = {}
@@ -160,7 +164,8 @@ def _fates(calls: Sequence[ServerCall], rounds: Sequence[Round]) -> list[Fate]:
         elif call.kind == "vote":
             dropped = each is not None and last and (each.erased or each.outcome in _DROPPED)
             fates[index] = "stale" if call.agent in again or dropped else "useful"
-            again[call.agent] = True
+            if call.agent not in shared:
+                again[call.agent] = True
         elif call.kind == "new_answer" and not last:
             fates[index] = "discarded"
     return fates
@@ -172,7 +177,7 @@ def _before(calls: Sequence[ServerCall]) -> list[int]:
     found = [START] * len(calls)
     for index, call in enumerate(calls):
         last = latest.get(call.agent, START)
-        if last != START and calls[last].round == call.round:
+        if last != START and call.round is not None and calls[last].round == call.round:
             found[index] = last
         latest[call.agent] = index
     return found
@@ -235,12 +240,17 @@ def _missing(found: Aligned, names: dict[str, str], limits: dict[str, LimitSpec]
     for model, agents in found.shared.items():
         yield (
             f"The record does not tell the calls of {' and '.join(agents)} apart, which all use "
-            f"{model}: it needs the field agent."
+            f"{model}: they were told apart by instants. The field agent would tell for certain."
+        )
+    if found.lost:
+        yield (
+            f"{found.lost} of these calls fit no round: of which agent they are, what they came "
+            "after, and whether they were stale, is not known."
         )
     if found.strange:
         yield f"{found.strange} calls in the record are of no agent of the log."
     outside = sum(call.round is None for call in found.calls)
-    if outside and not found.shared:
+    if outside > found.lost:
         yield f"{outside} calls in the record are of no round of the log."
 
 

@@ -137,6 +137,8 @@ def read_otlp(chunks: Chunks, name: str, turn: str | None = None) -> Trace:
         wanted = chosen[0].name
         del gathered, chosen
         gathered = _gather(chunks(), wanted)
+        if wanted not in gathered.traces or not gathered.kept:
+            raise LogError("the file has changed while it was read", hint="read a copy of it")
         chosen = [gathered.traces[wanted]]
     missing = [*_said(gathered, chosen, turn), *_told(gathered)]
     return _trace(chosen, name, missing)
