@@ -102,9 +102,15 @@ def _first(
     something before so many calls had ended.
     """
     low, high = -_FAR, _FAR
-    for name in dict.fromkeys(call.agent for call in calls):
-        mine = [call for call in calls if call.agent == name]
-        theirs = [each for each in rounds if each.agent in shared.get(name, [name])]
+    names = {agent: name for name, agents in shared.items() for agent in agents}
+    of: dict[str, list[Round]] = {}
+    for each in rounds:
+        of.setdefault(names.get(each.agent, each.agent), []).append(each)
+    sent: dict[str, list[ServerCall]] = {}
+    for call in calls:
+        sent.setdefault(call.agent, []).append(call)
+    for name, mine in sent.items():
+        theirs = of.get(name, [])
         if theirs:
             low = max(low, theirs[0].began - mine[0].began)
         gave = sorted(e.ended for e in theirs if e.ended is not None and e.outcome in _GAVE)

@@ -24,21 +24,23 @@ def limits_of(calls: Sequence[ServerCall]) -> tuple[dict[str, str], dict[str, Li
     Models whose names differ only in a number at the end share a limit if all their refusals fit
     one window of requests; otherwise each has its own, of which the bound may stay unknown.
     """
-    models = dict.fromkeys(call.model for call in calls)
+    models: dict[str, list[ServerCall]] = {}
+    for call in calls:
+        models.setdefault(call.model, []).append(call)
     stems: dict[str, list[str]] = {}
     for model in models:
         stems.setdefault(_NUMBER.sub("", model) or model, []).append(model)
     names: dict[str, str] = {}
     limits: dict[str, LimitSpec] = {}
     for stem, members in stems.items():
-        together = [call for call in calls if call.model in members]
+        together = sorted((c for m in members for c in models[m]), key=lambda c: c.began)
         rate = _window(together) if len(members) > 1 else None
         if rate is not None:
             limits[stem] = LimitSpec(requests=(rate,))
             names.update(dict.fromkeys(members, stem))
             continue
         for model in members:
-            own = [call for call in together if call.model == model]
+            own = models[model]
             if not any(call.refused for call in own):
                 continue
             names[model] = model

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from hocket.core.values import MS
 from hocket.insight.logs.massgen_rounds import Round
 from hocket.insight.logs.massgen_server import ServerCall
+
+_NEAR: Final = 64
+"""Calls that are looked at, to find the one that fits best."""
 
 
 def tell_apart(
@@ -41,16 +46,15 @@ def _served(
 ) -> dict[int, ServerCall]:
     """Give each round the call that ended last before it did."""
     found: dict[int, ServerCall] = {}
-    free = sorted(calls, key=lambda call: -(call.ended or call.began))
+    free = sorted(calls, key=lambda call: (call.ended or call.began, call.record))
     ends = [(each.ended, place) for place, each in enumerate(rounds) if each.ended is not None]
-    for end, place in sorted(ends):
-        for call in free:
-            ended = (call.ended or call.began) + offset
-            began = call.began + offset
-            if ended <= end + MS and began + MS >= rounds[place].began:
-                call.agent = rounds[place].agent
-                found[place] = call
-                free.remove(call)
+    for end, place in sorted(ends, reverse=True):
+        while free and (free[-1].ended or free[-1].began) + offset > end + MS:
+            free.pop()
+        for back in range(1, min(len(free), _NEAR) + 1):
+            if free[-back].began + offset + MS >= rounds[place].began:
+                found[place] = free.pop(-back)
+                found[place].agent = rounds[place].agent
                 break
     return found
 
@@ -63,11 +67,14 @@ def _refused(
 ) -> None:
     """Give each refused call to the round that went on when the call was to come again."""
     free = dict.fromkeys(served, True)
+    order = sorted(served, key=lambda place: (served[place].began, place))
+    begins = [served[place].began for place in order]
     for call in calls:
         again = call.began + (call.retry_after or 0)
+        middle = bisect_left(begins, again)
         near = [
             (not free[place], abs(served[place].began - again), place)
-            for place in served
+            for place in order[max(0, middle - _NEAR) : middle + _NEAR]
             if rounds[place].began <= call.began + offset + MS and served[place].began > call.began
         ]
         if near:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -16,6 +17,9 @@ from hocket.insight.logs.values import scaled, text, whole
 
 _NEAR: Final = SECOND
 """How far the ends of a round in two files may lie apart."""
+
+_MOST: Final = 64
+"""Rounds that are looked at for one that fits."""
 
 _OUTCOMES: Final = {"answer": "answer", "vote": "vote", "presentation": "final"}
 
@@ -97,12 +101,17 @@ def _rounds(source: Source, rounds: Sequence[Round], found: Counted) -> None:
 def _give(rounds: Sequence[Round], done: dict[str, Json]) -> None:
     """Give the round that ended when this one is said to have ended what it spent."""
     end = scaled(done.get("end_time"), SECOND)
+    if end is None:
+        return
+    # Rounds of one agent end in the order in which they began.
+    first = bisect_left(rounds, end - _NEAR, key=lambda each: each.ended or 0)
+    last = bisect_left(rounds, end + _NEAR, key=lambda each: each.ended or 0)
     near = [
-        (abs(each.ended - end), i)
-        for i, each in enumerate(rounds)
-        if end is not None and each.ended is not None and each.usage is None
+        (abs((rounds[i].ended or 0) - end), i)
+        for i in range(first, min(last, first + _MOST))
+        if rounds[i].usage is None
     ]
-    if near and min(near)[0] <= _NEAR:
+    if near:
         rounds[min(near)[1]].usage = Usage(
             tokens_in=whole(done.get("input_tokens")),
             tokens_out=whole(done.get("output_tokens")),

@@ -102,6 +102,7 @@ class _Building:
         self.rounds: list[Round] = []
         self.open: dict[str, Round] = {}
         self.answered: dict[str, bool] = {}
+        self.votes: list[Round] = []
 
     def begin(self, fact: Fact, sees: tuple[str, ...]) -> None:
         before = self.open.get(fact.agent)
@@ -129,11 +130,12 @@ class _Building:
             self.answered[fact.agent] = True
         if outcome == "vote":
             closed.answers = None if fact.sees is None else len(fact.sees)
+            self.votes.append(closed)
 
     def erase(self, affected: Sequence[str]) -> None:
-        for each in self.rounds:
-            if each.outcome == "vote" and (not affected or each.agent in affected):
-                each.erased = True
+        for each in self.votes:
+            each.erased = not affected or each.agent in affected
+        self.votes = [each for each in self.votes if not each.erased]
 
 
 def rounds_of(facts: Facts) -> list[Round]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -266,8 +267,7 @@ def disagreements(seen: Seen, rounds: Sequence[Round], numbers: Counted) -> Iter
         yield Disagreement(
             "calls", f"{listed} rounds{counted}", f"{len(served)} served, {len(refused)} refused"
         )
-    for agent in dict.fromkeys(each.agent for each in rounds):
-        yield from _of_agent(agent, seen, rounds)
+    yield from _of_agents(seen, rounds)
     if refused:
         waited = sum(w.until - w.since for a in seen.activities for w in a.waits)
         yield Disagreement(
@@ -287,16 +287,16 @@ def disagreements(seen: Seen, rounds: Sequence[Round], numbers: Counted) -> Iter
     yield from _outcomes(seen, rounds)
 
 
-def _of_agent(agent: str, seen: Seen, rounds: Sequence[Round]) -> Iterable[Disagreement]:
-    mine = [call for call in seen.calls if call.agent == agent]
-    refused = sum(call.refused for call in mine)
-    count = sum(each.agent == agent for each in rounds)
-    if mine and (refused or count != len(mine)):
-        yield Disagreement(
-            f"calls of {agent}",
-            f"{count} rounds",
-            f"{len(mine) - refused} served, {refused} refused",
-        )
+def _of_agents(seen: Seen, rounds: Sequence[Round]) -> Iterable[Disagreement]:
+    sent = Counter(call.agent for call in seen.calls)
+    refused = Counter(call.agent for call in seen.calls if call.refused)
+    for agent, count in Counter(each.agent for each in rounds).items():
+        if sent[agent] and (refused[agent] or count != sent[agent]):
+            yield Disagreement(
+                f"calls of {agent}",
+                f"{count} rounds",
+                f"{sent[agent] - refused[agent]} served, {refused[agent]} refused",
+            )
 
 
 def _late(seen: Seen, rounds: Sequence[Round]) -> Iterable[Disagreement]:
@@ -338,10 +338,10 @@ def _unseen(
 def _outcomes(seen: Seen, rounds: Sequence[Round]) -> Iterable[Disagreement]:
     """Tell of rounds that ended otherwise than their last calls, and of rounds without calls."""
     gave = _last_of_rounds(seen.calls)
+    known = Counter(call.agent for call in seen.calls)
     for index, each in enumerate(rounds):
-        known = any(call.agent == each.agent for call in seen.calls)
         if index not in gave:
-            if known and each.ended is not None and each.ended > each.began:
+            if known[each.agent] and each.ended is not None and each.ended > each.began:
                 yield Disagreement(
                     f"{each.agent} from {_at(each.began, seen)}", each.doing, "no call was served"
                 )
