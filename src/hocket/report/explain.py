@@ -88,24 +88,41 @@ def _spent(told: Explanation, whole: bool) -> list[str]:
     every = told.spending.rows
     if not every:
         return []
-    shown = every if whole else every[:_MOST_ROWS]
-    rows = [_spent_row(row) for row in shown]
-    if rest := every[len(shown) :]:
-        sums = Spent(
-            calls=sum(row.calls for row in rest),
-            tokens_in=sum(row.tokens_in for row in rest),
-            tokens_out=sum(row.tokens_out for row in rest),
-            cost=sum(row.cost for row in rest),
-        )
-        rows.append([f"{len(rest)} more", "", "", *_spent_row(sums)[3:]])
+    rows = every if whole or len(every) <= _MOST_ROWS else _without_steps(every)
+    shown = rows if whole else rows[:_MOST_ROWS]
+    cells = [_spent_row(row) for row in shown]
+    if rest := rows[len(shown) :]:
+        cells.append([f"{len(rest)} more", "", "", *_spent_row(_sum(rest))[3:]])
     total = told.spending.total
-    rows.append(["all", "", "", *_spent_row(total)[3:]])
+    cells.append(["all", "", "", *_spent_row(total)[3:]])
     width = 7 if total.cost or total.unpriced else 6 if total.tokens_in or total.tokens_out else 4
     head = ["FATE", "AGENT", "STEP", "CALLS", "READ", "WRITTEN", "COST"][:width]
-    lines = _right(head, [row[:width] for row in rows], {3, 4, 5, 6})
+    lines = _right(head, [row[:width] for row in cells], {3, 4, 5, 6})
     if total.unpriced:
         lines.append(f"{total.unpriced} calls with tokens have no known price and count as nothing")
     return ["what became of the calls", "", *(f"  {line}" for line in lines)]
+
+
+def _without_steps(rows: Sequence[Spent]) -> list[Spent]:
+    """Join what differs by its step or model alone: there are too many to be listed."""
+    groups: dict[tuple[str, str], list[Spent]] = {}
+    for row in rows:
+        groups.setdefault((row.fate, row.agent), []).append(row)
+    return [_sum(group) for group in groups.values()]
+
+
+def _sum(rows: Sequence[Spent]) -> Spent:
+    steps = dict.fromkeys([row.step for row in rows])
+    return Spent(
+        fate=rows[0].fate,
+        agent=rows[0].agent,
+        step=rows[0].step if len(steps) == 1 else f"{len(steps):,} steps",
+        calls=sum(row.calls for row in rows),
+        tokens_in=sum(row.tokens_in for row in rows),
+        tokens_out=sum(row.tokens_out for row in rows),
+        cost=sum(row.cost for row in rows),
+        unpriced=sum(row.unpriced for row in rows),
+    )
 
 
 def _spent_row(row: Spent) -> list[str]:
