@@ -73,6 +73,11 @@ def test_settings_go_before_the_file() -> None:
     assert [*found["fast"]["latencies"]] == ["vote", "answer"]
     assert found["fast"]["turns"] == 2
     assert found["everybody"] == {"failing": 0.01}
+    # What holds for everybody holds for those, too, of whom something else is said.
+    assert found["b"]["failing"] == 0.01
+    every = actors(part(FULL), {"everybody": {"failing": 0.5}, "x": {"turns": 1}})
+    assert every["fast"]["failing"] == every["b"]["failing"] == 0.5
+    assert every["x"] == {"failing": 0.5, "turns": 1}
     assert actors(None, {"x": {"turns": 1}}) == {"x": {"turns": 1}}
 
 

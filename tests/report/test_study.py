@@ -99,7 +99,7 @@ def test_the_table_and_the_plot_say_all_of_a_study() -> None:
         "* no other one is both quicker and cheaper",
         "max_parallel=0 cannot be simulated: max_parallel: must be at least 1, not 0",
         "",
-        "assumed:",
+        "notes:",
         "  One call alone is known.",
     ]
 

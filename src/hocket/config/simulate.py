@@ -9,7 +9,7 @@ from hocket.config.simulate_parts import ActorPart, PeoplePart, SimulatePart
 from hocket.core.errors import Problem, suggest
 
 EVERYBODY: Final = "everybody"
-"""Stands in settings for the name of every agent of which nothing else is said."""
+"""Stands in settings for every agent's name."""
 
 
 def simulate_problems(part: SimulatePart | None, agents: Collection[str]) -> Iterator[Problem]:
@@ -37,19 +37,26 @@ def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
 def actors(
     part: SimulatePart | None, settings: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Give what is said of how agents behave, by name: its keys as `ActorPart` has them.
+    """Give how agents behave, by name: keys as `ActorPart` has them.
 
-    What is said of `EVERYBODY` holds for those of whom nothing else is said.
+    What is said of one agent goes before what is said of everybody, and what settings say before
+    what the file says.
+    Under `EVERYBODY` is what holds for those that are not named.
 
     Args:
         part: What the file says; None without a file.
-        settings: What settings say, which goes before it.
+        settings: What settings say.
     """
-    found: dict[str, dict[str, Any]] = {}
+    own: dict[str, dict[str, Any]] = {}
+    every: dict[str, Any] = {}
     if part is not None:
-        found = {name: said(one) for name, one in part.agents.items()}
-        if part.everybody is not None:
-            found[EVERYBODY] = said(part.everybody)
-    for name, one in settings.items():
-        found[name] = merged(found.get(name, {}), one)
+        own = {name: said(one) for name, one in part.agents.items()}
+        every = {} if part.everybody is None else said(part.everybody)
+    told = settings.get(EVERYBODY, {})
+    found: dict[str, dict[str, Any]] = {}
+    for name in (*own, *(name for name in settings if name not in own)):
+        by_file = merged(every, own.get(name, {}))
+        found[name] = merged(merged(by_file, told), settings.get(name, {}))
+    if every or told:
+        found[EVERYBODY] = merged(every, told)
     return found

@@ -188,7 +188,8 @@ class SimulatePart(Strict):
 
     agents: Annotated[dict[str, ActorPart], Field(description="How agents behave, by name.")] = {}
     everybody: Annotated[
-        ActorPart | None, Field(description="How those behave that have no entry of their own.")
+        ActorPart | None,
+        Field(description="How all behave, as far as their own entries say nothing else."),
     ] = None
     people: Annotated[PeoplePart, Field(description="How people answer.")] = PeoplePart()
     faults: Annotated[

@@ -60,7 +60,7 @@ def study_lines(study: Study, width: int | None = None) -> list[str]:
         if row.why:
             lines.append(f"{name} cannot be simulated: {row.why}")
     if study.assumed:
-        lines += ["", "assumed:", *(f"  {said}" for said in study.assumed)]
+        lines += ["", "notes:", *(f"  {said}" for said in study.assumed)]
     return lines
 
 

@@ -127,7 +127,8 @@ def study(
     for number, row in enumerate(rows):
         if found[number]:
             notes += _endless(row, found[number])
-            notes += _failing(row, found[number])
+            if not number or row.success < rows[0].success:
+                notes += _failing(row, found[number])
             bound = msgspec.structs.replace(row, binds=_binds(accounts[number]))
             rows[number] = bound if not number else beside(bound, found[0], found[number])
     rows = with_frontier(rows)
