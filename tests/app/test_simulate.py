@@ -14,7 +14,6 @@ from hocket.app.simulate import (
     Playing,
     simulate_plan,
     simulate_run,
-    simulated,
 )
 from hocket.config.file import Loaded, read_text
 from hocket.core.errors import CallerError, NotFound, Refused, SpecError
@@ -284,16 +283,6 @@ def test_people_are_as_they_were_until_somebody_says_otherwise() -> None:
     # Nobody answered, and then it was rejected.
     assert medians(study) == {"baseline": 60.0, "people.after=7s": 7.0}
     assert (study.baseline.success, study.variants[0].success) == (0.0, 1.0)
-
-
-def test_one_name_for_runs_and_plans() -> None:
-    journal = recorded()
-    assert simulated(journal, "r", how=FEW) == simulate_run(journal, "r", how=FEW)
-    spec = load(CHAIN).spec("p")
-    study = simulated(journal, spec, how=FEW, inputs={"n": [1]})
-    assert medians(study)["baseline"] == 90.0
-    with pytest.raises(Refused, match="a run has its inputs: give others as a setting"):
-        simulated(journal, "r", inputs={"n": [1]})
 
 
 def test_a_run_that_is_not_there() -> None:

@@ -147,36 +147,6 @@ def simulate_plan(
     return _study(name or spec.name, stage, other, how, _faults_of(loaded, stage.spec), None)
 
 
-def simulated(
-    store: Store,
-    what: str | RunSpec,
-    other: Otherwise = _NOTHING,
-    how: Playing = _PLAINLY,
-    *,
-    inputs: Mapping[str, Json] | None = None,
-) -> Study:
-    """Simulate a recorded run by its id, or a plan's spec; see `simulate_run` and `simulate_plan`.
-
-    Args:
-        store: The journal.
-        what: A run's id, or a spec.
-        other: The variants.
-        how: How often, and by which chance.
-        inputs: The inputs of a plan; a run has its own.
-
-    Raises:
-        NotFound: There is no such run, or nothing that a setting could be about.
-        Refused: A setting or a fault cannot be read, or inputs are given or missing.
-        CallerError: It cannot be simulated.
-        JournalError: The journal cannot be read.
-    """
-    if not isinstance(what, str):
-        return simulate_plan(store, what, other, how, inputs=inputs)
-    if inputs:
-        raise Refused("a run has its inputs: give others as a setting, inputs.NAME=VALUE")
-    return simulate_run(store, what, other, how)
-
-
 # ---- what is simulated ----
 
 
