@@ -154,7 +154,7 @@ def _needless_lead(
     change = []
     for name, needless in list(free.items())[:_MOST_CHANGES]:
         kept = [need for need in steps[name].needs if need not in needless]
-        change.append(f"steps.{prefix}{name}.needs={','.join(kept)}")
+        change.append(f"steps.{prefix}{name}.needs=[{','.join(kept)}]")
     first = next(iter(free))
     return [
         Lead(
