@@ -318,6 +318,17 @@ def test_equal_questions_to_one_model_have_one_name() -> None:
     assert three.asks not in {"", one.asks}
 
 
+def test_a_span_that_began_before_its_parent_comes_after_nothing_later() -> None:
+    spans = [
+        span("early", 1, 2, of=3, number=1),
+        span("before", 4, 5, number=2),
+        span("parent", 6, 9, number=3),
+        span("late", 7, 8, of=3, number=4),
+    ]
+    told = [(a.path, a.after) for a in read(document(spans)).activities]
+    assert told == [("parent/early", -1), ("before", -1), ("parent/late", 0)]
+
+
 def test_spans_that_lie_in_each_other_are_read_all_the_same() -> None:
     spans = [span("a", 0, 2, number=1, of=2), span("b", 1, 2, number=2, of=1)]
     assert read(document(spans)).activities

@@ -105,13 +105,19 @@ class _Links:
         for index in members:
             if parent != _NOBODY:
                 self.top[index] = self.top[parent]
-                self.source[index] = self.source[parent]
-                self.at[index] = self.at[parent]
-                self.needs[index] = self.needs[parent]
+                self._inherit(index, parent)
             self._before(index, scope)
             flow = flows.get(index)
             if flow is not None:
                 self._flow(index, flow)
+
+    def _inherit(self, index: int, parent: int) -> None:
+        """Let a span come after what its parent came after, unless it began even before that."""
+        if _NOBODY < self.source[parent] < index:
+            self.source[index] = self.source[parent]
+            self.at[index] = min(self.at[parent], self.tree.spans[index].began)
+            needs = self.needs[parent]
+            self.needs[index] = needs if max(needs) < index else (self.source[parent],)
 
     def _before(self, index: int, scope: _Scope) -> None:
         span = self.tree.spans[index]
