@@ -290,6 +290,14 @@ def test_a_run_that_is_not_there() -> None:
         simulate_run(MemoryJournal(), "nope")
 
 
+def test_answers_are_not_kept_and_it_is_said() -> None:
+    note = "Every call of w is made: kept answers are not simulated."
+    assert note in plan(CHAIN, Otherwise(["agents.w.cache=1h"])).assumed
+    study = simulate_run(recorded(), "r", Otherwise(["agents.w.cache=1h"]), FEW)
+    assert note in study.assumed
+    assert study.variants[0].seconds == study.baseline.seconds
+
+
 # -- variants -------------------------------------------------------------------------------
 
 

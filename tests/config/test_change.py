@@ -2,14 +2,17 @@
 
 import msgspec
 import pytest
+from tests.insight.planted import PLANTS, plant
 
-from hocket.config.change import changed
+from hocket.config.change import Changes, changed
 from hocket.config.change_steps import walk
 from hocket.config.change_text import expand
 from hocket.config.file import Loaded, read_text
 from hocket.core.errors import CallerError, NotFound, Refused
 from hocket.core.specs import RunSpec
 from hocket.core.values import MINUTE, SECOND
+from hocket.insight.account import account
+from hocket.insight.find import find
 from hocket.workflows.check import problems
 
 FILE = """
@@ -357,6 +360,17 @@ def test_a_panel_that_never_revises_cannot_begin_to() -> None:
         changed(spec(revise="false"), ["panel.revise=5s"])
     later = dict(walk(changed(spec(), ["panel.revise=false"]).spec.workflow))["talk/later"]
     assert later.within == 0
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_what_a_finding_proposes_can_be_set(kind: str) -> None:
+    for seed in range(2):
+        trace = plant(kind, seed).trace
+        assert trace.spec is not None
+        for finding in find(trace, account(trace)):
+            # It raises what it cannot read, and what makes no plan.
+            made = changed(trace.spec, finding.change)
+            assert not finding.change or made != Changes(trace.spec)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -171,6 +171,8 @@ class _Recorded:
         """Give what is simulated, and what is assumed of it."""
         assumed = assumptions(made.agents)
         others, notes = self._others(made, assumed)
+        new = [name for name in self.spec.agents if self.spec.agents[name].cache is None]
+        notes += _uncached(made.spec, new)
         agents: SimulatedAgents = Simulated(made.spec, assumed, self._record)
         people: People = self._record.people
         if made.people:
@@ -258,10 +260,19 @@ class _Planned:
             faults=faults,
             past=self._past,
         )
-        return scenario, list(notes_of(made.spec, about, samples))
+        notes = [*notes_of(made.spec, about, samples), *_uncached(made.spec, made.spec.agents)]
+        return scenario, notes
 
     def _asks(self, name: str) -> tuple[Any, Any]:
         return _model(self.spec.agents[name])
+
+
+def _uncached(spec: RunSpec, agents: Iterable[str]) -> list[str]:
+    """Say of which agents answers would be kept, which nobody simulates."""
+    names = [name for name in agents if spec.agents[name].cache is not None]
+    if not names:
+        return []
+    return [f"Every call of {', '.join(names)} is made: kept answers are not simulated."]
 
 
 def _model(agent: AgentSpec) -> tuple[Any, Any]:
