@@ -134,6 +134,20 @@ def test_what_is_wrong_is_shown_where_it_stands(text: str, said: str) -> None:
     assert said in line
 
 
+def test_one_mistake_hides_no_other() -> None:
+    text = "  runs: 0\n  agents:\n    fast: {latncy: 1s}\n    fats: {}\n  people: 3\n"
+    with pytest.raises(SpecError) as caught:
+        part(text)
+    assert [line.partition(": ")[2] for line in caught.value.lines] == [
+        "runs: must be at least 1, not 0",
+        "unknown key 'latncy'; did you mean 'latency'?",
+        "unknown agent 'fats'; did you mean 'fast'?",
+        "people: must be an object of keys and values, not the number 3",
+    ]
+    with pytest.raises(SpecError, match="simulate: must be an object of keys and values"):
+        read_text(HEAD.replace("simulate:", "simulate: 3"), "hocket.yaml")
+
+
 def test_editors_know_it() -> None:
     schema = file_schema()
     assert "simulate" in schema["properties"]

@@ -217,6 +217,10 @@ def _mend(tree: Json, path: Path) -> None:
         case ("limits", str(name), *_):
             # Large enough for whatever a step uses of it.
             tree["limits"][name] = {"concurrency": 1 << 40}
+        case ("simulate", "agents", str(name), *_):
+            tree["simulate"]["agents"][name] = {}
+        case ("simulate", str(key), *_):
+            tree["simulate"].pop(key, None)
         case ("version",):
             tree["version"] = 1
         case (str(key), *_):
