@@ -274,6 +274,8 @@ def test_a_recorded_run_needs_no_file_and_keeps_its_inputs() -> None:
 def test_what_is_said_goes_before_the_record() -> None:
     study = simulate_run(recorded(), "r", Otherwise(["agents.w.latency=1s"]), FEW)
     assert study.variants[0].seconds.median == pytest.approx(120 - 36, rel=0.05)
+    both = ["agents.w.latency=1s", "agents.everybody.failing=1"]
+    assert simulate_run(recorded(), "r", Otherwise(both), FEW).variants[0].success == 0.0
 
 
 def test_people_are_as_they_were_until_somebody_says_otherwise() -> None:

@@ -169,7 +169,7 @@ class _Recorded:
 
     def scenario(self, made: Changes, faults: tuple[Mishap, ...]) -> tuple[Scenario, list[str]]:
         """Give what is simulated, and what is assumed of it."""
-        assumed = assumptions(made.agents)
+        assumed = assumptions(actors(None, made.agents))
         others, notes = self._others(made, assumed)
         new = [name for name in self.spec.agents if self.spec.agents[name].cache is None]
         notes += _uncached(made.spec, new)
