@@ -35,13 +35,12 @@ from hocket.engine.engine import check_inputs
 from hocket.forecast.durations import Durations
 from hocket.insight.trace import Trace
 from hocket.journal.base import Store
-from hocket.report.study import BESIDES
 from hocket.simulator.agents import People, SimulatedAgents
 from hocket.simulator.assume import EVERYBODY as ALL
 from hocket.simulator.assume import Assumed
 from hocket.simulator.calibrate import Persons, Record, Simulated, outputs_of
 from hocket.simulator.faults import Death, Mishap, parse_fault, whom
-from hocket.simulator.outcome import Study
+from hocket.simulator.outcome import BESIDES, Study
 from hocket.simulator.study import Progress, Scenario, Variant, study
 
 RUNS: Final = 200

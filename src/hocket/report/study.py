@@ -9,7 +9,7 @@ from hocket.core.values import Json
 from hocket.report.forest import caveat
 from hocket.report.svg import ticks
 from hocket.report.text import table
-from hocket.simulator.outcome import Match, Row, Spread, Study
+from hocket.simulator.outcome import BESIDES, Match, Row, Spread, Study
 
 _WIDE: Final = 100
 _LONGEST: Final = 48
@@ -17,8 +17,6 @@ _LONGEST: Final = 48
 _PLOT: Final = 60
 _LEAST_PLOT: Final = 24
 _DIGITS: Final = 9
-BESIDES: Final = "+ "
-"""Begins the name of a variant that has other settings besides, which all such variants have."""
 
 Direction: TypeAlias = str
 """``faster``, ``slower``, ``as fast``, or "" where there is nothing to compare."""

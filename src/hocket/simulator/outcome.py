@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+BESIDES: Final = "+ "
+"""Begins the name of a variant that has other settings besides, which all such variants have."""
 
 
 class Spread(msgspec.Struct, frozen=True):
