@@ -110,6 +110,24 @@ def test_a_scripted_plan_takes_what_it_would_take() -> None:
     assert study.baseline.binds == "a free slot of the run"
 
 
+def test_a_scripted_failure_takes_its_time_and_is_retried() -> None:
+    failing = """
+version: 1
+agents:
+  w:
+    scripted:
+      replies: [{error: {kind: unavailable}, after: 1s, cost: 0.5}, {output: ok, after: 2s}]
+plans: {p: {steps: {a: {agent: w, prompt: x, retry: {tries: 2, first: 1s, jitter: 0}}}}}
+"""
+    study = plan(failing, Otherwise(["steps.a.retry=0"]))
+    assert medians(study) == {"baseline": 4.0, "steps.a.retry=0": 1.0}
+    assert (study.baseline.success, study.variants[0].success) == (1.0, 0.0)
+    assert study.baseline.usd is not None and study.baseline.usd.median == 0.5
+    assert study.assumed == (
+        "20 of 20 runs of steps.a.retry=0 do not succeed: step 'a' failed: scripted failure.",
+    )
+
+
 def test_settings_are_one_variant_and_each_value_another() -> None:
     other = Otherwise(
         settings=["max_parallel=4", "limits.tight.requests=9/min"],
