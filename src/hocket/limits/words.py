@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +23,21 @@ KINDS: Final = {
 
 _PICO: Final = 10**12
 _PERIODS: Final = ((DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+
+
+_OWN: Final = re.compile(r"(agent|plan):(.+?) (limits|budget)( per day)?( in .*)?", re.DOTALL)
+
+
+def limit_label(name: str) -> str:
+    """Call a limit by whoever states it: ``asker`` for ``agent:asker limits in FILE``.
+
+    Names of limits are unique over all files of a state folder, and longer than people need.
+    """
+    found = _OWN.fullmatch(name)
+    if found is None:
+        return name
+    owner, who, _, daily, _ = found.groups()
+    return f"{'plan ' if owner == 'plan' else ''}{who}{daily or ''}"
 
 
 def amount_words(kind: str, amount: int) -> str:

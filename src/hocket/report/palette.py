@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from hocket.core.reports import Fate
 from hocket.insight.causes import KINDS, Cause, Kind
+from hocket.limits.words import limit_label
 
 BLACK: Final = "#000000"
 ORANGE: Final = "#e69f00"
@@ -97,7 +98,7 @@ def cause_name(cause: Cause) -> str:
     look = LOOKS[cause.kind]
     if not cause.detail:
         return look.name
-    detail = cause.detail.removeprefix("agent:")
+    detail = limit_label(cause.detail).removeprefix("agent:")
     if cause.kind == "slot" and cause.detail == "run":
         detail = "the run"
     return look.of.format(detail)
