@@ -34,6 +34,7 @@ from hocket.simulator.known import (
     price_of,
     rewritten,
     spent,
+    start_of,
     waits_of,
 )
 from hocket.simulator.observed import MODEST, Sample, fit
@@ -92,6 +93,8 @@ class Simulated:
         known = None if record is None else record.of(asked)
         share = asked.draw("latency")
         lasts = self._lasts(asked, assumed, known, share)
+        if record is not None and not asked.at:
+            lasts += record.start
         trouble = _trouble(asked, assumed, known, lasts)
         if trouble is not None:
             return trouble
@@ -176,6 +179,7 @@ class Record:
         outputs: What calls, approvals and inputs gave, by path (`outputs_of`).
 
     Attributes:
+        start: How long the run itself needed to begin: calls that begin with it end so much later.
         windows: The windows of providers, where one explains whom they refused.
         kept: The paths whose answers were kept from earlier calls: they are kept again.
         refuted: The paths where all was in vain, and repeating would not have helped.
@@ -197,6 +201,7 @@ class Record:
             )
         self._kinds = Kinds(spec)
         calls = calls_of(trace, self._kinds)
+        self.start = start_of(trace)
         self.windows = _windows(calls)
         explained = frozenset(agent for how in self.windows for agent in how.agents)
         calls = [one for one in calls if not (one.refused and one.activity.agent in explained)]

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast, get_args
 import msgspec
 
 from hocket.core.errors import FaultKind
-from hocket.core.events import Usage
+from hocket.core.events import Usage, Wait
 from hocket.insight.causes import cause_of
 from hocket.insight.trace import Activity, Trace
 from hocket.simulator.kinds import KindOfCall, Kinds
@@ -90,7 +90,7 @@ class One(NamedTuple):
 
 def calls_of(trace: Trace, kinds: Kinds) -> list[One]:
     """Give the calls of a run that left and were made."""
-    found = []
+    found, start = [], start_of(trace)
     for one in trace.activities:
         if (
             one.work not in ("model", "tool")
@@ -102,17 +102,41 @@ def calls_of(trace: Trace, kinds: Kinds) -> list[One]:
         ):
             continue
         own = _own_time(one, trace)
+        if one.asked <= trace.began:
+            own = max(0, own - start)
         found.append(One(one, kinds.of(one.path), one.ended - one.began + own, own))
     return found
 
 
+def start_of(trace: Trace) -> int:
+    """Give how long a run itself needed to begin, before it could let any call begin.
+
+    It is needed once, however many calls are asked for then, and in whatever order they go.
+    """
+    own = [
+        _own_time(one, trace)
+        for one in trace.activities
+        if one.asked <= trace.began
+        and one.left
+        and not one.cached
+        and one.work in ("model", "tool")
+        and all(_ours(wait) for wait in one.waits)
+    ]
+    return min(own, default=0)
+
+
 def _own_time(one: Activity, trace: Trace) -> int:
     """Give how long the engine needed to let a call begin that nothing held up any more."""
-    held = sum(w.until - w.since for w in one.waits if cause_of(w.cause).kind != "coordinator")
+    held = sum(wait.until - wait.since for wait in one.waits if not _ours(wait))
     stood = sum(
         max(0, min(one.began, stop.until) - max(one.asked, stop.since)) for stop in trace.stops
     )
     return max(0, one.began - one.asked - held - stood)
+
+
+def _ours(wait: Wait) -> bool:
+    """Tell whether it was the engine itself that a call waited for."""
+    return cause_of(wait.cause).kind == "coordinator"
 
 
 class Agents:
