@@ -40,6 +40,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_NAME_ALONE = re.compile(r"\s*([^\W\d][\w-]*)\s*}}")
+"""By far the most templates read nothing but one name."""
 _ESCAPE = re.compile(r"\\(.)")
 _CONSTANTS: Final[dict[str, Json]] = {"true": True, "false": False, "null": None}
 _WORDS: Final = frozenset({"and", "or", "not", "in"})
@@ -104,6 +106,12 @@ def parse_embedded(text: str, start: int) -> tuple[Expr, int]:
     Raises:
         ExprError: It does not follow the grammar, or the braces are missing.
     """
+    alone = _NAME_ALONE.match(text, start)
+    if alone is not None and alone.end() - start <= MAX_LENGTH:
+        name = alone[1]
+        if name not in _WORDS and name not in _CONSTANTS:
+            reference = Reference((name,), alone.start(1))
+            return Expr(name, (reference,), lambda lookup: lookup(name)), alone.end()
     parser = _Parser(text, start)
     evaluate = parser.expr(0)
     end = parser.expect_end("}}")

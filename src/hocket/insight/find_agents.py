@@ -71,7 +71,7 @@ def _slower(ground: Ground, norms: Norms, agent: str) -> Slower | None:
     for activity in own:
         done = _done(ground, activity.step, role_of(activity))
         if done not in theirs:
-            others = norms.others((*done, activity.work), agent)
+            others = norms.others(done[1], activity.work, agent, step=done[0])
             if len(others) < _FEW:
                 continue
             count = max(count, len(others))
@@ -84,7 +84,7 @@ def _slower(ground: Ground, norms: Norms, agent: str) -> Slower | None:
         own = [activity for activity in own if (role_of(activity), activity.work) == kind]
         if not norms.stands_out(kind, [lasted(a, ground.trace) for a in own]):
             return None
-        others = norms.others(kind, agent)
+        others = norms.others(*kind, agent)
         count = len(others)
         if count <= _FEW:
             return None

@@ -79,6 +79,7 @@ class Ground:
         slots: The segments in which a slot was waited for: since when, and their indices.
         by_agent: The indices of the calls of each agent.
         teams: The indices of the calls of each team's step.
+        takers: The calls that took each limit, once somebody has asked for them.
     """
 
     def __init__(self, trace: Trace, account: Account) -> None:
@@ -87,6 +88,9 @@ class Ground:
         self.segments: list[Segment] = account.segments
         self.steps: dict[str, StepSpec] = {}
         self.wanted_by: dict[str, str] = {}
+        self._by_kind: dict[str, list[tuple[int, Segment]]] = {}
+        for place, segment in enumerate(self.segments):
+            self._by_kind.setdefault(segment.cause.kind, []).append((place, segment))
         self._beside: dict[str, str] = {}
         self._paths: dict[str, str] = {}
         if trace.spec is not None:
@@ -94,6 +98,7 @@ class Ground:
         self.slots = [(segment.since, place) for place, segment in self.of("slot")]
         self.by_agent: dict[str, list[int]] = {}
         self.teams: dict[str, list[int]] = {}
+        self.takers: dict[str, dict[int, None]] = {}
         for index, activity in enumerate(trace.activities):
             if activity.work in ("model", "tool") and activity.left:
                 self.by_agent.setdefault(activity.agent, []).append(index)
@@ -101,10 +106,8 @@ class Ground:
                     self.teams.setdefault(self.path_of(activity.team), []).append(index)
 
     def of(self, *kinds: str) -> Iterator[tuple[int, Segment]]:
-        """Give the segments of some kinds of causes, with their indices."""
-        for index, segment in enumerate(self.segments):
-            if segment.cause.kind in kinds:
-                yield index, segment
+        """Give the segments of some kinds of causes, with their indices, in order."""
+        yield from sorted([item for kind in kinds for item in self._by_kind.get(kind, ())])
 
     def works(self) -> Iterator[tuple[int, Segment, Activity]]:
         """Give the segments in which a model or a tool did something that counted."""

@@ -60,18 +60,17 @@ class Norms:
         self._took: dict[Group, list[int]] = {}
         self._groups: dict[Group, tuple[Group, ...]] = {}
         self._large: dict[Group, Norm] = {}
-        self._by_agent: dict[Group, dict[str, list[int]]] = {}
         self._shape: dict[Group, tuple[float, float]] = {}
+        found = self._took
         for activity in ground.trace.activities:
             if ended_well(activity):
                 took = max(MS, lasted(activity, ground.trace))
                 for group in self.groups(activity):
-                    self._took.setdefault(group, []).append(took)
-                groups = self.groups(activity)
-                for group in (groups[1], groups[-1]):
-                    by = self._by_agent.setdefault(group, {})
-                    by.setdefault(activity.agent, []).append(took)
-        for took_by in self._took.values():
+                    if group in found:
+                        found[group].append(took)
+                    else:
+                        found[group] = [took]
+        for took_by in found.values():
             took_by.sort()
 
     def groups(self, activity: Activity) -> tuple[Group, ...]:
@@ -99,13 +98,20 @@ class Norms:
                 return norm
         return None
 
-    def others(self, group: Group, agent: str) -> list[int]:
-        """Give how long calls of a kind took that others than an agent have made."""
+    def others(self, role: str, work: str, agent: str, step: str | None = None) -> list[int]:
+        """Give how long calls of a kind took that others than an agent made, of a step or all."""
+        everybody = (role, work) if step is None else (step, role, work)
         rest: list[int] = []
-        for other, took in self._by_agent.get(group, {}).items():
+        if len(self._took.get(everybody, ())) == len(self._of(agent, role, work, step)):
+            return rest
+        for other in self._ground.by_agent:
             if other != agent:
-                rest += took
+                rest += self._of(other, role, work, step)
         return rest
+
+    def _of(self, agent: str, role: str, work: str, step: str | None) -> list[int]:
+        group = ("*", agent, role, work) if step is None else (step, role, agent, work)
+        return self._took.get(group, [])
 
     def stands_out(self, group: Group, own: list[int]) -> bool:
         """Tell quickly whether some calls may be slow beside all of their kind.
@@ -116,12 +122,12 @@ class Norms:
         return 4 * len(own) > len(everybody) or median_low(own) > 2 * median(everybody)
 
     def _norm(self, group: Group, between: float, own: int | None) -> Norm | None:
-        if group in self._large:
-            return self._large[group]
         took = self._took.get(group, [])
         count = len(took) - (own is not None)
         if count < _AT_LEAST:
             return None
+        if group in self._large:
+            return self._large[group]
         if group not in self._shape:
             middle = median(took)
             away = median([abs(log(ns / middle)) for ns in took])

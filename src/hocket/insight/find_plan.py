@@ -107,31 +107,33 @@ def _in_plan(
     ground: Ground, prefix: str, plan: PlanSpec, spans: dict[str, tuple[int, int]]
 ) -> list[Lead]:
     steps = {step.name: step for step in plan.steps}
+    harmless = {name: None for name, step in steps.items() if _harmless(ground, step)}
     free: dict[str, list[str]] = {}
     for name, step in steps.items():
-        if f"{prefix}{name}" not in spans or step.input is None or not step.needs:
+        if f"{prefix}{name}" not in spans or step.input is None or name not in harmless:
             # What is given nothing does what it does for another reason than its input.
             continue
+        quiet = [need for need in step.needs if need in harmless]
+        if not quiet or _plainly_reads(step, quiet):
+            continue
         read = _read_by(step)
-        unread = [steps[need] for need in step.needs if need in steps and need not in read]
-        needless = [need.name for need in unread if _free_of(ground, step, need)]
-        if needless and _harmless(ground, step):
+        unread = [steps[need] for need in quiet if need not in read]
+        needless = [need.name for need in unread if _beside(ground, step, need)]
+        if needless:
             free[name] = needless
     if not free:
         return []
-    reads = {name: _read_by(step) for name, step in steps.items()}
+    needs = {name: _waits_for(step, steps) for name, step in steps.items()}
     took = {name: _took(spans.get(f"{prefix}{name}")) for name in steps}
-    now = _ends(steps, reads, took, {})
-    then = _ends(steps, reads, took, free)
-    gain = max(now.values(), default=0) - max(then.values(), default=0)
-    return _needless_lead(ground, prefix, steps, reads, free, gain)
+    order = _in_order(needs)
+    gain = _length(order, needs, took, {}) - _length(order, needs, took, free)
+    return _needless_lead(ground, prefix, steps, free, gain)
 
 
 def _needless_lead(
     ground: Ground,
     prefix: str,
     steps: dict[str, StepSpec],
-    reads: dict[str, dict[str, None]],
     free: dict[str, list[str]],
     gain: int,
 ) -> list[Lead]:
@@ -171,6 +173,12 @@ def _needless_lead(
     ]
 
 
+def _plainly_reads(step: StepSpec, needs: list[str]) -> bool:
+    """Tell without reading its templates whether a step's text names all that it needs."""
+    text = step.input
+    return isinstance(text, str) and all([f"{{{{{need}}}}}" in text for need in needs])
+
+
 def _read_by(step: StepSpec) -> dict[str, None]:
     """Name what a step's texts read."""
     found: list[Reference] = []
@@ -192,12 +200,11 @@ def _read_by(step: StepSpec) -> dict[str, None]:
     return names
 
 
-def _free_of(ground: Ground, step: StepSpec, need: StepSpec) -> bool:
-    """Tell whether a step could run beside one that it needs and does not read."""
-    one_slot = ground.trace.max_parallel == 1
-    if step.agent == need.agent:
-        one_slot = one_slot or capacity(ground, f"{AGENT}{step.agent}") == 1
-    return not one_slot and _harmless(ground, need)
+def _beside(ground: Ground, step: StepSpec, need: StepSpec) -> bool:
+    """Tell whether there is room for a step beside one that it needs and does not read."""
+    if ground.trace.max_parallel == 1:
+        return False
+    return step.agent != need.agent or capacity(ground, f"{AGENT}{step.agent}") != 1
 
 
 def _harmless(ground: Ground, step: StepSpec) -> bool:
@@ -215,28 +222,38 @@ def _took(span: tuple[int, int] | None) -> int:
     return 0 if span is None else span[1] - span[0]
 
 
-def _ends(
-    steps: dict[str, StepSpec],
-    reads: dict[str, dict[str, None]],
-    took: dict[str, int],
-    free: dict[str, list[str]],
-) -> dict[str, int]:
-    """Give when each step would end if nothing but its needs held it up."""
-    needs = {}
+def _waits_for(step: StepSpec, steps: dict[str, StepSpec]) -> list[str]:
+    """Name the steps that a step waits for, also those that it only reads."""
+    names = dict.fromkeys([*step.needs, *step.wants, *_read_by(step)])
+    return [name for name in names if name in steps and name != step.name]
+
+
+def _in_order(needs: dict[str, list[str]]) -> list[str]:
+    """Name all steps, none before what it waits for."""
     needed_by: dict[str, list[str]] = {}
-    for name, step in steps.items():
-        dropped = frozenset(free.get(name, ()))
-        own = dict.fromkeys([*step.needs, *step.wants, *reads[name]])
-        needs[name] = [n for n in own if n in steps and n not in dropped and n != name]
-        for need in needs[name]:
+    for name, own in needs.items():
+        for need in own:
             needed_by.setdefault(need, []).append(name)
     left = {name: len(own) for name, own in needs.items()}
-    ready = [name for name, count in left.items() if not count]
-    ends: dict[str, int] = {}
-    for name in ready:
-        ends[name] = max([ends[need] for need in needs[name]], default=0) + took[name]
+    order = [name for name, count in left.items() if not count]
+    for name in order:
         for later in needed_by.get(name, ()):
             left[later] -= 1
             if not left[later]:
-                ready.append(later)
-    return ends
+                order.append(later)
+    return order
+
+
+def _length(
+    order: list[str],
+    needs: dict[str, list[str]],
+    took: dict[str, int],
+    free: dict[str, list[str]],
+) -> int:
+    """Say how long all steps would take if nothing but what they wait for held them up."""
+    ends: dict[str, int] = {}
+    for name in order:
+        dropped = free.get(name, ())
+        before = [ends[need] for need in needs[name] if need not in dropped]
+        ends[name] = max(before, default=0) + took[name]
+    return max(ends.values(), default=0)

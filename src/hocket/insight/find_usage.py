@@ -43,13 +43,12 @@ def wasted_share(ground: Ground, limit: str, until: int, lost: frozenset[int]) -
         until: When it was last waited for; who began later has taken nothing away.
         lost: The calls, by index.
     """
-    name, calls, wasted = plain(limit), 0, 0
-    for index, activity in enumerate(ground.trace.activities):
-        if activity.began <= until and not activity.cached and claims(activity, name):
-            calls += 1
-            wasted += index in lost
+    activities, takers = ground.trace.activities, taking(ground, limit)
+    early = [index for index in lost if activities[index].began <= until]
+    wasted = len([index for index in early if index in takers])
     if not wasted:
         return 0.0
+    calls = len([index for index in takers if activities[index].began <= until])
     rate = fullest(spec_of(ground, limit).requests, calls)
     if rate is None:
         return wasted / calls
@@ -76,13 +75,25 @@ def usage_of(ground: Ground, limit: str) -> Used:
     """Say who took a limit."""
     agents: Counter[str] = Counter()
     lost: Counter[str] = Counter()
-    name = plain(limit)
-    for activity in ground.trace.activities:
-        if claims(activity, name) and not activity.cached:
-            agents[activity.agent] += 1
-            if activity.fate in _FOR_NOTHING:
-                lost[activity.fate] += 1
+    for index in taking(ground, limit):
+        activity = ground.trace.activities[index]
+        agents[activity.agent] += 1
+        if activity.fate in _FOR_NOTHING:
+            lost[activity.fate] += 1
     return Used(sum(agents.values()), agents.most_common(), lost)
+
+
+def taking(ground: Ground, limit: str) -> dict[int, None]:
+    """Give the calls that took units of a limit, by index."""
+    name = plain(limit)
+    known = ground.takers.get(name)
+    if known is None:
+        known = ground.takers[name] = {
+            index: None
+            for index, activity in enumerate(ground.trace.activities)
+            if not activity.cached and claims(activity, name)
+        }
+    return known
 
 
 def claims(activity: Activity, limit: str) -> bool:
