@@ -197,6 +197,27 @@ def test_the_engines_own_time_is_added() -> None:
     assert [any(words.startswith(told) for words in some) for some in notes] == [True, False]
 
 
+def test_a_call_that_is_repeated_lasts_nearly_as_long_as_it_did() -> None:
+    real = trace(played(wide(10), workers(10, 2, 0.3)))
+    late = [
+        msgspec.structs.replace(one, ended=one.began + 9 * SECOND) if one.path == "work/3" else one
+        for one in real.activities
+    ]
+    known = Record(msgspec.structs.replace(real, activities=late), {})
+    drawn = {}
+    for path in ("work/3", "work/2", "work/10"):
+        found = known.of(asked(path))
+        assert found is not None
+        drawn[path] = [known.lasts(asked(path), found).at(s) / SECOND for s in (0.16, 0.5, 0.84)]
+    low, middle, high = drawn["work/3"]
+    assert 5 < middle < high < 12
+    assert drawn["work/2"][1] < 3
+    # One that was not there is as any of them.
+    other = drawn["work/10"]
+    assert 1.5 < other[1] < 3
+    assert log(other[2] / other[0]) > 1.5 * log(high / low)
+
+
 def test_what_a_run_needs_to_begin_is_needed_once() -> None:
     steps = (StepSpec(name="work", agent="worker", each="[1, 2, 3, 4, 5, 6]"),)
     spec = RunSpec(

@@ -37,7 +37,7 @@ from hocket.simulator.known import (
     start_of,
     waits_of,
 )
-from hocket.simulator.observed import MODEST, Sample, fit
+from hocket.simulator.observed import MODEST, Observed, Sample, fit, repeated
 from hocket.simulator.provider import Provider, Refusing, tells, window_of
 from hocket.simulator.recall import Recall
 
@@ -139,7 +139,9 @@ class Simulated:
                 return own.at(share)
         if assumed.latency is not None:
             return assumed.latency.at(share)
-        return LATENCY.at(share) if known is None else known.lasts.at(share)
+        if self._record is None or known is None:
+            return LATENCY.at(share)
+        return self._record.lasts(asked, known).at(share)
 
     def _usage(
         self, asked: Asked, assumed: Assumed, known: Known | None, share: float
@@ -207,6 +209,12 @@ class Record:
         calls = [one for one in calls if not (one.refused and one.activity.agent in explained)]
         self._agents = Agents(calls, waits_of(trace))
         self._found: dict[tuple[str, str], Known | None] = {}
+        self._lasts: dict[tuple[str, str], Observed] = {}
+        self._took = {
+            (one.activity.agent, one.activity.path): one.took
+            for one in calls
+            if not one.cut and not one.failed
+        }
         last = {one.path: one for one in trace.activities}
         self.kept = frozenset(p for p, one in last.items() if one.cached and p in outputs)
         self.refuted = frozenset(
@@ -231,6 +239,16 @@ class Record:
         if key not in self._found:
             self._found[key] = self._agents.of(asked.agent, self._kinds.of(asked.path))
         return self._found[key]
+
+    def lasts(self, asked: Asked, known: Known) -> Observed:
+        """Give how long a call lasts: nearly as long as the same one did, if it was seen."""
+        key = (asked.agent, asked.path)
+        lasts = self._lasts.get(key)
+        if lasts is None:
+            took = self._took.get(key)
+            lasts = known.lasts if took is None else repeated(known.lasts, took)
+            self._lasts[key] = lasts
+        return lasts
 
     def usages(self, agent: str) -> list[Usage]:
         """Give what an agent's calls spent."""

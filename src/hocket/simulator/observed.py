@@ -29,6 +29,9 @@ _FAR: Final = 4.0
 _NARROWEST: Final = 0.25
 """The least spread with which that is judged."""
 
+_ALIKE: Final = 0.8
+"""How much of what sets a call apart from others of its kind is found again when it is repeated."""
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -128,6 +131,23 @@ def fit(kinds: Mapping[K, Sequence[Sample]], spread: tuple[float, int] = (0.0, 0
     every = sorted(value for logs in filled.values() for value in logs)
     middle = fmean(every)
     return Fitted(found, Observed(middle, max(sigma, _deviation(every)), tuple(every)), hung)
+
+
+def repeated(usual: Observed, took: int) -> Observed:
+    """Give how long a call takes that is asked for again, and has taken so long before.
+
+    It is asked the same as then, so it is nearer to that than to others of its kind, and varies
+    less than they do.
+
+    Args:
+        usual: How long calls of its kind take.
+        took: How long it took then, in nanoseconds.
+    """
+    middle = usual.median + _ALIKE * (log(max(1, took)) - usual.median)
+    width = max(sqrt(1 - _ALIKE**2) * usual.sigma, min(usual.sigma, MODEST))
+    share = width / usual.sigma if usual.sigma else 0.0
+    logs = tuple([middle + share * (value - usual.median) for value in usual.logs])
+    return Observed(middle, width, logs)
 
 
 def merged(several: Sequence[Observed]) -> Observed:
