@@ -334,7 +334,7 @@ def test_steps_that_nothing_makes_wait() -> None:
     steps += [StepSpec(name="z", agent="a", input="of {{y}}", needs=("x", "y"))]
     finding = only(traced(*steps))
     assert (finding.kind, finding.cost) == ("serial_chain", SECOND)
-    assert finding.change == ("steps.y.needs=", "steps.z.needs=y")
+    assert finding.change == ("steps.y.needs=[]", "steps.z.needs=[y]")
 
 
 @pytest.mark.parametrize("why", ["effects", "tools", "nothing to read", "one slot"])

@@ -6,8 +6,9 @@ import pytest
 from tests.insight.hand import S, call, plan_trace, team_trace, trace
 
 from hocket.core.specs import LimitSpec, PlanSpec, Rate, RunSpec, StepSpec
+from hocket.insight.account import work_of
 from hocket.insight.causes import KINDS, Cause
-from hocket.insight.lanes import Bar, By, Lane, lanes, work_of
+from hocket.insight.lanes import Bar, By, Lane, lanes
 from hocket.insight.load import load
 from hocket.insight.trace import START, Trace
 

@@ -19,6 +19,7 @@ from hocket.insight.trace import START, Activity, Stop, Trace
 
 _COORDINATOR: Final = Cause("coordinator")
 _UNKNOWN: Final = Cause("unknown")
+_IDLE: Final = Cause("idle")
 _QUIET: Final = frozenset({"coordinator", "idle", "unknown"})
 """Kinds that a pause, or a process that was down, explains better."""
 
@@ -166,7 +167,7 @@ class _Walk:
             ended = self.now if activity.ended is None else activity.ended
             left = max(activity.began, activity.asked)
             self.quiet(max(ended, left), self.between, index)
-            self.stretch(left, _work_of(activity), index)
+            self.stretch(left, work_of(activity), index)
             self.waited(activity, index)
             index, last = activity.after, index
             if self.now <= began:
@@ -188,7 +189,7 @@ class _Walk:
             return
         self.chain.append(trace.landed)
         self.quiet(activity.ended, self.between, trace.landed)
-        self.stretch(since, _work_of(activity), trace.landed)
+        self.stretch(since, work_of(activity), trace.landed)
 
     def waited(self, activity: Activity, index: int) -> None:
         """Take what held an activity up; what its waits leave over is the engine's own time."""
@@ -227,15 +228,18 @@ class _Walk:
             self.now = start
 
 
-def _work_of(activity: Activity) -> Cause:
+def work_of(activity: Activity) -> Cause:
+    """Say what the time goes to in which an activity is under way."""
     match activity.work:
         case "approval":
             return Cause("approval", activity.step)
         case "input" | "person":
             return Cause("input", activity.step)
         case "timer":
-            return Cause("idle")
+            return _IDLE
         case work:
+            if activity.cached:
+                return Cause("cache")
             if activity.fate in ("useful", ""):
                 return Cause(work, activity.agent)
             return Cause("rework", activity.fate)

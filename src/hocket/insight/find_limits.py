@@ -14,7 +14,17 @@ from hocket.insight.find_leads import (
     length,
     times,
 )
-from hocket.insight.find_usage import AGENT, RUN, Used, capacity, claims, plain, spec_of, usage_of
+from hocket.insight.find_usage import (
+    AGENT,
+    RUN,
+    Used,
+    capacity,
+    claims,
+    plain,
+    spec_of,
+    taking,
+    usage_of,
+)
 from hocket.limits.words import KINDS, WINDOWS, amount_words, period_words, rate_words
 
 
@@ -159,9 +169,9 @@ def _amounts(ground: Ground, limit: str, calls: int) -> dict[str, int]:
     """Count what a limit's windows count, over the whole run."""
     amounts = dict.fromkeys(WINDOWS, 0)
     amounts["requests"] = calls
-    for activity in ground.trace.activities:
-        usage = activity.usage
-        if usage is not None and not activity.cached and claims(activity, limit):
+    for index in taking(ground, limit):
+        usage = ground.trace.activities[index].usage
+        if usage is not None:
             amounts["tokens_in"] += usage.tokens_in or 0
             amounts["tokens_out"] += usage.tokens_out or 0
             amounts["cost"] += usage.cost or 0

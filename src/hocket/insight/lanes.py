@@ -15,9 +15,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from hocket.insight.account import work_of
 from hocket.insight.causes import KINDS, Cause, cause_of
 from hocket.insight.load import RUN, Units, is_made
-from hocket.insight.trace import START, Activity, Stop, Trace
+from hocket.insight.trace import START, Stop, Trace
 
 By: TypeAlias = Literal["agent", "slot", "step", "limit"]
 """What lanes are of.
@@ -99,23 +100,6 @@ def lanes(trace: Trace, by: By, most: int | None = None) -> list[Lane]:
         bars = draw.merged([item for row in rest for item in row])
         found.append(Lane(name=name, row=0, bars=bars, merged=len(rest)))
     return found
-
-
-def work_of(activity: Activity) -> Cause:
-    """Say what the time goes to in which an activity is under way."""
-    match activity.work:
-        case "approval":
-            return Cause("approval", activity.step)
-        case "input" | "person":
-            return Cause("input", activity.step)
-        case "timer":
-            return _IDLE
-        case work:
-            if activity.cached:
-                return Cause("cache")
-            if activity.fate in ("useful", ""):
-                return Cause(work, activity.agent)
-            return Cause("rework", activity.fate)
 
 
 # -- what the lanes are of ----------------------------------------------------------------------

@@ -20,11 +20,10 @@ import msgspec
 
 from hocket.core.reports import FATES
 from hocket.core.values import SECOND
-from hocket.insight.account import Spent
+from hocket.insight.account import Spent, work_of
 from hocket.insight.causes import KINDS, Cause
 from hocket.insight.explain import Explanation
 from hocket.insight.findings import Finding
-from hocket.insight.lanes import work_of
 from hocket.insight.load import RUN
 from hocket.report.html_data import VIEWS, page_data
 from hocket.report.html_parts import h, link, row_of, section, share_text, swatch, table, took_text
