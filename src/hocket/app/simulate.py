@@ -40,6 +40,7 @@ from hocket.simulator.assume import EVERYBODY as ALL
 from hocket.simulator.assume import Assumed
 from hocket.simulator.calibrate import Persons, Record, Simulated, outputs_of
 from hocket.simulator.faults import Death, Mishap, parse_fault, whom
+from hocket.simulator.known import slots_of
 from hocket.simulator.outcome import BESIDES, Study
 from hocket.simulator.study import Progress, Scenario, Variant, study
 
@@ -157,7 +158,7 @@ class _Recorded:
     ) -> None:
         self._record = Record(trace, outputs)
         assert trace.spec is not None
-        self.spec = trace.spec
+        self.spec = _with_slots(trace.spec, slots_of(trace))
         self.loaded = _file_of(trace.spec)
         self._inputs = inputs
 
@@ -272,6 +273,17 @@ def _uncached(spec: RunSpec, agents: Iterable[str]) -> list[str]:
     if not names:
         return []
     return [f"Every call of {', '.join(names)} is made: kept answers are not simulated."]
+
+
+def _with_slots(spec: RunSpec, slots: Mapping[str, int]) -> RunSpec:
+    """Give agents the slots that they had in the record where the plan does not say it."""
+    agents = {
+        name: msgspec.structs.replace(agent, concurrency=slots[name])
+        if agent.concurrency is None and name in slots
+        else agent
+        for name, agent in spec.agents.items()
+    }
+    return msgspec.structs.replace(spec, agents=agents)
 
 
 def _model(agent: AgentSpec) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from statistics import median
 from typing import Final, NamedTuple, cast, get_args
 
@@ -282,6 +283,26 @@ def waits_of(trace: Trace) -> dict[str, int]:
             held = [w.until - w.since for w in one.waits if w.cause == "backoff"]
             found.setdefault(one.agent, []).extend(held)
     return {agent: round(median(some)) for agent, some in found.items() if some}
+
+
+def slots_of(trace: Trace) -> dict[str, int]:
+    """Give how many calls there were at once of agents that waited for slots of their own.
+
+    Whoever runs commands gives them as many as it has processors, unless the plan says it.
+    """
+    waited: dict[str, list[tuple[int, int]]] = {}
+    for one in trace.activities:
+        if any(wait.cause == f"slot:agent:{one.agent}" for wait in one.waits):
+            waited[one.agent] = []
+    for one in trace.activities:
+        if one.agent in waited and one.left and one.ended is not None:
+            # What ends at an instant makes room for what begins then.
+            waited[one.agent] += ((one.began, 1), (one.ended, -1))
+    return {
+        agent: max(accumulate(step for _, step in sorted(steps)))
+        for agent, steps in waited.items()
+        if steps
+    }
 
 
 def price_of(usages: Sequence[Usage]) -> tuple[int, int] | None:
