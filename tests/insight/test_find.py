@@ -22,13 +22,15 @@ from hocket.core.specs import (
     RunSpec,
     StepSpec,
 )
-from hocket.core.teams import ToolSpec
+from hocket.core.teams import ConsensusSpec, Member, ToolSpec
 from hocket.core.values import HOUR, MINUTE, SECOND
 from hocket.insight.account import account
+from hocket.insight.causes import Cause
 from hocket.insight.find import FINDINGS, find
 from hocket.insight.findings import Finding
 from hocket.insight.trace import Activity, Change, Stop, Trace
 from hocket.simulator.agents import Cast, People, Player
+from hocket.simulator.teams import voter
 
 ALONE = LimitSpec(adaptive=False, margin=0)
 
@@ -310,11 +312,15 @@ def test_reviewers_who_could_not_change_the_verdict() -> None:
 
 
 def test_a_run_that_was_decided_did_not_wait_for_the_calls_cut_off() -> None:
-    calls = [
-        doing("q/m1/vote", 0, 0, 20, agent="a", step="q", team="q"),
-        doing("q/m2/vote", 0, 0, 20.001, step="q", team="q", fate="cancelled", how="stop"),
-    ]
-    assert found(trace(*calls)) == []
+    members = tuple([Member(name=f"m{n}", agent="a") for n in range(3)])
+    team = ConsensusSpec(members=members, policy="once")
+    step = StepSpec(name="q", kind="consensus", input="Why?", team=team)
+    run = traced(step, players={"a": Player(gives=voter())}, seconds={"q/m2/vote": 60})
+    cut = next(one for one in run.activities if one.path == "q/m2/vote")
+    assert (cut.fate, cut.how) == ("cancelled", "stop")
+    assert account(run).shares == {Cause("model", "a"): 2 * SECOND}
+    assert run.activities[run.finish].path == "q/m1/vote"
+    assert found(run) == []
 
 
 def test_what_did_not_come_in_time() -> None:

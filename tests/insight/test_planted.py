@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from tests.insight.planted import PLANTS, clean, plant
 
+from hocket.config.change import Changes, changed
 from hocket.insight.account import account
 from hocket.insight.find import FINDINGS, find
 from hocket.insight.trace import Trace
@@ -15,6 +16,8 @@ RUNS = 44
 """How many runs of each kind: of 30 kinds more than 1,000 cost over a fifth of the time."""
 CLEAN = 300
 MATTERS = 0.2
+SETTINGS = 4
+"""How many runs of each kind have their findings' settings tried."""
 
 
 def first(trace: Trace) -> str:
@@ -59,6 +62,16 @@ def test_each_kind_is_named(kind: str, named: dict[str, Counter[str]]) -> None:
     counts = named[kind]
     assert counts.total() >= 5, "the generator hardly plants it"
     assert counts["right"] >= 0.85 * counts.total(), counts
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_what_findings_propose_can_be_set(kind: str) -> None:
+    for seed in range(SETTINGS):
+        run = plant(kind, seed).trace
+        assert run.spec is not None
+        for finding in find(run, account(run)):
+            if finding.change:
+                assert changed(run.spec, finding.change) != Changes(run.spec)
 
 
 def test_there_are_enough_kinds() -> None:

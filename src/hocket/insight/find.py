@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from hocket.insight.account import Account
-from hocket.insight.account import account as account_of
 from hocket.insight.causes import Kind
 from hocket.insight.find_agents import slow_agents
 from hocket.insight.find_calls import calls
@@ -93,7 +90,7 @@ def find(trace: Trace, account: Account) -> list[Finding]:
     """
     if not account.segments:
         return []
-    ground = Ground(*_decided(trace, account))
+    ground = Ground(trace, account)
     norms = Norms(ground)
     slow = slow_agents(ground, norms)
     leads = [
@@ -108,25 +105,6 @@ def find(trace: Trace, account: Account) -> list[Finding]:
         *_rest(ground),
     ]
     return resolved(ground, leads)
-
-
-def _decided(trace: Trace, given: Account) -> tuple[Trace, Account]:
-    """Let a run end with what decided it, not with the calls that were cut off because of that."""
-    activities = trace.activities
-    if not 0 <= trace.finish < len(activities):
-        return trace, given
-    last = activities[trace.finish]
-    if last.fate != "cancelled" or last.how != "stop" or last.ended is None:
-        return trace, given
-    ends = [
-        (activity.ended, index)
-        for index, activity in enumerate(activities)
-        if activity.fate == "useful" and activity.ended is not None and activity.ended <= last.ended
-    ]
-    if not ends or max(ends)[0] < last.began:
-        return trace, given
-    trace = msgspec.structs.replace(trace, finish=max(ends)[1])
-    return trace, account_of(trace)
 
 
 def _rest(ground: Ground) -> list[Lead]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from hocket.core.values import MS, SECOND
 from hocket.insight.find_leads import CAUSE, ROOT, Ground, Lead, length, times
 from hocket.insight.find_usage import claims, plain
+
+_SOON: Final = 30 * SECOND
+"""How soon a person who sees a question at once may answer it."""
 
 
 def people(ground: Ground) -> list[Lead]:
@@ -38,9 +44,26 @@ def _asked(ground: Ground) -> list[Lead]:
             "stood": "Let failures be tried again without being asked, or be told of them at once.",
         }[kind]
         leads.append(
-            Lead(kind, step, what, explained, ROOT, advice=advice, change=("people.after=30s",))
+            Lead(
+                kind,
+                step,
+                what,
+                explained,
+                ROOT,
+                advice=advice,
+                # Nothing is known of how soon a retry would be asked for.
+                change=() if kind == "stood" else (_sooner(max(explained.values())),),
+            )
         )
     return leads
+
+
+def _sooner(waited: int) -> str:
+    """Propose that people answer soon, and at least in half the time."""
+    after = min(_SOON, waited // 2)
+    return (
+        f"people.after={after // SECOND}s" if after >= SECOND else f"people.after={after // MS}ms"
+    )
 
 
 def _stops(ground: Ground) -> list[Lead]:
