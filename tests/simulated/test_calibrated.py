@@ -359,3 +359,13 @@ def test_what_is_simulated_from_one_run_comes_true_in_others(
     for row, real in zip(study.variants, others, strict=True):
         assert row.why == ""
         assert row.seconds.median == pytest.approx(real.took / SECOND, rel=CHANGED), row.name
+
+
+def test_slots_that_nobody_has_said_are_those_of_the_record(tmp_path: Path) -> None:
+    workflow = WORKFLOWS[1]._replace(changes=["agents.make.concurrency=6"])
+    journal, _, (wider,) = lived(workflow, workflow.load(tmp_path / "hocket.yaml"))
+    study = simulate_run(journal, "run1", Otherwise(variants=workflow.changes), FEW)
+    told = f"make had no more than {CORES} calls at once"
+    assert any(words.startswith(told) for words in study.assumed)
+    assert study.variants[0].seconds.median < 0.95 * study.baseline.seconds.median
+    assert study.variants[0].seconds.median == pytest.approx(wider.took / SECOND, rel=CHANGED)

@@ -158,14 +158,23 @@ class _Recorded:
     ) -> None:
         self._record = Record(trace, outputs)
         assert trace.spec is not None
-        self.spec = _with_slots(trace.spec, slots_of(trace))
+        agents = trace.spec.agents
+        self._slots = {
+            name: count for name, count in slots_of(trace).items() if not agents[name].concurrency
+        }
+        self.spec = _with_slots(trace.spec, self._slots)
         self.loaded = _file_of(trace.spec)
         self._inputs = inputs
 
     @property
     def notes(self) -> list[str]:
         """What the record does not tell."""
-        return [*self._record.assumed]
+        slots = (
+            f"{name} had no more than {count} calls at once, and has no more here unless "
+            f"agents.{name}.concurrency says so."
+            for name, count in self._slots.items()
+        )
+        return [*self._record.assumed, *slots]
 
     def scenario(self, made: Changes, faults: tuple[Mishap, ...]) -> tuple[Scenario, list[str]]:
         """Give what is simulated, and what is assumed of it."""
@@ -277,12 +286,9 @@ def _uncached(spec: RunSpec, agents: Iterable[str]) -> list[str]:
 
 def _with_slots(spec: RunSpec, slots: Mapping[str, int]) -> RunSpec:
     """Give agents the slots that they had in the record where the plan does not say it."""
-    agents = {
-        name: msgspec.structs.replace(agent, concurrency=slots[name])
-        if agent.concurrency is None and name in slots
-        else agent
-        for name, agent in spec.agents.items()
-    }
+    agents = dict(spec.agents)
+    for name, count in slots.items():
+        agents[name] = msgspec.structs.replace(agents[name], concurrency=count)
     return msgspec.structs.replace(spec, agents=agents)
 
 
