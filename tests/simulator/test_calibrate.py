@@ -212,6 +212,11 @@ def test_a_call_that_is_repeated_lasts_nearly_as_long_as_it_did() -> None:
     low, middle, high = drawn["work/3"]
     assert 5 < middle < high < 12
     assert drawn["work/2"][1] < 3
+    # A second call beside it may well be quick.
+    found = known.of(asked("work/3"))
+    assert found is not None
+    again_ = known.lasts(asked("work/3")._replace(attempt=2), found)
+    assert again_.at(0.5) < 3 * SECOND
     # One that was not there is as any of them.
     other = drawn["work/10"]
     assert 1.5 < other[1] < 3

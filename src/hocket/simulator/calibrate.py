@@ -210,10 +210,11 @@ class Record:
         self._agents = Agents(calls, waits_of(trace))
         self._found: dict[tuple[str, str], Known | None] = {}
         self._lasts: dict[tuple[str, str], Observed] = {}
+        cut = {one.activity.path for one in calls if one.cut}
         self._took = {
-            (one.activity.agent, one.activity.path): one.took
+            (one.activity.agent, one.activity.path): (one.activity.attempt, one.took)
             for one in calls
-            if not one.cut and not one.failed
+            if not one.failed and one.activity.path not in cut
         }
         last = {one.path: one for one in trace.activities}
         self.kept = frozenset(p for p, one in last.items() if one.cached and p in outputs)
@@ -241,13 +242,17 @@ class Record:
         return self._found[key]
 
     def lasts(self, asked: Asked, known: Known) -> Observed:
-        """Give how long a call lasts: nearly as long as the same one did, if it was seen."""
+        """Give how long a call lasts: nearly as long as the same one did, if it was seen.
+
+        A second call beside a slow one, or after it, is as any of its kind.
+        """
         key = (asked.agent, asked.path)
+        attempt, took = self._took.get(key, (0, 0))
+        if asked.attempt > attempt:
+            return known.lasts
         lasts = self._lasts.get(key)
         if lasts is None:
-            took = self._took.get(key)
-            lasts = known.lasts if took is None else repeated(known.lasts, took)
-            self._lasts[key] = lasts
+            lasts = self._lasts[key] = repeated(known.lasts, took)
         return lasts
 
     def usages(self, agent: str) -> list[Usage]:
