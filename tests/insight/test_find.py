@@ -137,7 +137,7 @@ def test_a_refusal_closes_a_limit_and_a_step_waits_for_its_provider() -> None:
     assert (finding.kind, finding.subject) == ("refused", "api")
     finding = only(traced(*wide(1), **calls))
     assert (finding.kind, finding.subject) == ("refused", "a")
-    assert "1 refusal of a" in finding.title
+    assert "1 refusal of a's calls" in finding.title
 
 
 def test_a_window_narrowed_after_a_refusal_is_told_as_that() -> None:

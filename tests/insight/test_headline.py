@@ -32,7 +32,7 @@ def test_two_findings() -> None:
     calls = [doing("x", 0, 0, 30), doing("ok", 30, 30, 80, 0, work="approval", agent="")]
     calls += [doing("y", 80, 95, 100, 1, ("slot:run", 80, 95))]
     assert said(trace(*calls)) == (
-        "50 % of 100 s went to 1 approval at ok that a person gave late; "
+        "50 % of 100 s went to an approval at ok that came late; "
         "15 % went to waiting for one of the run's slots"
     )
 

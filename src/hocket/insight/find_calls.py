@@ -131,7 +131,7 @@ def _slow(
     return Lead(
         "hung_call" if hung else "slow_call",
         step or who,
-        f"a call of {who} at {step or 'its step'} that {'hung' if hung else 'was slow'}",
+        f"a call of {who} at {step or 'its step'} that {'hung' if hung else 'was much too slow'}",
         parts,
         least=GUESSED,
         detail=f"It {'has taken' if never else 'took'} {others}.{only}",
@@ -224,6 +224,11 @@ def _timeout(ground: Ground, norms: Norms, step: str, agent: str, parts: dict[in
             usual = call.began + (norm.most if norm is not None else 0)
             explained |= held_up(ground, call, usual, call.ended)
     took = format_duration(lasted(activity, ground.trace))
+    hung = [ground.segments[place].activity for place in parts]
+    count = len({index for index in hung if ground.trace.activities[index].how == "timeout"})
+    what, until = "a call", f"its timeout, for {took}"
+    if count > 1:
+        what, until = f"{count} calls", f"their timeout, the first for {took}"
     detail = ""
     change: tuple[str, ...] = ()
     if norm is not None and _PATIENCE * norm.most < lasted(activity, ground.trace):
@@ -233,7 +238,7 @@ def _timeout(ground: Ground, norms: Norms, step: str, agent: str, parts: dict[in
     return Lead(
         "long_timeout",
         step or agent,
-        f"calls of {agent} at {step} that hung until their timeout, after {took}",
+        f"{what} of {agent} at {step} that hung until {until}",
         explained,
         ROOT,
         detail=detail,
@@ -247,8 +252,8 @@ def _refused(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
     return Lead(
         "refused",
         agent,
-        f"{times(count, 'refusal')} of {agent} by its provider, and the wait until it was asked "
-        "again",
+        f"{times(count, 'refusal')} of {agent}'s calls by its provider, and the wait before they "
+        "were sent again",
         parts,
         detail="Nothing is known here of the limit that the provider counts.",
         advice="State the provider's limit, so that calls wait for room and none is refused.",
@@ -261,7 +266,7 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
     own = [i for i in ground.by_agent.get(agent, ()) if activities[i].ended is not None]
     failures = [i for i in own if activities[i].fate == "failed" and activities[i].how != "lost"]
     kinds = ", ".join(
-        f"{count} {kind}" for kind, count in Counter(activities[i].how for i in failures).items()
+        f"{count} × {kind}" for kind, count in Counter(activities[i].how for i in failures).items()
     )
     told = tuple(failures[:10])
     if _went_down(ground, own, failures):
@@ -287,7 +292,7 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
         f"{times(len(failures), 'failure')} of {agent} in {times(len(own), 'call')}, "
         "and the wait before other tries",
         parts,
-        detail=f"They were: {kinds}.",
+        detail=f"Their faults: {kinds}.",
         advice=advice,
         told=told,
     )

@@ -219,7 +219,7 @@ def _finding(ground: Ground, lead: Lead, takes: dict[int, int], cost: int) -> Fi
     return Finding(
         kind=lead.kind,
         subject=lead.subject,
-        title=f"{format_duration(cost) if cost else 'No time, but money,'} went to {lead.what}",
+        title=f"{_worth(lead, cost)} went to {lead.what}",
         detail=lead.detail,
         cost=cost,
         share=cost / wall if wall else 0.0,
@@ -229,6 +229,14 @@ def _finding(ground: Ground, lead: Lead, takes: dict[int, int], cost: int) -> Fi
         advice=lead.advice,
         change=lead.change,
     )
+
+
+def _worth(lead: Lead, cost: int) -> str:
+    """Say what a lead's cause cost: time, or else what was paid."""
+    if cost:
+        return format_duration(cost)
+    paid = "money" if lead.money else f"{lead.tokens:,} tokens" if lead.tokens else "work"
+    return f"No time, but {paid},"
 
 
 def _evidence(ground: Ground, lead: Lead, takes: dict[int, int]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hocket.core.specs import Rate
+from hocket.core.values import format_duration
 from hocket.insight.find_leads import (
     CAUSE,
     ROOT,
@@ -45,7 +46,7 @@ def limits(ground: Ground) -> list[Lead]:
             Lead(
                 "share",
                 ground.trace.run,
-                "giving way to other runs under limits that they share",
+                "giving way to other runs that share its limits",
                 shared,
                 advice="Give this run a higher priority or weight, or run it at another time.",
             )
@@ -105,7 +106,8 @@ def _spacing(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
     return Lead(
         "spacing",
         name,
-        f"the time that {name} asks for between two starts",
+        f"the spacing{f' of {format_duration(spacing)}' if spacing else ''} that {name} keeps "
+        "between starts",
         parts,
         SYMPTOM,
         advice="Let calls start closer together, or spread them over several limits.",
@@ -158,6 +160,8 @@ def _spelt(kind: str, rate: Rate) -> str:
         what = what.removesuffix("s")
     period = period_words(rate.per).removeprefix("/")
     unit = {"s": "second", "min": "minute", "h": "hour", "day": "day"}.get(period)
+    if kind == "cost":
+        what = f"budget of {what}"
     if not period:
         return what
     return (
@@ -212,10 +216,9 @@ def _narrowed(ground: Ground, limit: str, parts: dict[int, int]) -> dict[int, in
 
 def _slots(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
     slots = capacity(ground, limit)
-    shown = "" if slots is None else f" {slots}"
     if limit == RUN:
         change = () if slots is None else (f"max_parallel={2 * slots}",)
-        what = f"waiting for one of the run's{shown} slots"
+        what = f"waiting for {_one_of('the run', slots)}"
         return Lead(
             "max_parallel",
             RUN,
@@ -228,13 +231,13 @@ def _slots(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
     if limit.startswith(AGENT):
         agent = limit.removeprefix(AGENT)
         change = () if slots is None else (f"agents.{agent}.concurrency={2 * slots}",)
-        return _agent_slots(ground, agent, shown, parts, change)
+        return _agent_slots(ground, agent, slots, parts, change)
     name = plain(limit)
     change = () if slots is None else (f"limits.{name}.concurrency={2 * slots}",)
     return Lead(
         "concurrency",
         name,
-        f"waiting for one of {name}'s{shown} slots",
+        f"waiting for {_one_of(name, slots)}",
         parts,
         SYMPTOM,
         detail=_who(usage_of(ground, limit)),
@@ -243,8 +246,15 @@ def _slots(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
     )
 
 
+def _one_of(whose: str, slots: int | None) -> str:
+    """Name a slot for a sentence: ``one of api's 3 slots``, ``api's only slot``."""
+    if slots == 1:
+        return f"{whose}'s only slot"
+    return f"one of {whose}'s {'' if slots is None else f'{slots} '}slots"
+
+
 def _agent_slots(
-    ground: Ground, agent: str, shown: str, parts: dict[int, int], change: tuple[str, ...]
+    ground: Ground, agent: str, slots: int | None, parts: dict[int, int], change: tuple[str, ...]
 ) -> Lead:
     idle = _idle_twin(ground, agent)
     if idle:
@@ -260,7 +270,7 @@ def _agent_slots(
     return Lead(
         "agent_slots",
         agent,
-        f"waiting for one of {agent}'s{shown} slots",
+        f"waiting for {_one_of(agent, slots)}",
         parts,
         SYMPTOM,
         advice=f"Let {agent} take more calls at once, or let others do a part of its work.",

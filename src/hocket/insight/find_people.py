@@ -34,9 +34,10 @@ def _asked(ground: Ground) -> list[Lead]:
     for (kind, step), explained in parts.items():
         where = ground.path_of(step) if step else "a step"
         what = {
-            "approval": f"{times(len(explained), 'approval')} at {where} that a person gave late",
-            "input": f"an input at {where} that came late",
-            "stood": "a failure, and standing still until a person asked for a retry or decided",
+            "approval": f"{_late(explained, 'approval')} at {where} that came late",
+            "input": f"{_late(explained, 'input')} at {where} that came late",
+            "stood": "a failure after which the run stood still until a person asked for a retry "
+            "or decided",
         }[kind]
         advice = {
             "approval": "Ask for approval earlier or side by side, or let a timeout decide.",
@@ -56,6 +57,10 @@ def _asked(ground: Ground) -> list[Lead]:
             )
         )
     return leads
+
+
+def _late(waits: dict[int, int], thing: str) -> str:
+    return f"an {thing}" if len(waits) == 1 else times(len(waits), thing)
 
 
 def _sooner(waited: int) -> str:

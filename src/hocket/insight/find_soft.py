@@ -53,7 +53,7 @@ def _wanted_by(ground: Ground, path: str) -> str:
 def _lead(ground: Ground, step: str, parts: dict[int, int]) -> Lead:
     spec = ground.steps.get(step)
     field, wait = _bound(spec)
-    until = f" for its {format_duration(wait)}" if wait else ""
+    until = f" {format_duration(wait)}" if wait else ""
     change = (f"steps.{step}.{field}={wait // 2 // MS}ms",) if wait else ()
     return Lead(
         "soft_wait",

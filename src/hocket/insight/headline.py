@@ -77,10 +77,11 @@ def _wasted(trace: Trace) -> str:
     if stale >= discarded:
         voided = [activity for activity in made if activity.fate == "stale"]
         votes = all(role_of(activity) == "vote" for activity in voided)
-        what = "were votes that a later answer made stale"
+        one = stale == 1
+        what = "was a vote" if one else "were votes"
         if not votes:
-            what = "gave what a later answer made stale"
-        return f"{stale:,} of {len(made):,} calls {what}"
+            what = "gave an output" if one else "gave outputs"
+        return f"{stale:,} of {len(made):,} calls {what} that a later answer made stale"
     return f"{discarded:,} of {len(made):,} calls gave what nobody needed"
 
 
