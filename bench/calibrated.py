@@ -4,7 +4,8 @@ Twelve workflows run for real against a loopback provider that really refuses: p
 consensus, reviews, with and without limits.
 Of each: one run is recorded and calibrated; the simulated baseline is held against a second real
 run, and a simulated change against a third, which really has it.
-How long a call takes depends on how many like it came before, and by a tenth on the run.
+How long a call takes depends on how many like it came before, and by a tenth on the run: what is
+simulated can be no nearer to a second run than two real ones are to each other.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,13 +36,14 @@ from hocket.core.values import SECOND
 from hocket.insight.trace import Trace
 
 HERE = Path(__file__).parent
-LATENCY = {"flash": 0.4, "pro": 0.9}
-"""Seconds that a call takes, 30 % more or less."""
-WINDOW = 3
+LATENCY = {"flash": 1.2, "pro": 2.7}
+"""Seconds that a call takes, 30 % more or less; a call costs 10 ms of processor besides."""
+WINDOW = 9
 LIMITS = {"flash": 9, "pro": 2}
-"""Requests in any three seconds, where there are limits."""
-JITTER = 0.1
-"""By this share the same call differs from run to run."""
+"""Requests in any nine seconds, where there are limits."""
+JITTER = 0.05
+"""A call takes by so much more or less than the same call usually does: two of them differ by up
+to a tenth."""
 RUNS = 200
 WALL, CHANGED = 0.10, 0.15
 """How far the simulated time of a second run, and of a changed one, may be off."""
@@ -68,7 +72,7 @@ models:
 agents:
   quick: {{model: flash}}
   wise: {{model: pro}}
-  bash: {{command: ["sleep", "0.2"]}}
+  bash: {{command: ["sleep", "0.6"]}}
 plans:
   p:
     steps:
@@ -134,25 +138,25 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("chain of six", CHAIN, False, "steps.s4.needs=[s1]"),
-    Row("chain of six, limits", CHAIN, True, "limits.flash.requests=3/3s"),
+    Row("chain of six, limits", CHAIN, True, "limits.flash.requests=3/9s"),
     Row("fan of twelve", FAN, False, "max_parallel=4"),
-    Row("fan of twelve, limits", FAN, True, "limits.flash.requests=5/3s"),
+    Row("fan of twelve, limits", FAN, True, "limits.flash.requests=5/9s"),
     Row("plan with commands", MIXED, False, "agents.quick.concurrency=1"),
-    Row("plan with commands, limits", MIXED, True, "limits.pro.requests=1/3s"),
+    Row("plan with commands, limits", MIXED, True, "limits.pro.requests=1/9s"),
     Row("panel", PANEL, False, "max_parallel=1"),
-    Row("panel, limits", PANEL, True, "limits.flash.requests=2/3s"),
+    Row("panel, limits", PANEL, True, "limits.flash.requests=2/9s"),
     Row("consensus", ASK % "once", False, "max_parallel=3"),
-    Row("consensus, limits", ASK % "once", True, "limits.flash.requests=5/3s"),
-    Row("consensus that restarts, limits", ASK % "restart_all", True, "limits.pro.requests=4/3s"),
-    Row("review, limits", REVIEW, True, "limits.flash.requests=3/3s"),
+    Row("consensus, limits", ASK % "once", True, "limits.flash.requests=5/9s"),
+    Row("consensus that restarts, limits", ASK % "restart_all", True, "limits.pro.requests=4/9s"),
+    Row("review, limits", REVIEW, True, "limits.flash.requests=3/9s"),
 )
 
 
 @contextlib.contextmanager
-def provider(log: Path, seed: int, limits: Mapping[str, str]) -> Iterator[str]:
+def provider(log: Path, seed: str, limits: Mapping[str, str], port: int) -> Iterator[str]:
     """Have the provider running; gives its address."""
     command = [sys.executable, str(HERE / "consensus_server.py"), f"--log={log}"]
-    command += [f"--jitter={JITTER}", f"--seed={seed}"]
+    command += [f"--jitter={JITTER}", f"--seed={seed}", f"--port={port}"]
     command += [f"--latency={model}={seconds}" for model, seconds in LATENCY.items()]
     command += [f"--limit={model}={rate}" for model, rate in limits.items()]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -163,6 +167,13 @@ def provider(log: Path, seed: int, limits: Mapping[str, str]) -> Iterator[str]:
         child.stdin.close()
         child.wait(10)
         child.stdout.close()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 def load(row: Row, base: str, folder: Path, settings: Sequence[str]) -> RunSpec:
@@ -176,19 +187,25 @@ def load(row: Row, base: str, folder: Path, settings: Sequence[str]) -> RunSpec:
     return changed(checked(loaded, "p"), settings, loaded).spec
 
 
-def ran(row: Row, folder: Path, seed: int, settings: Sequence[str] = ()) -> Trace:
-    """Run it for real, against a provider of its own."""
-    folder.mkdir(parents=True)
+def ran(row: Row, folder: Path, port: int, run: str, settings: Sequence[str] = ()) -> Trace:
+    """Run it for real, against a provider of its own.
+
+    It is the same agent and the same state folder each time, so that later runs know how long
+    earlier calls took; where there are limits, all windows are empty when it begins.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     limits = row.limits(otherwise=bool(settings))
-    with provider(folder / "calls.jsonl", seed, limits) as base:
-        return asyncio.run(_ran(load(row, base, folder, settings), folder))
+    with provider(folder / "calls.jsonl", f"{folder.name} {run}", limits, port) as base:
+        if row.limited and run != "first":
+            time.sleep(WINDOW + 1)
+        return asyncio.run(_ran(load(row, base, folder, settings), folder, run))
 
 
-async def _ran(spec: RunSpec, folder: Path) -> Trace:
+async def _ran(spec: RunSpec, folder: Path, run: str) -> Trace:
     async with hocket.Engine(folder, look_ahead=0) as engine:
-        result = await engine.run(spec, run_id="run")
+        result = await engine.run(spec, run_id=run)
         assert result.status == "succeeded", result.reason
-        return trace_of_run(engine.journal, "run")
+        return trace_of_run(engine.journal, run)
 
 
 def calls_of(trace: Trace) -> int:
@@ -227,12 +244,13 @@ class Figures(NamedTuple):
 
 def measured(row: Row, folder: Path) -> Figures:
     """Run one workflow three times for real, and simulate it from the first."""
-    first = ran(row, folder / "first", 1)
-    with contextlib.closing(hocket.Engine(folder / "first")) as engine:
+    port = free_port()
+    first = ran(row, folder, port, "first")
+    with contextlib.closing(hocket.Engine(folder)) as engine:
         other = Otherwise(settings=[row.change])
-        study = simulate_run(engine.journal, "run", other, Playing(runs=RUNS))
-    second = ran(row, folder / "second", 2)
-    otherwise = ran(row, folder / "other", 3, [row.change])
+        study = simulate_run(engine.journal, "first", other, Playing(runs=RUNS))
+    second = ran(row, folder, port, "second")
+    otherwise = ran(row, folder, port, "changed", [row.change])
     variant = study.variants[0]
     assert not variant.why, variant.why
     return Figures(
@@ -276,14 +294,16 @@ def main() -> None:
     rows = ROWS[::3] if given.quick else ROWS
     lines, whole = [], []
     with tempfile.TemporaryDirectory() as folder:
+        before = measure.mood(Path(folder))
         # The first run of a process reads the model client, which takes a second.
-        ran(ROWS[0], Path(folder) / "warm", 0)
+        ran(ROWS[0], Path(folder) / "warm", free_port(), "first")
         for number in range(given.rounds):
             for place, row in enumerate(rows):
                 figures = measured(row, Path(folder) / f"{number}-{place}")
                 lines.append(line(row, figures))
                 whole.append({"workflow": row.name, **figures._asdict()})
                 print(" | ".join(lines[-1]), file=sys.stderr, flush=True)
+        after = measure.mood(Path(folder))
     print(measure.table(HEAD, lines, 1))
     held = sum(one[-1] == "yes" for one in lines)
     print(
@@ -291,7 +311,7 @@ def main() -> None:
         f"call of the\nsimulated median, the changed run within {CHANGED * 100:.0f} % of its own; "
         f"{RUNS} simulated runs each."
     )
-    print(f"\n{measure.NOISE}")
+    print(f"\nBefore: {before}\nAfter: {after}\n{measure.NOISE}")
     if given.json:
         given.json.write_text(json.dumps(whole, indent=2), encoding="utf-8")
 

@@ -75,7 +75,7 @@ class Script:
     votes: int = 0
     jitter: float = 0.0
     """By this share calls that are otherwise alike differ between two seeds."""
-    seed: int = 0
+    seed: str = ""
 
     def wait(self, model: str, now: float) -> float:
         """Count a request in its window, or say how long to wait until it would fit."""
@@ -359,11 +359,11 @@ async def send(
     await writer.drain()
 
 
-async def serve(script: Script) -> None:
+async def serve(script: Script, port: int) -> None:
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await handle(script, reader, writer)
 
-    server = await asyncio.start_server(one, "127.0.0.1", 0, limit=1 << 24)
+    server = await asyncio.start_server(one, "127.0.0.1", port, limit=1 << 24)
     port = server.sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{port}", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -377,7 +377,8 @@ def main() -> None:
     parser.add_argument("--limit", action="append", default=[], help="MODEL=AMOUNT/SECONDS")
     parser.add_argument("--voters", choices=("unanimous", "split"), default="unanimous")
     parser.add_argument("--jitter", type=float, default=0.0, help="by which share seeds differ")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default="")
+    parser.add_argument("--port", type=int, default=0, help="by default any that is free")
     given = parser.parse_args()
     latency = {k: float(v) for k, _, v in (item.partition("=") for item in given.latency)}
     limits = {}
@@ -388,7 +389,7 @@ def main() -> None:
     with given.log.open("a") as log:
         script = Script(latency, limits, given.voters, log)
         script.jitter, script.seed = given.jitter, given.seed
-        asyncio.run(serve(script))
+        asyncio.run(serve(script, given.port))
 
 
 if __name__ == "__main__":
