@@ -22,7 +22,7 @@ from hocket.core.specs import (
     RunSpec,
     StepSpec,
 )
-from hocket.core.teams import ConsensusSpec, Member, ToolSpec
+from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, ToolSpec
 from hocket.core.values import HOUR, MINUTE, SECOND
 from hocket.insight.account import account
 from hocket.insight.causes import Cause
@@ -369,6 +369,83 @@ def test_many_rounds_of_a_step() -> None:
     assert found(traced(few)) == []
 
 
+def test_a_review_that_goes_a_third_round() -> None:
+    fields: dict[str, Any] = {"step": "w", "team": "w"}
+    team = ReviewSpec(members=(Member(name="r", agent="a"),))
+    step = StepSpec(name="w", agent="a", input="Write.", review=team)
+    spec = RunSpec(
+        workflow=PlanSpec(name="p", steps=(step,)), agents={"a": AgentSpec(kind="scripted")}
+    )
+    rounds = [
+        doing(f"w/{who}{mark}", at, at, at + 10, **fields)
+        for at, who, mark in (
+            (0, "author", ""),
+            (10, "r1/judge", ""),
+            (20, "author", "~2"),
+            (30, "r1/judge", "~2"),
+            (40, "author", "~3"),
+            (50, "r1/judge", "~3"),
+        )
+    ]
+    calls = [
+        msgspec.structs.replace(call, after=i - 1, needs=(i - 1,) if i else ())
+        for i, call in enumerate(rounds)
+    ]
+    finding = only(trace(*calls, spec=spec))
+    assert (finding.kind, finding.subject, finding.cost) == ("many_rounds", "w", 40 * SECOND)
+    assert found(trace(*calls[:4], spec=spec)) == []
+
+
+def test_answers_that_are_much_longer_than_others() -> None:
+    def spoken(tokens: int, lasts: float) -> Trace:
+        usage = {"a": Usage(tokens_out=tokens), "b": Usage(tokens_out=100)}
+        calls, at = [], 0.0
+        for n in range(6):
+            agent = "ab"[n % 2]
+            end = at + (lasts if agent == "a" else 5)
+            calls.append(doing(f"s{n}", at, at, end, n - 1, agent=agent, usage=usage[agent]))
+            at = end
+        return trace(*calls)
+
+    finding = only(spoken(1_000, 50))
+    assert (finding.kind, finding.subject) == ("long_answers", "a")
+    assert finding.cost == 3 * 45 * SECOND
+    assert found(spoken(300, 15)) == []
+    assert found(spoken(1_000, 6)) == [], "what is written quickly is not what takes the time"
+
+
+def test_a_tool_that_is_slow_beside_the_turns_that_call_it() -> None:
+    agents = {
+        "a": AgentSpec(kind="scripted", tools={"look": ToolSpec(agent="t")}),
+        "t": AgentSpec(kind="function"),
+    }
+    step = StepSpec(name="x", agent="a", input="Find it.")
+    spec = RunSpec(workflow=PlanSpec(name="p", steps=(step,)), agents=agents)
+
+    def talk(lasts: float) -> Trace:
+        calls, at = [], 0.0
+        for n in range(3):
+            fields: dict[str, Any] = {"step": "x", "team": "x"}
+            calls.append(doing(f"x/turn~{n + 1}", at, at, at + 5, 2 * n - 1, **fields))
+            fields |= {"agent": "t", "work": "tool"}
+            calls.append(doing(f"x/look/{n}", at + 5, at + 5, at + 5 + lasts, 2 * n, **fields))
+            at += 5 + lasts
+        return trace(*calls, spec=spec)
+
+    finding = only(talk(40))
+    assert (finding.kind, finding.subject, finding.cost) == ("slow_tool", "t", 120 * SECOND)
+    assert found(talk(8)) == []
+
+
+def test_a_step_that_fails_late_for_good() -> None:
+    steps = [StepSpec(name=f"s{n}", agent="a", input=f"Do {n}.") for n in range(3)]
+    late = StepSpec(name="late", agent="a", input="Try.", on_failure="continue")
+    end = StepSpec(name="end", agent="a", needs=("s0", "s1", "s2", "late"), input="{{late}}")
+    no = Fault(kind="permanent", message="no")
+    finding = only(traced(*steps, late, end, faults={"late": no}, seconds={"late": 90.0}))
+    assert (finding.kind, finding.subject) == ("failing_step", "late")
+
+
 # -- people and processes -----------------------------------------------------------------------
 
 
@@ -380,6 +457,17 @@ def test_an_approval_that_came_late() -> None:
     assert finding.change == ("people.after=30s",)
     assert finding.evidence
     assert found(traced(*steps)) == []
+
+
+def test_several_approvals_are_told_of_together() -> None:
+    steps = [*in_a_row("x")]
+    for n in range(3):
+        steps.append(
+            StepSpec(name=f"ok{n}", kind="approve", needs=(steps[-1].name,), input="May I?")
+        )
+    finding = only(traced(*steps, people=People(after=MINUTE)))
+    assert (finding.kind, finding.subject, finding.cost) == ("approval", "ok0", 3 * MINUTE)
+    assert "3 approvals that came late" in finding.title
 
 
 def test_what_no_finder_explains_is_named_by_its_cause() -> None:

@@ -11,7 +11,8 @@ from typing import Final
 
 from hocket.insight.account import Account
 from hocket.insight.causes import Kind
-from hocket.insight.find_agents import slow_agents
+from hocket.insight.find_agents import slow_agents, slow_tools
+from hocket.insight.find_answers import long_answers
 from hocket.insight.find_calls import calls
 from hocket.insight.find_leads import REST, Ground, Lead, length, resolved
 from hocket.insight.find_limits import limits
@@ -43,6 +44,8 @@ FINDINGS: Final[dict[str, str]] = {
     "slow_call": "a call was much slower than others of its kind: a straggler",
     "long_tail": "several calls were much slower than others of their kind",
     "slow_agent": "an agent is much slower than others at the same work",
+    "slow_tool": "a tool takes much longer than the model's turns that call it",
+    "long_answers": "an agent's answers are many times as long as others'",
     "lost_work": "calls in flight were lost in a crash and made again",
     "no_cache": "what had been answered was asked again",
     "stale_votes": "answers or votes were made stale by later answers, or nobody needed them",
@@ -92,11 +95,16 @@ def find(trace: Trace, account: Account) -> list[Finding]:
         return []
     ground = Ground(trace, account)
     norms = Norms(ground)
-    slow = slow_agents(ground, norms)
+    wordy = long_answers(ground)
+    known = frozenset(lead.subject for lead in wordy)
+    # What writes much more than others takes longer because of that.
+    slow = [lead for lead in slow_agents(ground, norms) if lead.subject not in known]
     leads = [
         *people(ground),
         *slow,
-        *calls(ground, norms, frozenset(lead.subject for lead in slow)),
+        *calls(ground, norms, known | frozenset(lead.subject for lead in slow)),
+        *wordy,
+        *slow_tools(ground),
         *teams(ground),
         *soft_waits(ground),
         *limits(ground),

@@ -7,7 +7,17 @@ from statistics import median, median_low
 from typing import Final, NamedTuple
 
 from hocket.core.values import format_duration
-from hocket.insight.find_leads import GUESSED, ROOT, Ground, Lead, lasted, spent
+from hocket.insight.find_leads import (
+    CAUSE,
+    GUESSED,
+    ROOT,
+    Ground,
+    Lead,
+    lasted,
+    length,
+    spent,
+    times,
+)
 from hocket.insight.find_norms import Group, Norms, ended_well, role_of
 
 _SLOWER: Final = 3.5
@@ -20,6 +30,12 @@ _CHANCE: Final = 3 * 0.45 * 1.25
 """Three standard deviations of a median of one call, for calls of ordinary variance."""
 _FEW: Final = 2
 """One slow call does not make a slow agent."""
+
+
+_SLOW_TOOL: Final = 3
+"""A tool is slow if it takes so many times as long as the model that calls it."""
+_TOOL_SHARE: Final = 0.25
+"""The share of the run from which on slow tools are worth a finding: their work may be wanted."""
 
 
 class Slower(NamedTuple):
@@ -118,6 +134,50 @@ def _slow(ground: Ground, agent: str, parts: dict[int, int], slower: Slower) -> 
         advice=f"Ask a faster model instead of {agent}, or go on without it when it is late.",
         told=tuple(slowest[:5]),
     )
+
+
+def slow_tools(ground: Ground) -> list[Lead]:
+    """Tell of tools that take much longer than the turns of the models that call them."""
+    parts: dict[str, dict[int, int]] = {}
+    tools = _tools(ground)
+    for place, segment, activity in ground.works():
+        if activity.work == "tool" and activity.team and activity.agent in tools:
+            parts.setdefault(activity.agent, {})[place] = length(segment)
+    leads = []
+    for agent, explained in parts.items():
+        own = [ground.trace.activities[index] for index in ground.by_agent[agent]]
+        mine = [lasted(activity, ground.trace) for activity in own]
+        steps = frozenset(activity.step for activity in own)
+        turns = [
+            lasted(activity, ground.trace)
+            for activity in ground.trace.activities
+            if activity.step in steps and activity.work == "model" and ended_well(activity)
+        ]
+        ratio = median(mine) / max(1, median(turns)) if turns else 0.0
+        if ratio >= _SLOW_TOOL:
+            leads.append(
+                Lead(
+                    "slow_tool",
+                    agent,
+                    f"{agent}, a tool that takes {ratio:.1f} times as long as the turns that "
+                    "call it",
+                    explained,
+                    CAUSE,
+                    _TOOL_SHARE,
+                    detail=f"Half of its {times(len(mine), 'call')} take over "
+                    f"{format_duration(round(median(mine)))}.",
+                    advice="Make it faster, let it do several things at once, or ask it less.",
+                    told=tuple(ground.by_agent[agent][:5]),
+                )
+            )
+    return leads
+
+
+def _tools(ground: Ground) -> frozenset[str]:
+    """Name the agents that are tools of others."""
+    spec = ground.trace.spec
+    agents = () if spec is None else spec.agents.values()
+    return frozenset([tool.agent for agent in agents for tool in agent.tools.values()])
 
 
 def _dearer(mine: int, calls: int, theirs: int, others: int) -> str:

@@ -269,6 +269,8 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
         f"{count} × {kind}" for kind, count in Counter(activities[i].how for i in failures).items()
     )
     told = tuple(failures[:10])
+    works = any(_is(ground, i, "useful") for i in own)
+    nothing = f"{agent} has given nothing: ask its fallback first, or mend it."
     if _went_down(ground, own, failures):
         return Lead(
             "endpoint_down",
@@ -276,16 +278,19 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
             f"{agent}, which could not be reached for a while",
             parts,
             detail=f"{times(len(failures), 'call')} failed: {kinds}.",
-            advice="Name a fallback at another provider, so that its steps go on meanwhile.",
+            advice="Name a fallback at another provider, so that its steps go on meanwhile."
+            if works
+            else nothing,
             told=told,
         )
     steps = Counter(ground.path_of(activities[i].step) for i in failures)
     step = steps.most_common(1)[0][0] if steps else ""
-    works = any(activities[i].fate == "useful" for i in own)
-    one_step = len(failures) > 1 and len({activities[i].path for i in failures}) == 1
+    paths = {activities[i].path: i for i in failures}
+    mended = any(_is(ground, i, "useful") and activities[i].path in paths for i in own)
+    one_step = len(paths) == 1 and (len(failures) > 1 or not mended)
     advice = "Ask a more reliable agent, or name a fallback and try less often."
     if not works:
-        advice = f"{agent} has given nothing: ask its fallback first, or mend it."
+        advice = nothing
     return Lead(
         "failing_step" if one_step or not works else "flaky_agent",
         (step or agent) if one_step or not works else agent,

@@ -11,6 +11,12 @@ from hocket.insight.find_usage import claims, plain
 _SOON: Final = 30 * SECOND
 """How soon a person who sees a question at once may answer it."""
 
+_ADVICE: Final = {
+    "approval": "Ask for approval earlier or side by side, or let a timeout decide.",
+    "input": "Ask for the input earlier, or hand it in when the run begins.",
+    "stood": "Let failures be tried again without being asked, or be told of them at once.",
+}
+
 
 def people(ground: Ground) -> list[Lead]:
     """Find waits for people, pauses, dead processes and the coordinator's own time."""
@@ -19,48 +25,41 @@ def people(ground: Ground) -> list[Lead]:
 
 def _asked(ground: Ground) -> list[Lead]:
     """Tell of approvals, inputs and requests that the run stood for."""
-    parts: dict[tuple[str, str], dict[int, int]] = {}
+    parts: dict[str, dict[int, int]] = {}
     for place, segment in ground.of("approval", "input"):
         activity = ground.activity(segment)
         kind: str = segment.cause.kind
         if activity is not None and activity.work == "person":
             kind = "stood"
-        known = parts.setdefault((kind, segment.cause.detail), {})
+        known = parts.setdefault(kind, {})
         known[place] = length(segment)
         if kind == "stood" and place and ground.segments[place - 1].cause.kind == "rework":
             # It stood because this had failed for good.
             known[place - 1] = length(ground.segments[place - 1])
-    leads = []
-    for (kind, step), explained in parts.items():
-        where = ground.path_of(step) if step else "a step"
-        what = {
-            "approval": f"{_late(explained, 'approval')} at {where} that came late",
-            "input": f"{_late(explained, 'input')} at {where} that came late",
-            "stood": "a failure after which the run stood still until a person asked for a retry "
-            "or decided",
-        }[kind]
-        advice = {
-            "approval": "Ask for approval earlier or side by side, or let a timeout decide.",
-            "input": "Ask for the input earlier, or hand it in when the run begins.",
-            "stood": "Let failures be tried again without being asked, or be told of them at once.",
-        }[kind]
-        leads.append(
-            Lead(
-                kind,
-                step,
-                what,
-                explained,
-                ROOT,
-                advice=advice,
-                # Nothing is known of how soon a retry would be asked for.
-                change=() if kind == "stood" else (_sooner(max(explained.values())),),
-            )
-        )
-    return leads
+    return [_stood_for(ground, kind, explained) for kind, explained in parts.items()]
 
 
-def _late(waits: dict[int, int], thing: str) -> str:
-    return f"an {thing}" if len(waits) == 1 else times(len(waits), thing)
+def _stood_for(ground: Ground, kind: str, parts: dict[int, int]) -> Lead:
+    waits = [place for place in parts if ground.segments[place].cause.kind != "rework"]
+    longest = max(waits, key=lambda place: (parts[place], -place))
+    step = ground.segments[longest].cause.detail
+    where = ground.path_of(step) if step else "a step"
+    what = f"an {kind} at {where} that came late"
+    if len(waits) > 1:
+        what = f"{times(len(waits), kind)} that came late, the one at {where} latest"
+    if kind == "stood":
+        what = "a failure after which the run stood still until a person asked for a retry or "
+        what += "decided"
+    return Lead(
+        kind,
+        step,
+        what,
+        parts,
+        ROOT,
+        advice=_ADVICE[kind],
+        # Nothing is known of how soon a retry would be asked for.
+        change=() if kind == "stood" else (_sooner(parts[longest]),),
+    )
 
 
 def _sooner(waited: int) -> str:

@@ -18,13 +18,15 @@ from hocket.insight.find_leads import (
     length,
     times,
 )
+from hocket.insight.find_reviews import review_of
 from hocket.insight.find_usage import AGENT, capacity
 
 _MOST_CHANGES: Final = 20
 """How many settings are proposed at most; nobody tries more of them by hand."""
 _ROUNDS: Final = 4
-"""From so many rounds on it is asked whether they are worth it; two or three are what rounds are
-for."""
+_ROUNDS_REVIEWED: Final = 3
+"""From so many rounds on it is asked whether they are worth it: two or three are what rounds are
+for, but a review should let most through at once, and the rest once they are mended."""
 _ROUNDS_SHARE: Final = 0.25
 """The share of the run's time from which on rounds are worth a finding."""
 
@@ -55,8 +57,12 @@ def rounds(ground: Ground) -> list[Lead]:
             change=_fewer_rounds(ground, step, most[step]),
         )
         for step, explained in parts.items()
-        if most[step] >= _ROUNDS
+        if most[step] >= (_ROUNDS_REVIEWED if _is_reviewed(ground, step) else _ROUNDS)
     ]
+
+
+def _is_reviewed(ground: Ground, step: str) -> bool:
+    return review_of(ground.steps.get(step)) is not None
 
 
 def _fewer_rounds(ground: Ground, step: str, most: int) -> tuple[str, ...]:
