@@ -20,17 +20,29 @@ _SHARE: Final = 0.25
 def long_answers(ground: Ground) -> list[Lead]:
     """Tell of agents whose answers have many times as many tokens as others', and take as long."""
     own = {agent: _written(ground, agent) for agent in ground.by_agent}
+    calls = [one for some in own.values() for one in some]
+    everybody = _medians(calls)
     leads = []
     for agent, mine in own.items():
-        theirs = [one for other, some in own.items() if other != agent for one in some]
-        if len(mine) < _FEW or len(theirs) < _FEW:
+        if len(mine) < _FEW or len(calls) - len(mine) < _FEW:
             continue
-        usual = median([tokens for tokens, _ in theirs])
+        usual, time = everybody
+        if 4 * len(mine) > len(calls):
+            # Its own part in the medians matters.
+            others = [one for other, some in own.items() if other != agent for one in some]
+            usual, time = _medians(others)
         tokens = median_low([tokens for tokens, _ in mine])
-        slower = median([ns for _, ns in mine]) / max(1, median([ns for _, ns in theirs]))
+        slower = median([ns for _, ns in mine]) / max(1, time)
         if tokens >= _LONGER * max(1, usual) and slower >= _SLOWER:
             leads.append(_lead(ground, agent, tokens, usual))
     return leads
+
+
+def _medians(calls: list[tuple[int, int]]) -> tuple[float, float]:
+    """Give the medians of what calls wrote and of how long they took."""
+    if not calls:
+        return 0.0, 0.0
+    return median([tokens for tokens, _ in calls]), median([ns for _, ns in calls])
 
 
 def _written(ground: Ground, agent: str) -> list[tuple[int, int]]:
