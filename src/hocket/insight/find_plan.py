@@ -115,6 +115,7 @@ def _in_plan(
     steps = {step.name: step for step in plan.steps}
     harmless = {name: None for name, step in steps.items() if _harmless(ground, step)}
     free: dict[str, list[str]] = {}
+    reads: dict[str, dict[str, None]] = {}
     for name, step in steps.items():
         if f"{prefix}{name}" not in spans or step.input is None or name not in harmless:
             # What is given nothing does what it does for another reason than its input.
@@ -122,14 +123,17 @@ def _in_plan(
         quiet = [need for need in step.needs if need in harmless]
         if not quiet or _plainly_reads(step, quiet):
             continue
-        read = _read_by(step)
-        unread = [steps[need] for need in quiet if need not in read]
+        reads[name] = _read_by(step)
+        unread = [steps[need] for need in quiet if need not in reads[name]]
         needless = [need.name for need in unread if _beside(ground, step, need)]
         if needless:
             free[name] = needless
     if not free:
         return []
-    needs = {name: _waits_for(step, steps) for name, step in steps.items()}
+    needs = {
+        name: _waits_for(step, reads[name] if name in reads else _read_by(step), steps)
+        for name, step in steps.items()
+    }
     took = {name: _took(spans.get(f"{prefix}{name}")) for name in steps}
     order = _in_order(needs)
     gain = _length(order, needs, took, {}) - _length(order, needs, took, free)
@@ -228,9 +232,9 @@ def _took(span: tuple[int, int] | None) -> int:
     return 0 if span is None else span[1] - span[0]
 
 
-def _waits_for(step: StepSpec, steps: dict[str, StepSpec]) -> list[str]:
+def _waits_for(step: StepSpec, read: dict[str, None], steps: dict[str, StepSpec]) -> list[str]:
     """Name the steps that a step waits for, also those that it only reads."""
-    names = dict.fromkeys([*step.needs, *step.wants, *_read_by(step)])
+    names = dict.fromkeys([*step.needs, *step.wants, *read])
     return [name for name in names if name in steps and name != step.name]
 
 
