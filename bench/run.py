@@ -25,6 +25,7 @@ SCRIPTS = (
     "review.py",
     "reviewed.py",
     "simulate.py",
+    "calibrated.py",
     "consensus.py",
 )
 WITHOUT_JSON = ("journal.py", "makespan.py")
