@@ -173,3 +173,34 @@ def test_the_document_has_every_figure() -> None:
     assert msgspec.json.encode(document) == msgspec.json.encode(
         study_document(study(GOOD, QUICK, NEVER))
     )
+
+
+def test_where_nothing_could_be_simulated_it_is_said_and_nothing_is_drawn() -> None:
+    never = Row(name="baseline", why="no run ever ends")
+    lines = study_lines(msgspec.structs.replace(study(None), baseline=never))
+    assert lines[0] == "plan ask of ask-1: no simulated runs, seed 7"
+    assert lines[-1] == "baseline cannot be simulated: no run ever ends"
+    assert not any("─" in line or "SECONDS" in line for line in lines)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 9.0), (0.0, 1.0), (95.0, 105.0), (3.01, 3.02)])
+def test_an_axis_has_two_ticks_at_least(low: float, high: float) -> None:
+    base = msgspec.structs.replace(BASE, seconds=Spread((low + high) / 2, low, high))
+    lines = study_lines(msgspec.structs.replace(study(None), baseline=base))
+    axis = next(line for line in lines if "┬" in line)
+    assert axis.count("┬") >= 2
+
+
+def test_one_that_is_far_off_leaves_the_others_their_room() -> None:
+    far = msgspec.structs.replace(QUICK, seconds=Spread(360_000.0, 350_000.0, 370_000.0))
+    half = msgspec.structs.replace(QUICK, name="a=1", seconds=Spread(130.0, 60.0, 360_000.0))
+    lines = study_lines(study(None, far, half))
+    plot = lines[lines.index("▸ goes on beyond the axis") - 5 :]
+    assert plot[0].rstrip().endswith("┤") and plot[0].count("─") > 2
+    assert plot[1].endswith("▸") and plot[2].endswith("─▸")
+    assert plot[2].count("─") > 5
+
+
+def test_one_run_is_said_as_one() -> None:
+    one = msgspec.structs.replace(study(None), baseline=msgspec.structs.replace(BASE, runs=1))
+    assert study_lines(one)[0] == "plan ask of ask-1: 1 simulated run, seed 7"

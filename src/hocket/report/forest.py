@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from hocket.report.svg import (
@@ -28,6 +28,9 @@ _NAMES: Final = 280
 _RESULTS: Final = 260
 _KEY: Final = "● nothing else is both quicker and cheaper  ○ something is"
 
+_FAR: Final = 20
+"""What is so many times as long as the middle variant lies beyond the axis."""
+
 Scale = Callable[[float], float]
 
 
@@ -47,6 +50,15 @@ def seconds_text(value: float, exact: bool = True) -> str:
         return f"{value:,.0f} s" if value >= 10 else f"{value:.1g} s"
     digits = 0 if value >= 1_000 else 1 if value >= 100 else 2 if value >= 1 else 3
     return f"{value:,.{digits}f} s"
+
+
+def shown_range(spreads: Sequence[Spread]) -> tuple[float, float]:
+    """Say from where to where an axis goes, so that one that is far off does not flatten all."""
+    low = min(one.low for one in spreads)
+    ends = sorted(end for one in spreads for end in (one.low, one.median, one.high))
+    medians = sorted(one.median for one in spreads)
+    most = _FAR * medians[(len(medians) - 1) // 2]
+    return low, max((end for end in ends if end <= most), default=ends[-1])
 
 
 def caveat(study: Study) -> str:
@@ -150,7 +162,9 @@ def _direction(certain: tuple[float, float]) -> str:
 
 
 def _runs_words(study: Study) -> str:
-    return f"{study.baseline.runs:,} runs of each variant, seed {study.seed}"
+    count = study.baseline.runs
+    runs = "1 run" if count == 1 else f"{count:,} runs"
+    return f"{runs} of each variant, seed {study.seed}"
 
 
 def _axis(values: list[float], left: float, size: float) -> tuple[Scale, list[Tick]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from hocket.core.values import Json
-from hocket.report.forest import caveat
+from hocket.report.forest import caveat, shown_range
 from hocket.report.svg import ticks
 from hocket.report.text import table
 from hocket.simulator.outcome import BESIDES, Match, Row, Spread, Study
@@ -47,9 +47,11 @@ def study_lines(study: Study, width: int | None = None) -> list[str]:
     lines.append("")
     told = _verdict(study) != "bad"
     played = [(row, name) for row, name in zip(rows, names, strict=True) if not row.why]
-    if told:
+    if told and played:
         lines += _figures(study, played, width)
-        lines += ["", *_plot([(row.seconds, name) for row, name in played], width or _WIDE)]
+        usual = None if study.baseline.why else study.baseline.seconds.median
+        spreads = [(row.seconds, name) for row, name in played]
+        lines += ["", *_plot(spreads, usual, width or _WIDE)]
     elif len(played) > 1:
         lines += _directions(study, played)
     if len(played) > 1 and told:
@@ -175,8 +177,10 @@ def _whole(study: Study) -> list[str]:
     counts = sorted({row.runs for row in (study.baseline, *study.variants) if not row.why})
     runs = " to ".join(f"{count:,}" for count in dict.fromkeys((*counts[:1], *counts[-1:])))
     each = " each" if study.variants else ""
+    word = "run" if runs == "1" else "runs"
     return [
-        f"plan {study.plan} of {study.name}: {runs or 'no'} simulated runs{each}, seed {study.seed}"
+        f"plan {study.plan} of {study.name}: {runs or 'no'} simulated {word}{each}, "
+        f"seed {study.seed}"
     ]
 
 
@@ -299,46 +303,59 @@ def _dollars(value: float) -> str:
 # ---- the forest plot ----
 
 
-def _plot(rows: Sequence[tuple[Spread, str]], width: int) -> list[str]:
+def _plot(rows: Sequence[tuple[Spread, str]], usual: float | None, width: int) -> list[str]:
     """Draw intervals and medians one below the other, the baseline's median as a line."""
     label = max(len(name) for _, name in rows)
     size = max(_LEAST_PLOT, min(_PLOT, width - label - 2))
-    low = min(spread.low for spread, _ in rows)
-    high = max(spread.high for spread, _ in rows)
+    low, high = shown_range([spread for spread, _ in rows])
     room = (high - low) * 0.05 or max(high * 0.1, 0.5)
     first, last = max(0.0, low - room), high + room
 
     def place(value: float) -> int:
         return min(size - 1, max(0, round((value - first) / (last - first) * (size - 1))))
 
-    usual = place(rows[0][0].median)
     lines = []
     for spread, name in rows:
         cells = [" "] * size
-        cells[usual] = "┊"
+        if usual is not None:
+            cells[place(usual)] = "┊"
         start, middle, end = place(spread.low), place(spread.median), place(spread.high)
         for column in range(start, end + 1):
             cells[column] = "─"
         if start < end:
             cells[start], cells[end] = "├", "┤"
         cells[middle] = "●"
+        if spread.high > last:
+            cells[-1] = "▸"
         lines.append(f"{name.ljust(label)}  {''.join(cells)}".rstrip())
-    return [*lines, *_axis(first, last, size, label)]
+    lines += _axis(first, last, size, label)
+    if any(spread.high > last for spread, _ in rows):
+        lines.append("▸ goes on beyond the axis")
+    return lines
 
 
 def _axis(first: float, last: float, size: int, label: int) -> list[str]:
-    """Write round seconds below a plot, and a mark above each."""
-    marks, words = [" "] * size, [" "] * (size + 12)
-    end = 0
-    for tick in ticks(first, last, max(2, size // 12)):
+    """Write round seconds below a plot, and a mark above each: two of them at least."""
+    for most in range(max(2, size // 12), size):
+        marks, words, count = _marks(first, last, size, most)
+        if count > 1:
+            break
+    bare = " " * (label + 2)
+    return [f"{bare}{marks}", f"{bare}{words}"]
+
+
+def _marks(first: float, last: float, size: int, most: int) -> tuple[str, str, int]:
+    """Give a line with marks, one with what they stand for, and how many there are."""
+    marks, words = ["─"] * size, [" "] * (size + 12)
+    end = count = 0
+    for tick in ticks(first, last, most):
         column = round((tick.at - first) / (last - first) * (size - 1))
         text = f"{tick.text} s"
         start = max(0, column - len(tick.text) // 2)
         if start < end:
             continue
         end = start + len(text) + 1
+        count += 1
         marks[column] = "┬"
         words[start : start + len(text)] = text
-    bare = " " * (label + 2)
-    rule = "".join("─" if mark == " " else mark for mark in marks)
-    return [f"{bare}{rule}", f"{bare}{''.join(words)}".rstrip()]
+    return "".join(marks), "".join(words).rstrip(), count
