@@ -459,6 +459,13 @@ def test_an_approval_that_came_late() -> None:
     assert found(traced(*steps)) == []
 
 
+def test_an_approval_that_nobody_gave() -> None:
+    ask = StepSpec(name="ok", kind="approve", input="May I?", timeout=HOUR, on_timeout="approve")
+    end = StepSpec(name="y", agent="a", needs=("ok",), input="{{ok}}")
+    finding = only(traced(ask, end, people=People(after=None)))
+    assert finding.title == "1 h 00 m went to an approval at ok that nobody gave, until its timeout"
+
+
 def test_several_approvals_are_told_of_together() -> None:
     steps = [*in_a_row("x")]
     for n in range(3):

@@ -47,6 +47,8 @@ def _stood_for(ground: Ground, kind: str, parts: dict[int, int]) -> Lead:
     what = f"an {kind} at {where} that came late"
     if len(waits) > 1:
         what = f"{times(len(waits), kind)} that came late, the one at {where} latest"
+    elif _unanswered(ground, longest):
+        what = f"an {kind} at {where} that nobody gave, until its timeout"
     if kind == "stood":
         what = "a failure after which the run stood still until a person asked for a retry or "
         what += "decided"
@@ -60,6 +62,12 @@ def _stood_for(ground: Ground, kind: str, parts: dict[int, int]) -> Lead:
         # Nothing is known of how soon a retry would be asked for.
         change=() if kind == "stood" else (_sooner(parts[longest]),),
     )
+
+
+def _unanswered(ground: Ground, place: int) -> bool:
+    """Tell whether a timeout has decided what a person was asked."""
+    activity = ground.activity(ground.segments[place])
+    return activity is not None and activity.how == "timeout"
 
 
 def _sooner(waited: int) -> str:
