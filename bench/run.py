@@ -25,6 +25,7 @@ SCRIPTS = (
     "review.py",
     "reviewed.py",
     "simulate.py",
+    "explain.py",
     "calibrated.py",
     "consensus.py",
 )
