@@ -25,7 +25,7 @@ models:
   pro: {{id: "google:gemini-2.5-pro", price: {{in: 1, out: 10}}, limits: {{requests: 2/min}}}}
   own: {{id: mine, base_url: "http://127.0.0.1:9/v1"}}
 agents:
-  fast: {{model: {model}, max_turns: {turns}}}
+  fast: {{model: {model}, max_turns: {turns}, budget: {purse}}}
   slow: {{model: pro, cache: {cache}}}
   same: {{model: own, limits: same}}
 plans:
@@ -37,10 +37,15 @@ plans:
   main:
     max_parallel: {parallel}
     timeout: {whole}
+    deadline: {deadline}
+    priority: {rank}
+    weight: {share}
+    budget: {budget}
+    defaults: {defaults}
     inputs: {{goal: {{default: x}}, n: {{default: 1}}}}
     steps:
       a: {{agent: fast, prompt: a, timeout: {timeout}, retry: {retry}, hedge: {hedge}}}
-      b: {{agent: slow, prompt: b, needs: {needs}, uses: {{gpu: 1}}, fallback: same}}
+      b: {{agent: slow, prompt: b, when: {when}, needs: {needs}, uses: {{gpu: 1}}, fallback: same}}
       design:
         consensus:
           question: "{{{{inputs.goal}}}}"
@@ -92,6 +97,13 @@ USUAL = {
     "within": "10s",
     "revise": "10s",
     "sign": "1d",
+    "deadline": "1d",
+    "rank": "0",
+    "share": "1",
+    "budget": "9.00",
+    "purse": "5.00",
+    "when": "'true'",
+    "defaults": "{}",
 }
 
 AS_THE_FILE = [
@@ -124,6 +136,21 @@ AS_THE_FILE = [
     ("agents.fast.max_turns=2", {"turns": "2"}),
     ("agents.slow.cache=1h", {"cache": "1h"}),
     ("agents.fast.model=pro", {"model": "pro"}),
+    ("deadline=2h", {"deadline": "2h"}),
+    ("priority=3", {"rank": "3"}),
+    ("weight=2", {"share": "2"}),
+    ("budget=3.00", {"budget": "3.00"}),
+    ("budget={cost: 0.03, on_exceed: fail}", {"budget": "{cost: 0.03, on_exceed: fail}"}),
+    ("budget=[1.00, {tokens: 9, per: day}]", {"budget": "[1.00, {tokens: 9, per: day}]"}),
+    ("budget=null", {"budget": "null"}),
+    ("agents.fast.budget=0.5", {"purse": "0.5"}),
+    ("agents.fast.budget={tokens: 5k}", {"purse": "{tokens: 5k}"}),
+    ("agents.fast.budget=null", {"purse": "null"}),
+    ("steps.b.when=false", {"when": "'false'"}),
+    ("steps.b.when=inputs.n == 2", {"when": "inputs.n == 2"}),
+    ("defaults.timeout=7s", {"defaults": "{timeout: 7s}"}),
+    ("defaults.retry=4", {"defaults": "{retry: 4}"}),
+    ("defaults.on_failure=continue", {"defaults": "{on_failure: continue}"}),
 ]
 
 
@@ -153,7 +180,8 @@ def test_a_setting_is_what_the_file_would_have_said(setting: str, other: dict[st
 
 
 @pytest.mark.parametrize(
-    "setting", [s for s, _ in AS_THE_FILE if "flash" not in s and "model" not in s]
+    "setting",
+    [s for s, _ in AS_THE_FILE if not any(word in s for word in ("flash", "model", "defaults"))],
 )
 def test_a_pinned_spec_needs_no_file(setting: str) -> None:
     with_file = changed(spec(), [setting], loaded()).spec
@@ -184,6 +212,39 @@ def test_null_is_what_holds_where_a_file_says_nothing() -> None:
     assert getattr(steps["design"].team, "policy", "") == "once"
 
 
+NULLS = [
+    ("max_parallel", {"parallel": "16"}),
+    ("timeout", {"whole": "null"}),
+    ("deadline", {"deadline": "null"}),
+    ("steps.a.timeout", {"timeout": "null"}),
+    ("steps.a.retry", {"retry": "null"}),
+    ("steps.b.when", {"when": "null"}),
+    ("steps.sign.timeout", {"sign": "null"}),
+    ("steps.judged.review.swarm", {"swarm": "null"}),
+]
+
+
+@pytest.mark.parametrize(("key", "other"), NULLS, ids=[key for key, _ in NULLS])
+@pytest.mark.parametrize("defaults", ["{}", "{timeout: 7s, retry: 4}"])
+def test_null_is_as_a_file_that_says_nothing(
+    key: str, other: dict[str, str], defaults: str
+) -> None:
+    made = changed(spec(defaults=defaults), [f"{key}=null"], loaded(defaults=defaults))
+    assert made.spec == spec(defaults=defaults, **other)
+
+
+def test_what_is_said_of_one_step_stays_whatever_the_defaults_are() -> None:
+    for settings in (
+        ["steps.b.timeout=9s", "defaults.timeout=7s"],
+        ["defaults.timeout=7s", "steps.b.timeout=9s"],
+    ):
+        steps = dict(walk(changed(spec(), settings, loaded()).spec.workflow))
+        assert (steps["a"].timeout, steps["b"].timeout) == (10 * MINUTE, 9 * SECOND)
+        assert (steps["judged"].timeout, steps["sign"].timeout) == (7 * SECOND, 24 * 60 * MINUTE)
+    with pytest.raises(Refused, match=r"nobody knows which steps .*: write steps.PATH.timeout"):
+        changed(pinned(spec()), ["defaults.timeout=7s"])
+
+
 def test_seats_that_stay_keep_their_names() -> None:
     def seats(setting: str) -> list[str]:
         step = dict(walk(changed(spec(), [setting]).spec.workflow))["design"]
@@ -197,6 +258,7 @@ def test_seats_that_stay_keep_their_names() -> None:
     assert seats("consensus.fast.count=2") == ["fast-1", "fast-2", "slow"]
     assert seats("consensus.fast.count=4") == ["fast-1", "fast-2", "fast-3", "fast-4", "slow"]
     assert seats("consensus.fast.count=1") == ["fast-1", "slow"]
+    assert seats("consensus.fast.count=null") == ["fast-1", "slow"]
     assert seats("consensus.slow.count=2") == ["fast-1", "fast-2", "slow", "slow-2"]
     assert seats("consensus.slow.count=0") == ["fast-1", "fast-2"]
     assert seats("steps.design.fast.count=3") == ["fast-1", "fast-2", "fast-3", "slow"]
@@ -265,7 +327,19 @@ def test_settings_are_judged_together() -> None:
         ("max_parallel=x", "max_parallel: must be a whole number, not the text 'x'"),
         ("max_parallel=0", "max_parallel: must be at least 1, not 0"),
         ("max_parallel.x=0", "write max_parallel=VALUE"),
-        ("timeout=null", "timeout cannot be left out: give a value"),
+        ("deadline=soon", "deadline: 'soon' is not a duration; write it like '90s'"),
+        ("weight=0", "weight: must be more than 0"),
+        ("budget={cst: 1}", "unknown key 'cst'; did you mean 'cost'?"),
+        ("agents.fast.budget.cost=1", "write agents.fast.budget=DOLLARS"),
+        (
+            "defaults.x=1",
+            "of defaults there is nothing called 'x' to set; there are retry, timeout",
+        ),
+        ("defaults=1", "write defaults.KEY=VALUE, as in defaults.timeout=5m"),
+        ("consensus.fast.cout=2", "of the seats of 'fast' only the count can be set: fast.count=3"),
+        ("panel.agents.x=fast", "a panel's members stay: write steps.PANEL/NAME.KEY"),
+        ("panel.one.count=2", "a panel's members stay: write steps.PANEL/one.KEY"),
+        ("steps.talk.one.count=2", "a panel's members stay: write steps.PANEL/one.KEY"),
         ("limits.flash=3", "write limits.NAME.KEY=VALUE, as in limits.flash.requests=15/min"),
         (
             "limits.flsh.requests=3/min",

@@ -12,15 +12,15 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from hocket.config.change_agent import change_agent
+from hocket.config.change_budget import change_budget
+from hocket.config.change_defaults import change_defaults
 from hocket.config.change_steps import change_team, steps_of
 from hocket.config.change_text import Setting, setting_of
 from hocket.config.file import Loaded
 from hocket.config.models import PlanPart
 from hocket.config.overrides import (
-    Overrides,
     limit_part,
     meant,
-    overridden,
     put,
     read_part,
     with_limit,
@@ -28,7 +28,7 @@ from hocket.config.overrides import (
 from hocket.config.simulate import merged, said
 from hocket.config.simulate_parts import PeoplePart
 from hocket.core.errors import NotFound, Refused, problem_line, suggest
-from hocket.core.specs import LimitSpec, RunSpec
+from hocket.core.specs import LimitSpec, PlanSpec, RunSpec
 from hocket.core.values import Json
 from hocket.workflows.check import complete, problems
 
@@ -98,24 +98,23 @@ def _of_run(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
     key = setting.names[0]
     if len(setting.names) > 1:
         raise setting.refused(f"write {key}=VALUE")
-    if setting.value is None:
-        raise setting.refused(f"{key} cannot be left out: give a value")
-    beside = {"steps": {"x": {"approve": "-"}}}
-    value = getattr(read_part(setting.told, PlanPart, {**beside, key: setting.value}), key)
+    tree: dict[str, Json] = {"steps": {"x": {"approve": "-"}}}
+    if setting.value is not None:
+        tree[key] = setting.value
+    value = getattr(read_part(setting.told, PlanPart, tree), key)
     if key == "timeout":
+        value = PlanSpec(name="", steps=()).timeout if value is None else value
         plan = msgspec.structs.replace(made.spec.workflow, timeout=value)
         return made._replace(spec=msgspec.structs.replace(made.spec, workflow=plan))
     return made._replace(spec=msgspec.structs.replace(made.spec, **{key: value}))
 
 
 def _budget(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
-    if len(setting.names) > 1:
-        raise setting.refused("write budget=DOLLARS, as 1.00 or 5.00/day")
-    try:
-        spec = overridden(made.spec, Overrides(budget=setting.raw), loaded)
-    except Refused as error:
-        raise setting.refused(str(error).partition(": ")[2]) from None
-    return made._replace(spec=spec)
+    return made._replace(spec=change_budget(made.spec, setting, loaded))
+
+
+def _defaults(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    return made._replace(spec=change_defaults(made.spec, setting, loaded))
 
 
 def _limit(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
@@ -159,19 +158,23 @@ def _agent(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
     return made._replace(agents=agents)
 
 
-def _team(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
-    return made._replace(spec=change_team(made.spec, setting))
+def _team(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    return made._replace(spec=change_team(made.spec, setting, loaded))
 
 
-def _step(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
-    return made._replace(spec=steps_of(made.spec, setting))
+def _step(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
+    return made._replace(spec=steps_of(made.spec, setting, loaded))
 
 
 _Change: TypeAlias = Callable[[Changes, Setting, Loaded | None], Changes]
 _HEADS: Final[dict[str, _Change]] = {
     "max_parallel": _of_run,
     "timeout": _of_run,
+    "deadline": _of_run,
+    "priority": _of_run,
+    "weight": _of_run,
     "budget": _budget,
+    "defaults": _defaults,
     "limits": _limit,
     "consensus": _team,
     "review": _team,

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hocket.config.change_budget import change_budget
 from hocket.config.change_text import Setting
 from hocket.config.file import Loaded
 from hocket.config.limit_names import endpoint_name, is_endpoint
@@ -39,7 +40,7 @@ def change_agent(
     if key in ActorPart.model_fields:
         tree = _nested(setting.names[2:], setting.value)
         return spec, read_part(setting.told, ActorPart, tree)
-    known = [*_OF_SPEC, "model", *ActorPart.model_fields]
+    known = [*_OF_SPEC, "model", "budget", *ActorPart.model_fields]
     if key not in known:
         hint = suggest(key, known) or f"there are {', '.join(known)}"
         raise setting.refused(f"of an agent there is nothing called {key!r} to set; {hint}")
@@ -48,6 +49,8 @@ def change_agent(
     agent = spec.agents[name]
     if key == "model":
         return _with_model(spec, name, setting, loaded), None
+    if key == "budget":
+        return change_budget(spec, setting, loaded), None
     tree = _nested(setting.names[2:], setting.value)
     value = getattr(read_part(setting.told, ToolUser, tree), key)
     if key == "cache":

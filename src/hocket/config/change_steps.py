@@ -12,7 +12,9 @@ import msgspec
 from pydantic import Field
 
 from hocket.config.basics import Strict
+from hocket.config.change_defaults import defaults_of, usual
 from hocket.config.change_text import Setting
+from hocket.config.file import Loaded
 from hocket.config.overrides import read_part
 from hocket.config.panel_parts import ConsensusStep, LearnedPart, PanelPart, PanelStep, ReviewStep
 from hocket.config.seats import MOST
@@ -29,10 +31,10 @@ from hocket.config.team_parts import ConsensusPart, ReviewPart
 from hocket.config.team_shapes import consensus_shape
 from hocket.config.translate_teams import CONSENSUS, REVIEW, consensus_fields
 from hocket.core.errors import NotFound, suggest
-from hocket.core.specs import Learned, PlanSpec, Repeat, RunSpec, StepSpec
+from hocket.core.specs import Learned, PlanSpec, Repeat, Retry, RunSpec, StepSpec
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, TeamSpec
 from hocket.core.values import Json
-from hocket.workflows.panel import GATHER, LATER, is_panel
+from hocket.workflows.panel import GATHER, LATER, OWN_STEPS, is_panel
 
 Kind: TypeAlias = Literal[
     "call", "consensus", "review", "panel", "run", "approve", "input", "gather"
@@ -73,7 +75,6 @@ _OF_TEAM: Final[dict[str, tuple[str, ...]]] = {
     "review": REVIEW,
     "panel": _PANEL,
 }
-_DEFAULTS: Final = StepSpec(name="x")
 
 
 class _Seats(Strict):
@@ -82,10 +83,11 @@ class _Seats(Strict):
     count: Annotated[int, Field(ge=0, le=MOST)]
 
 
-Change: TypeAlias = Callable[[StepSpec], StepSpec]
+Change: TypeAlias = Callable[[StepSpec, str], StepSpec]
+"""Changes a step of the plan of that name."""
 
 
-def change_team(spec: RunSpec, setting: Setting) -> RunSpec:
+def change_team(spec: RunSpec, setting: Setting, loaded: Loaded | None) -> RunSpec:
     """Change all steps that a consensus, a review or a panel does.
 
     Raises:
@@ -101,6 +103,7 @@ def change_team(spec: RunSpec, setting: Setting) -> RunSpec:
     if len(rest) == 2 and rest[1] == "count" and head != "panel":
         return _count(spec, setting, found, rest[0])
     known = (*_OF_TEAM[head], *(key for key in _KEYS[_kind_of(head)] if key not in _OF_TEAM[head]))
+    _check_seat(setting, head, rest, [step for _, step in walk(spec.workflow) if _does(step, head)])
     _check_key(setting, rest[0], known, f"a {head}")
     of_team = rest[0] in _OF_TEAM[head]
     if not of_team:
@@ -110,11 +113,12 @@ def change_team(spec: RunSpec, setting: Setting) -> RunSpec:
             raise setting.refused(
                 f"{rest[0]} is of the step that is reviewed: write steps.PATH.{rest[0]}"
             )
-    change = _team_change(setting, head, rest) if of_team else _step_change(setting, rest)
-    return _changed(spec, found, change)
+    if of_team:
+        return _changed(spec, found, _team_change(setting, head, rest))
+    return _changed(spec, found, _step_change(spec, setting, rest, loaded))
 
 
-def steps_of(spec: RunSpec, setting: Setting) -> RunSpec:
+def steps_of(spec: RunSpec, setting: Setting, loaded: Loaded | None) -> RunSpec:
     """Change one step.
 
     Raises:
@@ -135,6 +139,7 @@ def steps_of(spec: RunSpec, setting: Setting) -> RunSpec:
             raise setting.refused(f"write steps.{path}.{team}.KEY=VALUE")
         if len(rest) == 2 and rest[1] == "count" and team != "panel":
             return _count(spec, setting, [path], rest[0])
+        _check_seat(setting, team, rest, [step])
         _check_key(setting, rest[0], _OF_TEAM[team], f"a {team}")
         return _changed(spec, [path], _team_change(setting, team, rest))
     for team in teams:
@@ -145,8 +150,11 @@ def steps_of(spec: RunSpec, setting: Setting) -> RunSpec:
         if len(rest) == 2 and rest[1] == "count" and team != "panel" and rest[0] not in _KEYS[kind]:
             return _count(spec, setting, [path], rest[0])
     known = (*_KEYS[kind], *(key for team in teams for key in _OF_TEAM[team]))
+    if rest[0] not in known:
+        for team in teams:
+            _check_seat(setting, team, rest, [step])
     _check_key(setting, rest[0], known, f"step {path!r}")
-    return _changed(spec, [path], _step_change(setting, rest))
+    return _changed(spec, [path], _step_change(spec, setting, rest, loaded))
 
 
 def walk(plan: PlanSpec, prefix: str = "") -> Iterator[tuple[str, StepSpec]]:
@@ -182,6 +190,26 @@ def _no_step(setting: Setting, path: str, known: list[str]) -> NotFound | Any:
     return NotFound(f"{setting.told}: there is no step {path!r}; {hint}")
 
 
+def _check_seat(setting: Setting, team: str, rest: list[str], steps: list[StepSpec]) -> None:
+    """Say what can be set of a member, where somebody has named one, or all of them.
+
+    Raises:
+        Refused: Somebody has.
+    """
+    name = rest[0]
+    if team == "panel":
+        plans = [step.plan for step in steps if step.plan is not None]
+        members = {one.name for plan in plans for one in plan.steps} - {*OWN_STEPS}
+        if name in members or name == "agents":
+            one = name if name in members else "NAME"
+            said = f"a panel's members stay: write steps.PANEL/{one}.KEY or agents.NAME.KEY"
+            raise setting.refused(said)
+        return
+    teams = [step.review or step.team for step in steps]
+    if any(member.agent == name for one in teams if one is not None for member in one.members):
+        raise setting.refused(f"of the seats of {name!r} only the count can be set: {name}.count=3")
+
+
 def _check_key(setting: Setting, key: str, known: tuple[str, ...], what: str) -> None:
     if key not in known:
         hint = suggest(key, known) or f"there are {', '.join(dict.fromkeys(known))}"
@@ -197,7 +225,7 @@ def _changed(spec: RunSpec, paths: list[str], change: Change) -> RunSpec:
             path = prefix + step.name
             if step.plan is not None and any(one.startswith(f"{path}/") for one in wanted):
                 step = msgspec.structs.replace(step, plan=within(step.plan, f"{path}/"))
-            steps.append(change(step) if path in wanted else step)
+            steps.append(change(step, plan.name) if path in wanted else step)
         return msgspec.structs.replace(plan, steps=tuple(steps))
 
     return msgspec.structs.replace(spec, workflow=within(spec.workflow, ""))
@@ -206,22 +234,27 @@ def _changed(spec: RunSpec, paths: list[str], change: Change) -> RunSpec:
 # ---- steps ----
 
 
-def _step_change(setting: Setting, rest: list[str]) -> Change:
+def _step_change(spec: RunSpec, setting: Setting, rest: list[str], loaded: Loaded | None) -> Change:
     """Give what a setting makes of a step."""
     key = rest[0]
     if len(rest) > 1 and key != "retry":
         raise setting.refused(f"write {'.'.join(setting.names[: -len(rest)])}.{key}=VALUE")
 
-    def change(step: StepSpec) -> StepSpec:
+    said = setting.value
+    if key == "when" and said is not None and not isinstance(said, str):
+        # What a file has as an expression in quotes may look like another value without them.
+        said = setting.raw.strip()
+
+    def change(step: StepSpec, plan: str) -> StepSpec:
         kind = kind_of(step)
         part, beside = _PARTS[kind]
         if key == "retry" and len(rest) > 1:
             return _retry(step, setting, rest[1:])
-        about = read_part(setting.told, part, {**beside, key: setting.value})
+        about = read_part(setting.told, part, {**beside, key: said} if said is not None else beside)
         value = getattr(about, key)
         fields: dict[str, Json] = {}
         if setting.value is None:
-            value = getattr(_DEFAULTS, key)
+            value = usual(step, key, spec, defaults_of(loaded, plan))
         elif key == "retry":
             value = retry_of(value)
         elif key == "repeat":
@@ -242,10 +275,12 @@ def _retry(step: StepSpec, setting: Setting, rest: list[str]) -> StepSpec:
     if len(rest) > 1:
         raise setting.refused("write retry.KEY=VALUE, as in retry.tries=2")
     key = rest[0]
-    about = read_part(setting.told, RetryPart, {key: setting.value})
-    value = getattr(about, key)
+    said = {key: setting.value}
+    if setting.value is None and key in RetryPart.model_fields:
+        said = {}
+    value = getattr(read_part(setting.told, RetryPart, said), key)
     if value is None:
-        raise setting.refused(f"{key} cannot be left out: give a value")
+        value = getattr(Retry(), key)
     value = tuple(value) if key == "on" else value
     return msgspec.structs.replace(step, retry=msgspec.structs.replace(step.retry, **{key: value}))
 
@@ -262,7 +297,7 @@ def _team_change(setting: Setting, team: str, rest: list[str]) -> Change:
         return _panel(setting, key)
     fields = _team_fields(setting, team, key)
 
-    def change(step: StepSpec) -> StepSpec:
+    def change(step: StepSpec, _plan: str) -> StepSpec:
         if step.review is not None:
             review = msgspec.structs.replace(step.review, **fields)
             return msgspec.structs.replace(step, review=review)
@@ -300,7 +335,7 @@ def _panel(setting: Setting, key: str) -> Change:
         learned["within"] = Learned(cap=value.cap, floor=value.floor, quantile=value.learned)
         value = value.cap
 
-    def change(step: StepSpec) -> StepSpec:
+    def change(step: StepSpec, _plan: str) -> StepSpec:
         assert step.plan is not None
         name = LATER if key == "revise" else GATHER
         if name not in {inner.name for inner in step.plan.steps}:
@@ -326,7 +361,8 @@ def _panel(setting: Setting, key: str) -> Change:
 
 def _count(spec: RunSpec, setting: Setting, paths: list[str], agent: str) -> RunSpec:
     """Give an agent so many seats in teams that it is in."""
-    count = read_part(setting.told, _Seats, {"count": setting.value}).count
+    value = 1 if setting.value is None else setting.value
+    count = read_part(setting.told, _Seats, {"count": value}).count
     steps = dict(walk(spec.workflow))
     teams = {path: steps[path].review or steps[path].team for path in paths}
     seated = {m.agent: None for team in teams.values() if team is not None for m in team.members}
@@ -334,7 +370,7 @@ def _count(spec: RunSpec, setting: Setting, paths: list[str], agent: str) -> Run
         hint = suggest(agent, seated) or f"there are {', '.join(seated)}"
         raise NotFound(f"{setting.told}: no agent {agent!r} has a seat; {hint}")
 
-    def change(step: StepSpec) -> StepSpec:
+    def change(step: StepSpec, _plan: str) -> StepSpec:
         if step.review is not None:
             members = _seats(step.review.members, agent, count)
             return msgspec.structs.replace(
