@@ -8,6 +8,7 @@ from hocket.config.change import Changes, changed
 from hocket.config.change_steps import walk
 from hocket.config.change_text import expand
 from hocket.config.file import Loaded, read_text
+from hocket.config.overrides import Overrides, overridden
 from hocket.core.errors import CallerError, NotFound, Refused
 from hocket.core.specs import RunSpec
 from hocket.core.values import MINUTE, SECOND
@@ -193,6 +194,35 @@ def test_a_limit_of_a_pinned_spec_is_called_by_its_own_name() -> None:
     assert made == pinned(spec(requests="15/min"))
 
 
+NAMESAKES = """
+version: 1
+models: {flash: {id: "google:flash", limits: {requests: 9/min}}}
+agents:
+  flash: {model: flash}
+  own: {model: flash, limits: {requests: 5/min}}
+plans: {p: {steps: {a: {agent: flash, prompt: x}, b: {agent: own, prompt: x}}}}
+"""
+
+
+def test_a_limit_that_is_there_is_meant_before_one_that_could_be() -> None:
+    file = read_text(NAMESAKES, "hocket.yaml")._replace(place="/somewhere/hocket.yaml")
+    spec = file.spec("p")
+    setting = ["limits.flash.requests=15/min", "limits.own.requests=7/min"]
+    made = changed(spec, setting, file).spec
+    other = NAMESAKES.replace("5/min", "7/min").replace("9/min", "15/min")
+    assert made == read_text(other, "hocket.yaml")._replace(place=file.place).spec("p")
+    # The agent's own is reached where nobody knows the file, too.
+    own = "agent:own limits in /somewhere/hocket.yaml"
+    assert changed(pinned(spec), ["limits.own.requests=7/min"]).spec.limits[own] == made.limits[own]
+    both = read_text(NAMESAKES.replace("{model: flash}", "{model: flash, limits: {requests: 1/s}}"))
+    with pytest.raises(Refused, match=r"could be models\.flash or agents\.flash: write which"):
+        changed(both.spec("p"), ["limits.flash.requests=15/min"], both)
+    with pytest.raises(Refused, match=r"could be models\.flash or agents\.flash: write which"):
+        overridden(spec, Overrides(["flash.requests=15/min"]), file)
+    asked = changed(both.spec("p"), ["limits.agents.flash.requests=2/s"], both).spec
+    assert asked.limits["agent:flash limits"] != both.spec("p").limits["agent:flash limits"]
+
+
 def test_all_of_a_kind_are_changed_by_its_name() -> None:
     steps = dict(walk(changed(spec(), ["review.swarm=5", "review.timeout=7s"]).spec.workflow))
     judged, verdict = steps["judged"], steps["verdict"]
@@ -343,7 +373,7 @@ def test_settings_are_judged_together() -> None:
         ("limits.flash=3", "write limits.NAME.KEY=VALUE, as in limits.flash.requests=15/min"),
         (
             "limits.flsh.requests=3/min",
-            "this run has not a limit, a model or an agent 'flsh'; did you mean 'flash'?",
+            "this run has no limit, model or agent 'flsh'; did you mean 'flash'?",
         ),
         (
             "limits.flash.requests=fast",
@@ -351,8 +381,8 @@ def test_settings_are_judged_together() -> None:
         ),
         ("limits.flash.rpm=3", "unknown key 'rpm'; write requests: 9/min"),
         (
-            "limits.same.requests=3/min",
-            "'same' could be limits.same or agents.same: write which",
+            "limits.qqq.requests=3/min",
+            "this run has no limit, model or agent 'qqq'; there are google:gemini-2.5-flash, ",
         ),
         ("consensus=once", "write consensus.KEY=VALUE"),
         (

@@ -329,7 +329,7 @@ def test_a_budget_may_be_added() -> None:
         (Overrides(["flash.reqests=9/min"]), Refused, "did you mean 'requests'?"),
         (Overrides(["flash.preset=openai/tier-1"]), Refused, "belongs into the file"),
         (Overrides(["flsh.requests=9/min"]), NotFound, "did you mean 'flash'?"),
-        (Overrides(["unused.requests=9/min"]), NotFound, "this run has not"),
+        (Overrides(["unused.requests=9/min"]), NotFound, "this run has no limit"),
         (Overrides(["gpt.requests=9/min"]), Refused, "could be models.gpt or agents.gpt"),
         (Overrides(["gpu.concurrency=[1"]), Refused, "not YAML"),
         (Overrides(budget="1/min"), Refused, "a budget is of the run, as 1.00, or as 5.00/day"),

@@ -123,8 +123,9 @@ def _limit(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
         raise setting.refused("write limits.NAME.KEY=VALUE, as in limits.flash.requests=15/min")
     about = limit_part(setting.told, key, setting.value)
     if setting.value is not None:
-        return made._replace(spec=with_limit(made.spec, setting.told, name, about, loaded))
-    known = meant(setting.told, name, made.spec, loaded)
+        spec = with_limit(made.spec, setting.told, name, about, loaded, there=True)
+        return made._replace(spec=spec)
+    known = meant(setting.told, name, made.spec, loaded, there=True)
     if known not in made.spec.limits:
         return made
     usual = {key: getattr(LimitSpec(), key)}

@@ -24,6 +24,8 @@ T = TypeVar("T")
 Part = TypeVar("Part", bound=BaseModel)
 
 _HOW: Final = "write NAME.KEY=VALUE, as in flash.requests=15/min"
+_SHOWN: Final = 10
+"""The most names that are listed."""
 _PLACES: Final = ("limits", "models", "agents")
 
 
@@ -105,7 +107,13 @@ def _with_limit(spec: RunSpec, text: str, loaded: Loaded | None) -> RunSpec:
 
 
 def with_limit(
-    spec: RunSpec, told: str, name: str, about: LimitPart, loaded: Loaded | None
+    spec: RunSpec,
+    told: str,
+    name: str,
+    about: LimitPart,
+    loaded: Loaded | None,
+    *,
+    there: bool = False,
 ) -> RunSpec:
     """Give a run's spec in which one limit is otherwise.
 
@@ -115,12 +123,13 @@ def with_limit(
         name: A limit's name, a model's or an agent's, or as in ``models.NAME``.
         about: What is otherwise.
         loaded: The file that it came from, which knows the names of models.
+        there: Whether a limit that is there is meant before one that an agent would get anew.
 
     Raises:
         Refused: Several could be meant.
         NotFound: There is no such limit, model or agent in the run.
     """
-    known = meant(told, name, spec, loaded)
+    known = meant(told, name, spec, loaded, there=there)
     limit = overlaid(spec.limits.get(known, LimitSpec()), about)
     if known in spec.limits:
         return put(spec, known, limit)
@@ -187,8 +196,17 @@ def read_part(told: str, part: type[Part], tree: dict[str, Json]) -> Part:
         raise Refused(f"{told}: {problem.message}{hint}") from None
 
 
-def meant(told: str, name: str, spec: RunSpec, loaded: Loaded | None) -> str:
+def meant(
+    told: str, name: str, spec: RunSpec, loaded: Loaded | None, *, there: bool = False
+) -> str:
     """Give the own name of the limit that somebody means by a name.
+
+    Args:
+        told: Begins the messages of errors.
+        name: The name, as `with_limit` has it.
+        spec: The run's spec.
+        loaded: The file that it came from, which knows the names of models.
+        there: Whether a limit that is there is meant before one that an agent would get anew.
 
     Raises:
         Refused: Several could be meant.
@@ -210,10 +228,14 @@ def meant(told: str, name: str, spec: RunSpec, loaded: Loaded | None) -> str:
     if qualified:
         found = {key: known for key, known in found.items() if key == place}
     if not found:
-        names = [*spec.limits, *spec.agents, *(loaded.file.models if loaded is not None else ())]
-        hint = suggest(bare, names) or "hocket limits FILE lists what there is"
-        what = f"a limit, a model or an agent {bare!r}"
-        raise NotFound(f"{told}: this run has not {what}; {hint}")
+        models = () if loaded is None else loaded.file.models
+        names = [*dict.fromkeys([*spec.limits, *models, *spec.agents])]
+        # What an agent or a plan states itself is meant by that one's name.
+        short = [one for one in names if " " not in one]
+        hint = suggest(bare, names) or f"there are {', '.join(short[:_SHOWN])}"
+        raise NotFound(f"{told}: this run has no limit, model or agent {bare!r}; {hint}")
+    if there and any(known in spec.limits for known in found.values()):
+        found = {key: known for key, known in found.items() if known in spec.limits}
     if len(set(found.values())) > 1:
         which = " or ".join(f"{key}.{bare}" for key in found)
         raise Refused(f"{told}: {bare!r} could be {which}: write which")
