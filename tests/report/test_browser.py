@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 from tests.report.browser import browser, opened
-from tests.report.explained import NASTY, explained, many, seven
+from tests.report.explained import NASTY, explained, gain, many, seven
 
 from hocket.insight.explain import explain
 from hocket.report.html import explain_html
@@ -26,7 +26,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.html"
-    path.write_text(explain_html(explained(), [(0, f"41 s faster {NASTY}")]), "utf-8")
+    path.write_text(explain_html(explained(), [gain(why=NASTY)]), "utf-8")
     return path
 
 

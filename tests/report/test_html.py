@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.explained import BEGAN, NASTY, explained, many, seven, trace
+from tests.report.explained import BEGAN, NASTY, explained, gain, many, seven, trace
 
 from hocket.core.values import SECOND
 from hocket.insight.explain import explain
@@ -57,7 +57,7 @@ def test_the_policy_allows_this_script_and_this_style_by_hash_and_nothing_else()
 
 def test_what_others_wrote_is_escaped_everywhere() -> None:
     source = trace(missing=(f"it is {NASTY}",), disagreements=(Disagreement(NASTY, NASTY, NASTY),))
-    page = explain_html(explain(source), [(0, NASTY)])
+    page = explain_html(explain(source), [gain(why=NASTY)])
     assert "<img" not in page
     assert page.count("</script>") == 2
     assert "\x00" not in page
@@ -66,7 +66,7 @@ def test_what_others_wrote_is_escaped_everywhere() -> None:
 
 def test_the_headline_is_first_and_the_table_comes_before_the_pictures() -> None:
     told = explained()
-    page = explain_html(told, [(1, "41 s faster (38 to 44 s)")])
+    page = explain_html(told, [gain(1)])
     places = [
         page.index(f'id="{name}"')
         for name in ("shares", "findings", "chain", "calls", "timeline", "pictures")

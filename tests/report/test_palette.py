@@ -97,6 +97,10 @@ def test_a_bar_reads_without_colour() -> None:
     }
     assert bar(shares, 10) == "████rrrr✗✗"
     assert marks_line(shares) == "█ model  r rate limit  ✗ came to nothing"
+    # It is in the order of its shares, as the table above it.
+    turned = dict(sorted(shares.items(), key=lambda item: -item[1]))
+    assert bar(turned, 10) == "rrrr████✗✗"
+    assert marks_line(turned) == "r rate limit  █ model  ✗ came to nothing"
 
 
 def test_a_bar_of_nothing_is_empty() -> None:

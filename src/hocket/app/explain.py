@@ -82,21 +82,34 @@ def _gains(
             changed(told.trace.spec, told.findings[place].change)
         except CallerError as error:
             impossible[place] = str(error)
-    asked = {place: _variant(told.findings[place]) for place in places if place not in impossible}
+    unknown = {place: _unknown(told.findings[place]) for place in places}
+    asked = {
+        place: _variant(told.findings[place])
+        for place in places
+        if place not in impossible and not unknown[place]
+    }
     rows: dict[tuple[str, ...], Row] = {}
     verdict: Literal["good", "rough", "bad"] = "good"
+    baseline = None
     if asked:
         other = Otherwise(variants=list(dict.fromkeys(asked.values())))
         made = simulate_run(store, run_id, other, Playing(runs=runs))
         rows = {row.settings: row for row in made.variants}
         verdict = "good" if made.match is None else made.match.verdict
+        baseline = made.baseline
     gains = []
     for place in places:
         settings = told.findings[place].change
         why = impossible.get(place, "")
         row = Row(name=" ".join(settings), settings=settings, why=why)
-        gains.append(Gain(place, rows.get(settings, row), verdict))
+        gains.append(Gain(place, rows.get(settings, row), verdict, baseline, unknown[place]))
     return tuple(gains)
+
+
+def _unknown(finding: Finding) -> str:
+    """Say why simulations cannot tell what a change gains; "" if they can."""
+    kept = any(one.partition("=")[0].endswith(".cache") for one in finding.change)
+    return "kept answers are not simulated" if kept else ""
 
 
 def _variant(finding: Finding) -> str:

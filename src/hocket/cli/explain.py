@@ -20,8 +20,9 @@ from hocket.cli.output import pretty
 from hocket.cli.shown import SHOWN
 from hocket.core.errors import Refused
 from hocket.insight.explain import explain
-from hocket.report.explain import explain_lines, gain_words
+from hocket.report.explain import explain_lines
 from hocket.report.explain_data import explain_document
+from hocket.report.explain_width import wrapped
 from hocket.report.html import explain_html
 from hocket.report.perfetto import perfetto
 from hocket.report.picture import timeline_svg
@@ -93,8 +94,7 @@ def explain_(
                 told = Explained(explain_run(engine.journal, run_id))
     explanation, gains = told.explanation, told.gains
     if html is not None:
-        words = [(gain.finding, gain_words(gain)) for gain in gains]
-        _write(html, explain_html(explanation, words).encode())
+        _write(html, explain_html(explanation, gains).encode())
     if svg is not None:
         _write(svg, timeline_svg(explanation, by).encode())
     if perfetto_ is not None:
@@ -106,7 +106,7 @@ def explain_(
     for line in explain_lines(explanation, gains, width, whole=all_):
         print(line)
     if told.note:
-        print(f"\n{told.note}")
+        print("", *wrapped(told.note, width), sep="\n")
     return 0
 
 

@@ -6,22 +6,25 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from hocket.core.values import SECOND, format_duration
 from hocket.insight.account import Segment, Spent
 from hocket.insight.causes import Cause
 from hocket.insight.explain import Explanation
-from hocket.insight.findings import Finding
 from hocket.insight.trace import Trace
+from hocket.report.explain_findings import findings_lines
+from hocket.report.explain_width import Clock, fitted, short_duration, wrapped
 from hocket.report.palette import LOOKS, bar, cause_name, marks_line
-from hocket.report.text import clean, clip, dollars, one_line, table
+from hocket.report.text import clean, dollars
 from hocket.simulator.outcome import Gain
 
 _MOST_SHARES: Final = 14
 _MOST_LEGS: Final = 14
-_MOST_EVIDENCE: Final = 8
 _MOST_ROWS: Final = 12
-_BAR: Final = 30
-
+_LEAST_LEG: Final = 1_000
+"""What is shorter than this part of the run has no row of its own on the chain."""
+_LEAST_BOUND: Final = 0.01
+"""Bounds below this share of the run tell nothing."""
+_CUT: Final = ("ends in the middle", "cut off")
+"""What says, among what a source does not tell, that all else is about a part of it."""
 
 _CAUSE: Final = {"slot": partial(Cause, "slot"), "rate": partial(Cause, "rate")}
 
@@ -38,15 +41,15 @@ def explain_lines(
         whole: Write all of it, also where there is much.
     """
     parts = (
-        _head(told.trace),
-        [clean(told.headline)],
+        _head(told.trace, width),
+        [*wrapped(clean(told.headline), width), *_cut(told.trace, width)],
         _shares(told, width, whole),
-        _spent(told, whole),
+        _spent(told, width, whole),
         _chain(told, width, whole),
-        _bounds(told),
+        _bounds(told, width, whole),
         _chains(told, width, whole),
-        _findings(told, gains),
-        _missing(told.trace),
+        findings_lines(told, gains, width),
+        _missing(told.trace, width),
     )
     lines: list[str] = []
     for part in parts:
@@ -55,36 +58,52 @@ def explain_lines(
     return lines
 
 
-def _head(trace: Trace) -> list[str]:
+def _head(trace: Trace, width: int) -> list[str]:
     source = "" if trace.source == "hocket" else f", from a log of {trace.source}"
     status = trace.status or "ended"
     name = f" ({clean(trace.name)})" if trace.name and trace.name != trace.run else ""
-    return [f"run {clean(trace.run)}{name}{source}: {status}, {format_duration(trace.took)}"]
+    took = short_duration(trace.took)
+    return wrapped(f"run {clean(trace.run)}{name}{source}: {status}, {took}", width)
+
+
+def _cut(trace: Trace, width: int) -> list[str]:
+    """Say at the top that a part of the log is not there: the sentence above is of the rest."""
+    lines = [line for line in trace.missing if any(said in line for said in _CUT)]
+    return [line for one in lines for line in wrapped(f"But: {clean(one)}", width)]
 
 
 def _shares(told: Explanation, width: int, whole: bool) -> list[str]:
     took = told.trace.took
     if not took:
         return []
+    clock = Clock(took)
     ordered = sorted(told.account.shares.items(), key=lambda item: (-item[1], item[0]))
     ordered = [item for item in ordered if item[1]]
-    shown = ordered if whole else ordered[:_MOST_SHARES]
+    shown = (
+        ordered if whole else [item for item in ordered[:_MOST_SHARES] if item[1] >= clock.least]
+    )
     rows = [
-        [LOOKS[cause.kind].mark, cause_name(cause), _exact(amount), _percent(amount, took)]
+        [
+            LOOKS[cause.kind].mark,
+            clean(cause_name(cause)),
+            clock.took(amount),
+            _percent(amount, took),
+        ]
         for cause, amount in shown
     ]
-    if rest := ordered[len(shown) :]:
-        left = sum(amount for _, amount in rest)
-        rows.append(["", f"{len(rest)} more", _exact(left), _percent(left, took)])
-    rows.append(["", "the run", _exact(took), "100.0 %"])
-    lines = ["what the finish waited for", ""]
-    lines += [f"  {line}" for line in _right(["", "CAUSE", "TIME", "SHARE"], rows, {2, 3})]
-    shares = told.account.shares
-    lines += ["", f"  {bar(shares, width - 4)}", f"  {clip(marks_line(shares), width - 2)}"]
-    return lines
+    rest = ordered[len(shown) :]
+    left = sum(amount for _, amount in rest)
+    if left >= clock.least:
+        rows.append(["", f"{len(rest)} more", clock.took(left), _percent(left, took)])
+    rows.append(["", "the run", clock.took(took), "100.0 %"])
+    head = ["", "CAUSE", "TIME", "SHARE"]
+    table = fitted(head, rows, width - 2, right={2, 3}, shrink=(1,))
+    shares = dict(ordered)
+    picture = [bar(shares, width - 4), *wrapped(marks_line(shares), width - 2)]
+    return ["what the finish waited for", "", *_indented([*table, "", *picture])]
 
 
-def _spent(told: Explanation, whole: bool) -> list[str]:
+def _spent(told: Explanation, width: int, whole: bool) -> list[str]:
     every = told.spending.rows
     if not every:
         return []
@@ -95,12 +114,20 @@ def _spent(told: Explanation, whole: bool) -> list[str]:
         cells.append([f"{len(rest)} more", "", "", *_spent_row(_sum(rest))[3:]])
     total = told.spending.total
     cells.append(["all", "", "", *_spent_row(total)[3:]])
-    width = 7 if total.cost or total.unpriced else 6 if total.tokens_in or total.tokens_out else 4
-    head = ["FATE", "AGENT", "STEP", "CALLS", "READ", "WRITTEN", "COST"][:width]
-    lines = _right(head, [row[:width] for row in cells], {3, 4, 5, 6})
+    columns = 7 if total.cost or total.unpriced else 6 if total.tokens_in or total.tokens_out else 4
+    head = ["FATE", "AGENT", "STEP", "CALLS", "READ", "WRITTEN", "COST"][:columns]
+    lines = fitted(
+        head,
+        [row[:columns] for row in cells],
+        width - 2,
+        right=set(range(3, columns)),
+        shrink=(2, 1),
+    )
     if total.unpriced:
-        lines.append(f"{total.unpriced} calls with tokens have no known price and count as nothing")
-    return ["what became of the calls", "", *(f"  {line}" for line in lines)]
+        calls = "1 call" if total.unpriced == 1 else f"{total.unpriced:,} calls"
+        said = f"{calls} with tokens have no known price and count as nothing"
+        lines += wrapped(said.replace("call with tokens have", "call with tokens has"), width - 2)
+    return ["what became of the calls", "", *_indented(lines)]
 
 
 def _without_steps(rows: Sequence[Spent]) -> list[Spent]:
@@ -142,27 +169,26 @@ def _chain(told: Explanation, width: int, whole: bool) -> list[str]:
     legs = list(_legs(told.account.segments))
     if not legs:
         return []
-    least = (
-        0
-        if whole
-        else sorted((leg.until - leg.since for leg in legs), reverse=True)[
-            min(_MOST_LEGS, len(legs)) - 1
-        ]
-    )
+    clock = Clock(trace.took)
+    lengths = sorted((leg.until - leg.since for leg in legs), reverse=True)
+    seen = max(clock.least, -(-trace.took // _LEAST_LEG))
+    least = 0 if whole else max(lengths[min(_MOST_LEGS, len(legs)) - 1], seen)
     rows: list[list[str]] = []
-    short = 0
+    short, count = 0, 0
     for leg in legs:
         took = leg.until - leg.since
         if took < least or (not whole and len(rows) >= _MOST_LEGS):
             short += took
+            count += 1
             continue
         who = "" if leg.activity < 0 else clean(trace.activities[leg.activity].name)
-        at = f"{(leg.since - trace.began) / SECOND:,.2f} s"
-        rows.append([at, _exact(took), cause_name(leg.cause), who])
-    if short:
-        rows.append(["", _exact(short), "shorter stretches", ""])
-    lines = _right(["AT", "TOOK", "WAITED FOR", "CALL"], rows, {0, 1})
-    return ["the chain to the finish", "", *(f"  {clip(line, width - 2)}" for line in lines)]
+        rows.append([clock.at(leg.since - trace.began), clock.took(took), _name(leg.cause), who])
+    if short >= (1 if whole else clock.least):
+        words = "1 shorter stretch" if count == 1 else f"{count:,} shorter stretches"
+        rows.append(["", clock.took(short), words, ""])
+    head = ["AT", "TOOK", "WAITED FOR", "CALL"]
+    table = fitted(head, rows, width - 2, right={0, 1}, shrink=(3, 2))
+    return ["the chain to the finish", "", *_indented(table)]
 
 
 def _legs(segments: Sequence[Segment]) -> Iterator[Segment]:
@@ -181,154 +207,89 @@ def _legs(segments: Sequence[Segment]) -> Iterator[Segment]:
         yield held
 
 
-def _bounds(told: Explanation) -> list[str]:
+def _bounds(told: Explanation, width: int, whole: bool) -> list[str]:
     bounds = told.bounds
     if not bounds.took or not bounds.best:
         return []
+    clock = Clock(bounds.took)
     found = [("path", bounds.path)]
     for kind, amounts in (("slot", bounds.work), ("rate", bounds.rate)):
-        if amounts:
-            name = max(amounts, key=lambda name: amounts[name])
+        ordered = sorted(amounts, key=lambda name: (-amounts[name], name))
+        for name in ordered if whole else ordered[:1]:
             found.append((f"{kind}:{name}", amounts[name]))
     rows = []
     for name, amount in found:
+        if not whole and name != bounds.binds and amount < _LEAST_BOUND * bounds.took:
+            continue
         kind, _, detail = name.partition(":")
-        words = "the longest path of work" if kind == "path" else cause_name(_CAUSE[kind](detail))
+        words = "the longest path of work" if kind == "path" else _name(_CAUSE[kind](detail))
         mark = "*" if name == bounds.binds else ""
-        rows.append([mark, words, _exact(amount), _percent(amount, bounds.took)])
-    lines = _right(["", "NO SCHEDULE ENDS SOONER BECAUSE OF", "TIME", "OF THE RUN"], rows, {2, 3})
+        rows.append([mark, words, clock.took(amount), _percent(amount, bounds.took)])
+    head = ["", "NO SCHEDULE ENDS SOONER BECAUSE OF", "TIME", "OF THE RUN"]
+    lines = fitted(head, rows, width - 2, right={2, 3}, shrink=(1,))
     said = [f"efficiency {bounds.efficiency * 100:.1f} %: the best lower bound over the time"]
     if bounds.refuted:
         names = ", ".join(map(clean, bounds.refuted))
         said.append(f"faster than {names} would allow: these limits did not hold as stated")
-    return [*(f"  {line}" for line in lines), "", *(f"  {line}" for line in said)]
+    sentences = [line for sentence in said for line in wrapped(sentence, width - 2)]
+    return [*_indented(lines), "", *_indented(sentences)]
 
 
 def _chains(told: Explanation, width: int, whole: bool) -> list[str]:
     lines: list[str] = []
     trace = told.trace
+    clock = Clock(trace.took)
     for team in told.chains.teams:
         answers = [answer for answer in team.answers if answer.void]
         if not answers:
             continue
         void = sum(len(answer.void) for answer in answers)
         calls = "1 call" if void == 1 else f"{void} calls"
-        lines += ["", f"{clean(team.team) or 'the team'}: {calls} made void by later answers", ""]
+        title = f"{clean(team.team) or 'the team'}: {calls} made void by later answers"
+        lines += ["", *wrapped(title, width), ""]
         shown = answers if whole else answers[:_MOST_ROWS]
         rows = [
             [
-                f"{(answer.at - trace.began) / SECOND:,.2f} s",
+                clock.at(answer.at - trace.began),
                 clean(answer.label),
                 str(len(answer.void)),
-                _exact(answer.took),
+                clock.took(answer.took),
                 ", ".join(clean(trace.activities[i].name) for i in answer.void),
             ]
             for answer in shown
         ]
         head = ["AT", "ANSWER", "VOID", "WORK LOST", "CALLS"]
-        lines += [f"  {clip(line, width - 2)}" for line in _right(head, rows, {0, 2, 3})]
+        lines += _indented(fitted(head, rows, width - 2, right={0, 2, 3}, shrink=(4, 1)))
         if len(answers) > len(shown):
             lines.append(f"  and {len(answers) - len(shown)} more answers")
         again = [f"{clean(seat.name)} {seat.restarts}" for seat in team.seats if seat.restarts]
         if again:
-            lines.append(f"  begun anew: {', '.join(again)}")
+            lines += wrapped(f"begun anew: {', '.join(again)}", width, "  ", "    ")
     return lines[1:]
 
 
-def _findings(told: Explanation, gains: Sequence[Gain]) -> list[str]:
-    if not told.findings:
-        return ["nothing stands out: no cause that a change would be worth"]
-    by_place = {gain.finding: gain for gain in gains}
-    lines = ["findings"]
-    for place, finding in enumerate(told.findings):
-        lines += ["", f"  {place + 1}. {clean(finding.title)} ({_cost(finding)})"]
-        if finding.detail:
-            lines.append(f"     {clean(finding.detail)}")
-        if finding.advice:
-            lines.append(f"     try: {clean(finding.advice)}")
-        if finding.change:
-            lines.append(f"     --set {' --set '.join(map(_quoted, finding.change))}")
-        if place in by_place:
-            lines.append(f"     simulated: {gain_words(by_place[place])}")
-        if finding.evidence:
-            shown = ", ".join(map(str, finding.evidence[:_MOST_EVIDENCE]))
-            more = len(finding.evidence) - _MOST_EVIDENCE
-            also = f" and {more} more" if more > 0 else ""
-            lines.append(f"     {told.trace.evidence}s {shown}{also}")
-    return lines
-
-
-def gain_words(gain: Gain) -> str:
-    """Say what a change does by simulation: ``41.2 s faster (38.0 to 44.1)``."""
-    row = gain.row
-    if row.why:
-        return f"not possible: {one_line(row.why)}"
-    if row.faster is None:
-        return "nothing is known"
-    if row.certain is not None and row.certain[0] <= 0 <= row.certain[1]:
-        return "no difference that chance would not make"
-    amount = row.faster.median
-    word = "faster" if amount > 0 else "slower"
-    low, high = sorted((abs(row.faster.low), abs(row.faster.high)))
-    if row.faster.low < 0 < row.faster.high:
-        low = 0.0
-    if gain.verdict == "bad":
-        return f"{word}; by how much is not said, since the simulation does not match the run"
-    digits = 0 if gain.verdict == "rough" else 1
-    spread = f"{low:,.{digits}f} to {high:,.{digits}f} s in 95 % of {row.runs} pairs of runs"
-    about = "about " if gain.verdict == "rough" else ""
-    return f"{about}{abs(amount):,.{digits}f} s {word} ({spread})"
-
-
-def _missing(trace: Trace) -> list[str]:
+def _missing(trace: Trace, width: int) -> list[str]:
     lines: list[str] = []
     if trace.missing:
         lines += ["what the source does not tell", ""]
-        lines += [f"  - {clean(sentence)}" for sentence in trace.missing]
+        for sentence in trace.missing:
+            lines += wrapped(clean(sentence), width, "  - ", "    ")
     if trace.disagreements:
-        lines += (
-            ["", "where the log and the other record differ", ""]
-            if lines
-            else [
-                "where the log and the other record differ",
-                "",
-            ]
-        )
+        lines += [""] if lines else []
+        lines += ["where the log and the other record differ", ""]
         rows = [[clean(one.what), clean(one.log), clean(one.truth)] for one in trace.disagreements]
-        lines += [f"  {line}" for line in table(["WHAT", "THE LOG", "THE RECORD"], rows)]
+        head = ["WHAT", "THE LOG", "THE RECORD"]
+        lines += _indented(fitted(head, rows, width - 2, shrink=(0, 1, 2)))
     return lines
 
 
-def _cost(finding: Finding) -> str:
-    words = []
-    if finding.cost:
-        words.append(f"{finding.share * 100:.0f} % of the run")
-    if finding.money:
-        words.append(dollars(finding.money))
-    if finding.tokens:
-        words.append(f"{finding.tokens:,} tokens")
-    return "; ".join(words) or "no time on the way to the finish"
+def _name(cause: Cause) -> str:
+    return clean(cause_name(cause))
 
 
-def _quoted(setting: str) -> str:
-    return f"'{setting}'" if any(c in setting for c in " []{}'\"*") else setting
-
-
-def _exact(ns: int) -> str:
-    """Write a duration so that a column of them can be added up by eye."""
-    return f"{ns / SECOND:,.3f} s"
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" if line else "" for line in lines]
 
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %"
-
-
-def _right(head: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    """Lay out a table with some columns flush right."""
-    cells = [list(head), *[list(row) for row in rows]]
-    for column in right:
-        if column < len(head):
-            size = max(len(row[column]) for row in cells)
-            for row in cells:
-                row[column] = row[column].rjust(size)
-    return table(cells[0], cells[1:])

@@ -25,6 +25,7 @@ from hocket.insight.causes import KINDS, Cause
 from hocket.insight.explain import Explanation
 from hocket.insight.findings import Finding
 from hocket.insight.load import RUN
+from hocket.report.gains import LABELS, Told, gain_told
 from hocket.report.html_data import VIEWS, page_data
 from hocket.report.html_parts import h, link, row_of, section, share_text, swatch, table, took_text
 from hocket.report.html_teams import teams
@@ -32,6 +33,7 @@ from hocket.report.palette import LOOKS, cause_name
 from hocket.report.picture_use import costs, loads, windows
 from hocket.report.svg import STYLE, escape, hatches, inline, rect, tag
 from hocket.report.text import dollars
+from hocket.simulator.outcome import Gain
 
 _MOST_SPENT: Final = 60
 _MOST_CHAIN: Final = 25
@@ -60,12 +62,12 @@ _COLUMNS: Final = (
 )
 
 
-def explain_html(explanation: Explanation, gains: Sequence[tuple[int, str]] = ()) -> str:
+def explain_html(explanation: Explanation, gains: Sequence[Gain] = ()) -> str:
     """Write an explanation as one page.
 
     Args:
         explanation: It.
-        gains: What was simulated of the findings' changes: the finding's place from 0, and words.
+        gains: What was simulated of the changes that its findings propose.
     """
     data = page_data(explanation)
     style, script = STYLE + _file("explain.css"), _file("explain.js")
@@ -87,7 +89,7 @@ def explain_html(explanation: Explanation, gains: Sequence[tuple[int, str]] = ()
     sections = (
         _header(explanation),
         _shares(explanation),
-        _findings(explanation, dict(gains)),
+        _findings(explanation, {gain.finding: gain_told(gain) for gain in gains}),
         _chain(explanation),
         teams(explanation),
         _spending(explanation),
@@ -195,18 +197,18 @@ def _shares(told: Explanation) -> str:
     return section("shares", "Where the time went", bar + table(head, rows, foot))
 
 
-def _findings(told: Explanation, gains: dict[int, str]) -> str:
+def _findings(told: Explanation, gains: dict[int, Told]) -> str:
     if not told.findings:
         text = "Nothing stands out: there is no cause that a change would be worth."
         return section("findings", "Findings", h("p", text))
     items = [
-        _finding(told, place, finding, gains.get(place, ""))
+        _finding(told, place, finding, gains.get(place))
         for place, finding in enumerate(told.findings)
     ]
     return section("findings", "Findings", h("ol", "".join(items), class_="findings"))
 
 
-def _finding(told: Explanation, place: int, finding: Finding, gain: str) -> str:
+def _finding(told: Explanation, place: int, finding: Finding, gain: Told | None) -> str:
     href = f"#finding-{place}"
     cost = []
     if finding.cost:
@@ -221,12 +223,13 @@ def _finding(told: Explanation, place: int, finding: Finding, gain: str) -> str:
     if finding.detail:
         parts.append(h("div", escape(finding.detail)))
     if finding.advice:
-        parts.append(h("div", "Try: " + escape(finding.advice)))
+        label = "try" if gain is None else LABELS[gain.worth]
+        parts.append(h("div", f"{label.capitalize()}: {escape(finding.advice)}"))
     if finding.change:
         settings = " ".join(f"--set {change}" for change in finding.change)
         parts.append(h("div", h("code", escape(settings))))
-    if gain:
-        parts.append(h("div", "Simulated: " + h("span", escape(gain), class_="gain")))
+    if gain is not None:
+        parts.append(h("div", "Simulated: " + h("span", escape(gain.words), class_="gain")))
     count, kind = len(finding.evidence), told.trace.evidence
     if count:
         shown = f"{count:,} {kind}{'' if count == 1 else 's'}"

@@ -105,19 +105,19 @@ def cause_name(cause: Cause) -> str:
 
 
 def cells(shares: Mapping[Cause, int], width: int) -> list[tuple[Kind, int]]:
-    """Spread shares over cells, so that all cells are used; in the order of `KINDS`.
+    """Spread shares over cells, so that all cells are used; kinds stand in the shares' order.
 
     What is left over by rounding down goes to those that lost most by it.
     """
-    sums = {kind: 0 for kind in KINDS}
+    sums: dict[Kind, int] = {}
     for cause, amount in shares.items():
-        sums[cause.kind] += amount
+        sums[cause.kind] = sums.get(cause.kind, 0) + amount
     whole = sum(sums.values())
     if whole <= 0 or width <= 0:
         return []
     spread = {kind: amount * width // whole for kind, amount in sums.items()}
     left = width - sum(spread.values())
-    by_loss = sorted(KINDS, key=lambda kind: -(sums[kind] * width % whole))
+    by_loss = sorted(KINDS, key=lambda kind: -(sums.get(kind, 0) * width % whole))
     for kind in by_loss[:left]:
         spread[kind] += 1
     return [(kind, count) for kind, count in spread.items() if count]
@@ -129,6 +129,6 @@ def bar(shares: Mapping[Cause, int], width: int) -> str:
 
 
 def marks_line(shares: Mapping[Cause, int]) -> str:
-    """Say what the marks of a bar mean: ``█ model  r rate limit``."""
-    shown = [kind for kind in KINDS if any(c.kind == kind and shares[c] for c in shares)]
+    """Say what the marks of a bar mean, in its order: ``█ model  r rate limit``."""
+    shown = dict.fromkeys(cause.kind for cause, amount in shares.items() if amount)
     return "  ".join(f"{LOOKS[kind].mark} {LOOKS[kind].name}" for kind in shown)

@@ -14,6 +14,10 @@ from hocket.simulator.outcome import BESIDES, Match, Row, Spread, Study
 _WIDE: Final = 100
 _LONGEST: Final = 48
 """The longest name of a variant that stands in a table; longer ones are numbered."""
+_STAR: Final = (
+    "* no other one is both quicker and cheaper, of those that succeed about as often as the "
+    "baseline"
+)
 _PLOT: Final = 60
 _LEAST_PLOT: Final = 24
 _DIGITS: Final = 9
@@ -55,7 +59,7 @@ def study_lines(study: Study, width: int | None = None) -> list[str]:
     elif len(played) > 1:
         lines += _directions(study, played)
     if len(played) > 1 and told:
-        lines += ["", "* no other one is both quicker and cheaper"]
+        lines += ["", _STAR]
     for row, name in zip(rows, names, strict=True):
         if row.why:
             lines.append(f"{name} cannot be simulated: {row.why}")
@@ -142,6 +146,8 @@ def _row(row: Row, told: bool) -> dict[str, Json]:
         "name": row.name,
         "settings": list(row.settings),
         "runs": row.runs,
+        "figures": row.figures,
+        "pairs": row.pairs,
         "why": row.why,
         "direction": direction(row),
         **(figures if shown else dict.fromkeys(figures)),
@@ -198,7 +204,7 @@ def _figures(study: Study, rows: Sequence[tuple[Row, str]], width: int | None) -
         cells.append(
             [
                 f"{name}{mark}",
-                _seconds(row.seconds, exact),
+                _until(row, exact),
                 _gain(row, exact),
                 _count(row.calls),
                 _cost(row),
@@ -251,6 +257,14 @@ def _directions(study: Study, rows: Sequence[tuple[Row, str]]) -> list[str]:
 
 def _than(value: float, above: str, below: str, equal: str) -> str:
     return above if value > 0 else below if value < 0 else equal
+
+
+def _until(row: Row, exact: bool) -> str:
+    """Say how long runs took; of those of which none succeeded, until when they went."""
+    said = _seconds(row.seconds, exact)
+    if row.figures == "stand still":
+        return f"stands still at {said}"
+    return f"fails at {said}" if row.figures == "failed" else said
 
 
 def _seconds(spread: Spread, exact: bool) -> str:

@@ -31,7 +31,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         name: What the variant is called: its settings, or ``baseline``.
         settings: What it has otherwise, ``KEY=VALUE`` each.
         runs: How many runs there were.
-        seconds: How long they took.
+        figures: Which runs the figures are of: those that ``succeeded``; where none did, all, of
+            which most ``failed``, or ``stand still`` and never end.
+        seconds: How long they took; where they stand still, until they did.
         calls: How many calls left.
         usd: What they cost in dollars; None if no call has a price.
         unpriced: Whether some calls that read tokens have no price, so that `usd` is a part.
@@ -40,18 +42,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         wasted: How many calls gave something stale or discarded.
         success: The share of the runs that succeeded.
         faster: By how many seconds a run took less than the baseline's run with the same chance:
-            the differences of pairs; None for the baseline.
+            the differences of pairs in which both succeeded; None for the baseline, and where
+            there is no such pair.
         cheaper: The same in dollars.
+        pairs: How many such pairs there are.
         certain: The 95 % interval of the median of `faster`, by order statistics; None for the
             baseline.
         binds: What the finish waited for longest, by the runs' accounts: a limit, a slot, a model.
         why: Why it could not be simulated; "" if it could.
-        frontier: Whether no other variant is both quicker and cheaper.
+        frontier: Whether no other variant is both quicker and cheaper, of those that succeed
+            nearly as often as the baseline.
     """
 
     name: str
     settings: tuple[str, ...] = ()
     runs: int = 0
+    figures: Literal["succeeded", "failed", "stand still"] = "succeeded"
     seconds: Spread = Spread(0.0, 0.0, 0.0)
     calls: Spread = Spread(0.0, 0.0, 0.0)
     usd: Spread | None = None
@@ -62,6 +68,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     success: float = 0.0
     faster: Spread | None = None
     cheaper: Spread | None = None
+    pairs: int = 0
     certain: tuple[float, float] | None = None
     binds: str = ""
     why: str = ""
@@ -73,8 +80,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         run: The recorded run.
-        seconds: How long it took.
-        simulated: How long the simulated ones took.
+        seconds: How long it took, without what a pause or the absence of any process took of it.
+        simulated: How long the simulated ones took that ended as it did.
         calls: How many calls it made.
         simulated_calls: How many the simulated ones made.
         verdict: ``good``: figures may be given. ``rough``: they are given without decimals and
@@ -120,8 +127,12 @@ class Gain(msgspec.Struct, frozen=True):
         finding: The place of the finding in its explanation, from 0.
         row: What came out of the simulated runs; its differences are to the simulated baseline.
         verdict: How well the simulated baseline matches the run.
+        baseline: What came out of the runs without the change; None if there were none.
+        unknown: Why simulations say nothing of what the change gains; "" if they do.
     """
 
     finding: int
     row: Row
     verdict: Literal["good", "rough", "bad"]
+    baseline: Row | None = None
+    unknown: str = ""
