@@ -15,6 +15,7 @@ from hocket.app.simulate import (
     simulate_plan,
     simulate_run,
 )
+from hocket.app.simulate_file import check_simulate
 from hocket.config.file import Loaded, read_text
 from hocket.core.errors import CallerError, NotFound, Refused, SpecError
 from hocket.core.specs import RunSpec
@@ -259,11 +260,54 @@ def test_a_fault_may_name_a_model_of_the_file() -> None:
 def test_what_cannot_go_wrong_says_why() -> None:
     with pytest.raises(Refused, match="fault 'gone' says nothing that can go wrong; write it like"):
         plan(CHAIN, Otherwise(faults=["gone"]))
-    with pytest.raises(Refused, match="fault 'ww down 1s': no agent, limit or model is called"):
+    with pytest.raises(NotFound, match="fault 'ww down 1s': no agent, limit or model is called"):
         plan(CHAIN, Otherwise(faults=["ww down 1s"]))
     with pytest.raises(SpecError) as caught:
         plan(CHAIN + "simulate:\n  faults:\n    - 5% hang\n    - gone\n")
     assert caught.value.lines[0].startswith("hocket.yaml:18:7: fault 'gone' says nothing")
+
+
+TWO = """
+version: 1
+agents:
+  w: {scripted: {replies: [{output: x, after: 1s}]}}
+  v: {scripted: {replies: [{output: x, after: 2s}]}}
+plans:
+  p: {steps: {a: {agent: w, prompt: x}, a2: {agent: w, prompt: y}}}
+  q: {steps: {b: {agent: v, prompt: x}}}
+simulate:
+  faults: [v slow x2, w slow x3]
+  variants: [max_parallel=1, steps.b.timeout=1h, "steps.a.timeout=1h max_parallel=1"]
+"""
+
+
+def test_a_file_says_what_is_simulated_where_nothing_is_asked_for() -> None:
+    stated = plan(TWO)
+    assert medians(stated) == {
+        "baseline": 3.0,
+        "max_parallel=1": 6.0,
+        "steps.a.timeout=1h max_parallel=1": 6.0,
+    }
+    asked = plan(TWO, Otherwise(vary=["max_parallel=2"]))
+    assert [*medians(asked)] == ["baseline", "max_parallel=2"]
+    assert [*medians(plan(TWO, Otherwise(faults=["w slow x2"])))] == ["baseline", "w slow x2"]
+
+
+def test_what_a_file_says_of_simulations_is_checked() -> None:
+    check_simulate(load(TWO))
+    check_simulate(load(CHAIN))
+    wrong = TWO.replace("v slow x2", "zed down 3s").replace("steps.b.timeout", "steps.c.timeout")
+    with pytest.raises(SpecError) as caught:
+        check_simulate(load(wrong))
+    zed, no_step = caught.value.lines
+    assert zed.startswith("hocket.yaml:10:12: fault 'zed down 3s': no agent, limit or model")
+    assert no_step.startswith("hocket.yaml:11:30: setting 'steps.c.timeout=1h': there is no step")
+    for text in (wrong, TWO.replace("steps.b.timeout", "steps.c.timeout")):
+        with pytest.raises(SpecError):
+            plan(text)
+    with pytest.raises(SpecError) as caught:
+        plan(TWO.replace("steps.b.timeout=1h", "steps.b.timeout=soon"))
+    assert "11:30: setting 'steps.b.timeout=soon': timeout: 'soon'" in caught.value.lines[0]
 
 
 # -- recorded runs --------------------------------------------------------------------------

@@ -129,6 +129,8 @@ def test_a_fault_in_the_file_is_shown_where_it_stands(prepared: Home) -> None:
     done = prepared.hocket("simulate", "hocket.yaml", "-i", ITEMS)
     assert done.status == 2
     assert done.err.startswith("hocket.yaml:12:12: fault 'gone' says nothing that can go wrong")
+    checked = prepared.hocket("check", "hocket.yaml")
+    assert (checked.status, checked.err) == (2, done.err)
 
 
 def test_ctrl_c_keeps_what_is_done(prepared: Home, terminals: list[Terminal]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,13 +20,13 @@ from hocket.app.simulate_agents import (
     notes_of,
     samples_of,
 )
+from hocket.app.simulate_file import fault_of, faults_of, variants_of
 from hocket.app.traces import trace_of_run
 from hocket.config.change import Changes, NoPlan, changed
-from hocket.config.change_text import MOST_VARIANTS, expand
+from hocket.config.change_text import MOST_VARIANTS, expand, settings_of
 from hocket.config.file import Loaded
-from hocket.config.limit_names import endpoint_name
 from hocket.config.simulate import actors, said
-from hocket.core.errors import CallerError, NotFound, Problem, Refused, SpecError
+from hocket.core.errors import CallerError, Refused
 from hocket.core.events import RunStarted
 from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Json
@@ -39,7 +38,7 @@ from hocket.simulator.agents import People, SimulatedAgents
 from hocket.simulator.assume import EVERYBODY as ALL
 from hocket.simulator.assume import Assumed
 from hocket.simulator.calibrate import Persons, Record, Simulated, outputs_of
-from hocket.simulator.faults import Death, Mishap, parse_fault, whom
+from hocket.simulator.faults import Mishap
 from hocket.simulator.known import slots_of
 from hocket.simulator.outcome import BESIDES, Study
 from hocket.simulator.study import Progress, Scenario, Variant, study
@@ -122,7 +121,7 @@ def simulate_plan(
     Args:
         store: The journal, whose duration book knows earlier calls.
         spec: The plan's spec.
-        other: The variants.
+        other: The variants; where nothing is asked for, those that the file states.
         how: How often, and by which chance.
         name: What it is called in the study; by default as the plan is.
         inputs: The plan's inputs.
@@ -132,7 +131,7 @@ def simulate_plan(
     Raises:
         NotFound: There is nothing that a setting could be about.
         Refused: A setting or a fault cannot be read, or makes no runnable plan.
-        SpecError: A fault in the file cannot be read.
+        SpecError: A fault or a variant in the file cannot be read.
         CallerError: It cannot be simulated, for want of an input, say.
         JournalError: The duration book cannot be read.
     """
@@ -144,7 +143,12 @@ def simulate_plan(
             runs=part.runs if how.runs is None else how.runs,
             seed=part.seed if how.seed is None else how.seed,
         )
-    return _study(name or spec.name, stage, other, how, _faults_of(loaded, stage.spec), None)
+    always: tuple[Mishap, ...] = ()
+    if loaded is not None:
+        always = faults_of(loaded, stage.spec)
+        if not any(other):
+            other = other._replace(variants=variants_of(loaded, stage.spec))
+    return _study(name or spec.name, stage, other, how, always, None)
 
 
 # ---- what is simulated ----
@@ -328,54 +332,6 @@ def _file_of(spec: RunSpec) -> Loaded | None:
         return None
 
 
-# ---- faults ----
-
-
-def _faults_of(loaded: Loaded | None, spec: RunSpec) -> tuple[Mishap, ...]:
-    """Read what goes wrong by a file.
-
-    Raises:
-        SpecError: It cannot be read, or names nobody; the lines say where.
-    """
-    part = None if loaded is None else loaded.file.simulate
-    found = []
-    for number, text in enumerate(() if part is None else part.faults):
-        try:
-            found.append(_fault(text, spec, loaded))
-        except CallerError as error:
-            where = ("simulate", "faults", number)
-            problem = Problem(where=where, message=str(error))
-            if loaded is None or loaded.document is None:
-                raise SpecError([problem]) from None
-            line, column = loaded.document.find(where)
-            place = f"{loaded.source}:{line + 1}:{column + 1}"
-            raise SpecError([problem], [f"{place}: {error}"]) from None
-    return tuple(found)
-
-
-def _fault(text: str, spec: RunSpec, loaded: Loaded | None) -> Mishap:
-    """Read what goes wrong; whoever is named may also be one of the file's models.
-
-    Raises:
-        Refused: It cannot be read, or names nobody.
-    """
-    try:
-        mishap = parse_fault(text)
-    except ValueError as error:
-        raise Refused(f"fault {error}") from None
-    if isinstance(mishap, Death):
-        return mishap
-    models = {} if loaded is None else loaded.file.models
-    if mishap.who in models and mishap.who not in (*spec.agents, *spec.limits):
-        entry = models[mishap.who]
-        mishap = msgspec.structs.replace(mishap, who=endpoint_name(entry.id, entry.base_url))
-    try:
-        whom(mishap.who, spec)
-    except NotFound as error:
-        raise Refused(f"fault {text!r}: {error}") from None
-    return mishap
-
-
 # ---- variants ----
 
 
@@ -405,7 +361,7 @@ def _study(
     if runs < 1 or how.workers < 1:
         raise Refused("a simulation has at least one run, and at least one worker")
     asked = _asked(other)
-    new = [_fault(text, stage.spec, stage.loaded) for text in other.faults]
+    new = [fault_of(text, stage.spec, stage.loaded) for text in other.faults]
     faults = (*always, *new)
     baseline, notes = stage.scenario(changed(stage.spec, ()), always)
     notes = [*stage.notes, *notes]
@@ -454,7 +410,7 @@ def _asked(other: Otherwise) -> list[_Asked]:
         name = (BESIDES if settings else "") + " ".join(values)
         found.append(_Asked(name, (*settings, *values), varied=True))
     for text in other.variants:
-        own = _split(text)
+        own = settings_of(text)
         found.append(_Asked(" ".join(own), own))
     unique: dict[tuple[str, ...], _Asked] = {}
     for one in found:
@@ -462,13 +418,3 @@ def _asked(other: Otherwise) -> list[_Asked]:
     if len(unique) > MOST_VARIANTS:
         raise Refused(f"{len(unique):,} variants are too many: {MOST_VARIANTS} at most")
     return list(unique.values())
-
-
-def _split(text: str) -> tuple[str, ...]:
-    try:
-        found = tuple(shlex.split(text))
-    except ValueError as error:
-        raise Refused(f"variant {text!r}: {str(error).lower()}") from None
-    if not found:
-        raise Refused(f"variant {text!r}: write settings with spaces between them, as 'a=1 b=2'")
-    return found

@@ -15,6 +15,7 @@ from hocket.app.budgets import uncounted
 from hocket.app.load import checked, load_file
 from hocket.app.needs import missing
 from hocket.app.predict import predicted
+from hocket.app.simulate_file import check_simulate
 from hocket.app.state import state_folder
 from hocket.cli.options import FILE, BudgetOf, Deadline, Inputs, Limits, Priority, Weight
 from hocket.cli.shown import SHOWN
@@ -95,6 +96,7 @@ def check(
     loaded = load_file(file)
     overrides = Overrides(limit or (), budget, priority, weight, deadline)
     specs = [checked(loaded, name, overrides) for name in ([plan] if plan else loaded.plans())]
+    check_simulate(loaded)
     given = read_inputs(input_ or ())
     if given and not predict:
         raise Refused("--input is for --predict: a check needs no inputs")

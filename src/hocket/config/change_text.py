@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import product
@@ -66,6 +67,21 @@ def setting_of(text: str) -> Setting:
     if not equals or not value.strip() or not all(names):
         raise Refused(f"setting {text!r}: write KEY=VALUE, as in max_parallel=8")
     return Setting(text, names, value, read_value(f"setting {text!r}", value))
+
+
+def settings_of(text: str) -> tuple[str, ...]:
+    """Give the settings of a variant, which have spaces between them.
+
+    Raises:
+        Refused: There are none, or a quote is never closed.
+    """
+    try:
+        found = tuple(shlex.split(text))
+    except ValueError as error:
+        raise Refused(f"variant {text!r}: {str(error).lower()}") from None
+    if not found:
+        raise Refused(f"variant {text!r}: write settings with spaces between them, as 'a=1 b=2'")
+    return found
 
 
 def expand(vary: Sequence[str]) -> list[list[str]]:

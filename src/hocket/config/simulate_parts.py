@@ -196,6 +196,13 @@ class SimulatePart(Strict):
         list[Text],
         Field(description="What goes wrong, as `flash down 30s at 1m` or `5% hang`."),
     ] = []
+    variants: Annotated[
+        list[Text],
+        Field(
+            description="Settings with spaces between them, a variant each, as `max_parallel=2 "
+            "timeout=1h`: what is simulated where the command asks for nothing."
+        ),
+    ] = []
     runs: Annotated[
         int | None, Field(ge=1, le=_MOST_RUNS, description="How many runs of each variant.")
     ] = None
