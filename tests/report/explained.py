@@ -173,6 +173,7 @@ def gain(
         "name": "limits.flash.requests=4/min",
         "settings": ("limits.flash.requests=4/min",),
         "runs": 200,
+        "pairs": 200,
         "seconds": Spread(59.0, 56.0, 62.0),
         "success": 1.0,
         "faster": Spread(41.0, 38.0, 44.0),

@@ -68,7 +68,7 @@ def with_finding(told: Explanation, **changes: object) -> Explanation:
             "faster; by how much is not said, since the simulation does not match the run",
         ),
         (
-            gain(faster=Spread(-5.2, -6.0, 1.0), certain=(-5.4, -5.0), runs=1),
+            gain(faster=Spread(-5.2, -6.0, 1.0), certain=(-5.4, -5.0), pairs=1),
             "slower",
             "5.2 s slower (-1.0 s to 6.0 s in 95 % of 1 pair of runs)",
         ),
@@ -97,6 +97,11 @@ def with_finding(told: Explanation, **changes: object) -> Explanation:
             gain(success=0.0, faster=None, certain=None),
             "fails",
             "fails in 100 % of runs: not a change to make",
+        ),
+        (
+            gain(success=0.0, figures="stand still", faster=None, certain=None),
+            "fails",
+            "stands still and never ends in 100 % of runs: not a change to make",
         ),
         # However much faster it fails.
         (gain(success=0.0), "fails", "fails in 100 % of runs: not a change to make"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from hocket.insight.explain import Explanation
+from hocket.report.gains import gain_told
 from hocket.report.palette import cause_name
-from hocket.simulator.outcome import Gain
+from hocket.simulator.outcome import Gain, Spread
+
+_COUNTS: Final = ("calls", "tokens", "refused", "wasted")
 
 
 def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str,
                 told.account.shares.items(), key=lambda item: (-item[1], item[0])
             )
         ],
-        "spending": [msgspec.to_builtins(row) for row in told.spending.rows],
+        "spending": [_full(row) for row in told.spending.rows],
         "chain": [
             {
                 "since": one.since - trace.began,
@@ -50,13 +53,13 @@ def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str,
             }
             for one in told.account.segments
         ],
-        "critical": msgspec.to_builtins(told.critical),
-        "bounds": msgspec.to_builtins(told.bounds),
-        "uses": [msgspec.to_builtins(use) for use in told.uses],
-        "chains": msgspec.to_builtins(told.chains),
+        "critical": _full(told.critical),
+        "bounds": _full(told.bounds),
+        "uses": [_full(use) for use in told.uses],
+        "chains": _full(told.chains),
         "findings": [
             {
-                **msgspec.to_builtins(finding),
+                **_full(finding),
                 "simulated": _gain(by_place[place]) if place in by_place else None,
             }
             for place, finding in enumerate(told.findings)
@@ -64,9 +67,33 @@ def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str,
         "evidence": trace.evidence,
         "inferred": trace.inferred,
         "missing": list(trace.missing),
-        "disagreements": [msgspec.to_builtins(one) for one in trace.disagreements],
+        "disagreements": [_full(one) for one in trace.disagreements],
     }
 
 
 def _gain(gain: Gain) -> dict[str, Any]:
-    return {"match": gain.verdict, **msgspec.to_builtins(gain.row)}
+    told, row = gain_told(gain), gain.row
+    return {
+        "worth": told.worth,
+        "words": told.words,
+        "match": gain.verdict,
+        "baseline_success": None if gain.baseline is None else gain.baseline.success,
+        **_full(row),
+        **{name: _counts(getattr(row, name)) for name in _COUNTS},
+    }
+
+
+def _counts(spread: Spread) -> dict[str, int]:
+    """Give a spread of what is counted, in whole numbers."""
+    return {name: round(getattr(spread, name)) for name in spread.__struct_fields__}
+
+
+def _full(value: Any) -> Any:
+    """Give a value for JSON with every field, also those that are as they are by default."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _full(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _full(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_full(one) for one in value]
+    return value

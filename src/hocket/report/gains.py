@@ -49,7 +49,8 @@ def gain_told(gain: Gain) -> Told:
     if not row.success and not usual:
         return Told("unknown", "no run succeeds, with or without it, so the gain is not known")
     if not row.success:
-        return Told("fails", "fails in 100 % of runs: not a change to make")
+        how = "stands still and never ends" if row.figures == "stand still" else "fails"
+        return Told("fails", f"{how} in 100 % of runs: not a change to make")
     timed = _timed(gain)
     if row.success == usual:
         return timed
@@ -94,7 +95,7 @@ def _binding(gain: Gain) -> str:
 
 
 def _pairs(row: Row) -> str:
-    return "1 pair of runs" if row.runs == 1 else f"{row.runs} pairs of runs"
+    return "1 pair of runs" if row.pairs == 1 else f"{row.pairs:,} pairs of runs"
 
 
 def _part(share: float) -> str:
