@@ -12,6 +12,7 @@ from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, Json
 from hocket.insight.account import Account, account
 from hocket.insight.fold import trace_of
+from hocket.insight.fold_trace import Until
 from hocket.insight.trace import START, Activity, Trace
 from hocket.simulator.agents import Act, Asked, Cast, People, Player, SimulatedAgents
 from hocket.simulator.play import AT_ONCE, Played, play
@@ -31,9 +32,9 @@ def recorded(events: Iterable[AnyEvent]) -> list[Recorded]:
     return [Recorded(seq, event) for seq, event in enumerate(events, 1)]
 
 
-def folded(events: Iterable[AnyEvent]) -> Trace:
+def folded(events: Iterable[AnyEvent], until: float = 0, *, driven: bool = True) -> Trace:
     """The trace of a run's events, with what became of the calls of its teams."""
-    return trace_of(recorded(events), new_machine(), fates_of)
+    return trace_of(recorded(events), new_machine(), fates_of, Until(ns(until), driven))
 
 
 class Timed(Cast):

@@ -102,12 +102,30 @@ def test_a_stop_explains_time_in_which_nothing_was_done_and_no_other() -> None:
 
     assert shares(found) == {
         "model:a": 6,
-        "rate:api": 3,
+        "rate:api": 2,
         "pause": 2 + 2,
-        "down": 2,
+        "down": 3,
         "coordinator": 1,
         "idle": 4,
     }
+
+
+def test_a_wait_within_a_pause_is_the_pause_and_open_questions_go_on() -> None:
+    found = trace(
+        doing("x", 0, 12, 14, START, ("slot:run", 0, 12)),
+        doing("ok", 14, 14, 20, 0, work="approval"),
+        stops=[Stop("pause", ns(2), ns(11)), Stop("pause", ns(15), ns(19))],
+    )
+
+    assert shares(found) == {"model:a": 2, "slot:run": 3, "pause": 9, "approval:ok": 6}
+
+
+def test_a_spent_budget_is_named() -> None:
+    found = trace(
+        doing("x", 0, 0, 4), ended=9, stops=[Stop("budget", ns(4), ns(9), detail="purse")]
+    )
+
+    assert shares(found) == {"model:a": 4, "budget:purse": 5}
 
 
 def test_what_had_to_land_before_the_run_could_end_is_waited_for_after_the_finish() -> None:

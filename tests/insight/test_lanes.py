@@ -146,6 +146,20 @@ def test_where_nothing_was_done_a_stop_is_shown() -> None:
     ]
 
 
+def test_what_was_held_up_within_a_stop_is_shown_as_the_stop() -> None:
+    run = trace(
+        call("a", 9, 10, asked=0, waits=(("slot:run", 0, 9),)),
+        ended=10,
+        stops=(("pause", 2, 8),),
+    )
+    assert told(run, "agent")["a 0"] == [
+        (0, 2, "slot:run", 0),
+        (2, 8, "pause", 0),
+        (8, 9, "slot:run", 0),
+        (9, 10, "model:a", 0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "cause"),
     [

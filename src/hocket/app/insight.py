@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -27,7 +28,7 @@ def explain(run_id: str, *, engine: Engine | None = None) -> Explanation:
         JournalError: An event cannot be read.
     """
     with _open(engine) as own, collector_rests():
-        return explain_trace(trace_of_run(own.journal, run_id))
+        return explain_trace(trace_of_run(own.journal, run_id, time.time_ns()))
 
 
 def simulate(

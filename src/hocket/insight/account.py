@@ -197,7 +197,8 @@ class _Walk:
             return
         for since, until, cause in _apart(activity.waits) if activity.waits else ():
             self.quiet(max(until, activity.asked), self.between, index)
-            self.stretch(max(since, activity.asked), cause, index)
+            # Nothing may start while the run stands still, whatever else it would wait for.
+            self.quiet(max(since, activity.asked), cause, index)
         self.quiet(activity.asked, self.between, index)
 
     def stretch(self, since: int, cause: Cause, index: int) -> None:
@@ -217,7 +218,7 @@ class _Walk:
         while since < self.now:
             stop: Stop | None = self.stops[place] if place >= 0 else None
             if stop is not None and stop.since < self.now <= stop.until:
-                start, why = max(since, stop.since), Cause(stop.kind)
+                start, why = max(since, stop.since), Cause(stop.kind, stop.detail)
                 place -= 1
             elif stop is not None and stop.since >= self.now:
                 place -= 1

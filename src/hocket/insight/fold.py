@@ -25,6 +25,7 @@ from hocket.core.events import (
     InputAsked,
     InputGiven,
     LimitChanged,
+    PauseRequested,
     Recorded,
     RetryRequested,
     RunEnded,
@@ -41,7 +42,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.insight.fold_before import Before
 from hocket.insight.fold_people import People, Unsaid
-from hocket.insight.fold_trace import Facts, awaited, trace_from, waited_untold
+from hocket.insight.fold_trace import LAST, Facts, Until, awaited, trace_from, waited_untold
 from hocket.insight.places import Place
 from hocket.insight.roster import Roster
 from hocket.insight.trace import START, Activity, Change, Stop, Trace
@@ -95,25 +96,27 @@ class Folding:
             self._before.event(event)
             self._follow(commands, event, seq, cause)
         if (machine.phase == "pausing") != (phase == "pausing"):
-            self._facts.pause(event.at, seq)
+            purse = _purse(event, machine) if isinstance(event, PauseRequested) else ""
+            self._facts.pause(event.at, seq, purse)
 
-    def trace(self, fates: Mapping[str, Fate] = _NO_FATES) -> Trace:
+    def trace(self, fates: Mapping[str, Fate] = _NO_FATES, until: Until = LAST) -> Trace:
         """Give what the run has done so far.
 
-        Calls that have not left by then are there as well: back-off is what they are known to have
-        waited for, and of the rest nothing is known yet.
+        Calls that have not left by then are there as well: they have waited for their back-off,
+        then for a slot if none is free, and else nothing is known yet of what they wait for.
         Of a run under way the finish is what has begun first and has not ended.
 
         Args:
             fates: What became of calls of teams, by the calls' names; see
                 `hocket.workflows.plan.fates_of`.
+            until: Up to when, if the run has not ended: what is open is open until then.
 
         Raises:
             EngineBug: Nothing has happened yet.
         """
         if self.machine.phase == "new":
             raise EngineBug("a run without events has no trace: fold its run_started first")
-        return trace_from(self._facts, self.machine, fates, self._before.latest)
+        return trace_from(self._facts, self.machine, fates, self._before.latest, until)
 
     # -- what has happened --------------------------------------------------------------------
 
@@ -327,6 +330,7 @@ def trace_of(
     events: Iterable[Recorded],
     machine: RunMachine,
     fates_of: Callable[[Workflow], Mapping[str, Fate]] = lambda _: _NO_FATES,
+    until: Until = LAST,
 ) -> Trace:
     """Fold a run's events into a trace.
 
@@ -334,6 +338,7 @@ def trace_of(
         events: All of them, from the first.
         machine: A new machine.
         fates_of: What became of calls of teams, as `hocket.workflows.plan.fates_of` says it.
+        until: Up to when, if the run has not ended.
 
     Raises:
         EngineBug: There are none.
@@ -341,12 +346,20 @@ def trace_of(
     folding = Folding(machine)
     for recorded in events:
         folding.add(recorded)
-    return folding.trace({} if machine.phase == "new" else fates_of(machine.workflow))
+    return folding.trace({} if machine.phase == "new" else fates_of(machine.workflow), until)
 
 
 def _own(run: str) -> str:
     """Give what is added to the name of a limit that is this run's alone, where it is counted."""
     return f" of {run}"
+
+
+def _purse(event: PauseRequested, machine: RunMachine) -> str:
+    """Name the budget of which a pause says that it is spent, or ""."""
+    if event.by or not event.reason.startswith("over budget"):
+        return ""
+    named = [name for name in machine.spec.limits if f" of {name}" in event.reason]
+    return max(named, key=len, default="")
 
 
 def _named(waits: tuple[Wait, ...], run: str) -> tuple[Wait, ...]:

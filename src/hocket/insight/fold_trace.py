@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 from hocket.core.events import Wait
 from hocket.core.reports import Fate
@@ -32,6 +33,7 @@ class Facts:
         landed: What had to land after that, if anything had to.
         ended: When it ended; None if it has not.
         paused: Since when it is paused, and by which event; None if it is not.
+        purse: The budget that it is paused for, or "".
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class Facts:
         self.landed = START
         self.ended: int | None = None
         self.paused: tuple[int, int] | None = None
+        self.purse = ""
 
     def add(self, activity: Activity, place: Place) -> int:
         """Note an activity; gives its index."""
@@ -53,15 +56,41 @@ class Facts:
         self.where.append(place)
         return len(self.activities) - 1
 
-    def pause(self, at: int, seq: int) -> None:
-        """The run pauses, or goes on."""
+    def pause(self, at: int, seq: int, purse: str) -> None:
+        """The run pauses, for a budget perhaps, or goes on."""
         if self.paused is None:
-            self.paused = (at, seq)
+            self.paused, self.purse = (at, seq), purse
             return
         since, first = self.paused
         self.paused = None
         if since < at:
-            self.stops.append(Stop("pause", since, at, (first, seq)))
+            self.stops.append(self._pause(since, at, (first, seq)))
+
+    def stopped(self, until: int) -> list[Stop]:
+        """Give when the run stood still, by an instant."""
+        if self.paused is None or self.paused[0] >= until:
+            return self.stops.copy()
+        since, seq = self.paused
+        return [*self.stops, self._pause(since, until, (seq,))]
+
+    def _pause(self, since: int, until: int, events: tuple[int, ...]) -> Stop:
+        return Stop("budget" if self.purse else "pause", since, until, events, self.purse)
+
+
+class Until(NamedTuple):
+    """Up to when a run that has not ended is told of.
+
+    Fields:
+        at: The instant; a run is told of up to its last fact at least.
+        driven: Whether a process drives the run; if not, none has since its last fact.
+    """
+
+    at: int
+    driven: bool = True
+
+
+LAST: Final = Until(0)
+"""Up to the last fact, whatever has come of the run since then."""
 
 
 def trace_from(
@@ -69,6 +98,7 @@ def trace_from(
     machine: RunMachine,
     fates: Mapping[str, Fate],
     latest: int,
+    until: Until,
 ) -> Trace:
     """Draw a trace.
 
@@ -77,11 +107,16 @@ def trace_from(
         machine: The run's machine.
         fates: What became of calls of teams, by the calls' names.
         latest: What has ended last.
+        until: Up to when, if the run has not ended.
     """
     over = machine.phase == "ended"
-    now = facts.ended if over and facts.ended is not None else machine.at
+    if over:
+        now = machine.at if facts.ended is None else facts.ended
+    else:
+        now = max(machine.at, until.at)
     after = _chosen(facts)
     place, kept = _kept(facts, after)
+    full = _Full(machine, facts.activities)
     activities = []
     for index in kept:
         activity = copy(facts.activities[index])
@@ -94,11 +129,7 @@ def trace_from(
             _moved(activity, place)
         if not activity.left and activity.ended is None:
             activity.began = now
-            waited_untold(activity, now)
-    stops = facts.stops.copy()
-    if facts.paused is not None and facts.paused[0] < now:
-        since, seq = facts.paused
-        stops.append(Stop("pause", since, now, (seq,)))
+            waited_untold(activity, now, full.cause(activity))
     if not over:
         _backing_off(machine, activities, now)
     moved = [facts.finish, facts.landed, latest]
@@ -106,13 +137,21 @@ def trace_from(
         moved = [place[index] if index >= 0 else index for index in moved]
     finish, landed, latest = moved
     if machine.phase not in ("ending", "ended"):
-        finish, landed = awaited(activities, latest), START
+        finish, landed = awaited(activities, latest, paused=machine.paused), START
+    status = _SAID.get(machine.phase, machine.said)
+    stops = facts.stopped(now)
+    if not (over or until.driven or machine.paused):
+        status = "stopped (resumable)"
+        stops = facts.stopped(machine.at)
+        _fall(activities, machine.at)
+        if machine.at < now:
+            stops.append(Stop("down", machine.at, now))
     return Trace(
         run=machine.run,
         name=machine.spec.name,
         began=machine.started_at,
         ended=now,
-        status=_SAID.get(machine.phase, machine.said),
+        status=status,
         activities=activities,
         finish=finish,
         landed=landed,
@@ -125,11 +164,52 @@ def trace_from(
     )
 
 
-def waited_untold(activity: Activity, until: int) -> None:
-    """Note of a call that has not left that nothing says what it waited for, but for back-off."""
+class _Full:
+    """What has no room for another call, as far as the calls in flight tell.
+
+    Args:
+        machine: The run's machine.
+        activities: What was done so far.
+    """
+
+    def __init__(self, machine: RunMachine, activities: Sequence[Activity]) -> None:
+        spec = machine.spec
+        calls = [one for one in activities if one.left and one.ended is None and one.agent]
+        self._run = len(calls) >= spec.max_parallel
+        flying = Counter(one.agent for one in calls)
+        self._agents = {
+            name: None
+            for name, count in flying.items()
+            if name in spec.agents and 0 < (spec.agents[name].concurrency or 0) <= count
+        }
+        claimed = Counter(name for one in calls for name in one.claims)
+        self._limits = {
+            name: None
+            for name, count in claimed.items()
+            if name in spec.limits and 0 < (spec.limits[name].concurrency or 0) <= count
+        }
+
+    def cause(self, activity: Activity) -> str:
+        """Say what a call that has not left waits for."""
+        if self._run:
+            return "slot:run"
+        if activity.agent in self._agents:
+            return f"slot:agent:{activity.agent}"
+        return next((f"slot:{name}" for name in activity.claims if name in self._limits), _UNTOLD)
+
+
+def waited_untold(activity: Activity, until: int, cause: str = _UNTOLD) -> None:
+    """Note what a call that has not left waited for, but for back-off; no event tells of it."""
     since = activity.waits[-1].until if activity.waits else activity.asked
     if since < until:
-        activity.waits = (*activity.waits, Wait(_UNTOLD, since, until))
+        activity.waits = (*activity.waits, Wait(cause, since, until))
+
+
+def _fall(activities: list[Activity], at: int) -> None:
+    """What was in flight when its process died was over then; questions are open still."""
+    for activity in activities:
+        if activity.left and activity.ended is None and activity.work in ("model", "tool"):
+            activity.ended, activity.fate, activity.how = at, "failed", "lost"
 
 
 def _chosen(facts: Facts) -> dict[int, int]:
@@ -182,35 +262,36 @@ def _backing_off(machine: RunMachine, activities: list[Activity], now: int) -> N
         before = last.get(job.path, START)
         if before < 0:
             continue
-        failed = activities[before]
-        activities.append(
-            Activity(
-                path=job.path,
-                attempt=job.attempt,
-                step=failed.step,
-                agent=job.agent_name,
-                model=failed.model,
-                work=failed.work,
-                asked=job.asked,
-                began=now,
-                waits=(Wait("backoff", job.asked, now),) if job.asked < now else (),
-                left=False,
-                after=before,
-                needs=(before,),
-                team=failed.team,
-                claims=failed.claims,
-            )
+        failed, over = activities[before], min(job.ready, now)
+        again = Activity(
+            path=job.path,
+            attempt=job.attempt,
+            step=failed.step,
+            agent=job.agent_name,
+            model=failed.model,
+            work=failed.work,
+            asked=job.asked,
+            began=now,
+            waits=(Wait("backoff", job.asked, over),) if job.asked < over else (),
+            left=False,
+            after=before,
+            needs=(before,),
+            team=failed.team,
+            claims=failed.claims,
         )
+        waited_untold(again, now)
+        activities.append(again)
 
 
-def awaited(activities: list[Activity], default: int) -> int:
+def awaited(activities: list[Activity], default: int, *, paused: bool = False) -> int:
     """Give what a run under way waits for: of what has begun and not ended, what began first.
 
     Only if nothing has begun, what waits to begin counts, by when it was asked for.
+    In a run that is paused that does not: it waits for a word, and for what has ended last before.
     """
     best, key = default, (2, 0)
     for index, activity in enumerate(activities):
-        if activity.ended is None:
+        if activity.ended is None and not (paused and default >= 0 and not activity.left):
             mine = (0, activity.began) if activity.left else (1, activity.asked)
             if best == default or mine < key:
                 best, key = index, mine

@@ -266,21 +266,33 @@ class _Draw:
                     cause = causes[wait.cause] = cause_of(wait.cause)
                 if now < begun:
                     self._show(bars, now, begun, self._rest, index)
-                self._show(bars, begun, ended, cause, index)
+                self._show(bars, begun, ended, cause, index, held=True)
                 now = ended
         if now < until:
             self._show(bars, now, until, self._rest, index)
 
-    def _show(self, bars: list[Bar], since: int, until: int, cause: Cause, index: int) -> None:
-        """Add a bar; where nothing was done since the run as a whole stood still, that is said."""
+    def _show(
+        self,
+        bars: list[Bar],
+        since: int,
+        until: int,
+        cause: Cause,
+        index: int,
+        *,
+        held: bool = False,
+    ) -> None:
+        """Add a bar; where nothing was done since the run as a whole stood still, that is said.
+
+        What was `held` up by anything could not have begun then either.
+        """
         stops = self._trace.stops
-        if stops and cause.kind in _QUIET:
+        if stops and (held or cause.kind in _QUIET):
             for stop in _stops(stops, since, until):
                 begun, ended = max(stop.since, since), min(stop.until, until)
                 if begun > since:
                     bars.append(Bar(since, begun, cause, index))
                 if ended > begun:
-                    bars.append(Bar(begun, ended, Cause(stop.kind), index))
+                    bars.append(Bar(begun, ended, Cause(stop.kind, stop.detail), index))
                     since = ended
         if since < until:
             bars.append(Bar(since, until, cause, index))

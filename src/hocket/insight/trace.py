@@ -93,16 +93,19 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     """A stretch in which the run as a whole stood still, but for calls that were in flight.
 
     Fields:
-        kind: ``pause``: a person or a rule had asked for it. ``down``: no process drove the run.
+        kind: ``pause``: a person or a rule had asked for it. ``budget``: what was to be spent had
+            been. ``down``: no process drove the run.
         since: When it began; of a process that died, the last fact that it left.
         until: When it ended.
         events: Where the facts stand.
+        detail: Which budget; "" for the others.
     """
 
-    kind: Literal["pause", "down"]
+    kind: Literal["pause", "budget", "down"]
     since: int
     until: int
     events: tuple[int, ...] = ()
+    detail: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -146,8 +149,9 @@ class Trace(msgspec.Struct, kw_only=True):
         source: Who wrote it down: ``hocket``, ``massgen 0.1.97``, ``otlp``, ``chrome``.
         began: When it began.
         ended: When it ended, or the last instant that is known.
-        status: ``succeeded``, ``failed``, ``cancelled``, ``running``, ``paused``, or "" if the
-            source does not say.
+        status: ``succeeded``, ``failed``, ``cancelled``, ``running``, ``paused``, ``stopped
+            (resumable)`` if no process drives it any more, ``cut off`` if its log ends in the
+            middle, or "" if the source does not say.
         activities: What was done, in the order in which it was asked for.
         finish: The index of the activity whose end let the run end; `START` if there is none.
             Of a run that a person or a time limit has ended, and of one under way, what was being
