@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from typing import Final, Literal, NamedTuple
 
 from hocket.app.rest import collector_rests
@@ -39,14 +40,14 @@ class Explained(NamedTuple):
 
 
 def explain_run(store: Store, run_id: str) -> Explanation:
-    """Explain a run, also one that is under way.
+    """Explain a run; one that has not ended is explained up to the present.
 
     Raises:
         NotFound: No such run.
         JournalError: An event cannot be read.
     """
     with collector_rests():
-        return explain(trace_of_run(store, run_id))
+        return explain(trace_of_run(store, run_id, time.time_ns()))
 
 
 def explained(store: Store, run_id: str) -> Explained:
