@@ -97,7 +97,7 @@ def test_what_had_not_begun_was_not_waited_for() -> None:
     assert found(at_once) == (6.5, [0, 1, 2], [0.0, None, 0.0])
 
 
-def test_people_take_their_time_and_timers_do_not() -> None:
+def test_waits_for_people_and_timers_are_no_work() -> None:
     run = trace(
         call("ask", 0, 50, work="approval", agent=""),
         call("wait", 50, 80, work="timer", agent="", after=0, needs=(0,)),
@@ -105,7 +105,7 @@ def test_people_take_their_time_and_timers_do_not() -> None:
         ended=81,
         finish=2,
     )
-    assert found(run) == (51.0, [0, 1, 2], [0.0, 0.0, 0.0])
+    assert found(run) == (1.0, [0, 1, 2], [0.0, 0.0, 0.0])
     assert worked(call("a", 1, None), 5 * S) == 4 * S
     assert worked(call("a", 1, 9), 5 * S) == 4 * S
 

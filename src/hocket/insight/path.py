@@ -1,6 +1,7 @@
 """The longest path of work through a run, and how much later everything else could have ended.
 
-Waits are left out: what remains is what the run would have taken with room for everything.
+Waits are left out, those for people too: what remains is what the run would have taken with room
+for everything and with people who answer at once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import msgspec
 
 from hocket.insight.trace import START, Activity, Trace
 
-AT_WORK: Final = frozenset({"model", "tool", "approval", "input"})
-"""The kinds of work that take their time; nobody does anything while a timer runs."""
+AT_WORK: Final = frozenset({"model", "tool"})
+"""The kinds of work that take their time; people can be quicker, and while a timer runs nobody does
+anything."""
 _UNMISSED: Final = frozenset({"cancelled", "discarded", "stale"})
 """The fates of what nobody had waited for if nothing came after it."""
 
