@@ -176,3 +176,29 @@ def test_any_bytes_are_refused_by_the_callers_error(tmp_path: Path, data: bytes,
     file.write_bytes(data)
     with pytest.raises(CallerError):
         read_log(kind, file)
+
+
+_DEEP = b'[{"traceId":"a1","spanId":"b1","startTimeUnixNano":"5","name":"x","attributes":[%s]}]'
+_ASKED = b'{"key":"gen_ai.operation.name","value":{"stringValue":"chat"}},'
+_ASKED += b'{"key":"gen_ai.prompt","value":{"x":%s}}'
+
+
+@pytest.mark.parametrize("kind", ["otlp", "chrome", "massgen"])
+@pytest.mark.parametrize("depth", [200_000, *range(880, 1_000, 3)])
+def test_however_deep_a_log_is_it_is_read_or_refused(tmp_path: Path, kind: Any, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    for number, data in enumerate((deep, _DEEP % (_ASKED % deep), b'{"traceEvents": ' + deep)):
+        path = tmp_path / f"{number}" / "coordination_events.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        try:
+            sound(read_log(kind, path))
+        except LogError as error:
+            assert kind == "massgen" or str(path) in str(error)
+
+
+def test_lists_in_lists_without_end_are_refused_with_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_bytes(b"[" * 200_000)
+    with pytest.raises(LogError, match=r"deep\.json:1:\d+: .*nested too deeply"):
+        read_log("otlp", path)

@@ -25,6 +25,9 @@ ALL: Final = "all"
 
 Chunks: TypeAlias = Callable[[], Iterable[bytes]]
 
+_DEEPEST: Final = 4
+"""Lists of lists of documents that are read."""
+
 _RESOURCES: Final = {"resourceSpans", "resource_spans"}
 _SCOPES: Final = {"scopeSpans", "scope_spans", "instrumentationLibrarySpans"}
 _OF_SPAN: Final = {
@@ -164,11 +167,13 @@ def _gather(chunks: Iterable[bytes], only: str | None) -> _Gathered:
     return gathered
 
 
-def _document(source: Source, gathered: _Gathered) -> None:
+def _document(source: Source, gathered: _Gathered, depth: int = 0) -> None:
     first = source.peek()
     if first == "[":
+        if depth == _DEEPEST:
+            source.fail("the value is nested too deeply")
         for _ in source.elements():
-            _document(source, gathered)
+            _document(source, gathered, depth + 1)
         return
     if first != "{":
         source.fail(
