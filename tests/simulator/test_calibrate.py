@@ -34,7 +34,7 @@ from hocket.simulator.agents import Act, Asked, Cast, Latency, People, Player
 from hocket.simulator.assume import Assumed, Quantiles
 from hocket.simulator.calibrate import NEVER, Record, Simulated, calibrate, outputs_of
 from hocket.simulator.kinds import KindOfCall, Kinds
-from hocket.simulator.known import price_of
+from hocket.simulator.known import calls_of, price_of
 from hocket.simulator.observed import MODEST, Sample, fit, pooled
 from hocket.simulator.parts import Played
 from hocket.simulator.teams import reviewer, voter
@@ -659,3 +659,19 @@ def test_kinds_of_calls_are_named_by_their_place_in_the_spec() -> None:
     assert kinds.of("sub/3~2/vote") == KindOfCall("sub/vote", "")
     assert kinds.of("gone/2") == KindOfCall("gone", "")
     assert kinds.of("q/flash-1/answer/turn").task == "answer"
+
+
+def test_a_stop_makes_no_call_longer() -> None:
+    real = trace(played(wide(4), workers(4, 10, 0.0)))
+    # The process died while they waited, and what they had waited for died with it.
+    back = real.began + 90 * SECOND
+    late = [
+        msgspec.structs.replace(one, began=back, ended=back + 10 * SECOND, waits=())
+        if one.agent == "worker"
+        else one
+        for one in real.activities
+    ]
+    stop = Stop("down", real.began + 40 * SECOND, back - SECOND // 100)
+    cut = msgspec.structs.replace(real, activities=late, stops=[stop], ended=back + 10 * SECOND)
+    calls = [one for one in calls_of(cut, Kinds(wide(4))) if one.activity.agent == "worker"]
+    assert [one.took for one in calls] == [10 * SECOND + SECOND // 100] * 4

@@ -13,8 +13,8 @@ from tests.simulator.records import again, lister, played, record, trace, wide, 
 
 from hocket.core.errors import CallerError, NotFound
 from hocket.core.events import Usage, Wait
-from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
-from hocket.core.values import SECOND, unit_fraction
+from hocket.core.specs import AgentSpec, LimitSpec, PlanSpec, Rate, RunSpec, StepSpec
+from hocket.core.values import SECOND, format_duration, unit_fraction
 from hocket.insight.trace import Activity, Change, Stop, Trace
 from hocket.simulator.agents import Act, Asked, Cast, Latency, People, Player
 from hocket.simulator.assume import Assumed
@@ -129,25 +129,56 @@ def test_a_run_that_waits_for_ever_has_not_succeeded_and_is_named() -> None:
     found = study("r", scenario(spec, cast, people=never), (), 40, 3)
     assert found.baseline.success == pytest.approx(0.6, abs=0.25)
     endless = round(40 * (1 - found.baseline.success))
-    assert found.assumed[0].startswith(f"{endless} of 40 runs of baseline never end: ")
+    assert found.assumed[0].startswith(f"{endless} of 40 runs of baseline stand still: ")
     always = Cast({"worker": Player(gives=lambda _: "ask")})
     none = study("r", scenario(spec, always, people=never), (), 5, 3)
     assert none.baseline.success == 0
-    assert none.baseline.why.startswith("no run ever ends: ")
+    # It stands still once they are asked, not when they have been waited for in vain.
+    assert (none.baseline.why, none.baseline.figures) == ("", "stand still")
+    assert none.baseline.seconds == Spread(1, 1, 1)
+    assert none.baseline.calls.median == 1
+    assert none.assumed[0].startswith("baseline stands still: ")
 
 
 def test_a_run_without_an_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hocket.simulator.study._MOST_EVENTS", 5)
     found = study("r", scenario(wide(6), workers(6, 3, 0.0)), (), 3, 1)
-    assert found.baseline.why == "no run ever ends: there is no end after 5 events"
+    (note,) = found.assumed
+    assert note.startswith("baseline stands still: there is no end after 5 events.")
 
 
 def test_who_waits_for_what_never_comes_says_so() -> None:
     step = StepSpec(name="ask", kind="approve", input="Go?", on_timeout="pause")
     spec = RunSpec(workflow=PlanSpec(name="p", steps=(step,)))
     found = study("r", scenario(spec, Cast({}), people=People(after=None)), (), 2, 1)
-    assert "no run ever ends: " in found.baseline.why
-    assert "'ask'" in found.baseline.why
+    assert found.baseline.seconds == Spread(0, 0, 0)
+    assert found.assumed[0].startswith("baseline stands still: ")
+    assert "'ask'" in found.assumed[0]
+
+
+def test_a_baseline_that_stands_still_leaves_the_variants_their_rows() -> None:
+    spec = wide(6)
+    agents = workers(6, 3, 0.2, price=(0, 10**10), tokens_out=1)
+    poor = msgspec.structs.replace(
+        spec,
+        limits={"purse": LimitSpec(cost=(Rate(25 * 10**9, 0),), shared=False, on_exceed="pause")},
+        agents={
+            **spec.agents,
+            "worker": msgspec.structs.replace(spec.agents["worker"], limits=("purse",)),
+        },
+    )
+    rich = variant("rich", spec, agents)
+    found = study("r", scenario(poor, agents), [rich], 8, 3)
+    assert (found.baseline.success, found.baseline.figures) == (0, "stand still")
+    assert found.baseline.calls.median == 3
+    assert found.baseline.usd == Spread(0.02, 0.02, 0.02)
+    (row,) = found.variants
+    assert (row.success, row.calls.median, row.frontier) == (1, 7, True)
+    assert (row.faster, row.pairs) == (None, 0)
+    assert any(note.startswith("rich and the baseline never succeed by") for note in found.assumed)
+    real = trace(played(poor, agents))
+    match = study("r", scenario(poor, agents), [rich], 8, 1, recorded=real).match
+    assert match is not None and match.verdict != "bad"
 
 
 def test_what_the_finish_waited_for_binds() -> None:
@@ -166,7 +197,7 @@ def test_an_unchanged_variant_is_neither_faster_nor_slower() -> None:
     assert same.faster == Spread(0, 0, 0)
     assert same.certain == (0, 0)
     assert msgspec.structs.replace(
-        same, name="baseline", settings=(), faster=None, certain=None, cheaper=None
+        same, name="baseline", settings=(), faster=None, certain=None, cheaper=None, pairs=0
     ) == msgspec.structs.replace(found.baseline)
 
 
@@ -209,6 +240,17 @@ def one(took: float, cost: int | None = 5, status: str = "succeeded") -> Ran:
     return Ran(round(took * SECOND), status, "", 3, 10, cost, 0, 0, 0)
 
 
+def test_who_gives_up_early_is_not_quick() -> None:
+    base = [one(10), one(10), one(10), one(10, status="failed")]
+    runs = [one(1, status="failed"), one(9), one(8), one(1)]
+    row = beside(row_of("v", (), runs), base, runs)
+    assert (row.faster, row.pairs) == (spread([1.0, 2.0]), 2)
+    assert row.seconds == spread([9, 8, 1])
+    failing = [one(1, status="failed")] * 4
+    row = beside(row_of("v", (), failing), base, failing)
+    assert (row.figures, row.faster, row.pairs, row.success) == ("failed", None, 0, 0)
+
+
 def test_only_runs_that_end_make_pairs() -> None:
     base = [one(10), one(20), one(30, status="paused"), one(40, cost=None)]
     runs = [one(9), one(18, status="running"), one(1), one(20)]
@@ -236,6 +278,10 @@ def test_the_frontier_is_what_nobody_beats() -> None:
     assert names([*rows, row("twin", 5, 5)]) == ["a", "b", "d", "twin"]
     failed = msgspec.structs.replace(row("f", 0, 0), success=0)
     assert names([*rows, failed, Row(name="g", why="no")]) == ["a", "b", "d"]
+    rarely = msgspec.structs.replace(row("h", 0, 0), success=0.9)
+    nearly = msgspec.structs.replace(row("i", 1, 0), success=0.96)
+    assert names([*rows, rarely]) == ["a", "b", "d"]
+    assert names([*rows, nearly]) == ["i"]
     # Where one has no price tokens count, of which here the slower ones have fewer.
     assert names([row("a", 1, 9), row("b", 5, None), row("c", 5, 6)]) == ["a", "b", "c"]
     bare = [msgspec.structs.replace(one, tokens=Spread(0, 0, 0), usd=None) for one in rows]
@@ -367,10 +413,23 @@ def test_verdicts(scale: float, calls: int, verdict: str) -> None:
     assert bool(match.reasons) == (calls > 1)
 
 
-def test_what_lies_within_the_interval_matches() -> None:
+def test_a_wide_guess_is_no_good_one() -> None:
     real = trace(played(team(), drawn(), 5))
     runs = [one(share * real.took / SECOND)._replace(calls=14) for share in (0.7, 1.3, 1.4, 1.4)]
-    assert match_of(real, runs, []).verdict == "good"
+    assert match_of(real, runs, []).verdict == "bad"
+
+
+def test_runs_that_fail_do_not_match_one_that_succeeded() -> None:
+    real = trace(played(team(), drawn(), 5))
+    good = one(real.took / SECOND)._replace(calls=14)
+    bad = one(1, status="failed")._replace(calls=2)
+    verdicts = [
+        match_of(real, [bad] * failed + [good] * (20 - failed), [account_of(real)])
+        for failed in (2, 8, 12)
+    ]
+    assert [match.verdict for match in verdicts] == ["good", "rough", "bad"]
+    assert verdicts[1].reasons == ("The run succeeded, and 12 of 20 simulated ones did.",)
+    assert verdicts[1].simulated.low == verdicts[1].simulated.median == real.took / SECOND
 
 
 def test_a_pause_is_left_out_and_told() -> None:
@@ -393,7 +452,11 @@ def test_a_pause_is_left_out_and_told() -> None:
     runs = [one(real.took / SECOND)._replace(calls=5) for _ in range(RUNS)]
     match = match_of(paused, runs, [account_of(real)])
     assert match.verdict == "good"
-    assert match.reasons == ("The run was paused for 1 m 40 s, which the simulation leaves out.",)
+    took = format_duration(paused.took)
+    assert match.reasons == (
+        f"The run was paused for 1 m 40 s of its {took}, which is left out here.",
+    )
+    assert match.seconds == real.took / SECOND
 
 
 def test_reasons_name_what_differs_most() -> None:

@@ -195,8 +195,10 @@ class People(msgspec.Struct, frozen=True):
     value: Json = None
     again: bool = True
 
-    def answer(self, asked: ApprovalAsked | InputAsked, at: int) -> ApprovalGiven | InputGiven:
-        """Give their answer."""
+    def answer(
+        self, asked: ApprovalAsked | InputAsked, at: int
+    ) -> ApprovalGiven | InputGiven | None:
+        """Give their answer; None if they never answer this."""
         if isinstance(asked, InputAsked):
             return InputGiven(at=at, path=asked.path, value=self.value, by="somebody")
         return ApprovalGiven(

@@ -356,9 +356,13 @@ class Persons(People, frozen=True):
     usual: int = 0
     said: Mapping[str, Json] = {}
 
-    def answer(self, asked: ApprovalAsked | InputAsked, at: int) -> ApprovalGiven | InputGiven:
-        """Give their answer."""
+    def answer(
+        self, asked: ApprovalAsked | InputAsked, at: int
+    ) -> ApprovalGiven | InputGiven | None:
+        """Give their answer; None if they gave none in the record."""
         path = asked.path
+        if self.took.get(path, 0) >= NEVER:
+            return None
         at += self.took.get(path, self.usual)
         if isinstance(asked, InputAsked):
             return InputGiven(

@@ -128,11 +128,16 @@ def start_of(trace: Trace) -> int:
 
 def _own_time(one: Activity, trace: Trace) -> int:
     """Give how long the engine needed to let a call begin that nothing held up any more."""
-    held = sum(wait.until - wait.since for wait in one.waits if not _ours(wait))
-    stood = sum(
-        max(0, min(one.began, stop.until) - max(one.asked, stop.since)) for stop in trace.stops
-    )
-    return max(0, one.began - one.asked - held - stood)
+    others = [wait for wait in one.waits if not _ours(wait)]
+    stops = [
+        stop.until for stop in trace.stops if one.asked < stop.until and stop.since < one.began
+    ]
+    if stops:
+        # What it waited for before is not known any more, only what came after.
+        free = max([*stops, *(wait.until for wait in others)])
+        return max(0, one.began - free)
+    held = sum(wait.until - wait.since for wait in others)
+    return max(0, one.began - one.asked - held)
 
 
 def _ours(wait: Wait) -> bool:

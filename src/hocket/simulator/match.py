@@ -21,7 +21,6 @@ _MOST: Final = 3
 _MOSTLY: Final = 0.8
 """What share of the simulated runs must end as the recorded one did."""
 _ENDED: Final = ("succeeded", "failed", "cancelled")
-_BROKEN: Final = ("pause", "down")
 
 WAITS: Final[dict[str, str]] = {
     "model": "work of {}",
@@ -71,7 +70,9 @@ def _named(shares: Shares) -> Shares:
 def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> Match:
     """Compare a recorded run with simulated ones.
 
-    What a person's pause took, or the absence of any process, is left out: nobody simulates that.
+    What a pause took in which nobody was at work, or the absence of any process, is left out:
+    nobody simulates that.
+    Nor does anybody simulate the calls that were lost with a process.
 
     Args:
         trace: The recorded run.
@@ -80,15 +81,15 @@ def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> M
     """
     shares = _named(account(trace).shares)
     accounts = [_named(one) for one in accounts]
-    broken = {*_BROKEN, *(stop.kind for stop in trace.stops)}
-    stood = sum(took for cause, took in shares.items() if cause.kind in broken)
+    stood = _standing(trace)
     calls = sum(
-        one.left and not one.cached and one.work in ("model", "tool") for one in trace.activities
+        one.left and not one.cached and one.work in ("model", "tool") and one.how != "lost"
+        for one in trace.activities
     )
     same = [one for one in runs if _alike(trace, one)]
     told = same or [one for one in runs if one.ended] or list(runs)
     seconds, counted = spread(one.took / SECOND for one in told), spread(c.calls for c in told)
-    took = (trace.took - stood) / SECOND
+    took = (trace.took - sum(stood.values())) / SECOND
     off = abs(took - seconds.median) / max(seconds.median, 1e-9)
     astray = abs(calls - counted.median)
     verdict: Literal["good", "rough", "bad"] = "bad"
@@ -98,7 +99,7 @@ def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> M
     elif off <= ROUGH and astray <= max(1, ROUGH * calls) and 2 * len(same) >= len(runs):
         verdict = "rough"
     reasons = list(_status(trace, runs, len(same)))
-    reasons += _stops(trace, shares)
+    reasons += _stops(trace, stood)
     if verdict != "good":
         reasons += _calls(calls, counted.median)
         reasons += _causes(trace, shares, accounts)
@@ -133,15 +134,28 @@ def _status(trace: Trace, runs: Sequence[Ran], same: int) -> Iterator[str]:
         yield f"The run {trace.status}, and {same} of {len(runs)} simulated ones did."
 
 
-def _stops(trace: Trace, shares: Shares) -> Iterator[str]:
-    stopped = {stop.kind for stop in trace.stops}
+def _standing(trace: Trace) -> dict[str, int]:
+    """Say how long a run stood still by kind of stop, with nobody at work: no call, no person."""
+    found: dict[str, int] = {}
+    for stop in trace.stops:
+        busy = (
+            min(one.ended or stop.until, stop.until)
+            for one in trace.activities
+            if one.left and one.began < stop.until and one.work != "timer"
+        )
+        still = stop.until - max([stop.since, *busy])
+        found[stop.kind] = found.get(stop.kind, 0) + max(0, still)
+    return found
+
+
+def _stops(trace: Trace, stood: Mapping[str, int]) -> Iterator[str]:
     for kind, words in (
         ("pause", "was paused"),
         ("budget", "stood over its budget"),
         ("down", "had no process"),
     ):
-        took = sum(share for cause, share in shares.items() if cause.kind == kind)
-        if took and kind in stopped:
+        took = stood.get(kind, 0)
+        if took:
             yield (
                 f"The run {words} for {format_duration(took)} of its "
                 f"{format_duration(trace.took)}, which is left out here."
@@ -164,7 +178,7 @@ def _causes(trace: Trace, shares: Shares, accounts: Sequence[Shares]) -> Iterato
     apart = {
         cause: shares.get(cause, 0) - mean
         for cause, mean in means.items()
-        if cause.kind not in _BROKEN
+        if cause.kind not in ("pause", "down")
     }
     ordered = sorted(apart.items(), key=lambda item: (-abs(item[1]), item[0]))
     for cause, _ in ordered[:_MOST]:

@@ -9,6 +9,9 @@ import msgspec
 BESIDES: Final = "+ "
 """Begins the name of a variant that has other settings besides, which all such variants have."""
 
+LITTLE: Final = 0.05
+"""By how much of all runs a variant may succeed less often and still be as good."""
+
 
 class Spread(msgspec.Struct, frozen=True):
     """How a number is spread over runs.

@@ -86,6 +86,7 @@ class Sums:
         cost: What they have cost in pico-dollars.
         unpriced: How many have read or written something and have no price.
         waited: How long they have waited in all, by cause.
+        last: When the last one ended.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class Sums:
         "cost",
         "ends",
         "events",
+        "last",
         "tokens_in",
         "tokens_out",
         "unpriced",
@@ -108,6 +110,7 @@ class Sums:
         self.cost = 0
         self.unpriced = 0
         self.waited: dict[str, int] = {}
+        self.last = 0
 
     def add(self, how: str, usage: Usage | None, waits: tuple[Wait, ...]) -> None:
         """Count a call that is over."""
@@ -290,6 +293,7 @@ class Live:
         flight.over = True
         waits, sums = flight.waits, self.sums
         sums.add(how, usage, waits)
+        sums.last = at
         if self._keeps_calls:
             began, ready = flight.began, flight.ready
             made = flight.call, flight.agent, ready, began, at, how, usage, waits

@@ -28,7 +28,7 @@ from hocket.insight.trace import Trace
 from hocket.simulator.agents import People, SimulatedAgents
 from hocket.simulator.faults import Faulty, Mishap, deaths_of
 from hocket.simulator.match import Shares, match_of, words_of
-from hocket.simulator.outcome import Row, Study
+from hocket.simulator.outcome import LITTLE, Row, Study
 from hocket.simulator.parts import Keep, Part, Played
 from hocket.simulator.play import AT_ONCE, Stage, play_together, prepare
 from hocket.simulator.sums import Ran, beside, ran, row_of, with_frontier
@@ -132,6 +132,7 @@ def study(
             bound = msgspec.structs.replace(row, binds=_binds(accounts[number]))
             rows[number] = bound if not number else beside(bound, found[0], found[number])
     rows = with_frontier(rows)
+    notes += _success(rows)
     return Study(
         name=name,
         plan=baseline.spec.name,
@@ -231,8 +232,13 @@ def _notes(variants: Sequence[Variant]) -> Iterator[str]:
 def _endless(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
     endless = [one for one in runs if not one.ended]
     if endless and not row.why:
-        why = endless[0].reason
-        yield f"{len(endless)} of {len(runs)} runs of {row.name} never end: {why}."
+        why = endless[0].reason.rstrip(".")
+        count = f"{len(endless)} of {len(runs)} runs of {row.name} stand"
+        if len(endless) == len(runs):
+            what = "a run stands" if len(runs) > 1 else "the run stands"
+            yield f"{row.name} stands still: {why}. Its figures are those until {what} still."
+        else:
+            yield f"{count} still: {why}."
 
 
 def _failing(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
@@ -245,6 +251,22 @@ def _failing(row: Row, runs: Sequence[Ran]) -> Iterator[str]:
         often = max(reasons, key=lambda reason: reasons[reason])
         said = f": {often.rstrip('.')}" if often else ""
         yield f"{count} of {len(runs)} runs of {row.name} do not succeed{said}."
+
+
+def _success(rows: Sequence[Row]) -> Iterator[str]:
+    played = [row for row in rows if not row.why]
+    if any(0 < row.success < 1 for row in played):
+        yield "Times, calls and costs are those of the runs that succeeded."
+    for row in played[1:]:
+        if row.figures == "succeeded" and not row.pairs:
+            yield f"{row.name} and the baseline never succeed by the same chance: none is quicker."
+        elif row.pairs and row.pairs < row.runs:
+            yield (
+                f"{row.name} is compared with the baseline by the {row.pairs} of {row.runs} runs "
+                "that succeeded in both."
+            )
+        if 0 < row.success < rows[0].success - LITTLE:
+            yield f"{row.name} succeeds less often than the baseline, and has no star."
 
 
 def _row(variant: Variant, runs: Sequence[Ran]) -> Row:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import comb, floor
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from hocket.core.values import SECOND
-from hocket.simulator.outcome import Row, Spread
+from hocket.simulator.outcome import LITTLE, Row, Spread
 from hocket.simulator.parts import Played
 from hocket.workflows.plan import fates_of
 
@@ -24,7 +24,7 @@ class Ran(NamedTuple):
     """What came out of one run.
 
     Fields:
-        took: How long it took, in nanoseconds.
+        took: How long it took, in nanoseconds; of one that never ends, how long it went on.
         status: How it ended; ``paused`` or ``running`` if it never would.
         reason: Why it never would, or did not succeed.
         calls: How many calls left.
@@ -49,6 +49,11 @@ class Ran(NamedTuple):
     def ended(self) -> bool:
         """Whether it came to an end."""
         return self.status not in ("paused", "pausing", "running")
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it came to a good end."""
+        return self.status == "succeeded"
 
 
 def ran(played: Played, kept: frozenset[str], budget: int) -> Ran:
@@ -75,7 +80,7 @@ def ran(played: Played, kept: frozenset[str], budget: int) -> Ran:
             f"there is no end after {budget:,} events" if stopped else "nothing more can happen"
         )
     return Ran(
-        took=played.took,
+        took=_went(played),
         status=played.status,
         reason=reason,
         calls=calls,
@@ -85,6 +90,14 @@ def ran(played: Played, kept: frozenset[str], budget: int) -> Ran:
         refused=sums.ends.get("refused", 0),
         wasted=wasted,
     )
+
+
+def _went(played: Played) -> int:
+    """Say how long a run went on: one that people leave alone stands still once they are asked."""
+    questions = played.machine.questions.values()
+    if played.machine.end is not None or not questions:
+        return played.took
+    return max(played.sums.last, *(one.at for one in questions)) - played.began
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -122,30 +135,36 @@ def certain(values: Iterable[float]) -> tuple[float, float]:
 
 
 def row_of(name: str, settings: tuple[str, ...], runs: Sequence[Ran]) -> Row:
-    """Sum the runs of one variant up."""
-    ended = [one for one in runs if one.ended]
-    if not ended:
-        why = f"no run ever ends: {runs[0].reason}"
-        return Row(name=name, settings=settings, runs=len(runs), why=why)
-    costs = [one.cost for one in ended if one.cost is not None]
+    """Sum the runs of one variant up: the figures are of those that succeeded, if any did."""
+    succeeded = [one for one in runs if one.succeeded]
+    figures: Literal["succeeded", "failed", "stand still"] = "succeeded"
+    if not succeeded:
+        still = sum(not one.ended for one in runs)
+        figures = "stand still" if 2 * still >= len(runs) else "failed"
+    told = succeeded or runs
+    costs = [one.cost for one in told if one.cost is not None]
     return Row(
         name=name,
         settings=settings,
         runs=len(runs),
-        seconds=spread(one.took / SECOND for one in ended),
-        calls=spread(one.calls for one in ended),
-        usd=spread((one.cost or 0) / _DOLLAR for one in ended) if costs else None,
-        unpriced=any(one.unpriced for one in ended),
-        tokens=spread(one.tokens for one in ended),
-        refused=spread(one.refused for one in ended),
-        wasted=spread(one.wasted for one in ended),
-        success=sum(one.status == "succeeded" for one in runs) / len(runs),
+        figures=figures,
+        seconds=spread(one.took / SECOND for one in told),
+        calls=spread(one.calls for one in told),
+        usd=spread((one.cost or 0) / _DOLLAR for one in told) if costs else None,
+        unpriced=any(one.unpriced for one in told),
+        tokens=spread(one.tokens for one in told),
+        refused=spread(one.refused for one in told),
+        wasted=spread(one.wasted for one in told),
+        success=len(succeeded) / len(runs),
     )
 
 
 def beside(row: Row, baseline: Sequence[Ran], runs: Sequence[Ran]) -> Row:
-    """Add by how much the runs of a variant differ from those of the baseline with equal chance."""
-    pairs = [(a, b) for a, b in zip(baseline, runs, strict=True) if a.ended and b.ended]
+    """Add by how much the runs of a variant differ from those of the baseline with equal chance.
+
+    Runs of which one did not succeed are not compared: who gives up early is not quick.
+    """
+    pairs = [(a, b) for a, b in zip(baseline, runs, strict=True) if a.succeeded and b.succeeded]
     if not pairs or row.why:
         return row
     faster = [(a.took - b.took) / SECOND for a, b in pairs]
@@ -155,6 +174,7 @@ def beside(row: Row, baseline: Sequence[Ran], runs: Sequence[Ran]) -> Row:
         row,
         faster=spread(faster),
         cheaper=spread(saved) if saved else None,
+        pairs=len(pairs),
         certain=certain(faster),
     )
 
@@ -163,9 +183,11 @@ def with_frontier(rows: Sequence[Row]) -> list[Row]:
     """Mark the variants of which no other is at least as good in time and cost, and better in one.
 
     Cost is in dollars if every variant has a price, else in tokens, else in calls.
-    A variant none of whose runs succeed is none.
+    A variant none of whose runs succeed is none, nor is one that succeeds less often than the first
+    row by more than `LITTLE`.
     """
-    good = [row for row in rows if not row.why and row.success]
+    least = rows[0].success - LITTLE if rows else 0.0
+    good = [row for row in rows if not row.why and row.success and row.success >= least]
     price: Callable[[Row], float] = _calls
     if all(row.usd is not None for row in good):
         price = _dollars

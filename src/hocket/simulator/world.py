@@ -172,7 +172,8 @@ class World:
         after = self._people.after
         if after is not None and isinstance(event, ApprovalAsked | InputAsked):
             answer = self._people.answer(event, self.now + after)
-            self._later(answer.at, run, answer)
+            if answer is not None:
+                self._later(answer.at, run, answer)
 
     def _offer(self, run: Live, start: StartCall, *, alone: bool = False) -> None:
         """Let a call wait for its limits; one that is alone begins at once if it can."""
