@@ -335,8 +335,12 @@ def test_another_model_of_a_pinned_run_is_that_of_another_agent() -> None:
     assert new.limits["openai:gpt-5"].requests == ()
 
 
-def test_the_later_of_two_settings_of_one_key_holds() -> None:
-    assert changed(spec(), ["max_parallel=2", "max_parallel=3"]).spec.max_parallel == 3
+def test_a_key_is_said_once() -> None:
+    for settings in (["max_parallel=2", "max_parallel=3"], ["inputs.n=1", "inputs.n=true"]):
+        told = rf"setting '{settings[1]}': '{settings[0]}' says otherwise: leave one of them out"
+        with pytest.raises(Refused, match=told):
+            changed(spec(), settings)
+    assert changed(spec(), ["max_parallel=2", "max_parallel=2"]).spec.max_parallel == 2
     assert changed(spec(), []).spec == spec()
 
 

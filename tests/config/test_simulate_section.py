@@ -91,6 +91,8 @@ def test_what_nobody_says_is_not_there() -> None:
         ("  rnus: 3\n", "6:3: unknown key 'rnus'; did you mean 'runs'?"),
         ("  runs: 0\n", "6:9: runs: must be at least 1, not 0"),
         ("  agents: {fats: {}}\n", "6:12: unknown agent 'fats'; did you mean 'fast'?"),
+        ("  agents: {zzz: {}}\n", "6:12: unknown agent 'zzz'; there are fast, b"),
+        ("  runs: 2000000\n", "6:9: runs: must be at most 1000000, not 2000000"),
         (
             "  agents: {fast: {latncy: 3s}}\n",
             "6:19: unknown key 'latncy'; did you mean 'latency'?",

@@ -25,7 +25,8 @@ from hocket.config.overrides import (
     read_part,
     with_limit,
 )
-from hocket.config.simulate import merged, said
+from hocket.config.simulate import merged
+from hocket.config.simulate import said as said_of
 from hocket.config.simulate_parts import PeoplePart
 from hocket.core.errors import NotFound, Refused, problem_line, suggest
 from hocket.core.specs import LimitSpec, PlanSpec, RunSpec
@@ -62,17 +63,23 @@ def changed(spec: RunSpec, settings: Sequence[str], loaded: Loaded | None = None
 
     Args:
         spec: The spec; that of a file, or one that a run has pinned.
-        settings: ``KEY=VALUE`` each; of two of one key the later one holds.
+        settings: ``KEY=VALUE`` each.
         loaded: The file that it came from, which knows the names of models.
 
     Raises:
-        Refused: A setting cannot be read, or could mean several things.
+        Refused: A setting cannot be read, or could mean several things, or says of a key what
+            another one says otherwise.
         NoPlan: They make no runnable spec.
         NotFound: There is nothing that it could be about.
     """
     made = Changes(spec)
+    said: dict[tuple[str, ...], Setting] = {}
     for text in settings:
-        made = _with(made, setting_of(text), loaded)
+        setting = setting_of(text)
+        before = said.setdefault(setting.names, setting)
+        if before.raw.strip() != setting.raw.strip():
+            raise setting.refused(f"{before.text!r} says otherwise: leave one of them out")
+        made = _with(made, setting, loaded)
     if not settings or made.spec is spec:
         return made
     made = made._replace(spec=complete(made.spec))
@@ -145,7 +152,7 @@ def _input(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
 def _people(made: Changes, setting: Setting, _loaded: Loaded | None) -> Changes:
     key = setting.rest("people.KEY=VALUE, as in people.after=30s")
     part = read_part(setting.told, PeoplePart, {key: setting.value})
-    return made._replace(people=merged(made.people, said(part)))
+    return made._replace(people=merged(made.people, said_of(part)))
 
 
 def _agent(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
@@ -155,7 +162,7 @@ def _agent(made: Changes, setting: Setting, loaded: Loaded | None) -> Changes:
     if actor is None:
         return made._replace(spec=spec)
     name = setting.names[1]
-    agents = {**made.agents, name: merged(made.agents.get(name, {}), said(actor))}
+    agents = {**made.agents, name: merged(made.agents.get(name, {}), said_of(actor))}
     return made._replace(agents=agents)
 
 

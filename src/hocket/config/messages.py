@@ -111,7 +111,7 @@ def _message(kind: str, value: object, context: Mapping[str, Any], said: str) ->
         return f"must be {_KINDS[kind]}, not {describe(value)}"
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        return f"must be {words} {context[key]:g}, not {value}"
+        return f"must be {words} {context[key]:.10g}, not {value}"
     if kind in _SHORT:
         return _SHORT[kind]
     if kind == "literal_error":

@@ -8,6 +8,8 @@ from typing import Any, Final
 from hocket.config.simulate_parts import ActorPart, PeoplePart, SimulatePart
 from hocket.core.errors import Problem, suggest
 
+_SHOWN: Final = 10
+"""The most names that are listed."""
 EVERYBODY: Final = "everybody"
 """Stands in settings for every agent's name."""
 
@@ -17,7 +19,7 @@ def simulate_problems(part: SimulatePart | None, agents: Collection[str]) -> Ite
     for name in () if part is None else part.agents:
         if name not in agents:
             where = ("simulate", "agents", name)
-            hint = suggest(name, agents)
+            hint = suggest(name, agents) or f"there are {', '.join([*agents][:_SHOWN])}"
             yield Problem(where=where, message=f"unknown agent {name!r}", hint=hint)
 
 
