@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 from tests.report.browser import browser, opened
-from tests.report.explained import NASTY, explained, gain, many, seven
+from tests.report.explained import NASTY, call, explained, gain, many, seven
 
 from hocket.insight.explain import explain
 from hocket.report.html import explain_html
@@ -213,6 +213,40 @@ def test_every_key_does_what_the_page_says(chromium: Browser, thousand: Path) ->
         page.keyboard.press("Escape")
         chosen(page)
         assert page.locator("#selection").is_hidden()
+
+
+def test_the_timeline_cannot_be_moved_off_the_run(chromium: Browser, thousand: Path) -> None:
+    with opened(chromium, thousand) as (page, _):
+        page.locator("#canvas").focus()
+        whole = view(page)["to"]
+        for keys in ("-" * 3, "+" * 4 + "a" * 40, "d" * 40, "-" * 3, "n", "+" * 6 + "n", "p" * 3):
+            for key in keys:
+                page.keyboard.press(key)
+            at = view(page)
+            assert 0 <= at["from"] < at["to"] <= whole * (1 + 1e-9), keys
+        assert page.locator("#status").inner_text()[0].isdigit()
+
+
+def test_a_column_of_nothing_is_not_there_and_all_others_fit(
+    chromium: Browser, small: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bare.html"
+    bare = [call("a", 0, 0, 100, model="", usage=None, events=(3, 4))]
+    path.write_text(explain_html(explained(activities=bare, finish=0)), "utf-8")
+    for one, hidden in ((small, []), (path, ["model", "for", "tokens", "cost"])):
+        with opened(chromium, one) as (page, _):
+            heads = page.locator("#calls thead th")
+            names = [
+                heads.nth(n).text_content()
+                for n in range(heads.count())
+                if not heads.nth(n).is_visible()
+            ]
+            assert names == hidden
+            cells = page.locator("#rows tr").first.locator("td")
+            assert sum(cells.nth(n).is_visible() for n in range(cells.count())) == 12 - len(hidden)
+    with opened(chromium, path, width=1280) as (page, _):
+        tall = "document.querySelector('.tall')"
+        assert page.evaluate(f"{tall}.scrollWidth <= {tall}.clientWidth")
 
 
 def test_a_click_on_a_bar_chooses_its_call(chromium: Browser, small: Path) -> None:

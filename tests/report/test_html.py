@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.explained import BEGAN, NASTY, explained, gain, many, seven, trace
+from tests.report.explained import BEGAN, NASTY, call, explained, gain, many, seven, trace
 
 from hocket.core.values import SECOND
 from hocket.insight.explain import explain
@@ -69,7 +69,7 @@ def test_the_headline_is_first_and_the_table_comes_before_the_pictures() -> None
     page = explain_html(told, [gain(1)])
     places = [
         page.index(f'id="{name}"')
-        for name in ("shares", "findings", "chain", "calls", "timeline", "pictures")
+        for name in ("shares", "findings", "chain", "timeline", "calls", "pictures")
     ]
     assert places == sorted(places)
     assert page.index(f"<h1>{escape(told.headline)}</h1>") < places[0]
@@ -106,6 +106,25 @@ def test_bars_of_the_data_follow_each_other_and_show_no_idle_time() -> None:
             assert all(long >= 0 for long in flat[1::4])
             assert all(data["causes"][cause][0] != idle for cause in flat[2::4])
             assert sum(flat[0::4]) + sum(flat[1::4]) <= data["took"]
+
+
+@pytest.mark.parametrize("by", ["agent", "limit"])
+def test_lanes_stand_in_the_natural_order_of_their_names(by: Any) -> None:
+    names = ["a2", "a10", "a1", "B", ""]
+    limits = ("a2", "a10", "a1", "B")
+    calls = [
+        call("s/" + name, 0, 0, 50, agent=name, claims=limits, events=(n,))
+        for n, name in enumerate([*names, "a2"])
+    ]
+    told = explained(activities=calls, finish=0, limits={})
+    data = page_data(told)
+    found = [data["texts"][text] for text, _ in data["views"][by]]
+    shown = [name for name in found if name]
+    if by == "agent":
+        # A second row of one name stands below the first, and people come last.
+        assert found == ["B", "a1", "a2", "", "a10", "people"]
+    else:
+        assert shown == ["B", "a1", "a2", "a10"]
 
 
 def test_instants_keep_nine_digits_however_long_the_run() -> None:

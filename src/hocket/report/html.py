@@ -41,10 +41,10 @@ _PARTS: Final = (
     ("shares", "time"),
     ("findings", "findings"),
     ("chain", "chain"),
+    ("timeline", "timeline"),
+    ("calls", "calls"),
     ("teams", "teams"),
     ("spending", "money"),
-    ("calls", "calls"),
-    ("timeline", "timeline"),
     ("pictures", "use"),
 )
 _COLUMNS: Final = (
@@ -91,10 +91,10 @@ def explain_html(explanation: Explanation, gains: Sequence[Gain] = ()) -> str:
         _shares(explanation),
         _findings(explanation, {gain.finding: gain_told(gain) for gain in gains}),
         _chain(explanation),
+        _timeline(sorted({row[0] for row in data["causes"]})),
+        _calls(explanation, data["notes"]),
         teams(explanation),
         _spending(explanation),
-        _calls(explanation, data["notes"]),
-        _timeline(sorted({row[0] for row in data["causes"]})),
         _pictures(explanation),
         _unknown(explanation),
     )
@@ -164,7 +164,8 @@ def _shares(told: Explanation) -> str:
     numbers = {cause: number for number, cause in enumerate(shares)}
     stretches = Counter(segment.cause for segment in told.account.segments)
     at, boxes = 0.0, []
-    for cause, amount in shares.items():
+    ordered = sorted(shares.items(), key=lambda item: (-item[1], numbers[item[0]]))
+    for cause, amount in ordered:
         part = 100 * amount / took if took else 0.0
         title = h("title", escape(f"{cause_name(cause)}: {share_text(amount, took)}"))
         place = {"x": f"{at:.4f}%", "width": f"{part:.4f}%", "height": "100%"}
@@ -173,7 +174,7 @@ def _shares(told: Explanation) -> str:
     label = "shares of the wall time, as in the table below"
     bar = tag("svg", "".join(boxes), class_="bar", role="img", aria_label=label)
     rows = []
-    for cause, amount in sorted(shares.items(), key=lambda item: (-item[1], numbers[item[0]])):
+    for cause, amount in ordered:
         href = f"#cause-{numbers[cause]}"
         rows.append(
             row_of(

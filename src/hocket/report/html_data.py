@@ -16,6 +16,7 @@ from hocket.insight.causes import KINDS, Cause, cause_of
 from hocket.insight.explain import Explanation
 from hocket.insight.lanes import Bar, By, Lane, lanes
 from hocket.insight.trace import Activity, Trace
+from hocket.report.lane_order import in_order
 from hocket.report.palette import LOOKS, PAPER, TILE, cause_name
 from hocket.report.svg import legible
 
@@ -93,7 +94,9 @@ def page_data(explanation: Explanation) -> Json:
         )
     views: dict[str, Json] = {}
     for by in VIEWS:
-        rows, said = _view(lanes(trace, by, MOST_ROWS), by, trace, row_of, clock, causes, texts)
+        rows, said = _view(
+            in_order(lanes(trace, by, MOST_ROWS), by), by, trace, row_of, clock, causes, texts
+        )
         views[by] = rows
         notes += said
     return {

@@ -9,6 +9,7 @@ from hocket.core.values import format_duration
 from hocket.insight.causes import KINDS, Cause, Kind
 from hocket.insight.explain import Explanation
 from hocket.insight.lanes import Bar, By, Lane, lanes
+from hocket.report.lane_order import in_order
 from hocket.report.palette import LOOKS, cause_name
 from hocket.report.svg import (
     FONT,
@@ -61,7 +62,7 @@ class _Span(NamedTuple):
 def timeline(told: Explanation, by: By) -> Drawing:
     """Draw the timeline without its frame: the headline, the shares, the rows, the legend."""
     trace = told.trace
-    rows = lanes(trace, by, MOST_ROWS)
+    rows = in_order(lanes(trace, by, MOST_ROWS), by)
     chain = [Bar(*segment) for segment in told.account.segments]
     whole = [Lane(name="the finish waited for", row=0, bars=chain), *rows]
     on_chain = dict.fromkeys(told.account.chain, True)

@@ -116,6 +116,14 @@ const COLUMNS = [
   ["cost", "n", (at) => calls.cost[at], dollars],
   ["on the chain", "", (at) => onChain.has(indexOf(at)) ? "yes" : ""],
 ];
+// What no call has, no column tells.
+const BLANK = COLUMNS.map(([, , value]) => {
+  for (let at = 0; at < COUNT; at++) {
+    const one = value(at);
+    if (one !== null && one !== "") return false;
+  }
+  return COUNT > 0;
+});
 const PAGE = 100;
 const table = {order: [], page: 0, column: -1, down: false, find: "", fate: "", only: null};
 
@@ -163,7 +171,7 @@ function rowElement(at) {
   const cells = COLUMNS.map(([, look, value, write], n) => {
     const raw = value(at);
     const shown = raw === null ? "" : write ? write(raw) : raw;
-    return make("td", {class: look || null}, n ? shown : link(`#call-${indexOf(at)}`, shown));
+    return make("td", {class: look || null, hidden: BLANK[n] ? "" : null}, n ? shown : link(`#call-${indexOf(at)}`, shown));
   });
   const events = calls.events[at];
   cells.push(make("td", {class: "n"}, events.length ? link(`#call-${indexOf(at)}`, ranges(events)) : ""));
@@ -173,6 +181,7 @@ function rowElement(at) {
 
 function setUpTable() {
   document.querySelectorAll("#calls thead button").forEach((button, n) => {
+    button.parentElement.hidden = BLANK[n];
     button.addEventListener("click", () => {
       table.down = table.column === n ? !table.down : button.parentElement.classList.contains("n");
       table.column = n;
@@ -489,7 +498,7 @@ const timeline = (() => {
     drawNeeds(first, last, top, own);
     drawAxis(own);
     const hidden = state.merged ? `, ${plural(state.merged, "bar")} thinner than a pixel merged with neighbours` : "";
-    $("status").textContent = `${instant(Math.max(0, from))} to ${instant(to)}; rows ${first + 1} to ${last} of ${lanes.length}; ${plural(state.drawn, "bar")} drawn${hidden}.`;
+    $("status").textContent = `${instant(from)} to ${instant(to)}; rows ${first + 1} to ${last} of ${lanes.length}; ${plural(state.drawn, "bar")} drawn${hidden}.`;
   }
 
   function drawLane(lane, y, n, own) {
@@ -659,9 +668,9 @@ const timeline = (() => {
 
   function move(start, stop) {
     const whole = data.took || 1;
-    const span = Math.max(LEAST, Math.min(stop - start, whole * 1.1));
-    // At least half of the view shows the run.
-    const begin = Math.max(-span / 2, Math.min(start, whole - span / 2));
+    const span = Math.max(Math.min(LEAST, whole), Math.min(stop - start, whole));
+    // The view shows the run and nothing besides.
+    const begin = Math.max(0, Math.min(start, whole - span));
     from = begin;
     to = begin + span;
     ask();
@@ -675,7 +684,7 @@ const timeline = (() => {
   }
   function zoom(factor, x = middle()) {
     const at = T(Math.max(left, x));
-    const span = Math.max(LEAST, Math.min((to - from) * factor, (data.took || 1) * 1.1));
+    const span = Math.max(LEAST, Math.min((to - from) * factor, data.took || 1));
     const part = (at - from) / (to - from);
     move(at - span * part, at + span * (1 - part));
   }
