@@ -2,13 +2,16 @@
 
 import pickle
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from hocket.app.engine import Engine
 from hocket.app.history import known_as
+from hocket.app.insight import simulate
 from hocket.app.simulate import (
     Otherwise,
     Playing,
@@ -131,24 +134,23 @@ plans: {p: {steps: {a: {agent: w, prompt: x, retry: {tries: 2, first: 1s, jitter
 
 def test_settings_are_one_variant_and_each_value_another() -> None:
     other = Otherwise(
-        settings=["max_parallel=4", "limits.tight.requests=9/min"],
+        settings=["limits.tight.requests=9/min"],
         vary=["max_parallel=1..2"],
         variants=["inputs.n=[1]", "limits.tight.requests=null 'inputs.n=[1, 2]'"],
     )
     study = plan(CHAIN, other)
     assert medians(study) == {
         "baseline": 120.0,
-        "max_parallel=4 limits.tight.requests=9/min": 30.0,
+        "limits.tight.requests=9/min": 100.0,
         "+ max_parallel=1": 100.0,
         "+ max_parallel=2": 60.0,
         "inputs.n=[1]": 90.0,
         "limits.tight.requests=null inputs.n=[1, 2]": 80.0,
     }
-    assert named(study)["+ max_parallel=2"].settings == (
-        "max_parallel=4",
-        "limits.tight.requests=9/min",
-        "max_parallel=2",
-    )
+    both = ("limits.tight.requests=9/min", "max_parallel=2")
+    assert named(study)["+ max_parallel=2"].settings == both
+    with pytest.raises(Refused, match="'max_parallel=4' says otherwise: leave one of them out"):
+        plan(CHAIN, Otherwise(settings=["max_parallel=4"], vary=["max_parallel=1..2"]))
 
 
 def test_what_is_said_of_agents_goes_before_what_is_assumed() -> None:
@@ -308,6 +310,16 @@ def test_what_a_file_says_of_simulations_is_checked() -> None:
     with pytest.raises(SpecError) as caught:
         plan(TWO.replace("steps.b.timeout=1h", "steps.b.timeout=soon"))
     assert "11:30: setting 'steps.b.timeout=soon': timeout: 'soon'" in caught.value.lines[0]
+
+
+def test_a_python_program_is_refused_what_a_command_is() -> None:
+    with closing(Engine(memory=True)) as engine:
+        with pytest.raises(Refused, match=r"a run has its inputs: write 'inputs\.n=VALUE' among"):
+            simulate("r", inputs={"n": 1}, engine=engine)
+        for name in ("settings", "vary", "variants", "faults"):
+            text: Any = "max_parallel=1"
+            with pytest.raises(Refused, match=rf"{name} are texts: write \['max_parallel=1'\]"):
+                simulate("r", engine=engine, **{name: text})
 
 
 # -- recorded runs --------------------------------------------------------------------------

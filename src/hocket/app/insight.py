@@ -10,6 +10,7 @@ from hocket.app.engine import Engine, What, parts_of
 from hocket.app.rest import collector_rests
 from hocket.app.simulate import Otherwise, Playing, simulate_plan, simulate_run
 from hocket.app.traces import trace_of_run
+from hocket.core.errors import Refused
 from hocket.core.values import Json
 from hocket.insight.explain import Explanation
 from hocket.insight.explain import explain as explain_trace
@@ -58,10 +59,22 @@ def simulate(
 
     Raises:
         NotFound: No such run, or nothing that a setting could be about.
-        Refused: A setting or a fault cannot be read.
+        Refused: A setting or a fault cannot be read, or there are inputs for a run, which has
+            its own.
         SpecError: The plan has mistakes.
         JournalError: An event cannot be read.
     """
+    for name, given in (
+        ("settings", settings),
+        ("vary", vary),
+        ("variants", variants),
+        ("faults", faults),
+    ):
+        if isinstance(given, str):
+            raise Refused(f"{name} are texts: write [{given!r}]")
+    if isinstance(what, str) and inputs:
+        said = f"'inputs.{next(iter(inputs))}=VALUE' among the settings"
+        raise Refused(f"inputs are for plans; a run has its inputs: write {said}")
     other, how = Otherwise(settings, vary, variants, faults), Playing(runs, seed)
     with _open(engine) as own:
         if isinstance(what, str):
