@@ -23,6 +23,7 @@ from tests.simulator.records import (
     workers,
 )
 
+from hocket.agents.base import Estimate
 from hocket.core.errors import Fault, Refused
 from hocket.core.events import Usage
 from hocket.core.machine import JobSpec
@@ -675,3 +676,70 @@ def test_a_stop_makes_no_call_longer() -> None:
     cut = msgspec.structs.replace(real, activities=late, stops=[stop], ended=back + 10 * SECOND)
     calls = [one for one in calls_of(cut, Kinds(wide(4))) if one.activity.agent == "worker"]
     assert [one.took for one in calls] == [10 * SECOND + SECOND // 100] * 4
+
+
+def test_how_calls_fail_is_known_by_their_kind() -> None:
+    steps = (
+        StepSpec(name="one", agent="worker"),
+        StepSpec(name="two", agent="worker", needs=("one",), retry=Retry(tries=5, first=SECOND)),
+    )
+    spec = RunSpec(
+        workflow=PlanSpec(name="p", steps=steps), agents={"worker": AgentSpec(kind="scripted")}
+    )
+
+    class Flaky:
+        def act(self, call: Asked) -> Act:
+            if call.path == "two" and call.attempt == 1:
+                return Act(SECOND // 10, Fault(kind="unavailable", message="no"))
+            return Act(SECOND, "ok")
+
+        def estimate(self, call: Asked) -> Estimate:
+            return Estimate()
+
+    agents = again(played(spec, Flaky()))
+    two, one = [], []
+    for seed in range(400):
+        two.append(agents.act(asked("two", seed=seed)))
+        one.append(agents.act(asked("one", seed=seed)))
+    # A step of which no call failed has none that does, and one that failed does so soon, and
+    # mostly again.
+    assert not any(isinstance(act.gives, Fault) for act in one)
+    failed = [act for act in two if isinstance(act.gives, Fault)]
+    assert 0.8 < len(failed) / 400 < 0.97
+    assert median(act.lasts for act in failed) == pytest.approx(SECOND / 10, rel=0.1)
+
+
+def test_what_fails_for_good_takes_as_long_as_it_took() -> None:
+    class Vain:
+        def act(self, call: Asked) -> Act:
+            if call.path == "work/0":
+                return Act(SECOND // 10, Fault(kind="permanent", message="no"))
+            return Act(SECOND, [0, 1, 2, 3] if call.agent == "lister" else "ok")
+
+        def estimate(self, call: Asked) -> Estimate:
+            return Estimate()
+
+    spec = wide(4, on_failure="continue")
+    agents = again(played(spec, Vain()))
+    act = agents.act(asked("work/0"))
+    assert isinstance(act.gives, Fault)
+    assert act.lasts == pytest.approx(SECOND / 10, rel=0.4)
+
+
+def test_verdicts_are_on_the_artefact_that_is_shown() -> None:
+    def spec(swarm: int) -> RunSpec:
+        members = (Member(name="reviewer", agent="reviewer"),)
+        review = ReviewSpec(members=members, swarm=swarm, threshold=0.6, max_rounds=3)
+        step = StepSpec(name="do", agent="coder", input="Do it.", review=review)
+        agents = {name: AgentSpec(kind="scripted") for name in ("coder", "reviewer")}
+        return RunSpec(workflow=PlanSpec(name="p", steps=(step,)), agents=agents)
+
+    def work(asked: Asked) -> str:
+        return "sound work" if "~" in asked.path else "faulty work"
+
+    cast = Cast({"coder": Player(gives=work), "reviewer": Player(gives=reviewer(1.0))})
+    real = played(spec(6), cast)
+    for swarm in (2, 4):
+        exact, told = played(spec(swarm), cast, 3), played(spec(swarm), again(real), 3)
+        assert (told.status, len(told.calls)) == (exact.status, len(exact.calls))
+        assert told.status == "succeeded"

@@ -31,13 +31,14 @@ from hocket.simulator.known import (
     Known,
     One,
     calls_of,
+    judged,
     price_of,
     rewritten,
     spent,
     start_of,
     waits_of,
 )
-from hocket.simulator.observed import MODEST, Observed, Sample, fit, repeated
+from hocket.simulator.observed import ALIKE, MODEST, Observed, Sample, fit, repeated
 from hocket.simulator.provider import Provider, Refusing, tells, window_of
 from hocket.simulator.recall import Recall
 
@@ -95,11 +96,13 @@ class Simulated:
         lasts = self._lasts(asked, assumed, known, share)
         if record is not None and not asked.at:
             lasts += record.start
-        trouble = _trouble(asked, assumed, known, lasts)
+        if record is not None and asked.path in record.refuted:
+            after = record.refuted[asked.path].at(share)
+            return Act(after, Fault(kind="permanent", message=_FAILED))
+        went = None if record is None else record.went(asked)
+        trouble = _trouble(asked, assumed, known, lasts, went)
         if trouble is not None:
             return trouble
-        if record is not None and asked.path in record.refuted:
-            return Act(lasts, Fault(kind="permanent", message=_FAILED))
         heard = None if assumed.first is None else min(assumed.first, lasts)
         gives = self._output(asked, assumed)
         if isinstance(gives, Fault):
@@ -184,7 +187,8 @@ class Record:
         start: How long the run itself needed to begin: calls that begin with it end so much later.
         windows: The windows of providers, where one explains whom they refused.
         kept: The paths whose answers were kept from earlier calls: they are kept again.
-        refuted: The paths where all was in vain, and repeating would not have helped.
+        refuted: The paths where all was in vain, and repeating would not have helped, and after
+            how long that was said.
         recall: The outputs.
         people: How long people took, and what they decided.
         past: How long the calls took, for what is learned from earlier runs.
@@ -218,13 +222,24 @@ class Record:
         }
         last = {one.path: one for one in trace.activities}
         self.kept = frozenset(p for p, one in last.items() if one.cached and p in outputs)
-        self.refuted = frozenset(
-            p for p, one in last.items() if one.how == "permanent" and p not in outputs
-        )
+        self.refuted = {
+            one.activity.path: fit({"": [Sample(one.took)]}).all
+            for one in calls
+            if one.activity.how == "permanent"
+            and last[one.activity.path].how == "permanent"
+            and one.activity.path not in outputs
+        }
+        self._went = {
+            (one.activity.agent, one.activity.path, one.activity.attempt): one.activity.how
+            for one in calls
+            if not one.cut and not one.refused
+        }
         called = {one.path: one.agent for one in trace.activities if one.work in ("model", "tool")}
         given = {path: value for path, value in outputs.items() if path in called}
         invented = Invented(_NOTHING, self._kinds)
-        self.recall = Recall(self._kinds, given, called, trace.reports, invented)
+        self.recall = Recall(
+            self._kinds, given, called, trace.reports, invented, judged(trace, self._kinds)
+        )
         self.people = _people(trace, outputs)
         past: dict[tuple[str, str, str], list[int]] = {}
         for one in calls:
@@ -254,6 +269,10 @@ class Record:
         if lasts is None:
             lasts = self._lasts[key] = repeated(known.lasts, took)
         return lasts
+
+    def went(self, asked: Asked) -> str | None:
+        """Say how the very same call failed; "" if it did not, None if nobody has seen it."""
+        return self._went.get((asked.agent, asked.path, asked.attempt))
 
     def usages(self, agent: str) -> list[Usage]:
         """Give what an agent's calls spent."""
@@ -408,12 +427,14 @@ def _windows(calls: Sequence[One]) -> list[Refusing]:
     return found
 
 
-def _trouble(asked: Asked, assumed: Assumed, known: Known | None, lasts: int) -> Act | None:
+def _trouble(
+    asked: Asked, assumed: Assumed, known: Known | None, lasts: int, went: str | None
+) -> Act | None:
     """Say how a call comes to nothing, if it does: all ways by one draw, so none hides another."""
     hanging = assumed.hanging
     if hanging is None:
         hanging = 0.0 if known is None else known.hangs
-    ways = _ways(asked, assumed, known, lasts)
+    ways = _ways(asked, assumed, known, lasts, went)
     if not hanging and not ways:
         return None
     left = asked.draw("fails") - hanging
@@ -427,7 +448,7 @@ def _trouble(asked: Asked, assumed: Assumed, known: Known | None, lasts: int) ->
 
 
 def _ways(
-    asked: Asked, assumed: Assumed, known: Known | None, lasts: int
+    asked: Asked, assumed: Assumed, known: Known | None, lasts: int, went: str | None
 ) -> list[tuple[float, int, Fault]]:
     """Give in which ways a call may fail: how often, after how long, and with which fault."""
     found = []
@@ -443,7 +464,11 @@ def _ways(
         wait = trouble.wait if assumed.retry_after is None else assumed.retry_after
         message = _REFUSED if refuses else _FAILED
         fault = Fault(kind=trouble.kind, message=message, retry_after=wait if refuses else None)
-        found.append((trouble.share, trouble.lasts.at(asked.draw("latency")), fault))
+        share = trouble.share
+        if went is not None and not refuses:
+            # It mostly goes as it went: the same was asked, of the same one.
+            share += ALIKE * ((went == trouble.kind) - share)
+        found.append((share, trouble.lasts.at(asked.draw("latency")), fault))
     return found
 
 

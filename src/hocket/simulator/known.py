@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from statistics import median
@@ -21,8 +20,7 @@ _KINDS: Final = frozenset(get_args(FaultKind))
 _CUT: Final = frozenset({"timeout", "stop", "hedge", "cancel", "lost"})
 """How calls end whose own end nobody has seen."""
 _UNMADE: Final = frozenset({"over_budget"})
-_TRUST: Final = 4
-"""So many calls of its own let a kind of call fail as often as it did, rather than its agent's."""
+_WRITING: Final = frozenset({"author", "fixer"})
 _ALL: Final = KindOfCall("", "")
 
 
@@ -200,7 +198,6 @@ class Agents:
         ones = self._calls[agent]
         self.hung[agent] = fitted.hung
         hangs = fitted.hung / len(ones)
-        faults = _faults(ones, wait)
         by_kind: dict[KindOfCall, list[One]] = {}
         by_what: dict[str, list[One]] = {}
         for one in ones:
@@ -208,14 +205,16 @@ class Agents:
             by_what.setdefault(one.kind.what, []).append(one)
         alike: dict[str, list[Observed]] = {}
         for kind, lasts in fitted.kinds.items():
-            known = Known(lasts, _usages(by_kind[kind]), _own(faults, by_kind[kind]), hangs)
-            self._known[agent, kind] = known
             alike.setdefault(kind.what, []).append(lasts)
+        for kind, own in by_kind.items():
+            # Of a kind whose calls all failed it is known how, and how long they took to.
+            lasts = fitted.kinds.get(kind, fitted.all)
+            self._known[agent, kind] = Known(lasts, _usages(own), _faults(own, wait), hangs)
         for what, found in alike.items():
             lasts = found[0] if len(found) == 1 else merged(found)
-            near = Known(lasts, _usages(by_what[what]), _own(faults, by_what[what]), hangs)
+            near = Known(lasts, _usages(by_what[what]), _faults(by_what[what], wait), hangs)
             self._known.setdefault((agent, KindOfCall("", what)), near)
-        self._known[agent, _ALL] = Known(fitted.all, _usages(ones), _own(faults, ones), hangs)
+        self._known[agent, _ALL] = Known(fitted.all, _usages(ones), _faults(ones, wait), hangs)
 
     def _learn_nothing(self, agent: str, lasts: Observed, wait: int | None) -> None:
         """Of an agent whose calls all came to nothing it is known how, and not how long."""
@@ -223,7 +222,7 @@ class Agents:
         cut = sum(one.cut for one in ones)
         self.hung[agent] = cut
         hangs = cut / len(ones) if ones else 0.0
-        self._known[agent, _ALL] = Known(lasts, (), _own(_faults(ones, wait), ones), hangs)
+        self._known[agent, _ALL] = Known(lasts, (), _faults(ones, wait), hangs)
 
 
 def _samples(ones: Sequence[One]) -> dict[KindOfCall, list[Sample]]:
@@ -240,35 +239,43 @@ def _usages(ones: Sequence[One]) -> tuple[Usage, ...]:
     return tuple([usage for _, usage in ordered if usage is not None])
 
 
-def _faults(ones: Sequence[One], wait: int | None) -> list[Trouble]:
-    """Give how an agent's calls fail, over all kinds of them."""
+def _faults(ones: Sequence[One], wait: int | None) -> tuple[Trouble, ...]:
+    """Give how calls fail that are like these, how often, and after how long."""
     failed: dict[str, list[Sample]] = {}
     for one in ones:
         # Whether repeating helps lies in what is asked, then: it is known path by path.
         if one.failed and one.activity.how != "permanent":
             failed.setdefault(one.activity.how, []).append(Sample(one.took))
-    return [
-        Trouble(
-            cast(FaultKind, kind),
-            len(some) / len(ones),
-            fit({_ALL: some}).all,
-            wait if kind == "rate_limited" else None,
-        )
-        for kind, some in sorted(failed.items())
-    ]
-
-
-def _own(faults: Sequence[Trouble], ones: Sequence[One]) -> tuple[Trouble, ...]:
-    """Give how one kind of call fails: as its agent's calls do, until its own are many."""
-    if not faults:
-        return ()
-    counts = Counter(one.activity.how for one in ones)
     return tuple(
         [
-            one._replace(share=(counts[one.kind] + _TRUST * one.share) / (len(ones) + _TRUST))
-            for one in faults
+            Trouble(
+                cast(FaultKind, kind),
+                len(some) / len(ones),
+                fit({_ALL: some}).all,
+                wait if kind == "rate_limited" else None,
+            )
+            for kind, some in sorted(failed.items())
         ]
     )
+
+
+def judged(trace: Trace, kinds: Kinds) -> dict[str, str]:
+    """Say of each verdict of a reviewed step on which artefact it is, in their order, by paths."""
+    made: dict[str, list[tuple[int, str]]] = {}
+    for one in trace.activities:
+        kind = kinds.of(one.path)
+        if kind.task in _WRITING and one.ended is not None and not one.how:
+            made.setdefault(kind.step, []).append((one.ended, one.path))
+    found = {}
+    for one in trace.activities if made else ():
+        kind = kinds.of(one.path)
+        before = [] if kind.task in _WRITING else made.get(kind.step, [])
+        shown = [item for item in before if item[0] <= one.asked]
+        if shown:
+            found[one.path] = max(shown)[1]
+    # An artefact that came later is looked for first.
+    order = {path: ended for some in made.values() for ended, path in some}
+    return dict(sorted(found.items(), key=lambda item: (order[item[1]], item[0])))
 
 
 def waits_of(trace: Trace) -> dict[str, int]:

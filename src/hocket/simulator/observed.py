@@ -29,7 +29,7 @@ _FAR: Final = 4.0
 _NARROWEST: Final = 0.25
 """The least spread with which that is judged."""
 
-_ALIKE: Final = 0.8
+ALIKE: Final = 0.8
 """How much of what sets a call apart from others of its kind is found again when it is repeated."""
 
 K = TypeVar("K", bound=Hashable)
@@ -143,8 +143,8 @@ def repeated(usual: Observed, took: int) -> Observed:
         usual: How long calls of its kind take.
         took: How long it took then, in nanoseconds.
     """
-    middle = usual.median + _ALIKE * (log(max(1, took)) - usual.median)
-    width = max(sqrt(1 - _ALIKE**2) * usual.sigma, min(usual.sigma, MODEST))
+    middle = usual.median + ALIKE * (log(max(1, took)) - usual.median)
+    width = max(sqrt(1 - ALIKE**2) * usual.sigma, min(usual.sigma, MODEST))
     share = width / usual.sigma if usual.sigma else 0.0
     logs = tuple([middle + share * (value - usual.median) for value in usual.logs])
     return Observed(middle, width, logs)

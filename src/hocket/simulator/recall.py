@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hocket.core.reports import Report
-from hocket.core.values import Json
+from hocket.core.values import Json, canonical
 from hocket.simulator.agents import Asked, Behaviour
 from hocket.simulator.kinds import KindOfCall, Kinds
 from hocket.simulator.teams import permitted, shown
@@ -25,6 +25,7 @@ class Recall:
         agents: Who gave it.
         reports: What teams did, for what the labels stood for.
         otherwise: Says what a call gives of which the record knows nothing.
+        judged: By the paths of verdicts those of the artefacts that they are on, in their order.
 
     Attributes:
         unlike: The kinds of call for which somebody has asked and of which nothing was recorded,
@@ -38,6 +39,7 @@ class Recall:
         agents: Mapping[str, str],
         reports: Mapping[str, Report],
         otherwise: Behaviour,
+        judged: Mapping[str, str] | None = None,
     ) -> None:
         self._kinds = kinds
         self._outputs = outputs
@@ -50,19 +52,42 @@ class Recall:
         self._siblings: dict[KindOfCall, list[str]] = {}
         for path in sorted(outputs):
             self._siblings.setdefault(kinds.of(path), []).append(path)
+        self._judged: dict[KindOfCall, dict[str, tuple[str, ...]]] = {}
+        for path, source in (judged or {}).items():
+            if path in outputs and source in outputs:
+                artefacts = self._judged.setdefault(kinds.of(path), {})
+                artefacts[source] = (*artefacts.get(source, ()), path)
         self._nearest: dict[tuple[str, str], tuple[str, ...]] = {}
         self.unlike: dict[KindOfCall, None] = {}
 
     def gives(self, asked: Asked) -> Json:
         """Say what a call gives."""
         source = asked.path
-        if source not in self._outputs:
-            known = self._near(asked)
+        alike = self._of_artefact(asked) if self._judged else ()
+        if source not in (alike or self._outputs):
+            known = alike or self._near(asked)
             if not known:
                 return self._unknown(asked)
             source = known[int(asked.draw("sibling") * len(known))]
         value = self._fitted(self._outputs[source], asked, source)
         return self._unknown(asked) if value is NOTHING else value
+
+    def _of_artefact(self, asked: Asked) -> tuple[str, ...]:
+        """Give the recorded paths whose verdicts are on the artefact that this one is to judge.
+
+        Who comes in a later round than in the record judges what has been mended since.
+        """
+        kind = self._kinds.of(asked.path)
+        artefacts = self._judged.get(kind)
+        if not artefacts:
+            return ()
+        given = asked.input
+        text = given if isinstance(given, str) else canonical(given).decode()
+        for source, paths in reversed(artefacts.items()):
+            if _held(self._outputs[source], text):
+                own = tuple([path for path in paths if self._agents.get(path) == asked.agent])
+                return own or paths
+        return ()
 
     def _unknown(self, asked: Asked) -> Json:
         self.unlike[self._kinds.of(asked.path)] = None
@@ -129,6 +154,14 @@ class Recall:
         if answers.get(label) == contents[label]:
             return label
         return next((now for now, given in answers.items() if given == contents[label]), label)
+
+
+def _held(artefact: Json, text: str) -> bool:
+    """Tell whether a text holds an artefact, as it is or as JSON."""
+    encoded = canonical(artefact).decode()
+    if not isinstance(artefact, str):
+        return encoded in text
+    return bool(artefact) and (artefact in text or encoded[1:-1] in text)
 
 
 def _shared(parts: list[str], path: str) -> int:
