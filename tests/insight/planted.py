@@ -382,7 +382,7 @@ def _victim(scene: Scene, draw: Random) -> str:
 
 
 def _slower(draw: Random, low: float, high: float, *kinds: str) -> Made:
-    scene = draw.choice((fan_out, layers, chain))(draw) if low > 8 else fan_out(draw)
+    scene = fan_out(draw)
     victim, factor = _victim(scene, draw), draw.uniform(low, high)
 
     def hang(asked: Asked, act: Act) -> Act:
@@ -391,12 +391,12 @@ def _slower(draw: Random, low: float, high: float, *kinds: str) -> Made:
     return kinds, scene, scene.with_tricks(hang)
 
 
-def _hung(draw: Random) -> Made:
-    return _slower(draw, 15, 100, "hung_call", "long_timeout")
+def _very_slow(draw: Random) -> Made:
+    return _slower(draw, 15, 100, "slow_call")
 
 
 def _straggler(draw: Random) -> Made:
-    return _slower(draw, 5, 12, "slow_call", "hung_call")
+    return _slower(draw, 5, 12, "slow_call")
 
 
 def _tail(draw: Random) -> Made:
@@ -410,17 +410,17 @@ def _tail(draw: Random) -> Made:
             return Act(round(act.lasts * factor), act.gives)
         return act
 
-    return ("long_tail", "hung_call", "slow_call"), free, scene.with_tricks(hang)
+    return ("long_tail", "slow_call"), free, scene.with_tricks(hang)
 
 
 def _slow_agent(draw: Random) -> Made:
-    scene = consensus(draw)
+    scene = consensus(draw, early=False)
     factor = draw.uniform(6, 20)
 
     def slow(asked: Asked, act: Act) -> Act:
         return Act(round(act.lasts * factor), act.gives) if asked.agent == "g" else act
 
-    return ("slow_agent", "hung_call", "slow_call"), scene, scene.with_tricks(slow)
+    return ("slow_agent",), scene, scene.with_tricks(slow)
 
 
 def _stale(draw: Random) -> Made:
@@ -564,7 +564,7 @@ PLANTS: dict[str, Callable[[Random], Made]] = {
     "flaky": _flaky,
     "failing": _failing,
     "timeout": _timeout,
-    "hung": _hung,
+    "very slow": _very_slow,
     "straggler": _straggler,
     "tail": _tail,
     "slow agent": _slow_agent,

@@ -86,7 +86,7 @@ def test_a_clean_run_gets_no_finding() -> None:
     assert found["nothing"] >= 0.95 * CLEAN, found
 
 
-@pytest.mark.parametrize("kind", ["rate", "stale", "hung", "coordinator"])
+@pytest.mark.parametrize("kind", ["rate", "stale", "straggler", "coordinator"])
 def test_the_same_seed_gives_the_same_findings(kind: str) -> None:
     one, other = plant(kind, 1).trace, plant(kind, 1).trace
     assert find(one, account(one)) == find(other, account(other))

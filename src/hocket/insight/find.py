@@ -40,7 +40,7 @@ FINDINGS: Final[dict[str, str]] = {
     "flaky_agent": "an agent failed again and again",
     "failing_step": "a step was tried again and again, and nothing came of it",
     "long_timeout": "calls hung until a timeout that is too long",
-    "hung_call": "a call took many times as long as others of its kind",
+    "hung_call": "a call has not ended, and has taken much longer than others of its kind",
     "slow_call": "a call was much slower than others of its kind: a straggler",
     "long_tail": "several calls were much slower than others of their kind",
     "slow_agent": "an agent is much slower than others at the same work",

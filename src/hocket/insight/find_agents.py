@@ -24,8 +24,6 @@ _SLOWER: Final = 3.5
 """An agent is slow beside others at the same step from this ratio of medians on.
 
 Small and large models of one maker differ by two or three."""
-_SLOWER_ELSEWHERE: Final = 5.0
-"""The same where they do other steps: those may be harder."""
 _CHANCE: Final = 3 * 0.45 * 1.25
 """Three standard deviations of a median of one call, for calls of ordinary variance."""
 _FEW: Final = 2
@@ -71,47 +69,36 @@ def slow_agents(ground: Ground, norms: Norms) -> list[Lead]:
     return leads
 
 
-def _done(ground: Ground, step: str, role: str) -> Group:
+def _done(ground: Ground, step: str, role: str) -> tuple[str, str]:
     return (ground.path_of(step), role)
 
 
 def _slower(ground: Ground, norms: Norms, agent: str) -> Slower | None:
-    """Compare an agent with others at the same steps, or else with all others."""
+    """Compare an agent with others who do the same at the same steps."""
     own = [ground.trace.activities[i] for i in ground.by_agent[agent]]
     own = [activity for activity in own if ended_well(activity)]
     if len(own) < _FEW:
         return None
     ratios: list[float] = []
     theirs: dict[Group, int] = {}
-    least, count = _SLOWER, 0
+    alone: dict[Group, None] = {}
+    count = 0
     for activity in own:
         done = _done(ground, activity.step, role_of(activity))
-        if done not in theirs:
-            others = norms.others(done[1], activity.work, agent, step=done[0])
+        if done not in theirs and done not in alone:
+            others = norms.others(*done, activity.work, agent)
             if len(others) < _FEW:
+                alone[done] = None
                 continue
-            count = max(count, len(others))
+            count += len(others)
             theirs[done] = round(median(others))
-        ratios.append(lasted(activity, ground.trace) / max(1, theirs[done]))
-    if not theirs:
-        least = _SLOWER_ELSEWHERE
-        # Authors and reviewers do different things; other steps may be alike.
-        kind = (role_of(own[0]), own[0].work)
-        own = [activity for activity in own if (role_of(activity), activity.work) == kind]
-        if not norms.stands_out(kind, [lasted(a, ground.trace) for a in own]):
-            return None
-        others = norms.others(*kind, agent)
-        count = len(others)
-        if count <= _FEW:
-            return None
-        usual = round(median(others))
-        theirs = {_done(ground, a.step, role_of(a)): usual for a in own}
-        ratios = [lasted(activity, ground.trace) / max(1, usual) for activity in own]
+        if done in theirs:
+            ratios.append(lasted(activity, ground.trace) / max(1, theirs[done]))
     if len(ratios) < _FEW:
         return None
     # Of two calls the quicker one counts, so that one that hangs does not make its agent slow.
     ratio = median_low(ratios)
-    if ratio < max(least, exp(_CHANCE * (1 / len(ratios) + 1 / count) ** 0.5)):
+    if ratio < max(_SLOWER, exp(_CHANCE * (1 / len(ratios) + 1 / count) ** 0.5)):
         return None
     return Slower(ratio, round(median([lasted(a, ground.trace) for a in own])), theirs)
 

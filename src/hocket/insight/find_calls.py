@@ -21,12 +21,12 @@ from hocket.insight.find_norms import Norm, Norms
 from hocket.insight.find_usage import held_up, made_wait, windows_filled
 from hocket.insight.trace import Activity
 
-_HUNG: Final = 8
-"""A call that takes this many times what is usual hangs; what takes less is slow."""
 _DOWN: Final = 3
 """So many failures in a row, with no success between them, are an endpoint that is down."""
 _PATIENCE: Final = 2
 """A timeout is proposed that is this many times what nearly all such calls take."""
+_ROOM: Final = 1.25
+"""Nor is it less than so many times the longest call of the step that gave something."""
 
 
 _NO_FAILURE: Final = frozenset({"lost", "timeout"})
@@ -77,7 +77,7 @@ def _late(ground: Ground, norms: Norms, slow: frozenset[str]) -> list[Lead]:
             known = parts.setdefault(key, {})
             for place, ns in over.items():
                 known[place] = known.get(place, 0) + ns
-    return [_slow(ground, *key, list(found[key].items()), parts[key]) for key in found]
+    return [_slow(ground, norms, *key, list(found[key].items()), parts[key]) for key in found]
 
 
 def _out_of_line(ground: Ground, norms: Norms, activity: Activity) -> Norm | None:
@@ -99,12 +99,16 @@ def _expected(ground: Ground, activity: Activity) -> Norm | None:
 
 
 def _slow(
-    ground: Ground, step: str, agent: str, found: list[tuple[int, Norm]], parts: dict[int, int]
+    ground: Ground,
+    norms: Norms,
+    step: str,
+    agent: str,
+    found: list[tuple[int, Norm]],
+    parts: dict[int, int],
 ) -> Lead:
     activities = ground.trace.activities
     index, norm = max(found, key=lambda item: (lasted(activities[item[0]], ground.trace), -item[0]))
     took = lasted(activities[index], ground.trace)
-    ratio = took / max(MS, norm.typical)
     others = f"{took / SECOND:,.1f} s, where such calls take {format_duration(norm.typical)}"
     told = tuple([place for place, _ in found])
     who = agent or step
@@ -121,30 +125,43 @@ def _slow(
             change=(f"steps.{step}.hedge=p90",) if step in ground.steps else (),
             told=told,
         )
-    hung = ratio >= _HUNG or activities[index].ended is None
-    only = " It made no other call, so it may be slow in general." * (
-        bool(agent) and len(ground.by_agent[agent]) == 1
-    )
-    never = activities[index].ended is None
-    wait = _short_timeout(norm)
-    fix = (f"steps.{step}.timeout={wait}", f"steps.{step}.hedge=p95")
+    # What came to its end was slow and no more: a timeout would have made it fail.
+    hung = activities[index].ended is None
+    title = f"a call of {who} at {step or 'its step'} that "
+    if hung:
+        wait = _short_timeout(norms, norm, step)
+        return Lead(
+            "hung_call",
+            step or who,
+            f"{title}hung",
+            parts,
+            least=GUESSED,
+            detail=f"It has taken {others}.",
+            advice="Set a shorter timeout, or ask a second time beside a call that is late.",
+            change=(f"steps.{step}.timeout={wait}",) if step in ground.steps else (),
+            told=told,
+        )
     return Lead(
-        "hung_call" if hung else "slow_call",
+        "slow_call",
         step or who,
-        f"a call of {who} at {step or 'its step'} that {'hung' if hung else 'was much too slow'}",
+        f"{title}was much too slow",
         parts,
         least=GUESSED,
-        detail=f"It {'has taken' if never else 'took'} {others}.{only}",
-        advice="Set a shorter timeout, or ask a second time beside a call that is late.",
-        change=fix[:1] if hung and step in ground.steps else fix[1:] * (step in ground.steps),
+        detail=f"It took {others}.",
+        advice="Ask a second time beside a call that is late, and take the first answer.",
+        change=(f"steps.{step}.hedge=p95",) if step in ground.steps else (),
         told=told,
     )
 
 
-def _short_timeout(norm: Norm) -> str:
-    """Propose a timeout by what nearly all such calls take, in whole seconds or milliseconds."""
-    wait = _PATIENCE * norm.most
+def _short_timeout(norms: Norms, norm: Norm, step: str) -> str:
+    """Propose a timeout that no call of the step would have met that gave something."""
+    wait = _wait(norms, norm, step)
     return f"{-(-wait // SECOND)}s" if wait >= SECOND else f"{-(-wait // MS)}ms"
+
+
+def _wait(norms: Norms, norm: Norm, step: str) -> int:
+    return max(_PATIENCE * norm.most, int(_ROOM * norms.longest(step)))
 
 
 # -- calls that failed --------------------------------------------------------------------------
@@ -231,10 +248,10 @@ def _timeout(ground: Ground, norms: Norms, step: str, agent: str, parts: dict[in
         what, until = f"{count} calls", f"their timeout, the first for {took}"
     detail = ""
     change: tuple[str, ...] = ()
-    if norm is not None and _PATIENCE * norm.most < lasted(activity, ground.trace):
+    if norm is not None and _wait(norms, norm, step) < lasted(activity, ground.trace):
         detail = f"Nineteen of twenty such calls take less than {format_duration(norm.most)}."
         if step in ground.steps:
-            change = (f"steps.{step}.timeout={_short_timeout(norm)}",)
+            change = (f"steps.{step}.timeout={_short_timeout(norms, norm, step)}",)
     return Lead(
         "long_timeout",
         step or agent,

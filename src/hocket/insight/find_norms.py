@@ -5,8 +5,9 @@ Durations of models are about lognormal, so they are compared by their logarithm
 
 from __future__ import annotations
 
+import re
 from math import exp, log
-from statistics import median, median_low
+from statistics import median
 from typing import Final, NamedTuple, TypeAlias
 
 from hocket.core.values import MS
@@ -15,7 +16,7 @@ from hocket.insight.trace import Activity
 
 Group: TypeAlias = tuple[str, ...]
 
-_AT_LEAST: Final = 2
+_AT_LEAST: Final = 3
 """How many others a call is compared with at least; the fewer, the more it must be out of line."""
 _PRIOR: Final = 6
 """What is assumed of the spread weighs like so many calls, since few calls show it badly."""
@@ -25,11 +26,14 @@ _LARGE: Final = 50
 """Among so many calls one does not matter, and all are compared with the same."""
 _WITHIN: Final = 0.4
 """The assumed standard deviation of the logarithms of one agent's calls for one step."""
-_BETWEEN: Final[tuple[float, ...]] = (0.0, 0.2, 0.3, 0.5, 0.65)
-"""That of the medians themselves: for one agent and step there is none; then of agents at one step,
-of steps side by side, of steps of one agent, of all."""
+_BETWEEN: Final[tuple[float, ...]] = (0.0, 0.3)
+"""That of the medians themselves: for one agent and step there is none; then of an agent's steps
+that ask the same."""
 _MAD: Final = 1.4826
 """The standard deviation of a normal distribution, as a multiple of its median deviation."""
+_FILLED_IN: Final = re.compile(r"\{\{.*?\}\}|\d+", re.DOTALL)
+"""What differs between questions that ask the same of other things."""
+_WORDS: Final = re.compile(r"[^\W\d_]")
 
 
 class Norm(NamedTuple):
@@ -59,12 +63,15 @@ class Norms:
         self._ground = ground
         self._took: dict[Group, list[int]] = {}
         self._groups: dict[Group, tuple[Group, ...]] = {}
+        self._longest: dict[str, int] = {}
         self._large: dict[Group, Norm] = {}
         self._shape: dict[Group, tuple[float, float]] = {}
         found = self._took
         for activity in ground.trace.activities:
             if ended_well(activity):
                 took = max(MS, lasted(activity, ground.trace))
+                step = ground.path_of(activity.step)
+                self._longest[step] = max(took, self._longest.get(step, 0))
                 for group in self.groups(activity):
                     if group in found:
                         found[group].append(took)
@@ -74,52 +81,48 @@ class Norms:
             took_by.sort()
 
     def groups(self, activity: Activity) -> tuple[Group, ...]:
-        """Name the kinds that a call is of, the narrowest first."""
+        """Name the kinds that a call is of, the narrowest first: an agent's calls all of them.
+
+        Other agents are no measure, nor are other steps unless they ask the same.
+        """
         role, agent, work = role_of(activity), activity.agent, activity.work
         key = (activity.step, role, agent, work)
         known = self._groups.get(key)
         if known is None:
             step = self._ground.path_of(activity.step)
-            known = self._groups[key] = (
-                (step, role, agent, work),
-                (step, role, work),
-                ("", self._ground.beside(step), role, work),
-                ("*", agent, role, work),
-                (role, work),
-            )
+            own, asked = (step, role, agent, work), self._asked(step)
+            known = (own, (asked, "asked", role, agent, work)) if asked else (own,)
+            self._groups[key] = known
         return known
+
+    def longest(self, step: str) -> int:
+        """Give what the longest call of a step took that came to its own end; 0 if none did."""
+        return self._longest.get(step, 0)
 
     def of(self, activity: Activity) -> Norm | None:
         """Say what others like a call take, by the narrowest kind that has enough of them."""
         own = max(MS, lasted(activity, self._ground.trace)) if ended_well(activity) else None
-        for group, between in zip(self.groups(activity), _BETWEEN, strict=True):
+        for group, between in zip(self.groups(activity), _BETWEEN, strict=False):
             norm = self._norm(group, between, own)
             if norm is not None:
                 return norm
         return None
 
-    def others(self, role: str, work: str, agent: str, step: str | None = None) -> list[int]:
-        """Give how long calls of a kind took that others than an agent made, of a step or all."""
-        everybody = (role, work) if step is None else (step, role, work)
+    def others(self, step: str, role: str, work: str, agent: str) -> list[int]:
+        """Give how long calls of a kind took that others than an agent made at a step."""
         rest: list[int] = []
-        if len(self._took.get(everybody, ())) == len(self._of(agent, role, work, step)):
-            return rest
         for other in self._ground.by_agent:
             if other != agent:
-                rest += self._of(other, role, work, step)
+                rest += self._took.get((step, role, other, work), [])
         return rest
 
-    def _of(self, agent: str, role: str, work: str, step: str | None) -> list[int]:
-        group = ("*", agent, role, work) if step is None else (step, role, agent, work)
-        return self._took.get(group, [])
-
-    def stands_out(self, group: Group, own: list[int]) -> bool:
-        """Tell quickly whether some calls may be slow beside all of their kind.
-
-        Unless they are a good part of all, their own part in the median hardly matters.
-        """
-        everybody = self._took.get(group, [])
-        return 4 * len(own) > len(everybody) or median_low(own) > 2 * median(everybody)
+    def _asked(self, step: str) -> str:
+        """Give the words in which a step asks, without what is filled in; "" if it has none."""
+        spec = self._ground.steps.get(step)
+        if spec is None or spec.team is not None or not isinstance(spec.input, str):
+            return ""
+        words = _FILLED_IN.sub("", spec.input)
+        return " ".join(words.split()) if _WORDS.search(words) else ""
 
     def _norm(self, group: Group, between: float, own: int | None) -> Norm | None:
         took = self._took.get(group, [])
