@@ -26,7 +26,8 @@ from hocket.config.overrides import read_part, read_value
 from hocket.config.simulate import said
 from hocket.config.simulate_parts import PeoplePart
 from hocket.core.errors import NotFound, Refused
-from hocket.report.forest import forest_svg, frontier_svg
+from hocket.report.forest import forest_svg
+from hocket.report.frontier import frontier_svg
 from hocket.report.study import study_document, study_lines
 from hocket.simulator.outcome import Study
 

@@ -1,15 +1,14 @@
-"""Pictures of a study: a forest plot of its variants, and the frontier of time against cost."""
+"""A picture of a study: how long each of its variants took, one below the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hocket.report.svg import (
     Drawing,
     Tick,
     document,
-    escape,
     fit,
     line,
     number,
@@ -26,12 +25,10 @@ _PLOT: Final = 380
 _MARGIN: Final = 12
 _NAMES: Final = 280
 _RESULTS: Final = 260
-_KEY: Final = "● nothing else is both quicker and cheaper  ○ something is"
-
 _FAR: Final = 20
 """What is so many times as long as the middle variant lies beyond the axis."""
 
-Scale = Callable[[float], float]
+FAR_OFF: Final = "▸ goes on beyond the axis"
 
 
 def forest_svg(study: Study) -> str:
@@ -39,17 +36,21 @@ def forest_svg(study: Study) -> str:
     return document(forest(study))
 
 
-def frontier_svg(study: Study) -> str:
-    """Draw what each variant took against what it cost, and the frontier of the best."""
-    return document(frontier(study))
+def figure(value: float, exact: bool = True, more: int = 0) -> str:
+    """Write seconds as exactly as they are known, `more` digits more."""
+    size = abs(value)
+    if size < 0.5e-3:
+        return "0"
+    if not exact:
+        digits = 0 if size >= 10 else 1 if size >= 1 else 2
+    else:
+        digits = more + (0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3)
+    return f"{value:,.{digits}f}".replace("-", "−")
 
 
 def seconds_text(value: float, exact: bool = True) -> str:
-    """Write seconds as exactly as they are known."""
-    if not exact:
-        return f"{value:,.0f} s" if value >= 10 else f"{value:.1g} s"
-    digits = 0 if value >= 1_000 else 1 if value >= 100 else 2 if value >= 1 else 3
-    return f"{value:,.{digits}f} s"
+    """Write seconds with their unit."""
+    return f"{figure(value, exact)} s"
 
 
 def shown_range(spreads: Sequence[Spread]) -> tuple[float, float]:
@@ -58,7 +59,7 @@ def shown_range(spreads: Sequence[Spread]) -> tuple[float, float]:
     ends = sorted(end for one in spreads for end in (one.low, one.median, one.high))
     medians = sorted(one.median for one in spreads)
     most = _FAR * medians[(len(medians) - 1) // 2]
-    return low, max((end for end in ends if end <= most), default=ends[-1])
+    return low, max((end for end in ends if end <= most), default=ends[-1]) if most else ends[-1]
 
 
 def caveat(study: Study) -> str:
@@ -82,11 +83,7 @@ def forest(study: Study) -> Drawing:
     names = min(_NAMES, max(text_width(row.name) for row in rows) + 16)
     left = _MARGIN + names
     recorded = [study.match.seconds] if study.match is not None else []
-    scale, marks = _axis(
-        [end for row in drawn for end in (row.seconds.low, row.seconds.high)] + recorded,
-        left,
-        _PLOT,
-    )
+    scale, marks = axis([row.seconds for row in drawn], recorded, left, _PLOT)
     told = study.match is None or study.match.verdict != "bad"
     top, body = 48, []
     bottom = top + len(rows) * _ROW + 6
@@ -107,14 +104,16 @@ def forest(study: Study) -> Drawing:
         body.append(line(at, top - 4, at, bottom, "axis"))
     for index, row in enumerate(rows):
         body += _forest_row(study, row, index, top, left, scale)
-    notes = [f"{study.name}: {_runs_words(study)}; bars hold 95 % of the runs, dots are medians"]
+    notes = [f"{study.name}: {runs_words(study)}; bars hold 95 % of the runs, dots are medians"]
+    if any(row.seconds.high > scale.last for row in drawn):
+        notes.append(FAR_OFF)
     if study.match is not None:
         notes.append(f"◇ is the recorded run, {seconds_text(study.match.seconds)}")
     said = caveat(study)
     notes += [said] if said else []
+    notes = [line for note in notes for line in wrapped(note, width - 2 * _MARGIN)]
     for index, note in enumerate(notes):
-        at = bottom + 56 + 16 * index
-        body.append(words(_MARGIN, at, fit(note, width - 2 * _MARGIN), "s", title=note))
+        body.append(words(_MARGIN, bottom + 56 + 16 * index, note, "s"))
     heading = f"{study.plan}: how long it takes"
     body.insert(0, words(_MARGIN, 20, fit(heading, width - 2 * _MARGIN), "b"))
     return Drawing(width, bottom + 56 + 16 * len(notes), heading, "".join(body))
@@ -136,6 +135,8 @@ def _forest_row(
     ends = scale(spread.low), scale(spread.high)
     body.append(line(ends[0], y, ends[1], y, "strong"))
     body += [line(end, y - 4, end, y + 4, "strong") for end in ends]
+    if spread.high > scale.last:
+        body.append(words(ends[1] + 3, y + 4, "▸"))
     body.append(tag("circle", class_="dot", cx=scale(spread.median), cy=y, r=4.5))
     body.append(words(right, y + 4, _result(study, row)))
     return body
@@ -149,6 +150,8 @@ def _result(study: Study, row: Row) -> str:
     text = seconds_text(row.seconds.median, exact)
     if row.faster is None:
         return text
+    if row.faster.low == row.faster.high == 0:
+        return f"{text}, the same"
     if row.certain is not None and row.certain[0] <= 0 <= row.certain[1]:
         return f"{text}, no certain difference"
     gain = row.faster.median
@@ -161,137 +164,62 @@ def _direction(certain: tuple[float, float]) -> str:
     return "later" if certain[1] < 0 else "no certain difference"
 
 
-def _runs_words(study: Study) -> str:
+def runs_words(study: Study) -> str:
+    """Say how many runs there were, and by which chance."""
     count = study.baseline.runs
     runs = "1 run" if count == 1 else f"{count:,} runs"
     return f"{runs} of each variant, seed {study.seed}"
 
 
-def _axis(values: list[float], left: float, size: float) -> tuple[Scale, list[Tick]]:
-    """Give a scale that leaves some room at both ends, and its ticks."""
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+class Scale(NamedTuple):
+    """Where on a picture the values of an axis lie; what is beyond it lies at its end.
+
+    Fields:
+        first: The value at its beginning.
+        last: The one at its end.
+        start: Where it begins.
+        size: How long it is.
+    """
+
+    first: float
+    last: float
+    start: float
+    size: float
+
+    def __call__(self, value: float) -> float:
+        """Give where a value lies."""
+        return self.exactly(min(max(value, self.first), self.last))
+
+    def exactly(self, value: float) -> float:
+        """Give where a value would lie if the axis went on."""
+        return self.start + (value - self.first) / (self.last - self.first) * self.size
+
+
+def axis(
+    spreads: Sequence[Spread], others: Sequence[float], start: float, size: float
+) -> tuple[Scale, list[Tick]]:
+    """Give a scale that leaves some room at both ends, and its ticks.
+
+    Args:
+        spreads: What it shows; one that is far off lies beyond its end.
+        others: Values that it shows, too.
+        start: Where it begins.
+        size: How long it is.
+    """
+    ends = [*(shown_range(spreads) if spreads else ()), *others]
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     room = (high - low) * 0.06 or max(abs(high) * 0.1, 0.5)
     first, last = max(0.0, low - room) if low >= 0 else low - room, high + room
-
-    def scale(value: float) -> float:
-        return left + (value - first) / (last - first) * size
-
-    return scale, ticks(first, last, 6)
+    return Scale(first, last, start, size), ticks(first, last, 6)
 
 
-# ---- frontier ----
-
-
-class _Price(NamedTuple):
-    name: str
-    unit: str
-    of: Callable[[Row], Spread]
-
-
-def _price(rows: list[Row]) -> _Price:
-    """Choose what cost is counted in: dollars if all that has been simulated has a price."""
-    if rows and all(row.usd is not None for row in rows):
-        unpriced = ", less what has no price" if any(row.unpriced for row in rows) else ""
-        return _Price(f"dollars{unpriced}", "$", lambda row: row.usd or row.calls)
-    if any(row.tokens.high for row in rows):
-        return _Price("tokens (not all has a price)", "tokens", lambda row: row.tokens)
-    return _Price("calls (nothing has a price)", "calls", lambda row: row.calls)
-
-
-def frontier(study: Study) -> Drawing:
-    """Draw time against cost without the frame."""
-    rows = [row for row in (study.baseline, *study.variants) if not row.why and row.runs]
-    price = _price(rows)
-    left, top, wide, high = 76, 44, 520, 320
-    across, bottoms = _axis([end for row in rows for end in _ends(price.of(row))], left, wide)
-    up, sides = _axis([end for row in rows for end in _ends(row.seconds)], 0, high)
-
-    def down(value: float) -> float:
-        return top + high - up(value)
-
-    body = [words(12, 20, f"{study.plan}: time against cost", "b")]
-    told = study.match is None or study.match.verdict != "bad"
-    for tick in bottoms:
-        body.append(line(across(tick.at), top, across(tick.at), top + high, "rule"))
-        if told:
-            body.append(words(across(tick.at), top + high + 16, tick.text, "s", "middle"))
-    for tick in sides:
-        body.append(line(left, down(tick.at), left + wide, down(tick.at), "rule"))
-        if told:
-            body.append(words(left - 6, down(tick.at) + 4, f"{tick.text} s", "s", "end"))
-    body.append(words(left + wide / 2, top + high + 34, price.name, "s", "middle"))
-    best = sorted((row for row in rows if row.frontier), key=lambda row: price.of(row).median)
-    if len(best) > 1:
-        path = " ".join(
-            f"{'L' if index else 'M'}{number(across(price.of(row).median))} "
-            f"{number(down(row.seconds.median))}"
-            for index, row in enumerate(best)
-        )
-        body.append(tag("path", d=path, class_="cap"))
-    body += [mark for row in rows for mark in _point(study, row, price, across, down)]
-    body += _labels(study, rows, price, across, down, left + wide)
-    said = caveat(study) or f"{study.name}: {_runs_words(study)}; lines hold 95 % of the runs"
-    room = left + wide
-    body.append(words(12, top + high + 56, fit(said, room), "s", title=said))
-    body.append(words(12, top + high + 72, _KEY, "s"))
-    return Drawing(
-        left + wide + 24, top + high + 84, f"{study.plan}: time against cost", "".join(body)
-    )
-
-
-def _ends(spread: Spread) -> tuple[float, float]:
-    return spread.low, spread.high
-
-
-def _point(study: Study, row: Row, price: _Price, across: Scale, down: Scale) -> list[str]:
-    cost, time = price.of(row), row.seconds
-    x, y = across(cost.median), down(time.median)
-    told = row.name
-    if study.match is None or study.match.verdict != "bad":
-        told += f": {seconds_text(time.median)}, {cost.median:.6g} {price.unit}"
-    shape = tag(
-        "circle",
-        tag("title", escape(told)),
-        class_="dot" if row.frontier else "ring",
-        cx=x,
-        cy=y,
-        r=5,
-    )
-    return [
-        line(across(cost.low), y, across(cost.high), y, "axis"),
-        line(x, down(time.low), x, down(time.high), "axis"),
-        shape,
-    ]
-
-
-def _around(x: float, y: float, size: float) -> list[tuple[float, float]]:
-    """Give the places for a name beside a point, the best first."""
-    sides = (x + 8, x - 8 - size, x - size / 2)
-    return [(side, y + down) for down in (-6, 16, -22, 30) for side in sides]
-
-
-def _labels(
-    study: Study, rows: list[Row], price: _Price, across: Scale, down: Scale, right: float
-) -> list[str]:
-    """Write names beside points, those of the frontier first; where one has no room it is left out.
-
-    A name that is left out is still shown under the pointer.
-    """
-    taken: list[tuple[float, float, float, float]] = []
-    body = []
-    order = sorted(rows, key=lambda row: (row is not study.baseline, not row.frontier))
-    for row in order:
-        name = fit(row.name, 220)
-        size = text_width(name)
-        x, y = across(price.of(row).median), down(row.seconds.median)
-        for start, base in _around(x, y, size):
-            box = (start, base - 11, start + size, base + 3)
-            free = all(
-                box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1]
-                for other in taken
-            )
-            if free and box[0] > 0 and box[2] < right + 16:
-                taken.append(box)
-                body.append(words(start, base, name, "b" if row is study.baseline else "t"))
-                break
-    return body
+def wrapped(text: str, room: float) -> list[str]:
+    """Part text into lines that fit, between words."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if text_width(longer) > room and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [fit(one, room) for one in lines]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from hocket.core.values import Json
-from hocket.report.forest import caveat, shown_range
+from hocket.report.forest import FAR_OFF, caveat, figure, shown_range
 from hocket.report.svg import ticks
 from hocket.report.text import table
 from hocket.simulator.outcome import BESIDES, LITTLE, Match, Row, Spread, Study
@@ -70,7 +70,7 @@ def match_lines(match: Match) -> list[str]:
     simulated, calls = match.simulated, match.simulated_calls
     first = (
         f"The simulated baseline takes {_said(simulated, exact)}, "
-        f"run {match.run} took {_number(match.seconds, exact, more=1)} s"
+        f"run {match.run} took {figure(match.seconds, exact, more=1)} s"
     )
     if calls.low != match.calls or calls.high != match.calls:
         first += f", and makes {_count(calls)} calls, the run made {match.calls:,}"
@@ -283,20 +283,8 @@ def _gain(row: Row, exact: bool) -> str:
 
 def _among(middle: float, low: float, high: float, exact: bool) -> str:
     """Write a number and the interval that it lies in, unless they are one."""
-    said, first, last = (_number(one, exact) for one in (middle, low, high))
+    said, first, last = (figure(one, exact) for one in (middle, low, high))
     return said if first == last == said else f"{said} ({first} to {last})"
-
-
-def _number(value: float, exact: bool, more: int = 0) -> str:
-    """Write seconds as exactly as they are known, `more` digits more."""
-    size = abs(value)
-    if size < 0.5e-3:
-        return "0"
-    if not exact:
-        digits = 0 if size >= 10 else 1 if size >= 1 else 2
-    else:
-        digits = more + (0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3)
-    return f"{value:,.{digits}f}".replace("-", "−")
 
 
 def _count(spread: Spread) -> str:
@@ -347,7 +335,7 @@ def _plot(rows: Sequence[tuple[Spread, str]], usual: float | None, width: int) -
         lines.append(f"{name.ljust(label)}  {''.join(cells)}".rstrip())
     lines += _axis(first, last, size, label)
     if any(spread.high > last for spread, _ in rows):
-        lines.append("▸ goes on beyond the axis")
+        lines.append(FAR_OFF)
     return lines
 
 
