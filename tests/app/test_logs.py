@@ -184,7 +184,7 @@ _ASKED += b'{"key":"gen_ai.prompt","value":{"x":%s}}'
 
 
 @pytest.mark.parametrize("kind", ["otlp", "chrome", "massgen"])
-@pytest.mark.parametrize("depth", [200_000, *range(880, 1_000, 3)])
+@pytest.mark.parametrize("depth", [200_000, *range(880, 1_000, 15)])
 def test_however_deep_a_log_is_it_is_read_or_refused(tmp_path: Path, kind: Any, depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
     for number, data in enumerate((deep, _DEEP % (_ASKED % deep), b'{"traceEvents": ' + deep)):

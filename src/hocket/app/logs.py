@@ -54,15 +54,8 @@ def read_log(
         raise Refused("trace events hold one run: leave the turn out")
     if not path.exists():
         raise NotFound(f"there is no file or folder {path}")
-    try:
-        if kind == "massgen":
-            return _massgen(path, calls, turn)
-        return _file(kind, path, turn)
-    except RecursionError:
-        raise LogError("a value in it is nested too deeply", file=str(path)) from None
-
-
-def _file(kind: LogKind, path: Path, turn: str | None) -> Trace:
+    if kind == "massgen":
+        return _massgen(path, calls, turn)
     if not path.is_file():
         raise LogError("it is no file", hint="give the file itself", file=str(path))
     try:

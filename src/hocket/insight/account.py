@@ -158,6 +158,9 @@ class _Walk:
         """Go all the way."""
         activities, began = self.trace.activities, self.trace.began
         index, last = self.trace.finish, START
+        for since, until, cause in _apart(self.trace.tail) if self.trace.tail else ():
+            self.quiet(until, self.between, index)
+            self.quiet(since, cause, index)
         self.landed()
         seen: set[int] = set()
         while 0 <= index < len(activities) and index not in seen:

@@ -60,7 +60,8 @@ class Cause(NamedTuple):
         kind: Which kind of cause.
         detail: Which one: the agent of ``model`` and ``tool``, the limit of ``rate``, ``refused``,
             ``slot`` and ``budget`` (``run`` and ``agent:NAME`` for their own slots), the step of
-            ``approval`` and ``input``, the fate of ``rework``; "" for the others.
+            ``approval`` and ``input``, the fate of ``rework``, the part of another
+            program whose own time it was of ``coordinator``; "" for the others.
     """
 
     kind: Kind
@@ -78,7 +79,9 @@ _OF_WAIT: Final[dict[str, Kind]] = {
     "share": "share",
     "claim": "coordinator",
     "commit": "coordinator",
-    "framework": "coordinator",
+    "own": "coordinator",
+    "tool": "tool",
+    "model": "model",
     "cache": "cache",
     "backoff": "backoff",
     "pause": "pause",

@@ -158,6 +158,7 @@ class Trace(msgspec.Struct, kw_only=True):
             waited for since longest.
         landed: The index of the activity that had to be stopped or to end after that, before the
             run could end; `START` if nothing had to.
+        tail: Whose time it was after all that, as far as another program's log tells.
         stops: When it stood still, in order, without overlaps.
         changes: What happened to limits, in order.
         limits: The bounds that held, by name; nothing is known of those that are not there.
@@ -179,6 +180,7 @@ class Trace(msgspec.Struct, kw_only=True):
     activities: list[Activity] = []
     finish: int = START
     landed: int = START
+    tail: tuple[Wait, ...] = ()
     stops: list[Stop] = []
     changes: list[Change] = []
     limits: dict[str, LimitSpec] = {}

@@ -75,25 +75,53 @@ def test_a_call_comes_after_what_had_ended_and_a_refusal_before_its_next_try() -
     assert grep.after == -1
 
 
-def test_the_time_of_a_parent_in_no_child_is_the_frameworks_own() -> None:
+def test_the_time_of_a_parent_in_no_child_is_its_own_before_between_and_after_them() -> None:
     found = shares(read(document(RUN)))
-    # Before the first call 1.5 s, and 0.6 s from the agent's last one to the last; the time at the
-    # end may be anybody's.
+    # The run's are 1 s before the agent began, 0.5 s after it had ended, and 1 s at the end; the
+    # agent's are 0.5 s before its first call and 0.1 s after its last.
     assert found == pytest.approx(
         {
-            "coordinator": 2.1,
+            "coordinator:run": 2.5,
+            "coordinator:invoke_agent writer": 0.6,
             "rework:refused": 0.5,
             "refused:gpt": 1.0,
             "model:writer": 0.9,
             "model:big": 4.5,
-            "unknown": 1.0,
         }
     )
 
 
+def test_a_tool_that_calls_others_was_running_itself() -> None:
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
+    spans = [
+        span("GET", 0, 10, number=1),
+        span("execute_tool search", 1, 8, tool, of=1, number=2),
+        span("SELECT", 3, 4, of=2, number=3),
+        span("SELECT", 6, 7, of=2, number=4),
+    ]
+    found = shares(read(document(spans)))
+    assert found == {"tool:search": 5.0, "tool:shop": 2.0, "coordinator:GET": 3.0}
+
+
+def test_between_spans_each_of_those_that_they_lie_in_has_its_own_time() -> None:
+    spans = [
+        span("run", 0, 10, number=1),
+        span("early", 0, 4.5, of=1, number=2),
+        span("one", 0, 3, chat(), of=2, number=3),
+        span("late", 5, 9, of=1, number=4),
+        span("two", 7, 8, chat(), of=4, number=5),
+    ]
+    assert shares(read(document(spans))) == {
+        "model:gpt": 4.0,
+        "coordinator:early": 1.5,
+        "coordinator:late": 3.0,
+        "coordinator:run": 1.5,
+    }
+
+
 def test_nobody_knows_what_happened_where_no_span_was_open() -> None:
     spans = [span("one", 0, 2, chat(), number=1), span("two", 5, 6, chat(), number=2)]
-    assert shares(read(document(spans))) == {"model:gpt": 3.0, "unknown:unrecorded": 3.0}
+    assert shares(read(document(spans))) == {"model:gpt": 3.0, "unknown": 3.0}
 
 
 @pytest.mark.parametrize(

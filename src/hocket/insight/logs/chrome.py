@@ -141,13 +141,18 @@ def read_chrome(chunks: Iterable[bytes], name: str) -> Trace:
     inherited = Inherited(tree)
     flows = flows_of(tree, events.arrows, lanes)
     missing = tuple(_missing(events, tree, began, len(flows)))
+    # A span on a thread that says no more is a function, which runs for as long as it lasts.
+    activities, tail = activities_of(
+        tree, began, flows, inherited.work, inherited.who, lambda i: inherited.own(i, "tool"), ended
+    )
     trace = Trace(
         run=name,
         name=name,
         source="chrome",
         began=began,
         ended=ended,
-        activities=activities_of(tree, began, flows, inherited.work, inherited.who),
+        activities=activities,
+        tail=tail,
         evidence="record",
         inferred=True,
         missing=missing,

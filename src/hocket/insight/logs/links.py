@@ -2,7 +2,8 @@
 
 A span that lies in none other, or begins within its parent, came after the last of its siblings
 that had ended by then; where there is none, it came after what its parent came after.
-Work is what has nothing within it; what is above is structure, and its own time is nobody's work.
+Work is what has nothing within it; what is above is structure, and the time that it spends in
+nothing within it is told as a wait of what comes next: `hocket.insight.logs.gaps`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from hocket.core.events import Wait
+from hocket.insight.logs.gaps import Gaps
 from hocket.insight.logs.spans import Names, Span, Tree
 from hocket.insight.trace import START, Activity, Trace, Work
 
 NEEDS: Final = 32
 """Siblings that one activity is said to have waited for, at most."""
-
-UNRECORDED: Final = "unrecorded"
-"""The cause of a stretch in which no span of the log was open."""
-
-FRAMEWORK: Final = "framework"
-"""The cause of a stretch in which a span was open, and nothing within it."""
 
 _NOBODY: Final = -1
 _TAKEN: Final = Span("", 0, 0, 0)
@@ -66,7 +62,6 @@ class _Links:
         at: When that had let it go on.
         needs: All work that it came after.
         again: The refused call that it tries again.
-        top: When what is above all of it began.
     """
 
     def __init__(self, tree: Tree, flows: Mapping[int, Flow]) -> None:
@@ -76,7 +71,6 @@ class _Links:
         self.at = [_NOBODY] * size
         self.needs: list[tuple[int, ...]] = [()] * size
         self.again = _tries(tree)
-        self.top = [span.began for span in tree.spans]
         down = tree.down()
         self.last = self._lasts(down)
         self._within(_NOBODY, flows)
@@ -104,7 +98,6 @@ class _Links:
         scope = _Scope(self.tree, members)
         for index in members:
             if parent != _NOBODY:
-                self.top[index] = self.top[parent]
                 self._inherit(index, parent)
             self._before(index, scope)
             flow = flows.get(index)
@@ -151,8 +144,10 @@ def activities_of(
     flows: Mapping[int, Flow],
     work: Callable[[int], Work],
     who: Callable[[int], tuple[str, str]],
-) -> list[Activity]:
-    """Give the work of a tree of spans, in the order in which it was asked for.
+    own: Callable[[int], str],
+    until: int,
+) -> tuple[list[Activity], tuple[Wait, ...]]:
+    """Give the work of a tree of spans, in the order in which it was asked for, and what came last.
 
     The tree is taken apart on the way, so that both need not be in memory at once.
 
@@ -162,7 +157,10 @@ def activities_of(
         flows: Links that the log itself states, by the index of the span that was let begin.
         work: What was at work in a span.
         who: The agent and the model of a span.
+        own: The cause of the time that a span spends in none of those within it.
+        until: When the whole ended.
     """
+    gaps = Gaps(tree, own)
     links = _Links(tree, flows)
     names = Names(tree)
     place_of = [_NOBODY] * len(tree.spans)
@@ -185,7 +183,7 @@ def activities_of(
             asked=asked,
             began=span.began,
             ended=span.ended,
-            waits=_waits(links, index, asked, model or span.name),
+            waits=_waits(links, gaps, index, asked, model or span.name),
             fate=span.fate if span.ended is not None else "",
             how=span.how,
             usage=span.usage,
@@ -198,7 +196,18 @@ def activities_of(
         links.needs[index] = ()
         place_of[index] = len(made)
         made.append(activity)
-    return in_order(made, place_of)
+    last = _last(place_of, made)
+    return in_order(made, place_of), gaps.tail(last, until)
+
+
+def _last(place_of: Sequence[int], made: Sequence[Activity]) -> int:
+    """Give the span of the work that ended last."""
+    ends = [
+        (ended, made[place].asked, made[place].began, index)
+        for index, place in enumerate(place_of)
+        if place != _NOBODY and (ended := made[place].ended) is not None
+    ]
+    return max(ends, default=(0, 0, 0, _NOBODY))[-1]
 
 
 def in_order(made: list[Activity], place_of: Sequence[int]) -> list[Activity]:
@@ -237,15 +246,13 @@ def _tries(tree: Tree) -> dict[int, int]:
     return found
 
 
-def _waits(links: _Links, index: int, asked: int, limit: str) -> tuple[Wait, ...]:
-    span = links.tree.spans[index]
-    if asked >= span.began:
+def _waits(links: _Links, gaps: Gaps, index: int, asked: int, limit: str) -> tuple[Wait, ...]:
+    began = links.tree.spans[index].began
+    if asked >= began:
         return ()
     if index in links.again:
-        return (Wait(f"closed:{limit}", asked, span.began),)
-    opened = min(span.began, max(asked, links.top[index]))
-    waits = (Wait(UNRECORDED, asked, opened), Wait(FRAMEWORK, opened, span.began))
-    return tuple(wait for wait in waits if wait.since < wait.until)
+        return (Wait(f"closed:{limit}", asked, began),)
+    return gaps.between(links.source[index], index, asked, began)
 
 
 def finish_of(trace: Trace) -> int:

@@ -308,7 +308,9 @@ def _trace(chosen: list[_One], name: str, missing: list[str]) -> Trace:
     inherited = Inherited(tree)
     top = top_of(tree)
     status = _status(tree, top)
-    activities = activities_of(tree, began, {}, inherited.work, inherited.who)
+    activities, tail = activities_of(
+        tree, began, {}, inherited.work, inherited.who, lambda i: inherited.own(i, ""), ended
+    )
     trace = Trace(
         run=chosen[0].name or name,
         name=top.name if top is not None else name,
@@ -317,6 +319,7 @@ def _trace(chosen: list[_One], name: str, missing: list[str]) -> Trace:
         ended=ended,
         status=status,
         activities=activities,
+        tail=tail,
         evidence="record",
         inferred=True,
         missing=tuple(missing),

@@ -210,6 +210,19 @@ class Inherited:
             return "tool"
         return "model" if kind in {"model", "agent"} else "tool"
 
+    def own(self, index: int, plain: str) -> str:
+        """Name whose time it is that a span spends in none of those within it.
+
+        Args:
+            index: The span.
+            plain: What a span of which the log does not say what it is counts as.
+        """
+        span = self._tree.spans[index]
+        kind = span.kind or plain
+        if kind not in {"model", "tool"}:
+            return f"own:{span.name}"
+        return f"{kind}:{self.who(index)[0]}"
+
     def who(self, index: int) -> tuple[str, str]:
         """Give the agent and the model of a span."""
         span = self._tree.spans[index]
