@@ -148,6 +148,17 @@ def test_every_point_has_its_number_and_no_text_is_over_another_or_a_point() -> 
     assert "● no other one is both quicker and cheaper, of those that succeed about as" in whole
 
 
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [("failed", "fails at 12.0 s"), ("stand still", "stands still at 12.0 s")],
+)
+def test_a_time_of_runs_that_come_to_nothing_is_told_as_such(figures: str, said: str) -> None:
+    never = row("a=1", 12.0, figures=figures, success=0.0)
+    given = study(variants=(never,))
+    assert said in texts(forest_svg(given))
+    assert f"2 ○ a=1: {said}, $1" in texts(frontier_svg(given))
+
+
 def test_one_that_is_far_off_is_marked_in_the_forest_plot() -> None:
     far = row("people.after=1h", 360_000.0, faster=near(-358_000.0), certain=(-1e6, -1e5))
     same = row("a=1", 1_337.0, faster=Spread(0.0, 0.0, 0.0), certain=(0.0, 0.0))

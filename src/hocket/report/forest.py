@@ -53,6 +53,14 @@ def seconds_text(value: float, exact: bool = True) -> str:
     return f"{figure(value, exact)} s"
 
 
+def took_text(row: Row, exact: bool = True) -> str:
+    """Say how long a variant takes, or when it comes to nothing."""
+    told = seconds_text(row.seconds.median, exact)
+    if row.figures == "stand still":
+        return f"stands still at {told}"
+    return f"fails at {told}" if row.figures == "failed" else told
+
+
 def shown_range(spreads: Sequence[Spread]) -> tuple[float, float]:
     """Say from where to where an axis goes, so that one that is far off does not flatten all."""
     low = min(one.low for one in spreads)
@@ -147,7 +155,7 @@ def _result(study: Study, row: Row) -> str:
     if verdict == "bad":
         return "" if row.certain is None else _direction(row.certain)
     exact = verdict == "good"
-    text = seconds_text(row.seconds.median, exact)
+    text = took_text(row, exact)
     if row.faster is None:
         return text
     if row.faster.low == row.faster.high == 0:

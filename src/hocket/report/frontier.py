@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from hocket.report.forest import FAR_OFF, Scale, axis, caveat, runs_words, seconds_text, wrapped
+from hocket.report.forest import FAR_OFF, Scale, axis, caveat, runs_words, took_text, wrapped
 from hocket.report.svg import (
     Drawing,
     document,
     escape,
-    fit,
     line,
     number,
     tag,
@@ -29,7 +28,8 @@ _SAME: Final = 12
 _RADII: Final = (0, 12, 24, 36, 48, 72)
 _KEY: Final = (
     "● no other one is both quicker and cheaper, of those that succeed about as often as the "
-    "baseline; ○ another one is"
+    "baseline",
+    "○ another one is",
 )
 
 Box = tuple[float, float, float, float]
@@ -109,11 +109,12 @@ def frontier(study: Study) -> Drawing:
     bottom = _TOP + _HIGH + 58
     for index, row in enumerate(rows):
         mark = "●" if row.frontier else "○"
-        text = f"{index + 1} {mark} {_told(row, price, told)}"
         own = "b" if row is study.baseline else "t"
-        body.append(words(12, bottom + 17 * index, fit(text, _ROOM), own, title=text))
-    bottom += 17 * len(rows) + 8
-    notes = [_KEY, f"{study.name}: {runs_words(study)}; lines hold 95 % of the runs"]
+        for part in wrapped(f"{index + 1} {mark} {_told(row, price, told)}", _ROOM):
+            body.append(words(12, bottom, part, own))
+            bottom += 17
+    bottom += 8
+    notes = [*_KEY, f"{study.name}: {runs_words(study)}; lines hold 95 % of the runs"]
     if any(row.seconds.high > up.last or price.of(row).high > across.last for row in rows):
         notes.append(FAR_OFF.replace("▸", "A line at the edge"))
     notes += [said] if (said := caveat(study)) else []
@@ -130,7 +131,7 @@ def frontier(study: Study) -> Drawing:
 def _told(row: Row, price: _Price, told: bool) -> str:
     if not told:
         return row.name
-    return f"{row.name}: {seconds_text(row.seconds.median)}, {_amount(row, price)}"
+    return f"{row.name}: {took_text(row)}, {_amount(row, price)}"
 
 
 def _amount(row: Row, price: _Price) -> str:
@@ -163,7 +164,10 @@ def _labels(points: _Points) -> list[str]:
     taken: list[Box] = []
     for row in points.rows:
         x, y = points.at(row)
+        cost, time = points.price.of(row), row.seconds
         taken.append((x - 6, y - 6, x + 6, y + 6))
+        taken.append((points.across(cost.low), y - 1, points.across(cost.high), y + 1))
+        taken.append((x - 1, points.down(time.high), x + 1, points.down(time.low)))
     body = []
     for (x, y), numbers in _together(points):
         text = _ranges(numbers)
@@ -190,14 +194,16 @@ def _together(points: _Points) -> list[tuple[tuple[float, float], list[int]]]:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Write ``1, 3–5`` for 1, 3, 4, 5."""
+    """Write ``1, 3–5`` for 1, 3, 4, 5; two in a row are written out."""
     parts: list[list[int]] = []
     for one in numbers:
         if parts and parts[-1][-1] == one - 1:
             parts[-1].append(one)
         else:
             parts.append([one])
-    return ", ".join(f"{part[0]}–{part[-1]}" if part[1:] else str(part[0]) for part in parts)
+    return ", ".join(
+        f"{part[0]}–{part[-1]}" if part[2:] else ", ".join(map(str, part)) for part in parts
+    )
 
 
 def _place(x: float, y: float, size: float, taken: Sequence[Box]) -> tuple[float, float, Box]:
