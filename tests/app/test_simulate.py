@@ -245,7 +245,27 @@ def test_faults_are_a_variant_and_strike_all_others() -> None:
     # The call in flight fails at 5 s, its second try at 6 s, its third at 8 s.
     assert medians(study)["baseline"] == 120.0
     assert named(study)["w down 10s at 5s"].success == 0.0
-    assert named(study)["max_parallel=4"].success == 0.0
+    assert named(study)["max_parallel=4 under w down 10s at 5s"].success == 0.0
+
+
+def test_each_fault_is_a_variant_and_settings_are_told_against_all_of_them() -> None:
+    faults = ["w slow x2", "v slow x3", "machine dies at 2h"]
+    study = plan(CHAIN, Otherwise(settings=["max_parallel=4"], faults=faults))
+    assert medians(study) == {
+        "baseline": 120.0,
+        "w slow x2": 160.0,
+        "v slow x3": 220.0,
+        "machine dies at 2h": 120.0,
+        "w slow x2; v slow x3; machine dies at 2h": 260.0,
+        "max_parallel=4 under all faults": 140.0,
+    }
+    row = study.variants[-1]
+    assert row.against == "w slow x2; v slow x3; machine dies at 2h"
+    assert row.faster is not None and row.faster.median == 120.0
+    assert [one.frontier for one in study.variants[-2:]] == [False, True]
+    idle = [note for note in study.assumed if "strikes no run" in note]
+    assert idle[0] == "'machine dies at 2 h 00 m' strikes no run of machine dies at 2h."
+    assert not any("slow" in note.partition(" strikes")[0] for note in idle)
 
 
 def test_faults_of_the_file_are_of_its_baseline() -> None:

@@ -211,6 +211,7 @@ READ: list[tuple[str, Mishap]] = [
     ("0.5% fail", Fail(share=0.005)),
     ("gemini-2.5-pro 100% fail", Fail(share=1.0, who="gemini-2.5-pro")),
     ("pro refuses 10% for 20s", Refuse(share=0.1, who="pro", retry_after=20 * SECOND)),
+    ("pro refuses 10% retry after 20s", Refuse(share=0.1, who="pro", retry_after=20 * SECOND)),
     ("pro refuses 10%", Refuse(share=0.1, who="pro")),
     ("10% refused", Refuse(share=0.1)),
     ("flash slow x3 from 1m for 30s", Slow(factor=3, who="flash", at=MINUTE, lasts=30 * SECOND)),

@@ -54,7 +54,8 @@ class Otherwise(NamedTuple):
         settings: ``KEY=VALUE`` each: one variant has them all, and so has whatever is varied.
         vary: ``KEY=1..8`` or ``KEY=a,b,c`` each: a variant for every combination.
         variants: Settings with spaces between them, a variant each, with nothing else.
-        faults: What goes wrong in every variant, and alone in one of its own.
+        faults: What goes wrong: a variant each, one with all of them if they are several, and all
+            of them in every other variant, which is compared with the one of all of them.
     """
 
     settings: Sequence[str] = ()
@@ -342,11 +343,15 @@ class _Asked(NamedTuple):
         name: What it is called.
         settings: What it has otherwise.
         varied: Whether it is one of many values, of which some may be impossible.
+        faults: What goes wrong in it.
+        against: With which variant it is compared; "" for the baseline.
     """
 
     name: str
     settings: tuple[str, ...]
     varied: bool = False
+    faults: tuple[str, ...] = ()
+    against: str = ""
 
 
 def _study(
@@ -361,8 +366,7 @@ def _study(
     if runs < 1 or how.workers < 1:
         raise Refused("a simulation has at least one run, and at least one worker")
     asked = _asked(other)
-    new = [fault_of(text, stage.spec, stage.loaded) for text in other.faults]
-    faults = (*always, *new)
+    faults = {text: fault_of(text, stage.spec, stage.loaded) for text in other.faults}
     baseline, notes = stage.scenario(changed(stage.spec, ()), always)
     notes = [*stage.notes, *notes]
     variants: list[Variant] = []
@@ -376,9 +380,9 @@ def _study(
             failed = failed or error
             variants.append(Variant(one.name, one.settings, None, str(error)))
             continue
-        scenario, more = stage.scenario(made, faults)
+        scenario, more = stage.scenario(made, (*always, *(faults[text] for text in one.faults)))
         notes += more
-        variants.append(Variant(one.name, one.settings, scenario))
+        variants.append(Variant(one.name, one.settings, scenario, against=one.against))
     if failed is not None and not any(one.scenario for one in variants):
         raise failed
     return study(
@@ -402,8 +406,8 @@ def _asked(other: Otherwise) -> list[_Asked]:
     """
     found: list[_Asked] = []
     settings = tuple(other.settings)
-    if other.faults:
-        found.append(_Asked("; ".join(other.faults), ()))
+    faults = tuple(dict.fromkeys(other.faults))
+    every = "; ".join(faults)
     if settings:
         found.append(_Asked(" ".join(settings), settings))
     for values in expand(other.vary):
@@ -412,9 +416,14 @@ def _asked(other: Otherwise) -> list[_Asked]:
     for text in other.variants:
         own = settings_of(text)
         found.append(_Asked(" ".join(own), own))
-    unique: dict[tuple[str, ...], _Asked] = {}
+    if faults:
+        under = f" under {every}" if len(faults) == 1 else " under all faults"
+        found = [one._replace(name=one.name + under, faults=faults, against=every) for one in found]
+        alone = [_Asked(text, (), faults=(text,)) for text in faults]
+        found = [*alone, _Asked(every, (), faults=faults), *found]
+    unique: dict[tuple[tuple[str, ...], tuple[str, ...]], _Asked] = {}
     for one in found:
-        unique.setdefault(one.settings, one)
+        unique.setdefault((one.settings, one.faults), one)
     if len(unique) > MOST_VARIANTS:
         raise Refused(f"{len(unique):,} variants are too many: {MOST_VARIANTS} at most")
     return list(unique.values())

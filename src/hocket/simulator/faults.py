@@ -15,7 +15,7 @@ import msgspec
 from hocket.agents.base import Estimate
 from hocket.core.errors import Fault, NotFound, suggest
 from hocket.core.specs import RunSpec
-from hocket.core.values import SECOND, parse_duration
+from hocket.core.values import SECOND, format_duration, parse_duration
 from hocket.simulator.agents import Act, Asked, SimulatedAgents
 from hocket.simulator.calibrate import NEVER
 
@@ -115,12 +115,16 @@ class Faulty:
         mishaps: What happens; the first one that happens to a call decides.
         spec: What is run, for who claims which limit and uses which model.
 
+    Attributes:
+        struck: The places of the mishaps that have happened to a call since somebody cleared it.
+
     Raises:
         NotFound: A mishap names nobody.
     """
 
     def __init__(self, agents: SimulatedAgents, mishaps: Sequence[Mishap], spec: RunSpec) -> None:
         self._agents = agents
+        self.struck: set[int] = set()
         self._struck: dict[str, list[tuple[int, Mishap]]] = {name: [] for name in spec.agents}
         for number, mishap in enumerate(mishaps):
             if not isinstance(mishap, Death):
@@ -132,8 +136,10 @@ class Faulty:
         act = self._agents.act(asked)
         for number, mishap in self._struck.get(asked.agent, ()):
             struck = _strike(mishap, act, asked, f"mishap {number}")
-            if struck is not act and not isinstance(mishap, Slow):
-                return struck
+            if struck is not act:
+                self.struck.add(number)
+                if not isinstance(mishap, Slow):
+                    return struck
             act = struck
         return act
 
@@ -146,6 +152,24 @@ def deaths_of(mishaps: Sequence[Mishap]) -> tuple[tuple[int, int], ...]:
     """Give when processes die, and when others take the run up, in their order."""
     deaths = [(one.at, one.at + one.back) for one in mishaps if isinstance(one, Death)]
     return tuple(sorted(deaths))
+
+
+def words_of(mishap: Mishap) -> str:
+    """Say what goes wrong, as it is written."""
+    who = "" if isinstance(mishap, Death) or not mishap.who else f"{mishap.who} "
+    match mishap:
+        case Down(lasts=lasts, at=at):
+            return f"{who}down {format_duration(lasts)} at {format_duration(at)}"
+        case Hang(share=share):
+            return f"{who}{100 * share:g}% hang"
+        case Fail(share=share):
+            return f"{who}{100 * share:g}% fail"
+        case Refuse(share=share):
+            return f"{who}refuses {100 * share:g}%"
+        case Slow(factor=factor):
+            return f"{who}slow x{factor:g}"
+        case Death(at=at):
+            return f"machine dies at {format_duration(at)}"
 
 
 def whom(who: str, spec: RunSpec) -> list[str]:
@@ -243,8 +267,9 @@ _FORMS: Final[list[tuple[str, str, Callable[[dict[str, str | None]], Mishap]]]] 
     ("5% hang, flash 5% hang", rf"{_WHO}(?:{_SHARE} hangs?|hangs? (?P<also>\S+)%)", _hang),
     ("5% fail, flash 5% fail", rf"{_WHO}(?:{_SHARE} fails?|fails? (?P<also>\S+)%)", _fail),
     (
-        "pro refuses 10%, pro refuses 10% for 20s",
-        rf"{_WHO}(?:refuses? {_SHARE}|(?P<also>\S+)% refused)(?: for (?P<wait>\S+))?",
+        "pro refuses 10%, pro refuses 10% retry after 20s",
+        rf"{_WHO}(?:refuses? {_SHARE}|(?P<also>\S+)% refused)"
+        r"(?: (?:for|retry after) (?P<wait>\S+))?",
         _refuse,
     ),
     (
@@ -259,9 +284,10 @@ def parse_fault(text: str) -> Mishap:
     """Read what goes wrong.
 
     It is written like ``flash down 30s at 1m``, ``5% hang``, ``flash 5% fail``,
-    ``pro refuses 10% for 20s``, ``flash slow x3 from 1m for 30s`` or
+    ``pro refuses 10% retry after 20s``, ``flash slow x3 from 1m for 30s`` or
     ``machine dies at 2m back 30s``.
-    A refusal's time is what the provider says to wait, a slow spell's how long it lasts.
+    A refusal's time is what the provider says to wait (``for`` says the same), a slow spell's how
+    long it lasts.
 
     Raises:
         ValueError: It says nothing of that kind.

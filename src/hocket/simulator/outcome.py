@@ -52,6 +52,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         certain: The 95 % interval of the median of `faster`, by order statistics; None for the
             baseline.
         binds: What the finish waited for longest, by the runs' accounts: a limit, a slot, a model.
+        against: With which row it is compared, where that is not the baseline: the one with the
+            same faults and nothing else.
         why: Why it could not be simulated; "" if it could.
         frontier: Whether no other variant is both quicker and cheaper, of those that succeed
             nearly as often as the baseline.
@@ -74,6 +76,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pairs: int = 0
     certain: tuple[float, float] | None = None
     binds: str = ""
+    against: str = ""
     why: str = ""
     frontier: bool = False
 

@@ -26,7 +26,8 @@ from hocket.insight.causes import Cause
 from hocket.insight.fold import trace_of
 from hocket.insight.trace import Trace
 from hocket.simulator.agents import People, SimulatedAgents
-from hocket.simulator.faults import Faulty, Mishap, deaths_of
+from hocket.simulator.faults import Death, Faulty, Mishap, deaths_of
+from hocket.simulator.faults import words_of as fault_words
 from hocket.simulator.match import Shares, match_of, words_of
 from hocket.simulator.outcome import LITTLE, Row, Study
 from hocket.simulator.parts import Keep, Part, Played
@@ -75,12 +76,14 @@ class Variant(NamedTuple):
         settings: What it has otherwise, ``KEY=VALUE`` each.
         scenario: What is simulated; None if that is impossible.
         why: Why it is impossible, or "".
+        against: The variant with which it is compared; "" for the baseline.
     """
 
     name: str
     settings: tuple[str, ...]
     scenario: Scenario | None
     why: str = ""
+    against: str = ""
 
 
 def study(
@@ -122,6 +125,7 @@ def study(
     if tried[0].why:
         raise CallerError(tried[0].why)
     notes = [*assumed, *_notes(tried)]
+    names = {variant.name: number for number, variant in enumerate(everything) if number}
     found = _play_all([ready for _, ready, _ in looks], runs, seed, progress, workers)
     rows = [_row(variant, found[number]) for number, variant in enumerate(tried)]
     for number, row in enumerate(rows):
@@ -130,7 +134,9 @@ def study(
             if not number or row.success < rows[0].success:
                 notes += _failing(row, found[number])
             bound = msgspec.structs.replace(row, binds=_binds(accounts[number]))
-            rows[number] = bound if not number else beside(bound, found[0], found[number])
+            base = names.get(variants[number - 1].against, 0) if number else 0
+            rows[number] = bound if not number else beside(bound, found[base], found[number])
+            notes += _idle(tried[number], found[number])
     rows = with_frontier(rows)
     notes += _success(rows)
     return Study(
@@ -179,6 +185,15 @@ class _Ready(NamedTuple):
             budget=_MOST_EVENTS,
             keep=keep,
         )[0]
+
+
+def _struck(ready: _Ready, played: Played) -> frozenset[int]:
+    """Say which mishaps have happened in a run, by their places."""
+    faults = ready.scenario.faults
+    if not isinstance(ready.agents, Faulty):
+        return frozenset()
+    died = (n for n, one in enumerate(faults) if isinstance(one, Death) and one.at < played.took)
+    return frozenset((*ready.agents.struck, *died))
 
 
 def _ready(scenario: Scenario) -> _Ready:
@@ -258,22 +273,35 @@ def _success(rows: Sequence[Row]) -> Iterator[str]:
     if any(0 < row.success < 1 for row in played):
         yield "Times, calls and costs are those of the runs that succeeded."
     for row in played[1:]:
+        base = row.against or "the baseline"
         if row.figures == "succeeded" and not row.pairs:
-            yield f"{row.name} and the baseline never succeed by the same chance: none is quicker."
+            yield f"{row.name} and {base} never succeed by the same chance: none is quicker."
         elif row.pairs and row.pairs < row.runs:
             yield (
-                f"{row.name} is compared with the baseline by the {row.pairs} of {row.runs} runs "
+                f"{row.name} is compared with {base} by the {row.pairs} of {row.runs} runs "
                 "that succeeded in both."
             )
-        if 0 < row.success < rows[0].success - LITTLE:
-            yield f"{row.name} succeeds less often than the baseline, and has no star."
+        first = next((one for one in played if one.name == row.against), rows[0])
+        if 0 < row.success < first.success - LITTLE:
+            yield f"{row.name} succeeds less often than {base}, and has no star."
+    for against in dict.fromkeys(row.against for row in played if row.against):
+        yield f"What settings gain under faults is told against {against}."
 
 
 def _row(variant: Variant, runs: Sequence[Ran]) -> Row:
     if not runs:
         why = variant.why or "the study was ended before its first run"
         return Row(name=variant.name, settings=variant.settings, why=why)
-    return row_of(variant.name, variant.settings, runs)
+    row = row_of(variant.name, variant.settings, runs)
+    return msgspec.structs.replace(row, against=variant.against)
+
+
+def _idle(variant: Variant, runs: Sequence[Ran]) -> Iterator[str]:
+    """Name what would have gone wrong, and did not in any run."""
+    faults = () if variant.scenario is None else variant.scenario.faults
+    for number, mishap in enumerate(faults):
+        if not any(number in one.struck for one in runs):
+            yield f"{fault_words(mishap)!r} strikes no run of {variant.name}."
 
 
 # -- playing --------------------------------------------------------------------------------
@@ -343,7 +371,11 @@ def _play_chunk(cast: Sequence[_Ready | None], chunk: Chunk, seed: int) -> list[
     assert ready is not None
     kept = ready.scenario.kept
     keep: Keep = "calls" if kept else "sums"
-    return [
-        ran(ready.play(seed_of(seed, number), keep), kept, _MOST_EVENTS)
-        for number in range(since, until)
-    ]
+    found = []
+    for number in range(since, until):
+        if isinstance(ready.agents, Faulty):
+            ready.agents.struck.clear()
+        played = ready.play(seed_of(seed, number), keep)
+        one = ran(played, kept, _MOST_EVENTS)
+        found.append(one._replace(struck=_struck(ready, played)))
+    return found

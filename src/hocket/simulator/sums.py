@@ -33,6 +33,7 @@ class Ran(NamedTuple):
         unpriced: How many calls that read tokens have no price.
         refused: How many calls were refused.
         wasted: How many calls gave something stale or discarded.
+        struck: The places of the scenario's mishaps that happened in it.
     """
 
     took: int
@@ -44,6 +45,7 @@ class Ran(NamedTuple):
     unpriced: int
     refused: int
     wasted: int
+    struck: frozenset[int] = frozenset()
 
     @property
     def ended(self) -> bool:
@@ -185,8 +187,19 @@ def with_frontier(rows: Sequence[Row]) -> list[Row]:
     Cost is in dollars if every variant has a price, else in tokens, else in calls.
     A variant none of whose runs succeed is none, nor is one that succeeds less often than the first
     row by more than `LITTLE`.
+    Under the same mishaps each is compared with the others alone.
     """
-    least = rows[0].success - LITTLE if rows else 0.0
+    leaders = {row.against for row in rows if row.against}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        group = row.against or (row.name if row.name in leaders else "")
+        groups.setdefault(group, []).append(row)
+    marked = {id(row) for some in groups.values() for row in _unbeaten(some)}
+    return [msgspec.structs.replace(row, frontier=id(row) in marked) for row in rows]
+
+
+def _unbeaten(rows: Sequence[Row]) -> list[Row]:
+    least = rows[0].success - LITTLE
     good = [row for row in rows if not row.why and row.success and row.success >= least]
     price: Callable[[Row], float] = _calls
     if all(row.usd is not None for row in good):
@@ -194,10 +207,7 @@ def with_frontier(rows: Sequence[Row]) -> list[Row]:
     elif any(row.tokens.high for row in good):
         price = _tokens
     points = {id(row): (row.seconds.median, price(row)) for row in good}
-    return [
-        msgspec.structs.replace(row, frontier=id(row) in points and not _beaten(row, points))
-        for row in rows
-    ]
+    return [row for row in good if not _beaten(row, points)]
 
 
 def _beaten(row: Row, points: dict[int, tuple[float, float]]) -> bool:
