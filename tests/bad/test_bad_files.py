@@ -244,13 +244,15 @@ def test_a_device_without_end_is_read_to_the_bound() -> None:
     ("plan", "said"),
     [
         ("relese", "FILE: there is no plan 'relese'; did you mean 'release'?"),
-        (None, "FILE: which plan? There are release, other"),
+        (None, "FILE: which plan? There are release, other, within"),
     ],
 )
 def test_a_plan_that_cannot_be_chosen_is_named(plan: str | None, said: str, tmp_path: Path) -> None:
     path = tmp_path / "FILE"
     one = "{steps: {a: {command: [x]}}}"
-    path.write_text(f"version: 1\nplans:\n  release: {one}\n  other: {one}\n")
+    nested = "{steps: {a: {run: within}}}"
+    plans = f"  within: {one}\n  release: {nested}\n  other: {one}\n"
+    path.write_text(f"version: 1\nplans:\n{plans}")
     with pytest.raises(CallerError) as caught:
         load(path, plan)
     assert str(caught.value) == said.replace("FILE", str(path))

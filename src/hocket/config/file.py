@@ -91,7 +91,9 @@ class Loaded(NamedTuple):
         }
         roots = [name for name in known if name not in nested] or known
         if len(roots) > 1:
-            raise NotFound(f"{self.source}: which plan? There are {', '.join(roots[:10])}")
+            # Those that others run may be named, too.
+            every = [*roots, *(name for name in known if name not in roots)]
+            raise NotFound(f"{self.source}: which plan? There are {', '.join(every[:10])}")
         return roots[0]
 
 
