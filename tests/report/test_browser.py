@@ -387,6 +387,13 @@ def test_a_phone_needs_no_sideways_scrolling(
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= 360, hash_
             assert view(page)["width"] <= 340
+            pictures = page.locator(".picture svg:visible")
+            assert pictures.count() == 3
+            for n in range(3):
+                box = pictures.nth(n).bounding_box()
+                assert box is not None
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= 360
             assert drawn(page) > 10
             assert seen.complaints == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -14,7 +15,7 @@ from hocket.insight.explain import explain
 from hocket.insight.lanes import By
 from hocket.insight.trace import Trace
 from hocket.report.picture import timeline_svg
-from hocket.report.picture_use import costs, loads, windows
+from hocket.report.picture_use import NARROW, costs, loads, windows
 from hocket.report.svg import document
 
 NAME = "{http://www.w3.org/2000/svg}"
@@ -170,3 +171,17 @@ def test_a_run_without_calls_or_time_is_still_a_picture() -> None:
 
 def test_the_same_run_gives_the_same_bytes() -> None:
     assert timeline_svg(explained()) == timeline_svg(explained())
+
+
+def test_pictures_for_a_telephone_are_narrow_and_say_the_same() -> None:
+    for draw in (loads, windows, costs):
+        wide, narrow = draw(explained()), draw(explained(), NARROW)
+        assert wide is not None
+        assert narrow is not None
+        assert narrow.width == NARROW.width < wide.width / 2
+        for drawing in (wide, narrow):
+            places = re.findall(r' x="([\d.]+)"(?: y="[\d.]+")? width="([\d.]+)"', drawing.body)
+            assert all(float(x) + float(long) <= drawing.width for x, long in places)
+        links = [re.findall(r'href="([^"]+)"', one.body) for one in (wide, narrow)]
+        assert links[0] == links[1]
+        assert links[0]

@@ -30,7 +30,7 @@ from hocket.report.html_data import VIEWS, page_data
 from hocket.report.html_parts import h, link, row_of, section, share_text, swatch, table, took_text
 from hocket.report.html_teams import teams
 from hocket.report.palette import LOOKS, cause_name
-from hocket.report.picture_use import costs, loads, windows
+from hocket.report.picture_use import NARROW, WIDE, costs, loads, windows
 from hocket.report.svg import STYLE, escape, hatches, inline, rect, tag
 from hocket.report.text import dollars
 from hocket.simulator.outcome import Gain
@@ -423,10 +423,11 @@ def _legend(kinds: Sequence[int]) -> str:
 
 
 def _pictures(told: Explanation) -> str:
-    drawings = [drawing for drawing in (loads(told), windows(told), costs(told)) if drawing]
+    # Each is there twice, since text that is made smaller with its picture cannot be read.
     figures = [
-        h("figure", h("div", inline(drawing), class_="picture", tabindex="0", role="group"))
-        for drawing in drawings
+        h("figure", "".join(h("div", inline(drawing), class_=look) for drawing in drawings))
+        for look, shape in (("picture", WIDE), ("picture phone", NARROW))
+        if (drawings := [one for draw in (loads, windows, costs) if (one := draw(told, shape))])
     ]
     return section("pictures", "Use of slots, limits and money", "".join(figures))
 
