@@ -9,6 +9,7 @@ import pytest
 from tests.insight.kit import doing, trace, traced
 from tests.insight.planted import plant
 
+from hocket.config.change import changed
 from hocket.core.errors import Fault
 from hocket.core.events import Usage
 from hocket.core.specs import (
@@ -23,7 +24,7 @@ from hocket.core.specs import (
     StepSpec,
 )
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, ToolSpec
-from hocket.core.values import HOUR, MINUTE, SECOND
+from hocket.core.values import DAY, HOUR, MINUTE, MS, SECOND
 from hocket.insight.account import account
 from hocket.insight.causes import Cause
 from hocket.insight.find import FINDINGS, find
@@ -89,6 +90,44 @@ def test_of_several_windows_the_full_one_is_named() -> None:
     assert finding.change == ("limits.api.tokens=90/min",)
 
 
+def test_of_two_windows_of_requests_that_which_calls_waited_for_is_named_and_all_are_kept() -> None:
+    day = Rate(1_000, DAY)
+    finding = only(traced(*wide(7), **limited(requests=(Rate(3, MINUTE), day))))
+    assert finding.title == "2 m 00 s went to waiting for api's 3 requests a minute"
+    assert finding.change == ("limits.api.requests=[6/min, 1000/day]",)
+    run = traced(*wide(7), **limited(requests=(Rate(7, SECOND), Rate(3, HOUR))))
+    assert only(run).change == ("limits.api.requests=[7/s, 6/h]",)
+
+
+def test_a_limit_that_an_agent_states_goes_by_its_name() -> None:
+    own = "agent:a limits in /some/where/hocket.yaml"
+    rates = (Rate(3, MINUTE), Rate(500, DAY))
+    fields = {
+        "limits": {own: msgspec.structs.replace(ALONE, requests=rates)},
+        "agents": {"a": AgentSpec(kind="scripted", limits=(own,))},
+    }
+    run = traced(*wide(7), **fields)
+    finding = only(run)
+    assert finding.title == "2 m 00 s went to waiting for a's 3 requests a minute"
+    assert (finding.subject, finding.detail) == ("a", "7 calls took it: a 7.")
+    assert "came to nothing" not in finding.advice
+    assert finding.change == ("limits.a.requests=[6/min, 500/day]",)
+    assert run.spec is not None
+    assert changed(run.spec, finding.change).spec.limits[own].requests[0] == Rate(6, MINUTE)
+    fields["limits"]["a"] = LimitSpec()
+    (change,) = only(traced(*wide(7), **fields)).change
+    assert change.startswith(f"limits.{own}.requests="), "a would be another one"
+
+
+def test_the_margin_is_told_where_it_is_more_than_the_spacing() -> None:
+    fields = limited(spacing=20 * MS, margin=250 * MS)
+    finding = only(traced(*wide(6), **fields))
+    assert finding.kind == "spacing"
+    assert "the margin of up to 250 ms" in finding.title
+    assert finding.change == ("limits.api.margin=125ms",)
+    assert "refuses" in finding.advice
+
+
 def test_the_time_between_two_starts() -> None:
     finding = only(traced(*wide(4), **limited(spacing=5 * SECOND)))
     assert (finding.kind, finding.cost) == ("spacing", 15 * SECOND)
@@ -149,6 +188,24 @@ def test_a_window_narrowed_after_a_refusal_is_told_as_that() -> None:
     )
     finding = only(run)
     assert (finding.kind, finding.evidence[0]) == ("refused", 7)
+
+
+def test_a_pause_for_a_budget_names_the_budget() -> None:
+    own = "plan:p budget"
+    purse = {own: LimitSpec(cost=(Rate(6 * 10**11, 0),), on_exceed="pause")}
+    usage = Usage(tokens_in=10, tokens_out=0, cost=5 * 10**11)
+    run = trace(
+        doing("x", 0, 0, 5, usage=usage, claims=(own,)),
+        limits=purse,
+        stops=[Stop("budget", 5 * SECOND, 50 * SECOND, (3,), own)],
+        ended=50,
+        status="paused",
+    )
+    finding = only(run)
+    assert (finding.kind, finding.subject, finding.cost) == ("budget", "plan p", 45 * SECOND)
+    paused = "a pause of the run for the budget of plan p ($0.60), which was spent"
+    assert finding.title == f"45.0 s went to {paused}"
+    assert finding.evidence[0] == 3
 
 
 def test_a_budget_that_paused_the_run() -> None:

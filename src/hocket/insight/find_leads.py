@@ -13,6 +13,7 @@ from hocket.core.specs import PlanSpec, StepSpec
 from hocket.core.values import MS, format_duration, step_of
 from hocket.insight.account import Account, Segment
 from hocket.insight.findings import Finding
+from hocket.insight.load import Use
 from hocket.insight.trace import Activity, Trace
 
 WAITED: Final = 0.05
@@ -80,6 +81,7 @@ class Ground:
         by_agent: The indices of the calls of each agent.
         teams: The indices of the calls of each team's step.
         takers: The calls that took each limit, once somebody has asked for them.
+        uses: What was used of each limit, once somebody has asked for it.
     """
 
     def __init__(self, trace: Trace, account: Account) -> None:
@@ -99,6 +101,7 @@ class Ground:
         self.by_agent: dict[str, list[int]] = {}
         self.teams: dict[str, list[int]] = {}
         self.takers: dict[str, dict[int, None]] = {}
+        self.uses: dict[str, Use] = {}
         for index, activity in enumerate(trace.activities):
             if activity.work in ("model", "tool") and activity.left:
                 self.by_agent.setdefault(activity.agent, []).append(index)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hocket.core.specs import Rate
-from hocket.core.values import format_duration
+from hocket.core.values import MS, format_duration
 from hocket.insight.find_leads import (
     CAUSE,
     ROOT,
@@ -16,17 +18,23 @@ from hocket.insight.find_leads import (
     times,
 )
 from hocket.insight.find_usage import (
-    AGENT,
     RUN,
     Used,
     capacity,
     claims,
+    label,
     plain,
+    setting_of,
+    slots_of,
     spec_of,
-    taking,
     usage_of,
 )
+from hocket.insight.load import uses
+from hocket.limits.window import MARGIN
 from hocket.limits.words import KINDS, WINDOWS, amount_words, period_words, rate_words
+
+_MARGIN_SHOWS: Final = 2
+"""What was waited for is the margin's doing if it is so many times what the spacing asks for."""
 
 
 def limits(ground: Ground) -> list[Lead]:
@@ -87,8 +95,8 @@ def _windows(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
         leads.append(
             Lead(
                 "refused",
-                plain(limit),
-                f"{plain(limit)}, whose windows were narrowed after refusals",
+                label(limit),
+                f"{label(limit)}, whose windows were narrowed after refusals",
                 narrow,
                 CAUSE,
                 advice="State the provider's real limit, so that nothing is refused.",
@@ -101,8 +109,24 @@ def _windows(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
 
 
 def _spacing(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
-    name, spacing = plain(limit), spec_of(ground, limit).spacing
-    change = f"limits.{name}.spacing={_time(spacing // 2)}"
+    name, spec, setting = label(limit), spec_of(ground, limit), setting_of(ground, limit)
+    spacing, margin = spec.spacing, MARGIN if spec.margin is None else spec.margin
+    asked = spacing * max(0, usage_of(ground, limit).calls - 1)
+    if spacing and margin and sum(parts.values()) > _MARGIN_SHOWS * asked:
+        return Lead(
+            "spacing",
+            name,
+            f"the margin of up to {format_duration(margin)} by which starts of {name} are kept "
+            f"further apart than its spacing of {format_duration(spacing)}",
+            parts,
+            SYMPTOM,
+            detail="The spacing itself asks for "
+            f"{format_duration(asked)} in all. The margin is there because a request may arrive "
+            "later than it was sent.",
+            advice="State a smaller margin. If it is too small, requests arrive closer together "
+            "than the provider allows, and it refuses them.",
+            change=(f"{setting}.margin={_time(margin // 2)}",) if margin >= 2 * MS else (),
+        )
     return Lead(
         "spacing",
         name,
@@ -111,21 +135,21 @@ def _spacing(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
         parts,
         SYMPTOM,
         advice="Let calls start closer together, or spread them over several limits.",
-        change=(change,) if spacing else (),
+        change=(f"{setting}.spacing={_time(spacing // 2)}",) if spacing >= 2 * MS else (),
     )
 
 
 def _window(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
-    name, used = plain(limit), usage_of(ground, limit)
-    kind, rate = _full(ground, limit, used)
+    used = usage_of(ground, limit)
+    kind, rate = _full(ground, limit)
     about = {"requests": "rate_limit", "cost": "budget"}.get(kind, "token_limit")
     change: tuple[str, ...] = ()
     if rate is not None and kind != "cost":
-        more = f"{_count(kind, 2 * rate.amount)}{period_words(rate.per)}"
-        change = (f"limits.{name}.{kind}={more}",)
+        more = _doubled(kind, rate, getattr(spec_of(ground, limit), kind))
+        change = (f"{setting_of(ground, limit)}.{kind}={more}",)
     return Lead(
         about,
-        name,
+        label(limit),
         f"waiting for {window_words(ground, limit)}",
         parts,
         SYMPTOM,
@@ -135,22 +159,34 @@ def _window(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
     )
 
 
+def _doubled(kind: str, full: Rate, rates: tuple[Rate, ...]) -> str:
+    """Write windows with one of them twice as wide; a setting says all of its kind."""
+    words = [
+        f"{_count(kind, rate.amount * (2 if rate == full else 1))}{period_words(rate.per)}"
+        for rate in rates
+    ]
+    return words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+
+
 def window_words(ground: Ground, limit: str) -> str:
     """Name the window that was full: ``api's 2 requests a minute``."""
-    kind, rate = _full(ground, limit, usage_of(ground, limit))
-    return f"{plain(limit)}'s {'window' if rate is None else _spelt(kind, rate)}"
+    kind, rate = _full(ground, limit)
+    return f"{label(limit)}'s {'window' if rate is None else _spelt(kind, rate)}"
 
 
-def _full(ground: Ground, limit: str, used: Used) -> tuple[str, Rate | None]:
-    """Say which of a limit's windows was full: the one that fills up most often."""
+def _full(ground: Ground, limit: str) -> tuple[str, Rate | None]:
+    """Say which of a limit's windows was full: the fullest while calls waited for the limit."""
     spec = spec_of(ground, limit)
-    amounts = _amounts(ground, plain(limit), used.calls)
-    full = [
-        (amounts[kind] / rate.amount * max(1, rate.per), kind, rate)
-        for kind in WINDOWS
-        for rate in getattr(spec, kind)
-    ]
-    return max(full, key=lambda item: item[0])[1:] if full else ("requests", None)
+    windows = [(kind, rate) for kind in WINDOWS for rate in getattr(spec, kind)]
+    if len(windows) < 2:
+        return windows[0] if windows else ("requests", None)
+    if not ground.uses:
+        ground.uses.update({use.limit: use for use in uses(ground.trace)})
+    use = ground.uses.get(limit) or ground.uses[plain(limit)]
+    fills = [fill for fill in use.windows if fill.kind != "spacing"]
+    # Of equally full ones that with the longer period keeps calls waiting for longer.
+    fill = max(fills, key=lambda fill: (round(fill.held / fill.amount, 6), fill.per or 10**20))
+    return fill.kind, Rate(fill.amount, fill.per)
 
 
 def _spelt(kind: str, rate: Rate) -> str:
@@ -169,20 +205,6 @@ def _spelt(kind: str, rate: Rate) -> str:
     )
 
 
-def _amounts(ground: Ground, limit: str, calls: int) -> dict[str, int]:
-    """Count what a limit's windows count, over the whole run."""
-    amounts = dict.fromkeys(WINDOWS, 0)
-    amounts["requests"] = calls
-    for index in taking(ground, limit):
-        usage = ground.trace.activities[index].usage
-        if usage is not None:
-            amounts["tokens_in"] += usage.tokens_in or 0
-            amounts["tokens_out"] += usage.tokens_out or 0
-            amounts["cost"] += usage.cost or 0
-    amounts["tokens"] = amounts["tokens_in"] + amounts["tokens_out"]
-    return amounts
-
-
 def _who(used: Used) -> str:
     agents = ", ".join(f"{name} {count}" for name, count in used.agents[:4] if name)
     lost = sum(used.lost.values())
@@ -197,7 +219,7 @@ def _advice(used: Used, kind: str) -> str:
     text = "Raise the limit, or split the work over a second model or account."
     if kind != "requests":
         text = "Raise the limit, make prompts or answers shorter, or split the work."
-    if 4 * sum(used.lost.values()) >= used.calls:
+    if used.lost and 4 * sum(used.lost.values()) >= used.calls:
         text += " First see why so many calls came to nothing."
     return text
 
@@ -228,12 +250,11 @@ def _slots(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
             advice="Let more calls run at once.",
             change=change,
         )
-    if limit.startswith(AGENT):
-        agent = limit.removeprefix(AGENT)
+    if agent := slots_of(limit):
         change = () if slots is None else (f"agents.{agent}.concurrency={2 * slots}",)
         return _agent_slots(ground, agent, slots, parts, change)
-    name = plain(limit)
-    change = () if slots is None else (f"limits.{name}.concurrency={2 * slots}",)
+    name = label(limit)
+    change = () if slots is None else (f"{setting_of(ground, limit)}.concurrency={2 * slots}",)
     return Lead(
         "concurrency",
         name,
@@ -306,10 +327,10 @@ def _busy(ground: Ground, agent: str) -> int:
 def _closed(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
     down = {i: ns for i, ns in parts.items() if _wait_of(ground, i) == "breaker"}
     closed = {i: ns for i, ns in parts.items() if i not in down}
-    name = plain(limit)
+    name, whole = label(limit), plain(limit)
     leads = []
     if down:
-        down |= _lost_to(ground, name, frozenset({"failed"}))
+        down |= _lost_to(ground, whole, frozenset({"failed"}))
         leads.append(
             Lead(
                 "endpoint_down",
@@ -322,7 +343,7 @@ def _closed(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
             )
         )
     if closed:
-        closed |= _lost_to(ground, name, frozenset({"refused"}))
+        closed |= _lost_to(ground, whole, frozenset({"refused"}))
         used = usage_of(ground, limit)
         leads.append(
             Lead(
@@ -357,17 +378,22 @@ def _facts(ground: Ground, limit: str, whats: tuple[str, ...]) -> tuple[int, ...
 
 
 def _budget(ground: Ground, limit: str, parts: dict[int, int]) -> Lead:
-    name, spec = plain(limit), spec_of(ground, limit)
+    name, spec = label(limit), spec_of(ground, limit)
     words = ", ".join(
         rate_words(kind, rate) for kind in WINDOWS for rate in getattr(spec, kind) if not rate.per
     )
+    stops = [stop for stop in ground.trace.stops if stop.kind == "budget" and stop.detail == limit]
+    budget = f"the budget of {name}{f' ({words})' if words else ''}, which was spent"
     return Lead(
         "budget",
         name,
-        f"{name}, {f'whose {words} were' if words else 'a budget that was'} spent",
+        f"a pause of the run for {budget}" if stops else f"waiting for {budget}",
         parts,
+        # Whatever else was waited for meanwhile, nothing could start.
+        ROOT if stops else CAUSE,
         detail=_who(usage_of(ground, limit)),
         advice="Raise the budget, let a cheaper model do a part, or spend less on each call.",
+        facts=tuple([fact for stop in stops for fact in stop.events]),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from hocket.core.specs import LimitSpec, Rate
 from hocket.insight.find_leads import Ground, length
 from hocket.insight.trace import Activity
+from hocket.limits.words import limit_label
 
 RUN: Final = "run"
 AGENT: Final = "agent:"
@@ -102,14 +103,36 @@ def claims(activity: Activity, limit: str) -> bool:
         return False
     if limit == RUN:
         return True
-    if limit.startswith(AGENT):
-        return activity.agent == limit.removeprefix(AGENT)
+    if agent := slots_of(limit):
+        return activity.agent == agent
     return any(plain(name) == limit for name in activity.claims)
 
 
 def plain(limit: str) -> str:
     """Name a limit as the spec does: a run's own has the run's name behind it."""
     return limit.partition(" of ")[0]
+
+
+def slots_of(limit: str) -> str:
+    """Give the agent whose own slots are called so; "" for a limit that somebody states."""
+    if not limit.startswith(AGENT) or label(limit) != limit:
+        return ""
+    return limit.removeprefix(AGENT)
+
+
+def label(limit: str) -> str:
+    """Call a limit as people do."""
+    return limit_label(plain(limit))
+
+
+def setting_of(ground: Ground, limit: str) -> str:
+    """Begin a setting of a limit: by the name of the agent that states it, if that is enough."""
+    name, spec = plain(limit), ground.trace.spec
+    short = limit_label(name)
+    if spec is None or short in spec.limits or short not in spec.agents:
+        return f"limits.{name}"
+    stated = [known for known in spec.agents[short].limits if limit_label(known) == short]
+    return f"limits.{short if stated == [name] else name}"
 
 
 def spec_of(ground: Ground, limit: str) -> LimitSpec:
@@ -128,8 +151,8 @@ def capacity(ground: Ground, limit: str) -> int | None:
     trace = ground.trace
     if limit == RUN:
         return trace.max_parallel
-    if limit.startswith(AGENT) and trace.spec is not None:
-        agent = trace.spec.agents.get(limit.removeprefix(AGENT))
+    if slots_of(limit) and trace.spec is not None:
+        agent = trace.spec.agents.get(slots_of(limit))
         return None if agent is None else agent.concurrency
     return spec_of(ground, limit).concurrency
 
