@@ -123,7 +123,24 @@ def test_a_list_may_lack_its_end() -> None:
         assert not any("ends in the middle" in said for said in trace.missing)
     cut = sound(read_chrome([data[:-20]], "log"))
     assert len(cut.activities) == 1
-    assert any("ends in the middle (line 1, column" in said for said in cut.missing)
+    assert cut.status == "cut off"
+    assert cut.missing[0].startswith("The file ends in the middle (line 1, column")
+    assert "of the first 1.0 s at most" in cut.missing[0]
+
+
+def test_an_operation_without_a_thread_is_known_by_its_name() -> None:
+    ends = [
+        {"ph": ph, "ts": at * S, "name": "fetch", "pid": 7, "id": 1}
+        for ph, at in (("b", 0), ("e", 5))
+    ]
+    assert [one.agent for one in read(*ends).activities] == ["fetch"]
+
+
+def test_an_end_before_its_beginning_is_said() -> None:
+    trace = read(whole("a", 0, 9), event("B", 5, "odd", tid=2), event("E", 4, tid=2))
+    assert trace.missing[0] == (
+        "1 span ends before it begins, and counts as if it had taken no time: 'odd'."
+    )
 
 
 def test_a_cut_object_is_read_up_to_there_and_that_is_said() -> None:

@@ -362,11 +362,23 @@ def test_spans_that_lie_in_each_other_are_read_all_the_same() -> None:
     assert read(document(spans)).activities
 
 
+def test_ends_before_their_beginnings_are_said() -> None:
+    odd = [span(f"odd{n}", 2, 1, number=10 + n) for n in range(4)]
+    told = read(document([*RUN, *odd])).missing
+    # They are of the same trace.
+    assert told[0] == (
+        "4 spans end before they begin, and count as no time: 'odd0', 'odd1', 'odd2', …."
+    )
+    assert not any("before they begin" in said for said in read(document(RUN)).missing)
+
+
 def test_a_cut_file_is_read_up_to_there_and_that_is_said() -> None:
     data = document(RUN)
     trace = read(data[:-200])
     assert 0 < len(trace.activities) < 4
-    assert any(said.startswith("The file ends in the middle (line 1,") for said in trace.missing)
+    assert trace.status == "cut off"
+    assert trace.missing[0].startswith("The file ends in the middle (line 1,")
+    assert "what is told is of the first 10.0 s at most" in trace.missing[0]
     with pytest.raises(LogError, match="the text ends in the middle"):
         read(data[:150])
 

@@ -14,7 +14,7 @@ from hocket.insight.logs.chrome_flows import Arrow, flows_of
 from hocket.insight.logs.links import activities_of, finish_of
 from hocket.insight.logs.spans import MAX_SPANS, Inherited, Kind, Span, Tree, Words
 from hocket.insight.logs.stream import Source
-from hocket.insight.logs.values import scaled, text
+from hocket.insight.logs.values import CUT_OFF, backwards_said, cut_said, scaled, text
 from hocket.insight.trace import Trace
 
 _BEGINS: Final = {"B": "E", "b": "e", "S": "F"}
@@ -34,6 +34,7 @@ class _Events:
         self.open: dict[str, list[int]] = {}
         self.lost: dict[str, int] = {}
         self.ends_without = 0
+        self.backwards: list[str] = []
         self.arrows: list[Arrow] = []
         self.threads: dict[str, str] = {}
         self.processes: dict[str, str] = {}
@@ -98,6 +99,8 @@ class _Events:
             return
         span = self.spans[waiting.pop()]
         span.ended = max(span.began, at)
+        if at < span.began:
+            self.backwards.append(span.name)
 
     def _flow(self, event: dict[str, Json], phase: str, at: int) -> None:
         if len(self.arrows) < MAX_SPANS:
@@ -131,7 +134,8 @@ def read_chrome(chunks: Iterable[bytes], name: str) -> Trace:
             "there is no span in it",
             hint="spans are events whose 'ph' is X, B and E, or b and e",
         )
-    lanes = {lane: events.lane(lane) or lane for lane in {s.lane: None for s in events.spans}}
+    # Where neither a thread nor a process has a name, spans are known by their own.
+    lanes = {lane: events.lane(lane) for lane in {s.lane: None for s in events.spans}}
     for span in events.spans:
         span.lane = lanes[span.lane]
     began = min(span.began for span in events.spans)
@@ -140,7 +144,7 @@ def read_chrome(chunks: Iterable[bytes], name: str) -> Trace:
     events.spans.clear()
     inherited = Inherited(tree)
     flows = flows_of(tree, events.arrows, lanes)
-    missing = tuple(_missing(events, tree, began, len(flows)))
+    missing = tuple(_missing(events, tree, began, ended, len(flows)))
     # A span on a thread that says no more is a function, which runs for as long as it lasts.
     activities, tail = activities_of(
         tree, began, flows, inherited.work, inherited.who, lambda i: inherited.own(i, "tool"), ended
@@ -151,6 +155,7 @@ def read_chrome(chunks: Iterable[bytes], name: str) -> Trace:
         source="chrome",
         began=began,
         ended=ended,
+        status="" if events.cut is None else CUT_OFF,
         activities=activities,
         tail=tail,
         evidence="record",
@@ -267,8 +272,10 @@ def _end(span: Span) -> int:
     return 1 << 63 if span.ended is None else span.ended
 
 
-def _missing(events: _Events, tree: Tree, began: int, flows: int) -> Iterable[str]:
+def _missing(events: _Events, tree: Tree, began: int, ended: int, flows: int) -> Iterable[str]:
     """Say what the log does not tell."""
+    if events.cut is not None:
+        yield cut_said(events.cut, ended - began)
     still = sum(span.ended is None for span in tree.spans)
     if still:
         yield f"{still:,} spans have a beginning and no end."
@@ -280,9 +287,8 @@ def _missing(events: _Events, tree: Tree, began: int, flows: int) -> Iterable[st
             f"{events.left_out:,} spans were left out, as only {MAX_SPANS:,} are kept: "
             f"the account holds for the first {holds}."
         )
-    if events.cut is not None:
-        at = f"line {events.cut.line}, column {events.cut.column}"
-        yield f"The file ends in the middle ({at}): what came after that is not known."
+    if events.backwards:
+        yield backwards_said(events.backwards)
     if events.odd:
         yield f"{events.odd:,} events were left out: they have no kind, or no time."
     linked = f"; {flows:,} links are flows that it records" if flows else ""

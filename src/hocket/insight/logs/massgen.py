@@ -19,6 +19,7 @@ from hocket.insight.logs.massgen_metrics import Counted, counted
 from hocket.insight.logs.massgen_rounds import Round, rounds_of
 from hocket.insight.logs.massgen_server import calls_of
 from hocket.insight.logs.massgen_truth import Seen, disagreements, truth
+from hocket.insight.logs.values import CUT_OFF, cut_said
 from hocket.insight.trace import START, Activity, Trace
 
 TEAM: Final = "consensus"
@@ -96,6 +97,9 @@ def read_massgen(files: Files) -> Trace:
         trace.inferred = bool(calls.lost)
         missing += [*seen.missing, *_tokens(rounds, numbers)]
         trace.disagreements = tuple(disagreements(seen, rounds, numbers))
+    if facts.cut is not None:
+        trace.status = CUT_OFF
+        missing.insert(0, cut_said(facts.cut, trace.took))
     trace.missing = (*missing, *numbers.unread)
     trace.finish = finish_of(trace)
     return trace
@@ -160,10 +164,7 @@ def _cut_short(files: Files, facts: Facts, ended: bool) -> Iterable[str]:
     if files.coordination is None:
         yield "coordination_events.json is not there; what is told is from events.jsonl alone."
         yield "The instants in events.jsonl have no time zone, and are taken as UTC."
-    if facts.cut is not None:
-        at = f"line {facts.cut.line}, column {facts.cut.column}"
-        yield f"The file ends in the middle ({at}): what came after that is not known."
-    elif not ended:
+    if facts.cut is None and not ended:
         yield "The log does not tell how the run ended."
     if facts.left_out:
         yield f"{facts.left_out:,} events were left out: only so many are kept."

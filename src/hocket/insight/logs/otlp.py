@@ -15,6 +15,7 @@ from hocket.insight.logs.links import activities_of, finish_of, top_of
 from hocket.insight.logs.otlp_span import Parts, span_of
 from hocket.insight.logs.spans import MAX_SPANS, Inherited, Span, Tree, Words
 from hocket.insight.logs.stream import Source
+from hocket.insight.logs.values import CUT_OFF, backwards_said, cut_said
 from hocket.insight.trace import Trace
 
 MAX_TRACES: Final = 20_000
@@ -65,6 +66,7 @@ class _One:
         self.ids: dict[bytes, int] = {}
         self.parents: list[bytes] = []
         self.known: dict[bytes, bytes] = {}
+        self.backwards: list[str] = []
 
     def seen(self, span: Span) -> None:
         """Count a span, whether it is kept or not."""
@@ -77,6 +79,8 @@ class _One:
         self.ids.setdefault(parts.id, len(self.spans))
         self.parents.append(self.known.setdefault(parts.parent, parts.parent))
         self.spans.append(parts.span)
+        if parts.backwards:
+            self.backwards.append(parts.span.name)
 
 
 class _Gathered:
@@ -144,7 +148,10 @@ def read_otlp(chunks: Chunks, name: str, turn: str | None = None) -> Trace:
             raise LogError("the file has changed while it was read", hint="read a copy of it")
         chosen = [gathered.traces[wanted]]
     missing = [*_said(gathered, chosen, turn), *_told(gathered)]
-    return _trace(chosen, name, missing)
+    trace = _trace(chosen, name, missing)
+    if gathered.cut is not None:
+        trace.status = CUT_OFF
+    return trace
 
 
 def _gather(chunks: Iterable[bytes], only: str | None) -> _Gathered:
@@ -249,6 +256,9 @@ def _choice(gathered: _Gathered, turn: str | None) -> list[_One]:
 
 def _said(gathered: _Gathered, chosen: list[_One], turn: str | None) -> Iterable[str]:
     """Say which trace of several this is, and what is not kept of it."""
+    if gathered.cut is not None:
+        ended, began = max(one.ended for one in chosen), min(one.began for one in chosen)
+        yield cut_said(gathered.cut, ended - began)
     if len(gathered.traces) > 1:
         if len(chosen) > 1:
             yield f"These are all {len(gathered.traces)} traces of the file together."
@@ -266,9 +276,9 @@ def _said(gathered: _Gathered, chosen: list[_One], turn: str | None) -> Iterable
             f"{gathered.left_out:,} spans were left out, as only {MAX_SPANS:,} are kept: "
             f"the account holds for the first {holds}."
         )
-    if gathered.cut is not None:
-        at = f"line {gathered.cut.line}, column {gathered.cut.column}"
-        yield f"The file ends in the middle ({at}): what came after that is not known."
+    backwards = [name for trace in chosen for name in trace.backwards]
+    if backwards:
+        yield backwards_said(backwards)
     if gathered.odd:
         yield f"{gathered.odd:,} spans were left out: they do not say when they began, or of what."
 

@@ -88,6 +88,7 @@ class Parts(NamedTuple):
     id: bytes
     parent: bytes
     span: Span
+    backwards: bool
 
 
 def span_of(fields: dict[str, Json], service: str, record: int) -> Parts | None:
@@ -126,7 +127,7 @@ def span_of(fields: dict[str, Json], service: str, record: int) -> Parts | None:
         fields.get("parentSpanId") or fields.get("parent_span_id") or fields.get("parent_id")
     )
     trace = _id(ids.get("traceId") or ids.get("trace_id"))
-    return Parts(trace, _packed(name), _packed(parent), span)
+    return Parts(trace, _packed(name), _packed(parent), span, 0 < ended < began)
 
 
 def _id(value: Json) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from hocket.core.values import SECOND, Json
+from hocket.core.errors import LogError
+from hocket.core.values import SECOND, Json, format_duration
 
 MAX_TEXT: Final = 200
+CUT_OFF: Final = "cut off"
+"""The status of a log that ends in the middle."""
 _LATEST: Final = 1 << 63
 _ISO: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-])(\d\d):?(\d\d))?\Z"
@@ -90,3 +93,20 @@ def _days(year: int, month: int, day: int) -> int:
     century = year // 100
     days = 365 * year + year // 4 - century + century // 4
     return days + (153 * (month - 3) + 2) // 5 + day - 1 - 719_468
+
+
+def cut_said(cut: LogError, held: int) -> str:
+    """Say that a log ends in the middle, and for how long what it tells lasts."""
+    return (
+        f"The file ends in the middle (line {cut.line}, column {cut.column}): what is told is of "
+        f"the first {format_duration(max(0, held))} at most, and what came after that in the file "
+        "is not known."
+    )
+
+
+def backwards_said(names: list[str]) -> str:
+    """Say which spans end before they begin."""
+    first = ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
+    if len(names) == 1:
+        return f"1 span ends before it begins, and counts as if it had taken no time: {first}."
+    return f"{len(names):,} spans end before they begin, and count as no time: {first}."
