@@ -35,7 +35,7 @@ share: having given way to another run.
 backoff: the time before another try.
 approval: a person's approval.
 input: a person's or an outside event's input.
-rework: a call that came to nothing: stale, discarded, cancelled, refused, failed or lost.
+rework: a call that came to nothing: stale, discarded, cancelled, refused or failed.
 cache: the answer to the same question, which was being asked already.
 pause: a pause that a person asked for.
 down: no process drove the run.
