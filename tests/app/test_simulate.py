@@ -506,3 +506,27 @@ def as_models(journal: MemoryJournal) -> MemoryJournal:
 def test_the_errors_are_the_callers() -> None:
     with pytest.raises(CallerError, match="did you mean 'tight'"):
         plan(CHAIN, Otherwise(["limits.tigt.requests=3/min"]))
+
+
+# -- ties -----------------------------------------------------------------------------------
+
+
+def test_members_of_a_team_that_answer_at_once_are_heard_one_after_the_other() -> None:
+    text = """
+version: 1
+agents:
+  f:
+    scripted:
+      replies: [{output: ans, after: 300ms}]
+      by: {Vote for the one: [{output: {vote: A, confidence: 0.9, reason: r}, after: 200ms}]}
+plans:
+  p:
+    steps:
+      s:
+        consensus:
+          {question: "Q?", agents: [{agent: f, count: 5}], policy: restart_all, early: false}
+"""
+    study = plan(text)
+    # Were all five answers there at one instant, each would vote once: ten calls.
+    assert study.baseline.calls.median > 10
+    assert study.baseline.seconds.median == pytest.approx(0.7, abs=0.02)

@@ -29,6 +29,7 @@ from hocket.simulator.agents import Act, Asked, Latency, SimulatedAgents
 from hocket.simulator.assume import EVERYBODY as ALL
 from hocket.simulator.assume import LATENCY, Assumed, Lasting, Quantiles
 from hocket.simulator.calibrate import NEVER
+from hocket.simulator.kinds import Kinds
 
 _OF_TIME: Final = ("latency", "latencies")
 _FREE: Final = frozenset({"function", "command"})
@@ -137,6 +138,8 @@ class Unrecorded:
             for name, agent in spec.agents.items()
             if agent.kind in _FREE and not self._said[name].intersection(_OF_TOKENS)
         }
+        self._fixed = {name for name in spec.agents if _steady(said.get(name, general))}
+        self._kinds = Kinds(spec)
         self._takes = dict(declared(spec))
         self._known = {key: _known(some) for key, some in samples.items()}
         every: dict[str, list[Sample]] = {}
@@ -146,6 +149,12 @@ class Unrecorded:
 
     def act(self, asked: Asked) -> Act:
         """Say how a call turns out."""
+        act = self._act(asked)
+        # Only in a team does anybody hear of others' answers before his own is given.
+        together = bool(self._kinds.of(asked.path).what) and not self._varies(asked)
+        return _apart(act, asked) if together else act
+
+    def _act(self, asked: Asked) -> Act:
         scripted = self._scripted.get(asked.agent)
         if scripted is not None:
             return _as_written(scripted, asked)
@@ -182,6 +191,17 @@ class Unrecorded:
         return Estimate(
             tokens_in=read, tokens_out=written, most_tokens=read + written, most_cost=usage.cost
         )
+
+    def _varies(self, asked: Asked) -> bool:
+        """Tell whether calls like this one are drawn from a spread."""
+        if asked.agent in self._scripted:
+            return False
+        if self._said[asked.agent].intersection(_OF_TIME):
+            return asked.agent not in self._fixed
+        if (step_of(asked.path), asked.agent) in self._takes:
+            return False
+        known = self._of(asked)
+        return known is None or len(known.calls) > 1
 
     def _of(self, asked: Asked) -> _Known | None:
         own = self._known.get((step_of(asked.path), asked.agent))
@@ -247,6 +267,25 @@ def _agents_of(step: StepSpec) -> Iterator[str]:
     for team in (step.team, step.review):
         for member in () if team is None else team.members:
             yield from (member.agent, *member.fallback)
+
+
+def _steady(about: Mapping[str, Any]) -> bool:
+    """Tell whether calls are said to last one and the same time."""
+    parts = [about.get("latency"), *(about.get("latencies") or {}).values()]
+    said = [lasting(part) for part in parts if part is not None]
+    return bool(said) and all(
+        len(one.values) == 1 if isinstance(one, Quantiles) else not one.sigma for one in said
+    )
+
+
+def _apart(act: Act, asked: Asked) -> Act:
+    """Let calls that would end at one instant end one after the other, as they do in reality.
+
+    Whoever hears of two answers at once acts on the first before it has heard of the second.
+    """
+    if act.lasts >= NEVER:
+        return act
+    return msgspec.structs.replace(act, lasts=act.lasts + MS + int(asked.draw("apart") * 2 * MS))
 
 
 def _as_written(agent: ScriptedAgent, asked: Asked) -> Act:
