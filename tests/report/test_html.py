@@ -127,6 +127,15 @@ def test_lanes_stand_in_the_natural_order_of_their_names(by: Any) -> None:
         assert shown == ["B", "a1", "a2", "a10"]
 
 
+def test_a_run_below_a_millisecond_has_figures() -> None:
+    activities = [call("a", 0, 0.0001, 0.000412, events=(3, 4))]
+    told = explained(ended=BEGAN + 412_000, activities=activities, finish=0, stops=[])
+    page = explain_html(told)
+    assert "why it took 412 µs" in page
+    assert ">412 µs</a>" in page
+    assert not re.search(r">0(\.0+)? m?s<", page)
+
+
 def test_instants_keep_nine_digits_however_long_the_run() -> None:
     year = Trace(run="r", name="", began=BEGAN, ended=BEGAN + 365 * 86_400 * SECOND)
     data = page_data(explain(year))

@@ -19,7 +19,6 @@ from urllib.parse import quote
 import msgspec
 
 from hocket.core.reports import FATES
-from hocket.core.values import SECOND
 from hocket.insight.account import Spent, work_of
 from hocket.insight.causes import KINDS, Cause
 from hocket.insight.explain import Explanation
@@ -259,7 +258,7 @@ def _chain(told: Explanation) -> str:
         rows.append(
             row_of(
                 [
-                    (link(href, f"{(activity.asked - began) / SECOND:,.3f} s"), "n"),
+                    (link(href, took_text(activity.asked - began)), "n"),
                     (swatch(cause.kind) + link(href, activity.name), "call"),
                     (escape(activity.agent), ""),
                     (link(href, took_text(max(0, activity.began - activity.asked))), "n"),

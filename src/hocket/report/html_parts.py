@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hocket.core.values import SECOND
+from hocket.core.values import MS, SECOND
+from hocket.report.explain_width import short_duration
 from hocket.report.svg import escape, rect, tag
 
 _VOID: Final = frozenset({"meta", "input"})
@@ -42,7 +43,9 @@ def section(id_: str, title: str, inner: str) -> str:
 
 
 def took_text(ns: int) -> str:
-    """Write a duration as seconds to the millisecond."""
+    """Write a duration as seconds to the millisecond; what is below 10 ms with three digits."""
+    if 0 < ns < 10 * MS:
+        return short_duration(ns)
     return f"{ns / SECOND:,.3f} s"
 
 

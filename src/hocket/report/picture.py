@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from hocket.core.values import format_duration
 from hocket.insight.causes import KINDS, Cause, Kind
 from hocket.insight.explain import Explanation
 from hocket.insight.lanes import Bar, By, Lane, lanes
+from hocket.report.explain_width import short_duration
 from hocket.report.lane_order import in_order
 from hocket.report.palette import LOOKS, cause_name
 from hocket.report.svg import (
@@ -68,7 +68,7 @@ def timeline(told: Explanation, by: By) -> Drawing:
     on_chain = dict.fromkeys(told.account.chain, True)
     title = f"{trace.name or trace.run}: timeline by {by}"
     body = [words(12, 22, fit(told.headline, _WIDTH - 24), "b", title=told.headline)]
-    body += [words(12, 40, f"{title}; {format_duration(trace.took)}", "s")]
+    body += [words(12, 40, f"{title}; {short_duration(trace.took)}", "s")]
     body += _shares_bar(told, 52)
     top = 96
     bottom = top + len(whole) * _ROW

@@ -30,6 +30,7 @@ function duration(units) {
 }
 
 function instant(units) {
+  if (data.took * data.unit < 1e7) return `${+(units * data.unit / 1e3).toFixed(1)} µs`;
   const s = units * data.unit / 1e9;
   const digits = data.took * data.unit / 1e9 < 10 ? 4 : 2;
   if (s < 60) return `${s.toFixed(digits)} s`;
