@@ -553,3 +553,18 @@ def test_an_agents_act_is_all_that_a_study_needs() -> None:
     found = study("r", scenario(wide(3), Mine()), (), 3, 1)
     assert found.baseline.seconds == Spread(2, 2, 2)
     assert found.baseline.usd is None
+
+
+def test_a_limit_that_other_runs_share_is_told_as_such() -> None:
+    limits = {"acct": LimitSpec(requests=(Rate(2, 60 * SECOND),), margin=0)}
+    spec = msgspec.structs.replace(wide(4), limits=limits)
+    worker = msgspec.structs.replace(spec.agents["worker"], limits=("acct",))
+    spec = msgspec.structs.replace(spec, agents={**spec.agents, "worker": worker})
+    real = trace(played(spec, workers(4, 3, 0.1)))
+    free = trace(played(wide(4), workers(4, 3, 0.1)))
+    runs = [one(free.took / SECOND)._replace(calls=5) for _ in range(RUNS)]
+    reasons = match_of(real, runs, [account_of(free)]).reasons
+    assert "acct is shared by all runs: others may have used it then." in reasons
+    own = msgspec.structs.replace(limits["acct"], shared=False)
+    alone = msgspec.structs.replace(real, spec=msgspec.structs.replace(spec, limits={"acct": own}))
+    assert not any("shared" in r for r in match_of(alone, runs, [account_of(free)]).reasons)

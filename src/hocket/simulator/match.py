@@ -187,6 +187,9 @@ def _causes(trace: Trace, shares: Shares, accounts: Sequence[Shares]) -> Iterato
         own, mean = format_duration(shares.get(cause, 0)), format_duration(means[cause])
         lack = ", which the simulation lacks" if not means[cause] else ""
         yield f"It waited {own} for {words_of(cause)}{lack}; simulated runs {mean}."
+        spec = None if trace.spec is None else trace.spec.limits.get(cause.detail)
+        if apart[cause] > 0 and spec is not None and spec.shared:
+            yield f"{plain(cause.detail)} is shared by all runs: others may have used it then."
 
 
 def _closed(trace: Trace) -> Iterator[str]:
