@@ -193,6 +193,11 @@ class Trace(msgspec.Struct, kw_only=True):
     disagreements: tuple[Disagreement, ...] = ()
 
     @property
+    def under_way(self) -> bool:
+        """Whether more of it may come."""
+        return self.status in ("running", "paused", "stopped (resumable)")
+
+    @property
     def took(self) -> int:
         """How long it took, or has taken so far."""
         return self.ended - self.began

@@ -62,7 +62,7 @@ def _head(trace: Trace, width: int) -> list[str]:
     source = "" if trace.source == "hocket" else f", from a log of {trace.source}"
     status = trace.status or "ended"
     name = f" ({clean(trace.name)})" if trace.name and trace.name != trace.run else ""
-    took = short_duration(trace.took)
+    took = short_duration(trace.took) + (" so far" if trace.under_way else "")
     return wrapped(f"run {clean(trace.run)}{name}{source}: {status}, {took}", width)
 
 
