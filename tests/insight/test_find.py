@@ -310,6 +310,12 @@ def test_failures_count_with_their_back_off(kind: Any, named: str) -> None:
     assert (finding.kind, finding.cost) == (named, 33 * SECOND)
 
 
+def test_a_failure_after_which_nothing_is_tried_is_told_as_just_that() -> None:
+    no = Fault(kind="permanent", message="no")
+    finding = only(traced(*wide(1), faults={"s0": no}))
+    assert finding.title == "1.0 s went to 1 failure of a in 1 call"
+
+
 def test_an_agent_that_fails_now_and_then() -> None:
     fault = Fault(kind="failed", message="no")
     retry = Retry(tries=4, first=10 * SECOND, factor=1.0, jitter=0.0)
@@ -555,6 +561,34 @@ def test_an_approval_that_nobody_gave() -> None:
     end = StepSpec(name="y", agent="a", needs=("ok",), input="{{ok}}")
     finding = only(traced(ask, end, people=People(after=None)))
     assert finding.title == "1 h 00 m went to an approval at ok that nobody gave, until its timeout"
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ({"how": "rejected"}, "was refused"),
+        ({"fate": "cancelled", "how": "stop"}, "nobody gave"),
+        ({"ended": None}, "nobody has given yet"),
+    ],
+)
+def test_what_never_came_did_not_come_late(ends: dict[str, Any], told: str) -> None:
+    asked = doing("ok", 0, 0, ends.pop("ended", 60), work="approval", agent="", **ends)
+    finding = only(trace(asked, ended=60, finish=0))
+    assert finding.title == f"1 m 00 s went to an approval at ok that {told}"
+    assert finding.change == ()
+
+
+def test_what_is_recorded_of_the_programs_own_time_is_told() -> None:
+    held = ("claim", 1, 40)
+    run = trace(doing("x", 0, 0, 1), doing("y", 1, 41, 42, 0, held))
+    finding = only(run)
+    assert finding.kind == "coordinator"
+    assert (
+        finding.detail
+        == "Of this, 39.0 s went to the journal's word on shared limits, as is " + ("recorded.")
+    )
+    run = trace(doing("x", 0, 0, 1), doing("y", 1, 41, 42, 0))
+    assert only(run).detail.startswith("Nothing is recorded")
 
 
 def test_several_approvals_are_told_of_together() -> None:

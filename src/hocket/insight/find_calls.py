@@ -304,6 +304,7 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
     step = steps.most_common(1)[0][0] if steps else ""
     paths = {activities[i].path: i for i in failures}
     mended = any(_is(ground, i, "useful") and activities[i].path in paths for i in own)
+    waited = any(ground.segments[place].cause.kind != "rework" for place in parts)
     one_step = len(paths) == 1 and (len(failures) > 1 or not mended)
     advice = "Ask a more reliable agent, or name a fallback and try less often."
     if not works:
@@ -311,8 +312,8 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
     return Lead(
         "failing_step" if one_step or not works else "flaky_agent",
         (step or agent) if one_step or not works else agent,
-        f"{times(len(failures), 'failure')} of {agent} in {times(len(own), 'call')}, "
-        "and the wait before other tries",
+        f"{times(len(failures), 'failure')} of {agent} in {times(len(own), 'call')}"
+        + ", and the wait before other tries" * waited,
         parts,
         detail=f"Their faults: {kinds}.",
         advice=advice,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
-from hocket.core.values import MS, SECOND
+from hocket.core.values import MS, SECOND, format_duration
 from hocket.insight.find_leads import CAUSE, ROOT, Ground, Lead, length, times
 from hocket.insight.find_usage import claims, plain
 
@@ -16,6 +17,19 @@ _ADVICE: Final = {
     "input": "Ask for the input earlier, or hand it in when the run begins.",
     "stood": "Let failures be tried again without being asked, or be told of them at once.",
 }
+
+
+_NEVER_CAME: Final = {
+    "timeout": "nobody gave, until its timeout",
+    "rejected": "was refused",
+    "stop": "nobody gave",
+}
+_HELD: Final = {
+    "claim": "the journal's word on shared limits",
+    "commit": "writing the journal",
+    "framework": "the framework in which it runs",
+}
+"""What waits of the program itself are for."""
 
 
 def people(ground: Ground) -> list[Lead]:
@@ -44,11 +58,13 @@ def _stood_for(ground: Ground, kind: str, parts: dict[int, int]) -> Lead:
     longest = max(waits, key=lambda place: (parts[place], -place))
     step = ground.segments[longest].cause.detail
     where = ground.path_of(step) if step else "a step"
-    what = f"an {kind} at {where} that came late"
+    what = f"an {kind} at {where} that {_how(ground, longest)}"
     if len(waits) > 1:
+        ways = Counter(_how(ground, place) for place in waits)
         what = f"{times(len(waits), kind)} that came late, the one at {where} latest"
-    elif _unanswered(ground, longest):
-        what = f"an {kind} at {where} that nobody gave, until its timeout"
+        if [*ways] != ["came late"]:
+            told = ", ".join(f"{count} {way}" for way, count in ways.items())
+            what = f"{times(len(waits), kind)} ({told}), longest for the one at {where}"
     if kind == "stood":
         what = "a failure after which the run stood still until a person asked for a retry or "
         what += "decided"
@@ -59,15 +75,24 @@ def _stood_for(ground: Ground, kind: str, parts: dict[int, int]) -> Lead:
         parts,
         ROOT,
         advice=_ADVICE[kind],
-        # Nothing is known of how soon a retry would be asked for.
-        change=() if kind == "stood" else (_sooner(parts[longest]),),
+        # Nothing is known of how soon a retry would be asked for, and what nobody gave would not
+        # come sooner either.
+        change=(_sooner(parts[longest]),)
+        if kind != "stood" and _how(ground, longest) == "came late"
+        else (),
     )
 
 
-def _unanswered(ground: Ground, place: int) -> bool:
-    """Tell whether a timeout has decided what a person was asked."""
+def _how(ground: Ground, place: int) -> str:
+    """Say what became of what a person was asked, in the words behind ``that``."""
     activity = ground.activity(ground.segments[place])
-    return activity is not None and activity.how == "timeout"
+    if activity is None:
+        return "came late"
+    if activity.ended is None:
+        return "nobody has given yet"
+    if activity.how in _NEVER_CAME:
+        return _NEVER_CAME[activity.how]
+    return "nobody gave" if activity.fate in ("cancelled", "discarded") else "came late"
 
 
 def _sooner(waited: int) -> str:
@@ -148,15 +173,35 @@ def _coordinator(ground: Ground) -> list[Lead]:
     if not parts:
         return []
     after = max(parts, key=lambda place: (parts[place], -place))
+    held = _held(ground, parts)
+    known = sum(held.values())
+    detail = "Nothing is recorded that held these calls up: the loop, the disk or the journal was "
+    detail += "busy."
+    if known:
+        told = [f"{format_duration(ns)} went to {_HELD[name]}" for name, ns in held.items()]
+        detail = f"Of this, {' and '.join(told)}, as is recorded."
     return [
         Lead(
             "coordinator",
             "engine",
             f"the program itself, in {times(len(parts), 'place')} between one thing and the next",
             parts,
-            detail="Nothing is recorded that held these calls up: the loop, the disk or the "
-            "journal was busy.",
+            detail=detail,
             advice="Look at the machine's load and its disk, and at code that blocks the loop.",
             told=(ground.segments[after].activity,),
         )
     ]
+
+
+def _held(ground: Ground, parts: dict[int, int]) -> dict[str, int]:
+    """Say how much of some stretches was spent on what is recorded of the program itself."""
+    held: Counter[str] = Counter()
+    for place in parts:
+        segment = ground.segments[place]
+        activity = ground.activity(segment)
+        for wait in activity.waits if activity is not None else ():
+            both = min(wait.until, segment.until) - max(wait.since, segment.since)
+            name = wait.cause.partition(":")[0]
+            if both > 0 and name in _HELD:
+                held[name] += both
+    return dict(held)
