@@ -144,6 +144,7 @@ def _row(row: Row, told: bool) -> dict[str, Json]:
         "runs": row.runs,
         "figures": row.figures,
         "pairs": row.pairs,
+        "against": row.against,
         "why": row.why,
         "direction": direction(row),
         **(figures if shown else dict.fromkeys(figures)),
