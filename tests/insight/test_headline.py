@@ -48,6 +48,44 @@ def test_a_run_that_goes_on() -> None:
     assert said(run) == "100 % of 8.0 s so far was work of models; nothing else stands out"
 
 
+def test_a_run_whose_process_died_goes_no_further_than_so_far() -> None:
+    run = trace(doing("x", 0, 0, 4), doing("y", 4, 4, None, 0), ended=8)
+    run.status = "stopped (resumable)"
+    assert said(run).startswith("100 % of 8.0 s so far was")
+
+
+def test_work_that_no_finding_explains_comes_first_if_it_is_the_most() -> None:
+    calls = [doing("x", 0, 0, 1), doing("b", 1, 35, 84, 0, ("slot:run", 1, 35), agent="y")]
+    calls.append(doing("z", 84, 84, 100, 1))
+    calls[1].work = "tool"
+    assert said(trace(*calls)) == (
+        "49 % of 100 s was one call of y at b; 34 % went to waiting for one of the run's slots"
+    )
+
+
+def test_a_minor_finding_does_not_stand_alone() -> None:
+    calls = [doing("x", 0, 0, 48), doing("y", 48, 56, 100, 0, ("slot:run", 48, 56))]
+    assert said(trace(*calls)) == (
+        "92 % of 100 s was work of models; 8 % went to waiting for one of the run's slots"
+    )
+
+
+def test_a_log_that_was_cut_off_is_told_as_what_it_holds() -> None:
+    run = trace(doing("x", 0, 0, 10), status="cut off", source="otlp")
+    assert said(run).startswith("100 % of what the log holds, 10 s, was work of models")
+
+
+def test_what_is_all_of_one_kind_is_not_many_things() -> None:
+    run = trace(doing("x", 0, 0.05, 0.0501), doing("y", 0.0501, 0.0501, 0.0502, 0))
+    assert said(run) == "99 % of 50 ms was the program itself; nothing else stands out"
+
+
+def test_short_runs_are_told_in_microseconds() -> None:
+    assert said(trace(doing("x", 0, 0, 0.0004))).startswith("100 % of 400 µs was")
+    run = trace(doing("x", 0, 0, 0.1), doing("ok", 0.1, 0.1, 0.8327, 0, work="approval", agent=""))
+    assert said(run).startswith("88 % of 833 ms went to"), "rounded as titles are"
+
+
 def test_what_is_not_known_is_not_claimed() -> None:
     calls = [doing("x", 0, 0, 10), doing("y", 80, 80, 90, 0)]
     told = said(trace(*calls, inferred=True, source="otlp"))

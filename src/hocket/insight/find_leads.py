@@ -181,6 +181,13 @@ def lasted(activity: Activity, trace: Trace) -> int:
     return (trace.ended if activity.ended is None else activity.ended) - activity.began
 
 
+def duration(ns: int) -> str:
+    """Write a duration; what is shorter than a millisecond in microseconds."""
+    if 0 < ns < MS:
+        return f"{ns / 1_000:.0f} µs" if ns >= 1_000 else f"{ns} ns"
+    return format_duration(ns)
+
+
 def quantile(ordered: list[int], share: float) -> int:
     """Give the value below which that share of sorted values lies."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
@@ -237,7 +244,7 @@ def _finding(ground: Ground, lead: Lead, takes: dict[int, int], cost: int) -> Fi
 def _worth(lead: Lead, cost: int) -> str:
     """Say what a lead's cause cost: time, or else what was paid."""
     if cost:
-        return format_duration(cost)
+        return duration(cost)
     paid = "money" if lead.money else f"{lead.tokens:,} tokens" if lead.tokens else "work"
     return f"No time, but {paid},"
 
