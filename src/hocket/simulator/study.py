@@ -125,7 +125,6 @@ def study(
     if tried[0].why:
         raise CallerError(tried[0].why)
     notes = [*assumed, *_notes(tried)]
-    names = {variant.name: number for number, variant in enumerate(everything) if number}
     found = _play_all([ready for _, ready, _ in looks], runs, seed, progress, workers)
     rows = [_row(variant, found[number]) for number, variant in enumerate(tried)]
     for number, row in enumerate(rows):
@@ -134,8 +133,7 @@ def study(
             if not number or row.success < rows[0].success:
                 notes += _failing(row, found[number])
             bound = msgspec.structs.replace(row, binds=_binds(accounts[number]))
-            base = names.get(variants[number - 1].against, 0) if number else 0
-            rows[number] = bound if not number else beside(bound, found[base], found[number])
+            rows[number] = _beside(bound, number, everything, found)
             notes += _idle(tried[number], found[number])
     rows = with_frontier(rows)
     notes += _success(rows)
@@ -294,6 +292,16 @@ def _row(variant: Variant, runs: Sequence[Ran]) -> Row:
         return Row(name=variant.name, settings=variant.settings, why=why)
     row = row_of(variant.name, variant.settings, runs)
     return msgspec.structs.replace(row, against=variant.against)
+
+
+def _beside(
+    row: Row, number: int, variants: Sequence[Variant], found: Sequence[Sequence[Ran]]
+) -> Row:
+    """Compare a variant with the one that it names, or with the baseline."""
+    if not number:
+        return row
+    names = {variant.name: place for place, variant in enumerate(variants) if place}
+    return beside(row, found[names.get(variants[number].against, 0)], found[number])
 
 
 def _idle(variant: Variant, runs: Sequence[Ran]) -> Iterator[str]:
