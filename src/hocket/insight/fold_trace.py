@@ -109,11 +109,7 @@ def trace_from(
         latest: What has ended last.
         until: Up to when, if the run has not ended.
     """
-    over = machine.phase == "ended"
-    if over:
-        now = machine.at if facts.ended is None else facts.ended
-    else:
-        now = max(machine.at, until.at)
+    over, now = machine.phase == "ended", _end(facts, machine, until)
     after = _chosen(facts)
     place, kept = _kept(facts, after)
     full = _Full(machine, facts.activities)
@@ -132,20 +128,15 @@ def trace_from(
             waited_untold(activity, now, full.cause(activity))
     if not over:
         _backing_off(machine, activities, now)
-    moved = [facts.finish, facts.landed, latest]
-    if place is not None:
-        moved = [place[index] if index >= 0 else index for index in moved]
-    finish, landed, latest = moved
+    finish, landed, latest = [
+        index if place is None or index < 0 else place[index]
+        for index in (facts.finish, facts.landed, latest)
+    ]
     if machine.phase not in ("ending", "ended"):
         finish, landed = awaited(activities, latest, paused=machine.paused), START
-    status = _SAID.get(machine.phase, machine.said)
-    stops = facts.stopped(now)
+    status, stops = _SAID.get(machine.phase, machine.said), facts.stopped(now)
     if not (over or until.driven or machine.paused):
-        status = "stopped (resumable)"
-        stops = facts.stopped(machine.at)
-        _fall(activities, machine.at)
-        if machine.at < now:
-            stops.append(Stop("down", machine.at, now))
+        status, stops = "stopped (resumable)", _fallen(facts, activities, machine.at, now)
     return Trace(
         run=machine.run,
         name=machine.spec.name,
@@ -162,6 +153,12 @@ def trace_from(
         spec=machine.spec,
         reports=machine.workflow.reports(),
     )
+
+
+def _end(facts: Facts, machine: RunMachine, until: Until) -> int:
+    if machine.phase != "ended":
+        return max(machine.at, until.at)
+    return machine.at if facts.ended is None else facts.ended
 
 
 class _Full:
@@ -205,11 +202,15 @@ def waited_untold(activity: Activity, until: int, cause: str = _UNTOLD) -> None:
         activity.waits = (*activity.waits, Wait(cause, since, until))
 
 
-def _fall(activities: list[Activity], at: int) -> None:
+def _fallen(facts: Facts, activities: list[Activity], at: int, until: int) -> list[Stop]:
     """What was in flight when its process died was over then; questions are open still."""
     for activity in activities:
         if activity.left and activity.ended is None and activity.work in ("model", "tool"):
             activity.ended, activity.fate, activity.how = at, "failed", "lost"
+    stops = facts.stopped(at)
+    if at < until:
+        stops.append(Stop("down", at, until))
+    return stops
 
 
 def _chosen(facts: Facts) -> dict[int, int]:
