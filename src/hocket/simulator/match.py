@@ -9,6 +9,7 @@ from hocket.core.values import SECOND, format_duration
 from hocket.insight.account import account
 from hocket.insight.causes import Cause
 from hocket.insight.trace import Trace
+from hocket.limits.words import limit_label
 from hocket.simulator.outcome import Match
 from hocket.simulator.sums import Ran, spread
 
@@ -48,7 +49,7 @@ Shares = Mapping[Cause, int]
 
 def words_of(cause: Cause) -> str:
     """Say what was waited for."""
-    who = plain(cause.detail)
+    who = limit_label(plain(cause.detail))
     who = "the run" if who == "run" else who.removeprefix("agent:")
     return WAITS[cause.kind].format(who)
 
