@@ -390,6 +390,24 @@ def test_an_author_is_not_slow_beside_reviewers() -> None:
     assert found(trace(*calls)) == []
 
 
+def test_a_stale_vote_that_filled_a_providers_window_is_the_cause_of_the_wait_behind_it() -> None:
+    fields: dict[str, Any] = {"step": "q", "team": "q", "claims": ("pro",)}
+    calls = [
+        doing("q/m/answer", 0, 0, 2, **fields),
+        doing("q/m/vote", 2, 2, 4, 0, fate="stale", **fields),
+        doing("q/m/vote~2", 4, 60, 62, 1, ("closed:pro", 4, 60), **fields),
+    ]
+    limits = {"pro": LimitSpec(requests=(Rate(2, MINUTE),))}
+    run = trace(*calls, limits=limits, source="massgen 1", inferred=True)
+    first = found(run)[0]
+    assert (first.kind, first.cost, first.change) == ("stale_votes", 58 * SECOND, ())
+    useful = msgspec.structs.replace(calls[1], fate="useful")
+    run = trace(calls[0], useful, calls[2], limits=limits, source="massgen 1", inferred=True)
+    finding = only(run)
+    assert finding.kind == "refused"
+    assert "fewer calls within the provider's window" in finding.advice
+
+
 def test_votes_that_cost_no_time_cost_money() -> None:
     usage = Usage(tokens_in=900, tokens_out=100, cost=5)
     fields: dict[str, Any] = {"step": "q", "team": "q", "usage": usage}

@@ -351,9 +351,14 @@ def _closed(ground: Ground, limit: str, parts: dict[int, int]) -> list[Lead]:
                 name,
                 f"{name}, which was closed after {times(used.lost['refused'], 'refusal')}",
                 closed,
-                ROOT,
+                # Of another program's wait what filled the window is the cause.
+                CAUSE if ground.trace.spec is None else ROOT,
                 detail=_who(used),
-                advice="State the provider's real limit, so that nothing is refused.",
+                # No other program is told here what it cannot do: the wait is the provider's.
+                advice="State the provider's real limit, so that nothing is refused."
+                if ground.trace.spec is not None
+                else "Make fewer calls within the provider's window; to know the limit would "
+                "spare refusals, and hardly any of the wait.",
                 facts=_facts(ground, limit, ("closed", "narrowed")),
             )
         )

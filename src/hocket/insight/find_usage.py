@@ -69,6 +69,34 @@ def windows_filled(ground: Ground, lost: frozenset[int]) -> dict[int, int]:
         share = shares[segment.cause.detail]
         if share:
             parts[place] = int(share * length(segment))
+    return parts | _refusals_filled(ground, lost)
+
+
+def _refusals_filled(ground: Ground, lost: frozenset[int]) -> dict[int, int]:
+    """Give the waits after refusals, in another program's log, for windows that calls had filled.
+
+    Such a program knows its provider's windows by refusals alone; what was refused fills none.
+    """
+    parts: dict[int, int] = {}
+    if ground.trace.spec is not None:
+        return parts
+    activities = ground.trace.activities
+    waits: dict[str, list[int]] = {}
+    for place, segment in ground.of("refused"):
+        waits.setdefault(segment.cause.detail, []).append(place)
+    for limit, places in waits.items():
+        served = [i for i in taking(ground, limit) if activities[i].fate != "refused"]
+        vain = [index for index in served if index in lost]
+        rate = fullest(spec_of(ground, limit).requests, len(served))
+        if rate is None or not vain:
+            continue
+        filled = (len(served) - 1) // rate.amount
+        spared = filled - (len(served) - len(vain) - 1) // rate.amount
+        first = min(activities[index].began for index in vain)
+        after = [place for place in places if ground.segments[place].since >= first]
+        # Each window that need not have been filled is one wait less: the last ones.
+        for place in after[-spared:] if spared else ():
+            parts[place] = length(ground.segments[place])
     return parts
 
 
