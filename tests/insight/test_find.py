@@ -397,10 +397,12 @@ def test_a_stale_vote_that_filled_a_providers_window_is_the_cause_of_the_wait_be
         doing("q/m/vote", 2, 2, 4, 0, fate="stale", **fields),
         doing("q/m/vote~2", 4, 60, 62, 1, ("closed:pro", 4, 60), **fields),
     ]
+    calls.append(doing("q/n/vote", 0, 0, 3, fate="stale", step="q", team="q"))
     limits = {"pro": LimitSpec(requests=(Rate(2, MINUTE),))}
-    run = trace(*calls, limits=limits, source="massgen 1", inferred=True)
+    run = trace(*calls, limits=limits, source="massgen 1", inferred=True, finish=2)
     first = found(run)[0]
     assert (first.kind, first.cost, first.change) == ("stale_votes", 58 * SECOND, ())
+    assert "used up by 1 of its 3 calls, of 2 of 4 calls at q" in first.title
     useful = msgspec.structs.replace(calls[1], fate="useful")
     run = trace(calls[0], useful, calls[2], limits=limits, source="massgen 1", inferred=True)
     finding = only(run)

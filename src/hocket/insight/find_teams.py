@@ -18,7 +18,7 @@ from hocket.insight.find_leads import (
 from hocket.insight.find_limits import window_words
 from hocket.insight.find_norms import role_of
 from hocket.insight.find_reviews import needless_reviews, review_of
-from hocket.insight.find_usage import made_wait, windows_filled
+from hocket.insight.find_usage import made_wait, taking, windows_filled
 from hocket.insight.trace import Activity
 
 _ASKED_ONCE: Final = frozenset({"once", "rounds", "sequential"})
@@ -86,7 +86,7 @@ def _wasted(
     return Lead(
         "stale_votes",
         step,
-        _what(ground, parts, filled, what),
+        _what(ground, parts, filled, names, what),
         parts,
         ROOT,
         detail=f"The policy is {policy}." if policy else "",
@@ -99,12 +99,19 @@ def _wasted(
     )
 
 
-def _what(ground: Ground, parts: dict[int, int], filled: dict[int, int], what: str) -> str:
+def _what(
+    ground: Ground, parts: dict[int, int], filled: dict[int, int], wasted: frozenset[int], what: str
+) -> str:
     """Say what was waited for because of calls that did not count: most often a window."""
     if not filled or 2 * sum(filled.values()) < sum(parts.values()):
         return what
     most = max(filled, key=lambda place: (filled[place], -place))
     limit = ground.segments[most].cause.detail
+    takers = taking(ground, limit)
+    own = len([index for index in wasted if index in takers])
+    if own < len(wasted):
+        # Only those of this limit's own calls have used it up.
+        what = f"{own} of its {times(len(takers), 'call')}, of {what}"
     return f"waiting for {window_words(ground, limit)}, which were used up by {what}"
 
 
