@@ -112,7 +112,6 @@ def trace_from(
     over, now = machine.phase == "ended", _end(facts, machine, until)
     after = _chosen(facts)
     place, kept = _kept(facts, after)
-    full = _Full(machine, facts.activities)
     activities = []
     for index in kept:
         activity = copy(facts.activities[index])
@@ -123,9 +122,7 @@ def trace_from(
             activity.after = after[index]
         if place is not None:
             _moved(activity, place)
-        if not activity.left and activity.ended is None:
-            activity.began = now
-            waited_untold(activity, now, full.cause(activity))
+    _queued(machine, facts.activities, activities, now)
     if not over:
         _backing_off(machine, activities, now)
     finish, landed, latest = [
@@ -153,6 +150,17 @@ def trace_from(
         spec=machine.spec,
         reports=machine.workflow.reports(),
     )
+
+
+def _queued(
+    machine: RunMachine, noted: Sequence[Activity], activities: Sequence[Activity], now: int
+) -> None:
+    """Let what is still in line wait until now, for what seems to hold it up."""
+    full = _Full(machine, noted)
+    for activity in activities:
+        if not activity.left and activity.ended is None:
+            activity.began = now
+            waited_untold(activity, now, full.cause(activity))
 
 
 def _end(facts: Facts, machine: RunMachine, until: Until) -> int:
