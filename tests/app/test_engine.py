@@ -334,7 +334,9 @@ def test_a_script_is_resumed_by_running_it_again(tmp_path: Path) -> None:
     command = [sys.executable, "script.py"]
     child = subprocess.Popen(command, cwd=tmp_path, env=env)
     try:
-        while not ((tmp_path / "begun.txt").exists() and finished(tmp_path / "state")):
+        begun = tmp_path / "begun.txt"
+        # It is there before the line in it is.
+        while not (begun.exists() and begun.read_text() and finished(tmp_path / "state")):
             assert child.poll() is None
     finally:
         child.kill()
