@@ -8,6 +8,7 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -111,6 +112,22 @@ def test_a_model_with_another_hash_is_refused_and_nothing_is_kept(
     assert error.fault.kind == "permanent"
     assert "deleted" in error.fault.message
     assert rubbish(cache) == []
+
+
+def test_a_folder_that_goes_while_it_is_measured_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stays").write_bytes(MODEL)
+    (tmp_path / "goes").mkdir()
+    listed = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if Path(os.fspath(path)).name == "goes":
+            raise FileNotFoundError(path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert weights._size(tmp_path) == len(MODEL)
 
 
 def test_a_wheel_without_the_model_is_refused(tiny: Weights, cache: Path) -> None:

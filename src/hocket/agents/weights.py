@@ -263,11 +263,13 @@ def _watch(
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue  # pip has moved it since it was listed
+    # Folders that pip has removed since they were listed are passed over by the walk itself.
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(inner, name)).st_size
+            except FileNotFoundError:
+                continue  # pip has moved it since it was listed
     return total
 
 
