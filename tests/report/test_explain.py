@@ -13,7 +13,7 @@ from hocket.insight.findings import Finding
 from hocket.insight.trace import Disagreement, Stop
 from hocket.report.explain import explain_lines
 from hocket.report.explain_width import fitted, short_duration, wrapped
-from hocket.report.gains import gain_told, gain_words
+from hocket.report.gains import gain_told
 from hocket.simulator.outcome import Row, Spread
 
 
@@ -133,7 +133,7 @@ def with_finding(told: Explanation, **changes: object) -> Explanation:
 )
 def test_a_gain_is_told_in_words(made: object, worth: str, words: str) -> None:
     assert gain_told(made) == (worth, words)  # type: ignore[arg-type]
-    assert gain_words(made) == words  # type: ignore[arg-type]
+    assert gain_told(made).words == words  # type: ignore[arg-type]
 
 
 def test_only_what_helps_is_a_plain_change_to_try() -> None:

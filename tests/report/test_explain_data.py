@@ -23,8 +23,10 @@ KEYS = [
     "shares",
     "spending",
     "chain",
+    "activities",
     "critical",
     "bounds",
+    "load",
     "uses",
     "chains",
     "findings",
@@ -61,6 +63,17 @@ def test_the_shares_and_the_chain_add_up_in_nanoseconds() -> None:
     assert found["chain"][-1]["until"] == found["took"]
     for one, other in zip(found["chain"], found["chain"][1:], strict=False):
         assert one["until"] == other["since"]
+
+
+def test_places_lead_to_what_was_done_and_the_load_keeps_to_the_run() -> None:
+    found = document(seven())
+    done = found["activities"]
+    assert len(found["critical"]["slack"]) == len(done)
+    assert [done[place]["name"] for place in found["critical"]["chain"]]
+    void = [i for team in found["chains"]["teams"] for one in team["answers"] for i in one["void"]]
+    assert void and all(done[place]["fate"] in ("stale", "discarded") for place in void)
+    assert min(one["asked"] for one in done) >= 0
+    assert found["load"]["run"]["peak"] == max(count for _, count in found["load"]["run"]["steps"])
 
 
 def test_what_was_simulated_has_every_key_and_counts_are_whole() -> None:

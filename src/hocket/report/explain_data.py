@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hocket.insight.explain import Explanation
+from hocket.insight.trace import Activity
 from hocket.report.gains import gain_told
 from hocket.report.palette import cause_name
 from hocket.simulator.outcome import Gain, Spread
@@ -53,8 +54,10 @@ def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str,
             }
             for one in told.account.segments
         ],
+        "activities": [_activity(one, trace.began) for one in trace.activities],
         "critical": _full(told.critical),
         "bounds": _full(told.bounds),
+        "load": _full(told.load),
         "uses": [_full(use) for use in told.uses],
         "chains": _full(told.chains),
         "findings": [
@@ -68,6 +71,23 @@ def explain_document(told: Explanation, gains: Sequence[Gain] = ()) -> dict[str,
         "inferred": trace.inferred,
         "missing": list(trace.missing),
         "disagreements": [_full(one) for one in trace.disagreements],
+    }
+
+
+def _activity(one: Activity, began: int) -> dict[str, Any]:
+    """Give what is known by its index elsewhere; instants count from the run's beginning."""
+    return {
+        "name": one.name,
+        "step": one.step,
+        "agent": one.agent,
+        "work": one.work,
+        "asked": one.asked - began,
+        "began": one.began - began,
+        "ended": None if one.ended is None else one.ended - began,
+        "fate": one.fate,
+        "how": one.how,
+        "after": one.after,
+        "events": list(one.events),
     }
 
 

@@ -60,11 +60,6 @@ def gain_told(gain: Gain) -> Told:
     return Told("faster", f"{often}; where it does, {timed.words}")
 
 
-def gain_words(gain: Gain) -> str:
-    """Say what a change does by simulation, in words alone."""
-    return gain_told(gain).words
-
-
 def _timed(gain: Gain) -> Told:
     """Say what a change does to the time of the runs that succeed."""
     row = gain.row
