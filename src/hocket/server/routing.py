@@ -1,0 +1,125 @@
+"""What a route is: one table makes the router, the checks at the gate, and the OpenAPI document.
+
+Handlers know nothing of HTTP: each gets what was asked, decoded and checked, and gives a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+Role: TypeAlias = Literal["view", "operate"]
+"""What a token allows: to look, or to look and to act."""
+Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks.
+
+    Fields:
+        role: What the token allows.
+        by: The name that what is done is recorded under, as in ``page``, ``api`` or ``mcp``, with
+            the name behind it that the caller gave, as in ``page:anna``.
+        address: Where the request came from, as ``host:port``.
+    """
+
+    role: Role
+    by: str
+    address: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, decoded and checked.
+
+    Fields:
+        caller: Who asks.
+        path: What the placeholders of the route's path stand for, by name.
+        query: The query, as the route's struct; None if it has none.
+        body: The body, as the route's struct; None if it has none.
+        accepts: The media types that the caller wants, as the header ``Accept`` has them.
+        range: The header ``Range``, or "".
+        last_event: The header ``Last-Event-ID``, or "".
+    """
+
+    caller: Caller
+    path: dict[str, str] = {}
+    query: Any = None
+    body: Any = None
+    accepts: str = ""
+    range: str = ""
+    last_event: str = ""
+
+
+class Bytes(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is not JSON.
+
+    Fields:
+        data: The bytes.
+        media: Their media type.
+        status: The HTTP status.
+        headers: Further headers.
+    """
+
+    data: bytes
+    media: str = "application/octet-stream"
+    status: int = 200
+    headers: dict[str, str] = {}
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that comes bit by bit, as server-sent events do.
+
+    Fields:
+        chunks: The bytes.
+        media: Their media type.
+    """
+
+    chunks: AsyncIterator[bytes]
+    media: str = "text/event-stream"
+
+
+Answer: TypeAlias = Any
+"""`Bytes`, `Stream`, or a value that becomes JSON."""
+
+Handler: TypeAlias = Callable[[Any, Asked], Awaitable[Answer]]
+"""Takes the `Site` and what was asked.
+
+Raises:
+    CallerError: It becomes a status of the 400s: 404 for `NotFound`, 409 for `Refused`, else 400.
+    JournalError: It becomes 503.
+"""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One route.
+
+    Fields:
+        method: The HTTP method.
+        path: The path, with placeholders in braces.
+        role: What a token has to allow.
+        handler: Who answers.
+        about: One sentence for the OpenAPI document.
+        query: The struct of the query; unknown names in a query are refused.
+        body: The struct of the JSON body; None if there is to be no body.
+        gives: The type of the JSON that is given, or None for bytes and streams.
+        media: The media type of what is given.
+        status: The status of success.
+        most: The most bytes of a body.
+    """
+
+    method: Method
+    path: str
+    role: Role
+    handler: Handler
+    about: str
+    query: Any = None
+    body: Any = None
+    gives: Any = None
+    media: str = "application/json"
+    status: int = 200
+    most: int = 1 << 20
+
+
+Routes: TypeAlias = Sequence[Route]
