@@ -31,6 +31,8 @@ from hocket.workflows.check_staff import staff_problems
 
 SHOWN: Final = 200
 """The most problems that are written out as lines."""
+_OF_PLANS: Final = frozenset({"version", "extends", "plans", "simulate"})
+"""What a file can state that extends another one."""
 
 
 class Loaded(NamedTuple):
@@ -137,9 +139,40 @@ def read(path: str | FilePath, *, presets: Presets = built_in) -> Loaded:
         SpecError: The file cannot be read or has mistakes; its lines say where.
     """
     source = str(path)
+    document = _parsed(_content(source), source)
+    extended = _extended(document, source)
+    base = None if extended is None else _base(FilePath(source).parent / extended, presets)
+    return _made(document, source, presets, base)
+
+
+def read_text(
+    text: str,
+    source: str = "<text>",
+    *,
+    presets: Presets = built_in,
+    base: Loaded | None = None,
+) -> Loaded:
+    """Do as `read` does, with a file's content.
+
+    Args:
+        text: The content.
+        source: What to call it where a mistake is told.
+        presets: Gives the presets that its limits may begin with.
+        base: The file that it extends; the text is then of plans alone.
+
+    Raises:
+        SpecError: The text has mistakes; its lines say where.
+    """
+    document = _parsed(text.encode("utf-8", "surrogatepass"), source)
+    if base is None and _extended(document, source) is not None:
+        raise _unread(source, "a text extends no file: write it into a file beside that one")
+    return _made(document, source, presets, base)
+
+
+def _content(source: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        with open(source, "rb") as file:
+            return file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         raise _unread(source, "this is a folder, not a file") from None
     except FileNotFoundError:
@@ -147,29 +180,54 @@ def read(path: str | FilePath, *, presets: Presets = built_in) -> Loaded:
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unread(source, f"cannot be read: {said}") from None
-    return _read(data, source, presets)
-
-
-def read_text(text: str, source: str = "<text>", *, presets: Presets = built_in) -> Loaded:
-    """Do as `read` does, with a file's content.
-
-    Raises:
-        SpecError: The text has mistakes; its lines say where.
-    """
-    return _read(text.encode("utf-8", "surrogatepass"), source, presets)
 
 
 def _unread(source: str, message: str) -> SpecError:
     return SpecError([Problem(where=(), message=message)], [f"{source}: {message}"])
 
 
-def _read(data: bytes, source: str, presets: Presets) -> Loaded:
+def _parsed(data: bytes, source: str) -> Document:
     try:
-        document = parse(data)
+        return parse(data)
     except YamlError as error:
         problem = Problem(where=(), message=error.message, hint=error.hint)
         raise SpecError([problem], [_line(source, error.mark, problem)]) from None
+
+
+def _extended(document: Document, source: str) -> str | None:
+    """Give the name of the file that a document extends; None if it extends none.
+
+    Raises:
+        SpecError: It is not the plain name of a file in the same folder.
+    """
+    tree = document.tree
+    if not isinstance(tree, dict) or "extends" not in tree:
+        return None
+    name = tree["extends"]
+    if isinstance(name, str) and name and FilePath(name).name == name:
+        return name
+    message = "extends names a file in the same folder, as in extends: hocket.yaml"
+    problem = Problem(where=("extends",), message=message)
+    raise _spec_error(document, source, [(problem, False)])
+
+
+def _base(path: FilePath, presets: Presets) -> Loaded:
+    """Read a file that another one extends.
+
+    Raises:
+        SpecError: It cannot be read, has mistakes, or extends a third one.
+    """
+    source = str(path)
+    document = _parsed(_content(source), source)
+    if _extended(document, source) is not None:
+        raise _unread(source, "a file that is extended cannot extend another one")
+    return _made(document, source, presets, None)
+
+
+def _made(document: Document, source: str, presets: Presets, base: Loaded | None) -> Loaded:
     found: list[tuple[Problem, bool]] = []
+    if base is not None:
+        document = _joined(document, base, source)
     file, broken = _shape(document.tree, found)
     if file is not None:
         found.extend((problem, False) for problem in _check(file, broken, presets))
@@ -177,6 +235,25 @@ def _read(data: bytes, source: str, presets: Presets) -> Loaded:
         raise _spec_error(document, source, found)
     assert file is not None
     return Loaded(file, source, presets, document=document)
+
+
+def _joined(document: Document, base: Loaded, source: str) -> Document:
+    """Give a document of plans with all else that the file has which it extends.
+
+    Raises:
+        SpecError: It states what only that file can.
+    """
+    tree = document.tree
+    if not isinstance(tree, dict) or base.document is None:
+        return document
+    if found := [
+        Problem(where=(key,), message=f"{key} stand in the file that this one extends")
+        for key in tree
+        if key not in _OF_PLANS
+    ]:
+        raise _spec_error(document, source, [(problem, True) for problem in found])
+    theirs = {key: part for key, part in base.document.tree.items() if key not in _OF_PLANS}
+    return document.with_tree({**theirs, **tree})
 
 
 def _shape(tree: Json, found: list[tuple[Problem, bool]]) -> tuple[FilePart | None, list[Path]]:

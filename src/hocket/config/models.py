@@ -201,6 +201,9 @@ class FilePart(Strict):
     """A file of plans, and of the agents and models that do their work."""
 
     version: Literal[1]
+    extends: Annotated[
+        Text | None, Field(description="A file beside it, whose agents and all else it uses.")
+    ] = None
     limits: dict[str, LimitPart] = {}
     models: dict[str, ModelPart] = {}
     tools: dict[str, ToolUnion] = {}

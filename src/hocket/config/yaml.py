@@ -90,6 +90,12 @@ class Document:
         self._text = text
         self._lines: list[str] | None = None
 
+    def with_tree(self, tree: Json) -> Document:
+        """Give a document of other values, whose places are looked for in this one's text."""
+        other = Document(self._text, self._root)
+        other.tree = tree
+        return other
+
     def find(self, path: Path, *, key: bool = False, offset: int | None = None) -> Mark:
         """Give the place of a value, of its key, or of a character within a text.
 
