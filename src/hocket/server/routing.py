@@ -122,4 +122,42 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     most: int = 1 << 20
 
 
+class Socket(msgspec.Struct, frozen=True, kw_only=True):
+    """One WebSocket.
+
+    Fields:
+        path: The path, without placeholders.
+        role: What a token has to allow.
+        handler: Takes the `Site`, the `Caller` and the socket (a ``starlette.websockets.WebSocket``
+            that has been accepted), and returns when it is over.
+        about: One sentence for people.
+    """
+
+    path: str
+    role: Role
+    handler: Callable[[Any, Caller, Any], Awaitable[None]]
+    about: str
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """A path whose requests another ASGI application answers, behind the same gate.
+
+    Fields:
+        path: The path; it and all below it.
+        role: What a token has to allow.
+        app: Makes the ASGI application, given the `Site`; the `Caller` is in the scope under
+            ``hocket.caller``.
+        about: One sentence for people.
+        methods: The HTTP methods that it answers.
+        most: The most bytes of a body.
+    """
+
+    path: str
+    role: Role
+    app: Callable[[Any], Any]
+    about: str
+    methods: tuple[str, ...] = ("GET", "POST")
+    most: int = 1 << 20
+
+
 Routes: TypeAlias = Sequence[Route]

@@ -1,0 +1,103 @@
+"""How a server listens: its address, the names that it answers to, and its quotas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+PORT: Final = 8437
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one client may use, so that none takes the server from the others.
+
+    Fields:
+        rate: Requests a second, in the long run, of one role from one address.
+        burst: How many of them may come at once.
+        acting: Requests a second that change something.
+        acting_burst: How many of them may come at once.
+        refusals: Requests without a good token a second, from one address.
+        refusals_burst: How many of them may come at once.
+        sockets: The most WebSockets of one role from one address.
+        streams: The most event streams of one role from one address.
+        connections: The most WebSockets and event streams in all.
+        body_seconds: How long a request's body may take to come.
+        audit_bytes: At what size the audit's file is put aside.
+    """
+
+    rate: float = 100.0
+    burst: int = 400
+    acting: float = 20.0
+    acting_burst: int = 200
+    refusals: float = 5.0
+    refusals_burst: int = 40
+    sockets: int = 32
+    streams: int = 32
+    connections: int = 200
+    body_seconds: float = 20.0
+    audit_bytes: int = 4 << 20
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server listens.
+
+    Fields:
+        host: The address that it binds.
+        port: The port; 0 for a free one, which is known once it is bound.
+        names: Further names that browsers may call it by, as ``hocket.example.org`` or with a port.
+        cert: The file of its TLS certificate.
+        key: The file of the certificate's key.
+        public: Whether others than this machine may reach it.
+        behind_proxy: Whether a proxy with TLS stands before it and calls it by one of `names`.
+        page: Whether the page is served, too.
+        quotas: What one client may use.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    names: tuple[str, ...] = ()
+    cert: Path | None = None
+    key: Path | None = None
+    public: bool = False
+    behind_proxy: bool = False
+    page: bool = True
+    quotas: Quotas = Quotas()
+
+    @property
+    def scheme(self) -> str:
+        """What its own addresses begin with."""
+        return "https" if self.cert is not None else "http"
+
+    @property
+    def url(self) -> str:
+        """The address to open, as far as this machine knows it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.host in {"0.0.0.0", "::"}:
+            host = self.names[0].partition(":")[0] if self.names else "127.0.0.1"
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def hosts(self) -> frozenset[str]:
+        """Give every value of the header ``Host`` that is answered."""
+        own = {f"{name}:{self.port}" for name in self._own()}
+        if self.port == _DEFAULT_PORTS[self.scheme]:
+            own |= set(self._own())
+        return frozenset(own | set(map(str.lower, self.names)))
+
+    def origins(self) -> frozenset[str]:
+        """Give every value of the header ``Origin`` that is answered."""
+        found = {f"{self.scheme}://{host}" for host in self.hosts()}
+        if self.behind_proxy:
+            found |= {f"https://{name.lower()}" for name in self.names}
+        return frozenset(found)
+
+    def _own(self) -> tuple[str, ...]:
+        """Give the names that this machine's own port goes by."""
+        named = tuple(name.lower() for name in self.names if ":" not in name)
+        if self.host in {"0.0.0.0", "::", *_LOOPBACK, "::1"}:
+            return _LOOPBACK + named
+        bound = f"[{self.host}]" if ":" in self.host else self.host.lower()
+        return (*_LOOPBACK, bound, *named)
