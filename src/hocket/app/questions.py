@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from hocket.core.events import ApprovalAsked, InputAsked
+from datetime import UTC, datetime
+
+from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked, InputGiven
 from hocket.core.run import RunMachine
+from hocket.journal.base import Journal
 
 
 def open_questions(machine: RunMachine) -> dict[str, ApprovalAsked | InputAsked]:
@@ -16,3 +19,27 @@ def open_questions(machine: RunMachine) -> dict[str, ApprovalAsked | InputAsked]
         for path, asked in machine.questions.items()
         if any(path == step or path.startswith(f"{step}/") for step in waiting)
     }
+
+
+def already(journal: Journal, run: str, path: str) -> str | None:
+    """Say who has answered what people were last asked at a path, and when; None if nobody has.
+
+    Raises:
+        NotFound: No such run.
+        JournalError: The journal cannot be read.
+    """
+    given: ApprovalGiven | InputGiven | None = None
+    for recorded in journal.read(run):
+        event = recorded.event
+        if isinstance(event, ApprovalGiven | InputGiven) and event.path == path:
+            given = event
+        elif isinstance(event, ApprovalAsked | InputAsked) and event.path == path:
+            given = None
+    if given is None:
+        return None
+    what = "answered"
+    if isinstance(given, ApprovalGiven):
+        what = "approved" if given.approved else "rejected"
+    at = datetime.fromtimestamp(given.at // 10**9, UTC)
+    who = given.by or "somebody"
+    return f"{who} has {what} {path!r} already, at {at:%Y-%m-%d %H:%M:%S} UTC"

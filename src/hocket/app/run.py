@@ -15,7 +15,7 @@ from hocket.config.builder import Plan
 from hocket.config.handles import Approval, Step
 from hocket.core.errors import Refused
 from hocket.core.events import AnyEvent, ApprovalAsked, InputAsked, Recorded
-from hocket.core.requests import Approve, Cancel, Continue, Pause, Retry, Send
+from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
 from hocket.engine.engine import Run as Driven
@@ -237,3 +237,13 @@ class _Feed:
     def emitted(self, call: Call, stream: str, text: str) -> None:
         """A call has said something."""
         self.queue.put_nowait(Token(call.path, stream, text))
+
+
+def ask_of(run: Run, request: AnyRequest) -> None:
+    """Grant a request as if it had come through the inbox.
+
+    Raises:
+        Refused: It does not fit the run's present state.
+        JournalError, OwnershipLost: Nothing more can be recorded.
+    """
+    run._driven.ask(request)
