@@ -1,0 +1,107 @@
+// One run as this page knows it: its head, its steps and its calls, by their names.
+// A frame replaces what it names and nothing else, so it costs what is in it, however large the run.
+import { watch } from "./live.svelte.ts";
+import type { CallRow, Frame, Head, Row } from "./types.ts";
+
+export interface Changes {
+  rows?: (changed: Row[]) => void;
+  calls?: (changed: CallRow[]) => void;
+}
+
+export class RunStore {
+  readonly id: string;
+  head = $state.raw<Head | null>(null);
+  /** Goes up with each change of the steps; read it to be told of changes. */
+  rowsAt = $state(0);
+  callsAt = $state(0);
+  /** Whether all pages of the first snapshot are here. */
+  rowsHere = $state(false);
+  callsHere = $state(false);
+  /** The steps in the order in which they are told; it only grows. */
+  readonly order: string[] = [];
+  readonly rows = new Map<string, Row>();
+  readonly calls = new Map<string, CallRow>();
+  readonly #byPath = new Map<string, Set<string>>();
+  readonly #told = new Set<Changes>();
+  readonly #ends: (() => void)[] = [];
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** Begins to watch; the steps always, the calls when a view asks for them. */
+  open(): void {
+    this.#ends.push(watch({ topic: "run", run: this.id, after: null }, (frame) => this.#takeRun(frame)));
+  }
+
+  #callsWanted = 0;
+  #endCalls: (() => void) | null = null;
+
+  /** Watches the calls as long as some view wants them; give back what it gives. */
+  wantCalls(): () => void {
+    if (this.#callsWanted++ === 0 && !this.#endCalls) {
+      this.#endCalls = watch({ topic: "calls", run: this.id, after: null }, (frame) => this.#takeCalls(frame));
+    }
+    let done = false;
+    return () => {
+      if (done) return;
+      done = true;
+      this.#callsWanted--;
+      // They stay watched: views are changed often, and a snapshot is dearer than what is new.
+    };
+  }
+
+  close(): void {
+    for (const end of this.#ends) end();
+    this.#endCalls?.();
+    this.#told.clear();
+  }
+
+  /** Is told what changes, as lists of what is new; for pictures that are kept by hand. */
+  listen(changes: Changes): () => void {
+    this.#told.add(changes);
+    return () => this.#told.delete(changes);
+  }
+
+  /** The calls of a step, or of all that is below it, in the order of their names. */
+  callsOf(path: string, below = false): CallRow[] {
+    void this.callsAt;
+    const found: CallRow[] = [];
+    for (const [one, names] of this.#byPath) {
+      if (one !== path && !(below && one.startsWith(`${path}/`))) continue;
+      for (const name of names) found.push(this.calls.get(name)!);
+    }
+    return found;
+  }
+
+  #takeRun(frame: Frame): void {
+    if (frame.head) this.head = frame.head;
+    const changed = (frame.rows ?? []) as Row[];
+    for (const row of changed) {
+      if (!this.rows.has(row.id)) this.order.push(row.id);
+      this.rows.set(row.id, row);
+    }
+    if (frame.snap && !frame.more) this.rowsHere = true;
+    if (!frame.snap) this.rowsHere = true;
+    if (changed.length === 0) return;
+    this.rowsAt++;
+    for (const one of this.#told) one.rows?.(changed);
+  }
+
+  #takeCalls(frame: Frame): void {
+    const changed = frame.calls ?? [];
+    for (const call of changed) {
+      if (!this.calls.has(call.c)) {
+        const path = call.c.slice(0, call.c.lastIndexOf("#"));
+        let names = this.#byPath.get(path);
+        if (!names) this.#byPath.set(path, (names = new Set()));
+        names.add(call.c);
+      }
+      this.calls.set(call.c, call);
+    }
+    if (!frame.more) this.callsHere = true;
+    if (changed.length === 0) return;
+    this.callsAt++;
+    for (const one of this.#told) one.calls?.(changed);
+  }
+}
