@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "hocket.cli.teams:review",
         "Let reviewers judge a file or a change; exit status 0 if approved, 1 if not.",
     ),
+    "plan": ("hocket.cli.plan:plan", "Have an agent draft a plan; check, edit and run it."),
     "resume": ("hocket.cli.start:resume", "Take up a run that was paused or whose process died."),
     "runs": ("hocket.cli.look:runs", "List runs, newest first."),
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),

@@ -1,0 +1,85 @@
+"""A drafted plan for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hocket.config.drafts import Confidence, Drafted
+from hocket.core.values import Json
+from hocket.report.prediction import prediction_data, prediction_lines
+from hocket.report.text import clean, one_line, table
+
+_CELLS: Final = 20
+_WIDE: Final = 70
+
+
+def draft_document(found: Drafted, now: int) -> dict[str, Json]:
+    """Give a draft as one document.
+
+    Args:
+        found: It.
+        now: The present instant.
+    """
+    return {
+        "run": found.run,
+        "status": found.status,
+        "reason": found.reason,
+        "ready": found.draft is not None,
+        "draft": None if found.draft is None else msgspec.to_builtins(found.draft),
+        "confidence": (
+            None if found.draft is None else msgspec.to_builtins(found.draft.confidence)
+        ),
+        "risks": [] if found.draft is None else msgspec.to_builtins(list(found.draft.risks)),
+        "text": found.text,
+        "digest": found.digest,
+        "problems": list(found.problems),
+        "needs_approval": bool(found.why),
+        "why": list(found.why),
+        "prediction": None if found.prediction is None else prediction_data(found.prediction, now),
+    }
+
+
+def draft_lines(found: Drafted, now: int) -> list[str]:
+    """Give a draft as lines: what it does, its steps, how sure it is, what may go wrong."""
+    draft = found.draft
+    if draft is None:
+        return [f"no draft: the planning run is {found.status}. {found.reason}".rstrip(". ")]
+    lines = [clean(draft.title), "", *clean(draft.summary).splitlines(), ""]
+    rows = [
+        [
+            f"  {step.name}",
+            step.agent,
+            ", ".join(step.needs),
+            "a person first" if step.approve else "",
+            one_line(step.why or step.prompt, _WIDE),
+        ]
+        for step in draft.steps
+    ]
+    lines += [clean(line) for line in table(["  step", "by", "needs", "approval", "what"], rows)]
+    lines += ["", "how sure the planner says to be:", *_bars(draft.confidence)]
+    if draft.risks:
+        lines += ["", "what may go wrong:"]
+        for risk in draft.risks:
+            lines.append(f"  {risk.severity}: {clean(one_line(risk.what))}")
+            if risk.mitigation:
+                lines.append(f"    {clean(one_line(risk.mitigation))}")
+    if draft.questions:
+        lines += ["", "what it would have asked:"]
+        lines += [f"  {clean(one_line(question))}" for question in draft.questions]
+    lines.append("")
+    if found.problems:
+        lines += ["mistakes in it:", *[f"  {clean(line)}" for line in found.problems]]
+    if found.prediction is not None:
+        lines += prediction_lines(found.prediction, now)
+    lines += [f"needs approval: {clean(one_line(why))}" for why in found.why]
+    return lines
+
+
+def _bars(confidence: Confidence) -> list[str]:
+    named = [(name, getattr(confidence, name)) for name in confidence.__struct_fields__]
+    return [
+        f"  {name.replace('_', ' '):<13}{'█' * round(share * _CELLS):·<{_CELLS}} {share:.0%}"
+        for name, share in named
+    ]
