@@ -7,6 +7,7 @@ edit, and which runs only when somebody starts it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ import msgspec
 from hocket.app.drafts import mistakes, spec_of, staff
 from hocket.app.engine import Engine
 from hocket.app.gathering import MOST_READ, inventory
+from hocket.app.host import Host
 from hocket.app.load import load_file
 from hocket.app.predict import predicted
 from hocket.app.spot import load_spot
@@ -280,3 +282,66 @@ def suggested_name(found: Drafted) -> str:
     """Give a name for the file of a draft."""
     assert found.draft is not None
     return f"{plan_name(found.draft)}.yaml"
+
+
+async def draft(
+    host: Host, task: str, *, by: str, file: str | None = None, agent: str | None = None
+) -> str:
+    """Start a planning run on a host; gives its id.
+
+    It is about the folder of the offered file whose agents it uses.
+
+    Args:
+        host: Who drives it.
+        task: What is to be planned.
+        by: Who asks.
+        file: The offered file's name; by default the first one.
+        agent: Who plans; by default the file's first agent that can.
+
+    Raises:
+        NotFound: There is no such file, or no such agent.
+        SpecError: The file has mistakes.
+        Refused: There is no task, or the host drives as many runs as it may.
+        JournalError: It could not be recorded.
+    """
+    path = _offered(host, file)
+
+    def prepare() -> tuple[RunSpec, dict[str, Json]]:
+        loaded = load_file(path)
+        spec = planning_spec(loaded, planner_of(loaded, agent))
+        return spec, planning_inputs(loaded, task, path.parent)
+
+    spec, inputs = await asyncio.to_thread(prepare)
+    return await host.start_spec(spec, inputs, by=by)
+
+
+async def start_draft(host: Host, found: Drafted, text: str, *, by: str, approved: str = "") -> str:
+    """Run a draft's text on a host; gives the run's id.
+
+    Args:
+        host: Who drives it.
+        found: The draft.
+        text: Its text, as it may have been edited.
+        by: Who asks.
+        approved: The digest of the text that a person has approved of, or "".
+
+    Raises:
+        Refused: As `ready_spec`, or the host drives as many runs as it may.
+        SpecError: The text has mistakes.
+        NotFound: It has several plans.
+        JournalError: It could not be recorded.
+    """
+    spec = await asyncio.to_thread(ready_spec, found, text, approved)
+    return await host.start_spec(spec, {}, by=by)
+
+
+def _offered(host: Host, file: str | None) -> Path:
+    paths = {offer.file: offer.path for offer in host.offers()}
+    if file is None and paths:
+        return next(iter(paths.values()))
+    if file is not None and file in paths:
+        return paths[file]
+    if not paths:
+        raise NotFound("no file is offered here whose agents could plan: hocket serve hocket.yaml")
+    hint = suggest(str(file), paths) or f"there are {', '.join(paths)}"
+    raise NotFound(f"no file {file!r} is offered here; {hint}")
