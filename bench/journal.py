@@ -26,7 +26,7 @@ from hocket.journal.codec import encode
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.owner import myself
 from hocket.journal.sqlite import SqliteJournal
-from hocket.journal.store import Append, commit, create_run, enrol
+from hocket.journal.store import Append, New, commit, create_run, enrol
 
 PLAIN = "INSERT INTO events (run, n, data) VALUES (?, ?, ?)"
 
@@ -92,7 +92,7 @@ def direct(write: Write, size: int, count: int, busy: bool = False) -> float:
     with tempfile.TemporaryDirectory() as folder:
         db = schema.open_for_writing(Path(folder))
         owner = enrol(db, 0, myself(), "", time.time_ns(), 10**12)
-        create_run(db, encode(started("r")), "r", "bench", 1, owner)
+        create_run(db, New("r", "bench", 1, [encode(started("r"))]), owner)
         other = threading.Thread(target=spin)
         if busy:
             other.start()

@@ -42,7 +42,8 @@ def write(db: Any, path: Path, acks: dict[str, int]) -> None:
 
     def begin(db: Any) -> store.Claim:
         owner = store.enrol(db, 0, NOBODY, "", now, 10**12)
-        return store.create_run(db, encode(worker["started"]()), "r", "crash", 1, owner)
+        new = store.New("r", "crash", 1, [encode(worker["started"]())])
+        return store.create_run(db, new, owner)
 
     claim = schema.in_transaction(db, begin)
     holder = schema.in_transaction(db, lambda db: store.enrol(db, 0, NOBODY, "", now, 10**12))

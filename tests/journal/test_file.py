@@ -94,7 +94,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     run(make_run(tmp_path))
     db = sqlite3.connect(tmp_path / FILE)
     assert db.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
-    assert dict(db.execute("SELECT key, value FROM meta"))["format"] == "3"
+    assert dict(db.execute("SELECT key, value FROM meta"))["format"] == "4"
     assert db.execute("SELECT json_extract(data, '$.type') FROM events WHERE n = 2").fetchall() == [
         ("call_finished",)
     ]
@@ -126,18 +126,18 @@ def test_a_file_of_an_older_format_is_migrated_when_it_is_used(
 ) -> None:
     run(make_run(tmp_path))
 
-    def m004_colours(db: schema.Database) -> None:
+    def m005_colours(db: schema.Database) -> None:
         db.execute("ALTER TABLE runs ADD COLUMN colour TEXT")
         db.execute("UPDATE runs SET colour = 'green'")
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m004_colours))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m005_colours))
     with SqliteJournal(tmp_path) as journal:
         if how == "write":
             run(journal.start(started("r2")))
         assert [item.seq for item in journal.read("r1")] == [1, 2]
     db = sqlite3.connect(tmp_path / FILE)
     assert db.execute("SELECT colour FROM runs WHERE id = 'r1'").fetchall() == [("green",)]
-    assert dict(db.execute("SELECT key, value FROM meta"))["format"] == "4"
+    assert dict(db.execute("SELECT key, value FROM meta"))["format"] == "5"
     db.close()
 
 
@@ -146,12 +146,12 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     run(make_run(tmp_path))
 
-    def m004_broken(db: schema.Database) -> None:
+    def m005_broken(db: schema.Database) -> None:
         db.execute("DROP TABLE events")
         db.execute("SELECT * FROM nothing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m004_broken))
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m005_broken))
         with SqliteJournal(tmp_path) as journal, pytest.raises(JournalError, match="nothing"):
             run(journal.start(started("r2")))
     with SqliteJournal(tmp_path) as journal:

@@ -207,8 +207,12 @@ class Journal(Protocol):
     def answers(self) -> Answers:
         """Answers that are kept beyond their runs."""
 
-    async def start(self, first: RunStarted) -> Log:
-        """Create a run and own it; its first event is durable when this returns.
+    async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> Log:
+        """Create a run and own it; its first events are durable when this returns.
+
+        Args:
+            first: Its first event.
+            copied: What follows at once, in a run that was forked from another.
 
         Raises:
             JournalError: It could not be written, or the id is taken.
@@ -431,6 +435,31 @@ class Book(Protocol):
         """
 
 
+class Hosted(Protocol):
+    """Which runs servers drive, so that the next server goes on with what one was driving."""
+
+    def all(self) -> list[str]:
+        """Give the runs that are noted, by their ids.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+
+    async def add(self, run: str) -> None:
+        """Note that a server drives a run; it is durable when this returns.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+
+    async def drop(self, run: str) -> None:
+        """Note that no server is to go on with a run.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+
+
 class Store(Journal, Inbox, Protocol):
     """All that one state folder's journal offers."""
 
@@ -441,6 +470,10 @@ class Store(Journal, Inbox, Protocol):
     @property
     def book(self) -> Book:
         """The duration book."""
+
+    @property
+    def hosted(self) -> Hosted:
+        """Which runs servers drive; the removal of a run removes its note."""
 
     def ledger(self, changed: Callable[[], None]) -> Ledger:
         """Open the ledger of shared limits for the running loop.

@@ -14,12 +14,12 @@ from typing import Final
 from hocket.core.errors import JournalError, OwnershipLost
 from hocket.journal import store
 from hocket.journal.base import Posted
-from hocket.journal.codec import Encoded, decode_request
+from hocket.journal.codec import decode_request
 from hocket.journal.owner import myself
 from hocket.journal.progress import Progress
 from hocket.journal.schema import Database, in_transaction
 from hocket.journal.stake import Stake
-from hocket.journal.store import Claim
+from hocket.journal.store import Claim, New
 
 POLL_SECONDS: Final = 0.5
 """How often the inbox is looked at when no bell rings."""
@@ -83,11 +83,11 @@ class Keeper:
         self._next_look = 0.0
         self._next_heartbeat = 0.0
 
-    def create(self, first: Encoded, id: str, name: str, at: int) -> Callable[[Database], Claim]:
+    def create(self, new: New) -> Callable[[Database], Claim]:
         """Give the work that creates a run owned by this process."""
 
         def work(db: Database) -> Claim:
-            return store.create_run(db, first, id, name, at, self._enrol(db))
+            return store.create_run(db, new, self._enrol(db))
 
         return work
 

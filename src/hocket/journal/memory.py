@@ -20,6 +20,7 @@ from hocket.journal.blobs import byte_range, not_stored
 from hocket.journal.book import MemoryBook
 from hocket.journal.codec import encode
 from hocket.journal.commits import Append, Commits
+from hocket.journal.hosted import MemoryHosted
 from hocket.journal.memory_ledger import MemoryLedger, Rows
 from hocket.journal.progress import Progress, status_after
 from hocket.limits.claim import Key
@@ -232,12 +233,13 @@ class MemoryJournal:
         self.answers = MemoryAnswers()
         self.inbox = MemoryInbox()
         self.rows = Rows()
+        self.hosted: Final = MemoryHosted()
         self.commits: Final = Commits(latency, fail_after, self._fail)
         self._latency = latency
         self._runs: dict[str, _Run] = {}
 
-    async def start(self, first: RunStarted) -> MemoryLog:
-        """Create a run and own it; its first event is durable when this returns.
+    async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> MemoryLog:
+        """Create a run and own it; its first events are durable when this returns.
 
         Raises:
             JournalError: It could not be written, or the id is taken.
@@ -248,7 +250,7 @@ class MemoryJournal:
         run = self._runs[first.run] = _Run(first.spec.name)
         try:
             log = self._own(first.run, run)
-            await log.durable(log.append([first]))
+            await log.durable(log.append([first, *copied]))
         except BaseException:
             # A disk would hold nothing of it either, or hold a run that nobody owns.
             run.log = None
@@ -325,6 +327,7 @@ class MemoryJournal:
         for name in sorted(files):
             freed += len(self.blobs.stored.pop(name, b""))
         self.inbox.forget(known)
+        self.hosted.noted.difference_update(runs)
         return freed
 
     def post(self, run: str, request: AnyRequest) -> int:
@@ -365,6 +368,7 @@ class MemoryJournal:
         twin.answers = self.answers.copy()
         twin.inbox = self.inbox.copy()
         twin.rows = self.rows.copy()
+        twin.hosted.noted.update(self.hosted.noted)
         return twin
 
     def _fail(self, failure: JournalError) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from hocket._version import __version__
 from hocket.core.errors import JournalError
-from hocket.journal.tables import M001, M002, M003
+from hocket.journal.tables import M001, M002, M003, M004
 
 T = TypeVar("T")
 
@@ -96,7 +96,13 @@ def m003_answers(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_limits, m003_answers)
+def m004_hosted(db: Database) -> None:
+    """Add which runs servers drive."""
+    for statement in M004:
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_limits, m003_answers, m004_hosted)
 """The format of a file is the number of migrations that it has been through."""
 
 

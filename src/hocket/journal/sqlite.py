@@ -25,12 +25,13 @@ from hocket.journal import answers, blobs, book, schema, store
 from hocket.journal.base import Answered, OnFailed, OnPosted, Past, RunRow, Sample, Taken
 from hocket.journal.bell import ring
 from hocket.journal.codec import decode, encode, encode_request
+from hocket.journal.hosted import SqliteHosted
 from hocket.journal.keeper import Port
 from hocket.journal.owner import myself
 from hocket.journal.progress import status_after
 from hocket.journal.schema import Database, in_transaction
 from hocket.journal.sqlite_ledger import SqliteLedger
-from hocket.journal.store import Append, Claim
+from hocket.journal.store import Append, Claim, New
 from hocket.journal.writer import Writer
 from hocket.limits.claim import Key
 
@@ -208,12 +209,14 @@ class SqliteJournal:
         blobs: The files of runs.
         book: The duration book.
         answers: Kept answers.
+        hosted: Which runs servers drive.
     """
 
     def __init__(self, state: Path, *, lease: float = LEASE) -> None:
         self.blobs: Final = SqliteBlobs(self)
         self.book: Final = SqliteBook(self)
         self.answers: Final = answers.SqliteAnswers(self)
+        self.hosted: Final = SqliteHosted(self)
         self._state = state.absolute()
         self._path = self._state / schema.FILE
         self._lease = lease
@@ -232,17 +235,16 @@ class SqliteJournal:
     ) -> None:
         self.close()
 
-    async def start(self, first: RunStarted) -> SqliteLog:
-        """Create a run and own it; its first event is durable when this returns.
+    async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> SqliteLog:
+        """Create a run and own it; its first events are durable when this returns.
 
         Raises:
             JournalError: It could not be written, or the id is taken.
         """
-        row = encode(first)
-        writer = self._open_writer()
-        return await self._own(
-            first.run, writer.keeper.create(row, first.run, first.spec.name, first.at)
-        )
+        events = (first, *copied)
+        rows = [encode(event) for event in events]
+        new = New(first.run, first.spec.name, first.at, rows, status_after(events))
+        return await self._own(first.run, self._open_writer().keeper.create(new))
 
     async def resume(self, run: str) -> SqliteLog:
         """Own a run whose owner is gone; it gets a new epoch.

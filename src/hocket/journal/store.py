@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from hocket.core.errors import JournalError, NotFound, Refused
-from hocket.journal import answers, ledger
+from hocket.journal import answers, hosted, ledger
 from hocket.journal.base import RunRow, Taken
 from hocket.journal.blobs import free_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
@@ -105,6 +105,24 @@ class Claim(NamedTuple):
     run: int
     epoch: int
     seq: int
+
+
+class New(NamedTuple):
+    """A run that is to be created.
+
+    Fields:
+        id: Its id.
+        name: The workflow's name.
+        at: When it started.
+        events: Its first events, encoded.
+        status: Its status after them, or None for the one of every new run.
+    """
+
+    id: str
+    name: str
+    at: int
+    events: Sequence[Encoded]
+    status: str | None = None
 
 
 @functools.cache
@@ -203,18 +221,18 @@ def _write(db: Database, appends: Sequence[Append]) -> None:
             answers.keep(db, item.kept)
 
 
-def create_run(db: Database, first: Encoded, id: str, name: str, at: int, owner: int) -> Claim:
-    """Create a run with its first event, owned by the owner of that key.
+def create_run(db: Database, new: New, owner: int) -> Claim:
+    """Create a run with its first events, owned by the owner of that key.
 
     Raises:
         JournalError: The id is taken.
     """
-    if one(db.execute(FIND_RUN, (id,))) is not None:
-        raise JournalError(f"there is a run {id} already; choose another id")
-    db.execute(CREATE_RUN, (id, name, at, owner))
-    key = find_run(db, id)
-    _write(db, [Append(key, 1, 1, (first,), (), None)])
-    return Claim(key, 1, 1)
+    if one(db.execute(FIND_RUN, (new.id,))) is not None:
+        raise JournalError(f"there is a run {new.id} already; choose another id")
+    db.execute(CREATE_RUN, (new.id, new.name, new.at, owner))
+    key = find_run(db, new.id)
+    _write(db, [Append(key, 1, 1, new.events, (), new.status)])
+    return Claim(key, 1, len(new.events))
 
 
 def find_run(db: Database, id: str) -> int:
@@ -324,6 +342,8 @@ def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
         freed += free_blobs(db, key, now)
         for sql in (DELETE_EVENTS, DELETE_INBOX, DELETE_RUN):
             db.execute(sql, (key,))
+    for id in dict.fromkeys(ids):
+        db.execute(hosted.DROP, (id,))
     return freed
 
 

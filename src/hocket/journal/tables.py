@@ -151,3 +151,10 @@ M003: Final = (
     "CREATE INDEX answers_until ON answers (until) WHERE until IS NOT NULL",
     "CREATE INDEX answers_kin ON answers (kin, at) WHERE kin <> ''",
 )
+
+M004: Final = (
+    # The runs that servers drive, by id: a run is noted before it has a row of its own.
+    """CREATE TABLE hosted (
+        run TEXT PRIMARY KEY
+    ) WITHOUT ROWID""",
+)
