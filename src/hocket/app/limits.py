@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from hocket.core.events import RunStarted, SpecReplaced
 from hocket.core.specs import LimitSpec, RunSpec
+from hocket.core.values import SECOND
 from hocket.journal.base import RunRow, Store
 from hocket.limits.claim import run_of
 from hocket.limits.limit import Limit
@@ -16,7 +19,35 @@ from hocket.limits.pace import LimitState
 RUNS = 100
 """So many of the newest runs are asked for the bounds of their limits."""
 
+_REMEMBERED = 1_000
+"""So many runs' limits are remembered."""
+
 _decode = msgspec.json.Decoder(LimitState).decode
+
+
+class KnownSpecs:
+    """Remembers the specs of runs, which are as large as their plans.
+
+    Args:
+        driven: Gives the spec of a run that is driven here, which may have been replaced.
+    """
+
+    def __init__(self, driven: Callable[[str], RunSpec | None]) -> None:
+        self._driven = driven
+        self._limits: dict[str, Mapping[str, LimitSpec]] = {}
+
+    def limits_of(self, store: Store, row: RunRow) -> Mapping[str, LimitSpec]:
+        """Give the limits of a run."""
+        spec = self._driven(row.id)
+        if spec is not None:
+            return spec.limits
+        known = self._limits.get(row.id)
+        if known is None:
+            if len(self._limits) > _REMEMBERED:
+                self._limits.clear()
+            spec = _spec(store, row)
+            known = self._limits[row.id] = {} if spec is None else spec.limits
+        return known
 
 
 class SharedLimit(msgspec.Struct, frozen=True):
@@ -33,15 +64,24 @@ class SharedLimit(msgspec.Struct, frozen=True):
     runs: tuple[str, ...]
 
 
-async def shared_limits(store: Store, now: int) -> list[SharedLimit]:
+async def shared_limits(
+    store: Store, now: int, specs: KnownSpecs | None = None
+) -> list[SharedLimit]:
     """Give the limits that the newest runs share, by name, with what is used of them.
 
     Where runs state different bounds under one name, those of the newest count here.
 
+    Args:
+        store: The journal.
+        now: The present.
+        specs: What is known of earlier times.
+
     Raises:
         JournalError: The journal cannot be read.
     """
-    known, runs = _known(store)
+    # It may have to read through a long run.
+    specs = specs or KnownSpecs(lambda _: None)
+    known, runs = await asyncio.to_thread(_known, store, specs)
     ledger = store.ledger(lambda: None)
     try:
         told = await ledger.sync(list(known), now)
@@ -62,15 +102,38 @@ async def shared_limits(store: Store, now: int) -> list[SharedLimit]:
     ]
 
 
-def _known(store: Store) -> tuple[dict[str, LimitSpec], dict[str, list[str]]]:
+def limit_document(one: SharedLimit, now: int) -> dict[str, Any]:
+    """Give a limit for programs, durations in seconds."""
+    state = one.limit.state()
+    return {
+        "name": one.limit.name,
+        "bounds": [
+            {
+                "kind": use.kind,
+                "amount": use.amount,
+                "seconds": use.per / SECOND,
+                "used": use.used,
+                "allowed": use.allowed,
+                "free_in": None if use.free is None else max(0, use.free - now) / SECOND,
+            }
+            for use in one.limit.used(now)
+        ],
+        "closed_for": max(0, state.closed - now) / SECOND,
+        "down": bool(state.breaker.until),
+        "down_for": max(0, state.breaker.until - now) / SECOND,
+        "in_flight": one.flying,
+        "runs": list(one.runs),
+    }
+
+
+def _known(store: Store, specs: KnownSpecs) -> tuple[dict[str, LimitSpec], dict[str, list[str]]]:
     """Give the shared limits of runs, and the runs under way that claim each."""
     known: dict[str, LimitSpec] = {}
     runs: dict[str, list[str]] = {}
     rows = sorted(store.runs(), key=lambda row: row.created, reverse=True)
     # Whoever claims a limit now knows its bounds best.
     for row in [*(r for r in rows if _runs(r)), *(r for r in rows[:RUNS] if not _runs(r))]:
-        spec = _spec(store, row)
-        for name, limit in () if spec is None else spec.limits.items():
+        for name, limit in specs.limits_of(store, row).items():
             if limit.shared:
                 known.setdefault(name, limit)
                 if _runs(row):

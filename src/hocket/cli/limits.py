@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from hocket.app.engine import Engine
-from hocket.app.limits import SharedLimit, claimants, shared_limits
+from hocket.app.limits import SharedLimit, claimants, limit_document, shared_limits
 from hocket.app.load import load_file
 from hocket.app.state import state_folder
 from hocket.cli.options import Limits
@@ -72,7 +72,7 @@ def _shared(*, json_: bool) -> int:
     with closing(Engine()) as engine:
         found = asyncio.run(shared_limits(engine.journal, now))
     if json_:
-        print(pretty([_document(one, now) for one in found]))
+        print(pretty([limit_document(one, now) for one in found]))
         return 0
     if not found:
         print("no run has claimed a shared limit yet; hocket limits FILE shows a file's")
@@ -119,29 +119,6 @@ def _state_words(one: SharedLimit, now: int) -> list[str]:
         if use.allowed < use.amount
     ]
     return words
-
-
-def _document(one: SharedLimit, now: int) -> dict[str, Any]:
-    state = one.limit.state()
-    return {
-        "name": one.limit.name,
-        "bounds": [
-            {
-                "kind": use.kind,
-                "amount": use.amount,
-                "seconds": use.per / SECOND,
-                "used": use.used,
-                "allowed": use.allowed,
-                "free_in": None if use.free is None else max(0, use.free - now) / SECOND,
-            }
-            for use in one.limit.used(now)
-        ],
-        "closed_for": max(0, state.closed - now) / SECOND,
-        "down": bool(state.breaker.until),
-        "down_for": max(0, state.breaker.until - now) / SECOND,
-        "in_flight": one.flying,
-        "runs": list(one.runs),
-    }
 
 
 # ---- what a file comes to ----
