@@ -18,6 +18,7 @@ from hocket.core.commands import Command, Record, StartCall
 from hocket.core.errors import Fault, FaultKind, Refused
 from hocket.core.events import (
     AnyEvent,
+    ApprovalAsked,
     ApprovalGiven,
     CallCancelled,
     CallFailed,
@@ -34,6 +35,7 @@ from hocket.core.events import (
     SpecReplaced,
     TimePassed,
 )
+from hocket.core.people import asking_call, question_path
 from hocket.core.run import RunMachine
 from hocket.core.specs import (
     AgentSpec,
@@ -43,7 +45,7 @@ from hocket.core.specs import (
     StepSpec,
     spec_digest,
 )
-from hocket.core.values import SECOND, Call, Json, parse_duration
+from hocket.core.values import SECOND, Call, Json, digest, parse_duration
 from hocket.workflows.check import problems
 from hocket.workflows.floor import join
 from hocket.workflows.live import Live, read_place, unit_path
@@ -200,6 +202,22 @@ class Drive:
                 at=self.at, path=path, approved=approved, digest=mark, by="ann", note=note
             )
         )
+
+    def asks(self, path: str, shown: str = "rm x", patience: float = 300, *, n: int = 0) -> str:
+        """The call in flight at a path asks a person; gives the question's path."""
+        call = self.call(path, n)
+        number = sum(asking_call(e.path) == call for e in self.said("ApprovalAsked")) + 1
+        question = question_path(call, number)
+        self.apply(
+            ApprovalAsked(
+                at=self.at,
+                path=question,
+                shown=shown,
+                digest=digest(shown.encode()),
+                expires=self.at + round(patience * SECOND),
+            )
+        )
+        return question
 
     def send(self, path: str, value: Json) -> Drive:
         return self.apply(InputGiven(at=self.at, path=path, value=value, by="ann"))
@@ -397,6 +415,8 @@ def state_of(machine: RunMachine) -> dict[str, Any]:
         },
         "running": calls.running,
         "late": list(calls._late),
+        "people": (dict(calls.people.open), dict(calls.people._expires)),
+        "standing": dict(calls.timers.standing),
         "ignored": calls.ignored,
         "names": (calls._highest, calls._base, dict(calls._attempts), dict(calls._unsure)),
         "workflow": plan_state(machine.workflow) if machine.phase != "new" else None,

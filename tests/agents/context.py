@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hocket.agents.base import Request
 from hocket.core.events import Usage
+from hocket.core.people import Consent
 from hocket.core.values import Call, FileRef, Json
 from hocket.limits.claim import Quota
 
@@ -25,6 +26,9 @@ class FakeContext:
         self.quotas: list[Quota] = []
         self.answers = 0
         """How often the peer began to answer."""
+        self.asked: list[str] = []
+        self.consent = Consent(True, "approved by anna")
+        """What people say to all that they are asked."""
         self._store = store
 
     def emit(self, text: str, stream: str = "out") -> None:
@@ -54,6 +58,10 @@ class FakeContext:
     async def fetch(self, ref: FileRef) -> Path:
         assert self._store is not None, "this context stores nothing"
         return self._store / ref.digest
+
+    async def ask(self, shown: str) -> Consent:
+        self.asked.append(shown)
+        return self.consent
 
     def text(self, stream: str = "out") -> str:
         """All that was shown on a stream."""

@@ -92,6 +92,22 @@ class PlanMachineRules(RuleBasedStateMachine):
             except Refused:
                 assert state_of(self.drive.machine) == before
 
+    @precondition(lambda self: self._calls_that_may_ask())
+    @rule(data=st.data(), patience=st.sampled_from([3, 40, 300]))
+    def a_call_asks(self, data: st.DataObject, patience: float) -> None:
+        path, attempt = data.draw(st.sampled_from(self._calls_that_may_ask()))
+        self.drive.asks(path, patience=patience, n=attempt)
+
+    def _calls_that_may_ask(self) -> list[tuple[str, int]]:
+        jobs = self.drive.machine.calls.jobs.values()
+        return [(job.path, job.attempt) for job in jobs if job.state == "running"]
+
+    @precondition(lambda self: self.drive.machine.calls.people.open)
+    @rule(data=st.data(), yes=st.booleans())
+    def somebody_answers_a_call(self, data: st.DataObject, yes: bool) -> None:
+        path = data.draw(st.sampled_from(sorted(self.drive.machine.calls.people.open)))
+        self._try("approve", path, yes)
+
     @rule(path=st.sampled_from(PATHS), yes=st.booleans())
     def somebody_approves(self, path: str, yes: bool) -> None:
         self._try("approve", path, yes)

@@ -66,11 +66,18 @@ def test_the_wrong_kind_of_answer_is_refused(kind: str) -> None:
 
 
 def test_a_second_answer_is_refused() -> None:
-    drive = approval().approve("ok")
-    again = ApprovalGiven(
-        at=drive.at, path="ok", approved=False, digest=digest(b"ship it?"), by="me"
-    )
-    assert "step is succeeded" in drive.refused(again)
+    drive = approval().approve("ok", note="fine").wait(12)
+    for by, approved in (("me", False), ("me", True), ("ann", True)):
+        again = ApprovalGiven(
+            at=drive.at, path="ok", approved=approved, digest=digest(b"ship it?"), by=by
+        )
+        assert drive.refused(again) == "'ok' was approved by ann 12.0 s ago (fine)"
+
+
+def test_a_second_answer_after_a_rejection_is_told_of_it() -> None:
+    drive = approval(on_failure="continue").approve("ok", False)
+    again = ApprovalGiven(at=drive.at, path="ok", approved=True, digest="", by="me")
+    assert drive.refused(again) == "'ok' was rejected by ann 0 ms ago"
 
 
 def test_an_unanswered_question_pauses_the_run_by_default() -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hocket.core.events import Usage
+from hocket.core.people import Consent
 from hocket.core.specs import AgentSpec
 from hocket.core.teams import Tool
 from hocket.core.values import Call, FileRef, Json
@@ -117,6 +118,16 @@ class Context(Protocol):
 
     async def fetch(self, ref: FileRef) -> Path:
         """Give a read-only copy of a stored file on disk."""
+
+    async def ask(self, shown: str) -> Consent:
+        """Ask a person to approve of exactly this, before it is done; true is yes, all else is no.
+
+        The call's own time stands still until there is an answer.
+        If nobody answers in time, or nobody is waited for, it is no, and `Consent.why` says so.
+
+        Raises:
+            AgentError: What is to be shown cannot be recorded.
+        """
 
 
 class Agent(Protocol):

@@ -25,6 +25,7 @@ from hocket.agents.talk import is_talk, no_tools
 from hocket.agents.workers import Threads, Workers, failure, invoke
 from hocket.core.errors import AgentError, Problem, SpecError
 from hocket.core.events import Usage
+from hocket.core.people import Consent
 from hocket.core.specs import AgentSpec
 from hocket.core.values import FileRef, Json, digest
 from hocket.limits.claim import Quota
@@ -285,4 +286,8 @@ class _ThreadContext:
 
     async def fetch(self, ref: FileRef) -> Path:
         there = asyncio.run_coroutine_threadsafe(self._context.fetch(ref), self._loop)
+        return await asyncio.wrap_future(there)
+
+    async def ask(self, shown: str) -> Consent:
+        there = asyncio.run_coroutine_threadsafe(self._context.ask(shown), self._loop)
         return await asyncio.wrap_future(there)

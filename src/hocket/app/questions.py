@@ -14,11 +14,12 @@ def open_questions(machine: RunMachine) -> dict[str, ApprovalAsked | InputAsked]
     if machine.phase == "ended":
         return {}
     waiting = [view.path for view in machine.workflow.view() if view.status == "waiting"]
-    return {
+    ours = {
         path: asked
         for path, asked in machine.questions.items()
         if any(path == step or path.startswith(f"{step}/") for step in waiting)
     }
+    return {**ours, **machine.calls.people.open}
 
 
 def already(journal: Journal, run: str, path: str) -> str | None:

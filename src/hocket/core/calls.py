@@ -15,6 +15,7 @@ from hocket.core.events import CallCancelled, CallFailed, CallFinished, CallLost
 from hocket.core.jobs import IN_FLIGHT, Job, JobState
 from hocket.core.machine import JobSpec
 from hocket.core.outbox import Outbox
+from hocket.core.people import Questions
 from hocket.core.timers import Timers
 from hocket.core.values import Call, Json
 
@@ -52,6 +53,8 @@ class Calls:
         """Calls in flight that have lost to the call beside them; their jobs are over."""
         self.timers = Timers(self.jobs)
         """When something is to be done about them."""
+        self.people = Questions(self.jobs, self.timers)
+        """What calls in flight ask people."""
         self.out = Outbox()
         """What is to be said of them."""
 
@@ -108,6 +111,8 @@ class Calls:
             job = self._land(call, IN_FLIGHT, won=True)
             return None if job is None else self._over(job, event.output, None)
         # As most calls end: the only one of its job, and nobody has told it to stop.
+        if self.people.open:
+            self.people.withdraw(call)
         out = self.out
         if out.starts or out.cancels:
             out.settled(call)
@@ -163,7 +168,11 @@ class Calls:
 
         There are no second calls but while the run `admits` calls.
         """
-        return self.timers.next(hedges=admits)
+        due = self.timers.next(hedges=admits)
+        if not self.people.open:
+            return due
+        asked = self.people.next()
+        return asked if due is None or (asked is not None and asked < due) else due
 
     def wake(self, at: int, *, admits: bool = True) -> None:
         """Handle every time-out and back-off that is due, and every call that is late."""
@@ -173,7 +182,7 @@ class Calls:
                 job.state = "asked"
                 self._ask(job)
             else:
-                self.out.stop(job.stop(call.attempt, "timeout"))
+                _stop(self, job.stop(call.attempt, "timeout"))
         for call in self.timers.hedges(at) if admits else ():
             job = self.jobs[call.path]
             self.out.start(job.hedge(at))
@@ -203,7 +212,7 @@ class Calls:
                 if (second := job.recall()) is not None:
                     self.out.withdraw(second, reason)
                 for call in job.in_flight:
-                    self.out.stop(job.stop(call.attempt, reason, hard=hard))
+                    _stop(self, job.stop(call.attempt, reason, hard=hard))
         if hard and not path:
             for call in self._late:
                 self.out.stop(CancelCall(call, "hedge", hard=True))
@@ -239,6 +248,7 @@ class Calls:
         other._unsure = self._unsure.copy()
         other._late = self._late.copy()
         other.timers = self.timers.fork(other.jobs)
+        other.people = self.people.fork(other.jobs, other.timers)
         other.out = self.out.fork()
         return other
 
@@ -246,6 +256,8 @@ class Calls:
 
     def _land(self, call: Call, states: frozenset[JobState], *, won: bool = False) -> Job | None:
         """Let a call end; give its job if that decides about it."""
+        if self.people.open:
+            self.people.withdraw(call)
         if self._late and call in self._late:
             del self._late[call]
             self.out.settled(call)
@@ -275,7 +287,7 @@ class Calls:
         else:
             self._late[name] = None
             if other.state == "running":
-                self.out.stop(CancelCall(name, "hedge"))
+                _stop(self, CancelCall(name, "hedge"))
         return job
 
     def _over(self, job: Job, output: Json, fault: Fault | None) -> Ended | None:
@@ -296,6 +308,13 @@ class Calls:
             self.timers.backs_off(job)
         else:
             self.out.start(job.ask())
+
+
+def _stop(calls: Calls, cancel: CancelCall) -> None:
+    """Tell a call in flight to stop; what it asks people is of no account any more."""
+    if calls.people.open:
+        calls.people.withdraw(cancel.call)
+    calls.out.stop(cancel)
 
 
 def broken_rules(calls: Calls) -> list[str]:
@@ -333,4 +352,4 @@ def broken_rules(calls: Calls) -> list[str]:
             for job in jobs.values()
         ),
     }
-    return [rule for rule, holds in rules.items() if not holds]
+    return [rule for rule, holds in rules.items() if not holds] + calls.people.broken()

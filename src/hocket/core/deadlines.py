@@ -37,6 +37,13 @@ class Deadlines(Generic[K]):
         self._added += 1
         heapq.heappush(self.heap, (at, self._added, key))
 
+    def take(self, key: K) -> int | None:
+        """Take a key out before its time; give the instant that it was there for."""
+        found = [at for at, _, known in self.heap if known == key]
+        if found:
+            self.tidy(lambda known: known != key)
+        return min(found, default=None)
+
     def next(self, holds: Callable[[K], bool]) -> int | None:
         """Give the soonest instant whose key still holds."""
         heap = self.heap

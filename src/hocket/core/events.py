@@ -207,11 +207,20 @@ class CallLost(Event, frozen=True, kw_only=True, tag="call_lost"):
 
 
 class ApprovalAsked(Event, frozen=True, kw_only=True, tag="approval_asked"):
-    """A person is asked to approve exactly `shown`, whose digest is `digest`."""
+    """A person is asked to approve exactly `shown`, whose digest is `digest`.
+
+    Fields:
+        path: The step, ``run`` for the whole plan, or ``STEP#ATTEMPT@NUMBER`` for a question that a
+            call in flight asks.
+        shown: What will be done.
+        digest: Its SHA-256.
+        expires: When a call's question counts as unanswered; a step's follows from its spec.
+    """
 
     path: str
     shown: str
     digest: str
+    expires: int | None = None
 
 
 class ApprovalGiven(Event, frozen=True, kw_only=True, tag="approval_given"):

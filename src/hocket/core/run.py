@@ -64,13 +64,13 @@ from hocket.core.machine import (
     Workflow,
     WorkflowFactory,
 )
+from hocket.core.people import Decided, asking_call
 from hocket.core.retry import patient
 from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
+from hocket.core.views import CUT_SHORT, stopped, under_way
 
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
-_CUT_SHORT: Final[tuple[StepStatus, ...]] = ("running", "waiting")
-_UNIT: Final = re.compile(r"(/\d+)?(~\d+)?\Z")
 OPEN: Final = frozenset({"running", "pausing"})
 
 
@@ -103,7 +103,9 @@ class RunMachine:
         self.forecast: Forecasted | None = None
         """What was last forecast of it."""
         self.questions: dict[str, ApprovalAsked | InputAsked] = {}
-        """What people have been asked and have not answered, by path."""
+        """What people have been asked of steps and have not answered, by path."""
+        self.decided = Decided()
+        """What people have approved and rejected."""
         self.records: dict[tuple[str, str], Record] = {}
         """Facts that are to be recorded and have not been."""
         self._aboard: dict[Call, str] = {}
@@ -190,17 +192,14 @@ class RunMachine:
         """Give every step's state, nested ones after theirs."""
         views = self.workflow.view()
         if self.phase == "ended":
-            return [_restated(view, "stopped", _CUT_SHORT) for view in views]
-        held = frozenset(path for job in self.calls.held() for path in _steps_of(job.path))
-        if not held:
-            return views
-        return [_restated(v, "held", _CUT_SHORT) if v.path in held else v for v in views]
+            return stopped(views)
+        return under_way(views, self.calls)
 
     def counts(self) -> dict[StepStatus, int]:
         """Count the steps by their state, nested ones within theirs; costs O(1)."""
         counts = self.workflow.counts()
         if self.phase == "ended":
-            counts["stopped"] = sum(counts.pop(status, 0) for status in _CUT_SHORT)
+            counts["stopped"] = sum(counts.pop(status, 0) for status in CUT_SHORT)
         return counts
 
     def fork(self) -> Self:
@@ -210,6 +209,7 @@ class RunMachine:
         other.calls = self.calls.fork()
         other.workflow = self.workflow.fork()
         other.questions = self.questions.copy()
+        other.decided = self.decided.fork()
         other.records = self.records.copy()
         other._aboard = self._aboard.copy()
         return other
@@ -290,17 +290,6 @@ class RunMachine:
 
     def _note(self, kind: str, path: str, event: Any) -> None:
         self.records[kind, path] = Record(event)
-
-
-def _restated(view: StepView, status: StepStatus, instead: tuple[StepStatus, ...]) -> StepView:
-    return msgspec.structs.replace(view, status=status) if view.status in instead else view
-
-
-def _steps_of(path: str) -> list[str]:
-    """Name the steps that a job's path leads through: ``a/3~2/b`` is of ``a`` and ``a/3~2/b``."""
-    parts = path.split("/")
-    prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
-    return [_UNIT.sub("", prefix) for prefix in prefixes]
 
 
 # -- one function for each kind of event ----------------------------------------------------
@@ -397,7 +386,10 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
             return
     if run.phase not in OPEN:
         raise Refused(f"the run is {run.said}; nothing waits for an answer")
-    run.workflow.answered(event)
+    if isinstance(event, InputGiven):
+        run.workflow.answered(event)
+    else:
+        run.decided.take(event, run.calls.people, run.workflow, event.path in run.questions)
     run.questions.pop(event.path, None)
 
 
@@ -445,6 +437,9 @@ def _call_lost(run: RunMachine, event: CallLost) -> None:
 
 
 def _noted(run: RunMachine, event: ApprovalAsked | InputAsked | StepSkipped | StepFailed) -> None:
+    if isinstance(event, ApprovalAsked) and (call := asking_call(event.path)) is not None:
+        run.calls.ignored += not run.calls.people.asked(event, call)
+        return
     run.records.pop((type(event).__name__, event.path), None)
     if isinstance(event, ApprovalAsked | InputAsked):
         run.questions[event.path] = event
@@ -459,6 +454,8 @@ def _told(run: RunMachine, event: LimitChanged | Forecasted) -> None:
 def _time_passed(run: RunMachine, event: TimePassed) -> None:
     if run.phase not in OPEN:
         return
+    for path in run.calls.people.expire(event.at):
+        run.decided.late(path)
     run.calls.wake(event.at, admits=run.admits)
     due = run.workflow.deadline()
     if due is not None and due <= event.at:

@@ -25,6 +25,9 @@ AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripte
 CALL_TIMEOUT: Final = HOUR
 PERSON_TIMEOUT: Final = DAY
 """How long calls may take, and how long people are waited for, where nobody says otherwise."""
+PATIENCE: Final = 5 * MINUTE
+PATIENCE_PER_STEP: Final = 30 * SECOND
+"""How long an approval is waited for: the first at least, the second for each step of the plan."""
 
 RETRIED: tuple[FaultKind, ...] = (
     "failed",
@@ -277,6 +280,16 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def name(self) -> str:
         """What people call it."""
         return self.workflow.name
+
+
+def steps_of(plan: PlanSpec) -> int:
+    """Count the steps of a plan, those of nested plans with them."""
+    return sum(1 if step.plan is None else 1 + steps_of(step.plan) for step in plan.steps)
+
+
+def patience(steps: int) -> int:
+    """Say how long an approval is waited for in a plan of so many steps, in nanoseconds."""
+    return max(PATIENCE, PATIENCE_PER_STEP * steps)
 
 
 def spec_digest(spec: RunSpec) -> str:

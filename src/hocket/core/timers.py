@@ -20,12 +20,14 @@ class Timers:
         jobs: The live jobs by path; whoever has them goes on changing them.
     """
 
-    __slots__ = ("_ends", "_hedges", "_jobs")
+    __slots__ = ("_ends", "_hedges", "_jobs", "standing")
 
     def __init__(self, jobs: dict[str, Job]) -> None:
         self._jobs = jobs
         self._ends: Deadlines[Call] = Deadlines()
         self._hedges: Deadlines[Call] = Deadlines()
+        self.standing: dict[Call, int] = {}
+        """Calls whose time stands still, and how much of it they have left."""
 
     def started(self, job: Job, event: CallStarted) -> None:
         """A call of a job has left, and has a time limit of its own."""
@@ -42,6 +44,21 @@ class Timers:
     def hedge(self, at: int, call: Call) -> None:
         """A call is to get another one beside it if it is still running at an instant."""
         self._hedges.add(at, call, self._is_alone)
+
+    def stand(self, call: Call, at: int) -> None:
+        """Let the time of a running call stand still; it gets no second call beside it, either."""
+        if call not in self.standing:
+            end = self._ends.take(call)
+            self._hedges.take(call)
+            self.standing[call] = 0 if end is None else max(end - at, 0)
+
+    def go_on(self, call: Call, at: int) -> None:
+        """Let the time of a call that stood still go on."""
+        self._ends.add(at + self.standing.pop(call), call)
+
+    def forget(self, call: Call) -> None:
+        """A call has no time limit any more."""
+        self.standing.pop(call, None)
 
     def next(self, *, hedges: bool) -> int | None:
         """Give the soonest instant; second calls only count with `hedges`."""
@@ -71,6 +88,7 @@ class Timers:
         other = type(self)(jobs)
         other._ends = self._ends.fork()
         other._hedges = self._hedges.fork()
+        other.standing = self.standing.copy()
         return other
 
     def _holds(self, call: Call) -> bool:

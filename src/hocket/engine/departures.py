@@ -20,6 +20,7 @@ from hocket.core.events import (
 )
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
+from hocket.engine.asks import Asks
 from hocket.engine.audience import Audience
 from hocket.engine.crew import Crew
 from hocket.engine.flight import Files, Flight, Outcome
@@ -37,6 +38,7 @@ class Base(Protocol):
     """What drives the run: where facts are recorded and followed up."""
 
     machine: RunMachine
+    wait: bool
 
     @property
     def over(self) -> bool:
@@ -78,6 +80,7 @@ class Departures:
     Attributes:
         flights: The calls in flight.
         recall: Looks for answers that are kept.
+        asks: What calls in flight ask people.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Departures:
     ) -> None:
         self.flights: dict[Call, Flight] = {}
         self.recall: Final = Recall(base, memo, line, crew, audience, self._queue)
+        self.asks: Final = Asks(base, log)
         self._base = base
         self._line = line
         self._log = log
@@ -239,6 +243,7 @@ class Departures:
             self._files,
             on_sent=None if plain else partial(line.desk.sent, item.key),
             on_told=None if plain else partial(self._told, item.key),
+            on_ask=self.asks.ask,
         )
         self.flights[call] = flight
         late = start.effects or (not plain and line.claims.leaves_late(item.claim))

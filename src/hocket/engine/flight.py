@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from hocket.agents.base import Agent, Reply, Request, announces
 from hocket.core.errors import AgentError, Fault, HocketError, JournalError, NotFound
 from hocket.core.events import CallCancelled, CallFailed, CallFinished, Usage
+from hocket.core.people import Consent, question_path
 from hocket.core.values import Call, FileRef
 from hocket.limits.claim import Quota
 
@@ -46,10 +47,12 @@ class Flight:
         files: Where it keeps files.
         on_sent: Called each time that a request leaves; `sent_at` says when that was.
         on_told: Called with what the peer says of its own limits.
+        on_ask: Asks a person, with the question's path and what is shown; None if nobody can be.
 
     Attributes:
         reason: Why it is being stopped, or "".
         hard: Whether it must end at once.
+        questions: How many questions it has asked people.
         begun: Whether its task has made its first step.
         task: What runs it.
         sent_at: When the latest request left, or None if none has.
@@ -58,6 +61,7 @@ class Flight:
     """
 
     __slots__ = (
+        "_ask",
         "_emit",
         "_files",
         "_now",
@@ -66,6 +70,7 @@ class Flight:
         "begun",
         "hard",
         "heard_at",
+        "questions",
         "reason",
         "request",
         "sent_at",
@@ -81,17 +86,20 @@ class Flight:
         *,
         on_sent: Callable[[], None] | None = None,
         on_told: Callable[[Sequence[Quota]], None] | None = None,
+        on_ask: Callable[[str, str], Awaitable[Consent]] | None = None,
     ) -> None:
         self.request = request
         self._emit = emit
         self._files = files
         self._on_sent = on_sent
         self._on_told = on_told
+        self._ask = on_ask
         self._now: Callable[[], int] | None = None
         self.sent_at: int | None = None
         self.heard_at: int | None = None
         self.reason = ""
         self.hard = False
+        self.questions = 0
         self.spent: Usage | None = None
         self.begun = False
         self.task: asyncio.Task[None] | None = None
@@ -145,6 +153,17 @@ class Flight:
             return await work
         except (JournalError, NotFound) as error:
             raise AgentError(Fault(kind="permanent", message=str(error))) from error
+
+    async def ask(self, shown: str) -> Consent:
+        """Ask a person, and wait for the answer.
+
+        Raises:
+            AgentError: What is to be shown cannot be recorded.
+        """
+        if self._ask is None or self._now is None or self.reason:
+            return Consent(False, "the call is over, or is being stopped")
+        self.questions += 1
+        return await self._ask(question_path(self.request.call, self.questions), shown)
 
     def stop(self, reason: str, *, hard: bool) -> None:
         """Cancel the call; a second time only to make it `hard`."""

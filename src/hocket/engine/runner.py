@@ -221,6 +221,7 @@ class Runner:
                         self.note(msgspec.structs.replace(command.event, at=self.now()))
         finally:
             self._following = False
+        self.departures.asks.follow()
         self._alarm.set(self.machine.deadline())
         if self._at_rest():
             self._settled.set()

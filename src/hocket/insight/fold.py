@@ -38,6 +38,7 @@ from hocket.core.events import (
 )
 from hocket.core.machine import Workflow
 from hocket.core.reports import Fate
+from hocket.core.people import asking_call
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.insight.fold_before import Before
@@ -193,12 +194,14 @@ class Folding:
         return cause
 
     def _asked(self, event: ApprovalAsked | InputAsked, seq: int, before: int, phase: str) -> None:
-        self._people.asked(event, seq)
+        # What a call asks is a part of the call.
+        if asking_call(event.path) is None:
+            self._people.asked(event, seq)
 
     def _answered(
         self, event: ApprovalGiven | InputGiven, seq: int, before: int, phase: str
-    ) -> int:
-        return self._people.answered(event, seq)
+    ) -> int | None:
+        return None if asking_call(event.path) else self._people.answered(event, seq)
 
     def _passed(self, event: TimePassed, seq: int, before: int, phase: str) -> int | None:
         return self._people.passed(event, seq) if self._people.open else None
