@@ -1,0 +1,335 @@
+"""The runs of the state folder: the list, one run's head, its outputs and logs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from hocket.app.livelog import log_file
+from hocket.app.questions import open_questions
+from hocket.app.run import Run
+from hocket.core.errors import CallerError, NotFound, Refused
+from hocket.core.values import Call, Json
+from hocket.journal.base import RunRow as Kept
+from hocket.server.answers import ranged
+from hocket.server.routing import Asked, Bytes, Route
+from hocket.server.site import Site
+
+_MOST: Final = 200
+_TEXT: Final = "text/plain; charset=utf-8"
+Count = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a number of calls wait for.
+
+    Fields:
+        cause: As in the journal.
+        count: How many calls.
+        until: Until when at least, in milliseconds since the epoch, if that is known.
+    """
+
+    cause: str
+    count: int
+    until: float | None
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as a list shows it.
+
+    Fields:
+        id: The run's id.
+        name: The plan's name.
+        status: ``running``, ``paused``, ``succeeded``, ``failed`` or ``cancelled``.
+        created: When it started, in milliseconds since the epoch.
+        updated: When its last event happened.
+        events: How many events it has.
+        owner: Who drives it, as ``host:pid``, or "".
+        alive: Whether that process lives, as far as this machine can tell.
+        here: Whether this server drives it; only then the rest is known.
+        steps: How many steps there are of each status.
+        usd: Dollars spent, as far as priced.
+        unpriced: Calls of unknown price.
+        waits: What its calls wait for.
+        asked: How many questions wait for people.
+        eta: When it will end, if that is foreseen, in milliseconds since the epoch.
+        source: The file that it is of.
+    """
+
+    id: str
+    name: str
+    status: str
+    created: float
+    updated: float
+    events: int
+    owner: str
+    alive: bool
+    here: bool
+    steps: dict[str, int] | None = None
+    usd: float | None = None
+    unpriced: int | None = None
+    waits: list[Waiting] | None = None
+    asked: int = 0
+    eta: dict[str, float] | None = None
+    source: str | None = None
+
+
+class RunsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which runs.
+
+    Fields:
+        status: Only those of this status.
+        q: Only those whose id or name has this text in it.
+        after: Only those behind this cursor.
+        limit: The most runs.
+    """
+
+    status: str = ""
+    q: str = ""
+    after: str = ""
+    limit: Count = 50
+
+
+class RunsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some runs, newest first.
+
+    Fields:
+        runs: The runs.
+        next: The cursor for those behind them; None if there are none.
+        counts: How many there are of each status, whatever status was asked for.
+    """
+
+    runs: list[RunRow]
+    next: str | None
+    counts: dict[str, int]
+
+
+class OutputQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose output.
+
+    Fields:
+        path: The step.
+    """
+
+    path: str
+
+
+class LogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose log.
+
+    Fields:
+        path: The call's path.
+        attempt: Which attempt.
+    """
+
+    path: str
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 1
+
+
+def run_row(site: Site, kept: Kept) -> RunRow:
+    """Give a run as a list shows it."""
+    run = site.host.driven(kept.id)
+    common = RunRow(
+        id=kept.id,
+        name=kept.name,
+        status=kept.status,
+        created=kept.created / 1e6,
+        updated=kept.updated / 1e6,
+        events=kept.events,
+        owner=kept.owner,
+        alive=kept.alive,
+        here=run is not None,
+    )
+    if run is None:
+        return common
+    machine = run.machine
+    return msgspec.structs.replace(
+        common,
+        status=machine.said,
+        steps={status: count for status, count in machine.counts().items() if count},
+        usd=run.tally.dollars,
+        unpriced=run.tally.unpriced,
+        waits=waiting(run),
+        asked=len(open_questions(machine)) if machine.questions else 0,
+        eta=_eta(run),
+        source=machine.spec.source,
+    )
+
+
+def waiting(run: Run) -> list[Waiting]:
+    """Say what the calls of a run wait for that is driven here."""
+    return [
+        Waiting(
+            cause=queue.cause,
+            count=queue.count,
+            until=None if queue.until is None else queue.until / 1e6,
+        )
+        for queue in run.queued
+    ]
+
+
+def _eta(run: Run) -> dict[str, float] | None:
+    forecast = run.machine.forecast
+    if forecast is None or run.machine.phase == "ended":
+        return None
+    names = ("low", "high", "finish")
+    return {name: getattr(forecast, name) / 1e6 for name in names}
+
+
+async def _runs(site: Site, asked: Asked) -> RunsPage:
+    query: RunsQuery = asked.query
+    sought = query.q.casefold()
+    place = _place(query.after)
+    found = [
+        row
+        for row in site.host.rows()
+        if sought in row.id.casefold() or sought in row.name.casefold()
+    ]
+    counts = Counter(row.status for row in found)
+    rows = sorted(
+        (row for row in found if not query.status or row.status == query.status),
+        key=lambda row: (row.created, row.id),
+        reverse=True,
+    )
+    if place is not None:
+        rows = [row for row in rows if (row.created, row.id) < place]
+    shown = rows[: query.limit]
+    more = len(rows) > len(shown)
+    return RunsPage(
+        runs=[run_row(site, row) for row in shown],
+        next=f"{shown[-1].created}.{shown[-1].id}" if more else None,
+        counts=dict(sorted(counts.items())),
+    )
+
+
+def _place(cursor: str) -> tuple[int, str] | None:
+    """Read a cursor.
+
+    Raises:
+        CallerError: It is none.
+    """
+    if not cursor:
+        return None
+    created, dot, run = cursor.partition(".")
+    if not (dot and run and created.isascii() and created.isdecimal() and len(created) < 20):
+        raise CallerError("'after' is no cursor; take it from 'next' of the page before")
+    return int(created), run
+
+
+async def _head(site: Site, asked: Asked) -> dict[str, Any]:
+    kept = site.host.row(asked.path["run"])
+    board = await site.live.board(kept.id)
+    return {**board.head(), **outside(site, kept)}
+
+
+def outside(site: Site, kept: Kept) -> dict[str, Any]:
+    """Give what a run's events don't say: who drives it, and what its calls wait for now."""
+    run = site.host.driven(kept.id)
+    return {
+        "owner": kept.owner,
+        "alive": kept.alive,
+        "here": run is not None,
+        "waits": [] if run is None else waiting(run),
+        "eta": None if run is None else _eta(run),
+    }
+
+
+async def _output(site: Site, asked: Asked) -> Bytes:
+    """Give a step's output, or a part of its bytes."""
+    run = site.host.row(asked.path["run"]).id
+    board = await site.live.board(run)
+    value = _result(board.machine, asked.query.path)
+    data, media = output_bytes(value)
+    return ranged(asked.range, len(data), lambda start, size: data[start : start + size], media)
+
+
+def _result(machine: Any, path: str) -> Json:
+    """Give what a step gave.
+
+    Raises:
+        NotFound: There is no such step, or it has given nothing.
+    """
+    try:
+        value = machine.workflow.result(path)
+    except Refused as error:
+        raise NotFound(str(error)) from error
+    if value is None:
+        raise NotFound(f"step {path[:200]!r} has no output")
+    return value
+
+
+def output_bytes(value: Json) -> tuple[bytes, str]:
+    """Give an output's bytes and what they are: text as it is, all else as JSON."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace"), _TEXT
+    return msgspec.json.encode(value), "application/json"
+
+
+async def _log(site: Site, asked: Asked) -> Bytes:
+    """Give what a call has said, or a part of its bytes."""
+    run = site.host.row(asked.path["run"]).id
+    call = Call(asked.query.path, asked.query.attempt)
+    return log_bytes(log_file(site.host.engine.state, run, call), call, asked.range)
+
+
+def log_bytes(path: Path, call: Call, given: str) -> Bytes:
+    """Give a log's bytes; links are not followed.
+
+    Raises:
+        NotFound: There is no such log.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise NotFound(f"call {str(call)[:200]!r} has no log") from error
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+
+        def read(start: int, most: int) -> bytes:
+            file.seek(start)
+            return file.read(most)
+
+        return ranged(given, size, read, _TEXT)
+
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/runs",
+        role="view",
+        handler=_runs,
+        about="The runs of the state folder, newest first.",
+        query=RunsQuery,
+        gives=RunsPage,
+    ),
+    Route(
+        method="GET",
+        path="/api/runs/{run}",
+        role="view",
+        handler=_head,
+        about="A run as a whole: its state, its steps and calls counted, what is waited for.",
+        gives=dict[str, Any],
+    ),
+    Route(
+        method="GET",
+        path="/api/runs/{run}/output",
+        role="view",
+        handler=_output,
+        about="What a step gave: a text as it is, all else as JSON; by ranges of bytes, too.",
+        query=OutputQuery,
+        media="application/octet-stream",
+    ),
+    Route(
+        method="GET",
+        path="/api/runs/{run}/log",
+        role="view",
+        handler=_log,
+        about="What a call has said while it ran; by ranges of bytes, too.",
+        query=LogQuery,
+        media=_TEXT,
+    ),
+]

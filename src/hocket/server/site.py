@@ -1,0 +1,82 @@
+"""All that the server's routes work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hocket.server.audit import Audit
+from hocket.server.children import Children
+from hocket.server.quotas import Buckets, Places, Total
+from hocket.server.settings import Settings
+from hocket.server.tokens import FOLDER, Tokens
+
+if TYPE_CHECKING:
+    from hocket.app.host import Host
+
+
+class Live(Protocol):
+    """Folds the runs that are watched."""
+
+    async def board(self, run: str) -> Any:
+        """Give a run as the page shows it.
+
+        Raises:
+            NotFound: No such run.
+        """
+
+
+class Doors:
+    """What is open and how often who has asked."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        quotas = settings.quotas
+        total = Total(quotas.connections)
+        self.requests = Buckets(quotas.rate, quotas.burst, clock)
+        self.acting = Buckets(quotas.acting, quotas.acting_burst, clock)
+        self.refusals = Buckets(quotas.refusals, quotas.refusals_burst, clock)
+        self.sockets = Places(quotas.sockets, total)
+        self.streams = Places(quotas.streams, total)
+
+
+class Site:
+    """All that the server's routes work with.
+
+    Args:
+        host: Drives runs, and asks of them.
+        settings: How the server listens; with the port that it has bound.
+        tokens: Who may do what.
+        live: Folds the runs that are watched.
+        clock: Gives the seconds that have passed since some instant.
+
+    Attributes:
+        audit: Who did what.
+        doors: What is open and how often who has asked.
+        cli: Runs commands of the command line that take long, in processes of their own.
+        alerts: What has gone wrong, if anybody looks after that.
+        started: When the server started, in nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        settings: Settings,
+        tokens: Tokens,
+        live: Live,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.host = host
+        self.settings = settings
+        self.tokens = tokens
+        self.live = live
+        self.doors = Doors(settings, clock)
+        state = host.engine.state
+        self.audit = Audit(state / FOLDER, settings.quotas.audit_bytes, time.time, clock)
+        self.cli = Children(state)
+        self.alerts: Any = None
+        self.started = time.time_ns()
+
+    async def close(self) -> None:
+        """End the processes that are still at work for somebody."""
+        await self.cli.close()
