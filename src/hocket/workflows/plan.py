@@ -223,7 +223,7 @@ class PlanMachine:
         """Give every step's state, nested ones after theirs."""
         views: list[StepView] = []
         for node in self.shape.nodes:
-            views.append(_view(node, self._state))
+            views.append(view_of(node, self._state))
             live = self._state.live.get(node.index)
             for path, child in live.children.items() if live is not None else ():
                 views.extend(
@@ -328,7 +328,8 @@ def _end(state: State) -> End:
         return End("failed", f"the plan's output cannot be made: {error}")
 
 
-def _view(node: Node, state: State) -> StepView:
+def view_of(node: Node, state: State) -> StepView:
+    """Give one step's state as people see it."""
     index, progress = node.index, state.progress
     live, detail, done, total = state.live.get(index), "", 0, None
     if index in progress.faults:
@@ -362,6 +363,11 @@ def make_plan(
 ) -> Workflow:
     """Make the machine of a plan; its spec has passed `hocket.workflows.check`."""
     return PlanMachine(Shape(spec, agents), inputs, facts)
+
+
+def state_of(machine: PlanMachine) -> State:
+    """Give what a plan's machine remembers; only to be read."""
+    return machine._state
 
 
 def assuming(machine: PlanMachine, shape: Shape) -> PlanMachine:
