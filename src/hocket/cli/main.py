@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "hocket.cli.simulate:simulate",
         "Say what a run would take with other limits, policies, models.",
     ),
+    "mcp": ("hocket.cli.mcp:mcp", "Let an MCP client plan, run, approve and explain."),
     "pause": ("hocket.cli.requests:pause", "Let calls in flight finish, then stop; resumable."),
     "cancel": (
         "hocket.cli.requests:cancel",

@@ -1,0 +1,177 @@
+"""What the tools of the MCP server share: the runs of one host, and how to wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from hocket.app.host import Host
+from hocket.app.load import load_file
+from hocket.app.questions import open_questions
+from hocket.config.file import Loaded
+from hocket.config.models import LocalAgent, ModelAgent, ScriptedAgent
+from hocket.core.errors import NotFound, Refused, suggest
+from hocket.core.events import ApprovalAsked, InputAsked
+from hocket.core.run import RunMachine
+from hocket.insight.tally import Tally
+from hocket.report.story import Story
+
+LONGEST: Final = 50.0
+"""The longest that a tool waits, in seconds; many clients give a call up after a minute."""
+
+_FIRST: Final = 0.02
+_LAST: Final = 0.5
+_NEWS: Final = 20
+_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+Explainer: TypeAlias = Callable[[str], Awaitable[dict[str, Any]]]
+"""Gives the document of ``hocket explain RUN --json``."""
+Progress: TypeAlias = Callable[[int, int, str], Awaitable[None]]
+"""Is told how many steps are done, of how many, and what happens."""
+
+
+class Glance(NamedTuple):
+    """A run as it stands.
+
+    Fields:
+        machine: Its state; only to be read.
+        tally: What it has spent.
+        seq: The number of its last event.
+        asked: What people are asked.
+        here: Whether it is driven in this process.
+        alive: Whether any process drives it.
+    """
+
+    machine: RunMachine
+    tally: Tally
+    seq: int
+    asked: list[ApprovalAsked | InputAsked]
+    here: bool
+    alive: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing happens of itself: it has ended, is paused, or nobody drives it."""
+        return self.machine.phase == "ended" or self.machine.paused or not self.alive
+
+
+class Desk:
+    """The runs of one host, as the tools of an MCP server look at them.
+
+    Args:
+        host: Who drives runs, and knows the operator's files.
+        explainer: Explains a run without holding up the loop.
+        by: Who asks, where no request says so.
+    """
+
+    def __init__(self, host: Host, explainer: Explainer, by: str) -> None:
+        self.host: Final = host
+        self.explainer: Final = explainer
+        self.by: Final = by
+
+    async def glance(self, run: str) -> Glance:
+        """Look at a run.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: It cannot be read.
+        """
+        row = self.host.row(run)
+        driven = self.host.driven(run)
+        if driven is not None:
+            machine, tally = driven.machine, driven.tally
+        else:
+            # To fold a long run takes a while.
+            machine, tally = await asyncio.to_thread(self.host.engine.look, run)
+        asked = list(open_questions(machine).values())
+        here = driven is not None
+        return Glance(machine, tally, row.events, asked, here, here or row.alive)
+
+    async def settle(self, run: str, wait: float, progress: Progress, after: int = 0) -> Glance:
+        """Wait until a run needs somebody, has ended, has news, or time is up; then look at it.
+
+        Args:
+            run: The run.
+            wait: The longest wait in seconds.
+            progress: Is told while it goes on.
+            after: The number of the last event that the asker knows; 0 for not to wait for news.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: It cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(wait, LONGEST)
+        pause, told = _FIRST, (-1, "")
+        while True:
+            found = await self.glance(run)
+            done, total, said = _stand(found.machine)
+            if (done, said) != told:
+                told = (done, said)
+                await progress(done, total, said)
+            if found.settled or found.asked or loop.time() >= until:
+                return found
+            if after and self.news(run, after)[0]:
+                return found
+            await asyncio.sleep(min(pause, max(0.0, until - loop.time())))
+            pause = min(pause * 1.5, _LAST)
+
+    def news(self, run: str, after: int) -> tuple[list[str], int]:
+        """Tell in lines what has mattered in a run since an event, and give the last one's number.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: It cannot be read.
+        """
+        story, lines, last = Story(), [], after
+        for recorded in self.host.engine.journal.read(run, after):
+            last = recorded.seq
+            line = story.tell(recorded.event)
+            if line:
+                lines.append(line)
+        return lines[-_NEWS:], last
+
+    def loaded(self, agents: str = "") -> tuple[str, Loaded]:
+        """Give the offered file that has these agents, and its name; without any the first.
+
+        Raises:
+            Refused: There is no file.
+            NotFound: No file has them all.
+            SpecError: It has mistakes.
+        """
+        paths = {offer.file: offer.path for offer in self.host.offers()}
+        if not paths:
+            raise Refused("the operator has offered no file: hocket mcp FILE, or hocket serve FILE")
+        found = {name: load_file(path) for name, path in paths.items()}
+        wanted = [name.partition("*")[0].strip() for name in agents.split(",") if name.strip()]
+        for name, one in found.items():
+            if all(agent in one.file.agents for agent in wanted):
+                return name, one
+        known = sorted({agent for one in found.values() for agent in one.file.agents})
+        missing = [agent for agent in wanted if agent not in known]
+        if not missing:
+            raise NotFound(f"no one file of the operator's has all of {', '.join(wanted)}")
+        hint = suggest(missing[0], known) or f"there are {', '.join(known) or 'none'}"
+        raise NotFound(f"the operator's files have no agent {missing[0]!r}; {hint}")
+
+
+def speakers(loaded: Loaded) -> list[str]:
+    """Name the agents of a file that can be asked something."""
+    kinds = (ModelAgent, LocalAgent, ScriptedAgent)
+    return [name for name, about in loaded.file.agents.items() if isinstance(about, kinds)]
+
+
+def ended(status: str) -> bool:
+    """Tell whether a run of this status is over."""
+    return status in _ENDED
+
+
+def _stand(machine: RunMachine) -> tuple[int, int, str]:
+    """Give how many steps are done, how many there are, and how that is said."""
+    counts = machine.counts()
+    total = sum(counts.values())
+    done = sum(
+        n for status, n in counts.items() if status not in {"pending", "running", "waiting", "held"}
+    )
+    return done, total, f"{machine.said}: {done} of {total} steps"

@@ -1,0 +1,187 @@
+"""What the tools of the MCP server give: a few kilobytes each, with what to do next.
+
+Texts that are longer are cut, and say where the rest is: in a resource, or in a command.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from hocket.core.events import ApprovalAsked, InputAsked
+from hocket.core.run import RunMachine
+from hocket.core.values import Json
+from hocket.insight.tally import Tally
+from hocket.report.text import clean
+
+SHOWN: Final = 2_000
+"""The most characters of a text in a reply."""
+MANY: Final = 20
+"""The most rows of a list in a reply."""
+
+_ALL: Final = 6_000
+"""The most characters of all questions of a reply together."""
+
+
+class Question(BaseModel):
+    """What a person is asked."""
+
+    step: str = Field(description="The step that waits.")
+    kind: str = Field(description="approve: say yes or no to what is shown. input: give a text.")
+    shown: str = Field(description="Exactly what is approved of, or what is asked.")
+    digest: str = Field(default="", description="Names what is shown; an approval is bound to it.")
+    more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
+
+
+class RunReply(BaseModel):
+    """How a run stands."""
+
+    run: str = Field(description="The run's id, for run_status, approve, cancel_run and explain.")
+    plan: str
+    status: str = Field(description="running, pausing, paused, succeeded, failed or cancelled.")
+    reason: str = ""
+    steps: dict[str, int] = Field(default={}, description="How many steps are in which state.")
+    calls: int = 0
+    seconds: float = 0.0
+    usd: float = 0.0
+    seq: int = Field(default=0, description="Give it to run_status as after to wait for news.")
+    news: list[str] = Field(default=[], description="What has happened since after.")
+    output: str = Field(default="", description="What the plan gives, a text or JSON.")
+    more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
+    questions: list[Question] = []
+    next: str = Field(default="", description="What to do now.")
+
+
+class VerdictReply(RunReply):
+    """What reviewers found."""
+
+    approved: bool | None = Field(default=None, description="None as long as nothing is decided.")
+    findings: list[str] = []
+
+
+class PlanReply(BaseModel):
+    """A plan that an agent has drafted, and what is expected of it."""
+
+    plan: str = Field(description="The plan's handle, for execute_task.")
+    ready: bool = Field(description="Whether it is drafted.")
+    status: str = ""
+    text: str = Field(default="", description="The plan itself, as YAML.")
+    more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
+    digest: str = Field(default="", description="Names the plan; an approval is bound to it.")
+    confidence: dict[str, float] = {}
+    risks: list[str] = []
+    problems: list[str] = Field(default=[], description="What keeps it from being run.")
+    prediction: list[str] = Field(default=[], description="What it is expected to take and cost.")
+    needs_approval: bool = False
+    why: str = Field(default="", description="Why a person has to approve of it.")
+    next: str = ""
+
+
+class ExplainReply(BaseModel):
+    """Why a run took as long, and cost as much, as it did."""
+
+    run: str
+    headline: str
+    shares: list[str] = Field(default=[], description="Where the time went, largest first.")
+    findings: list[str] = Field(default=[], description="What to change, and what it would gain.")
+    more: str = ""
+    next: str = ""
+
+
+class PlanRow(BaseModel):
+    """A plan that the operator offers."""
+
+    file: str
+    plan: str
+    inputs: dict[str, str] = Field(default={}, description="What each input means.")
+    problems: list[str] = []
+
+
+class PlansReply(BaseModel):
+    """The plans that can be executed."""
+
+    plans: list[PlanRow]
+    left_out: int = 0
+    next: str = ""
+
+
+class RunRow(BaseModel):
+    """A run in a list."""
+
+    run: str
+    plan: str
+    status: str
+    alive: bool = Field(description="Whether a process drives it now.")
+
+
+class RunsReply(BaseModel):
+    """The newest runs."""
+
+    runs: list[RunRow]
+    left_out: int = 0
+    next: str = ""
+
+
+def cut(text: str, most: int = SHOWN) -> tuple[str, bool]:
+    """Give a text without a terminal's escapes, cut where it is too long, and whether it was."""
+    text = clean(text)
+    if len(text) <= most:
+        return text, False
+    return f"{text[:most]}… ({len(text):,} characters in all)", True
+
+
+def words(value: Json) -> str:
+    """Write an output: a text as it is, anything else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def output_uri(run: str, step: str = "") -> str:
+    """Name the resource that holds what a run, or a step of it, gave."""
+    return f"hocket://run/{run}/output" + (f"/{step}" if step else "")
+
+
+def shown_uri(run: str, step: str) -> str:
+    """Name the resource that holds what a step shows to be approved of."""
+    return f"hocket://run/{run}/shown/{step}"
+
+
+def asked_words(asked: ApprovalAsked | InputAsked) -> str:
+    """Write what a person is asked."""
+    return asked.shown if isinstance(asked, ApprovalAsked) else asked.prompt
+
+
+def question(run: str, asked: ApprovalAsked | InputAsked, most: int = SHOWN) -> Question:
+    """Give a question as a reply has it."""
+    shown, short = cut(asked_words(asked), most)
+    approve = isinstance(asked, ApprovalAsked)
+    return Question(
+        step=asked.path,
+        kind="approve" if approve else "input",
+        shown=shown,
+        digest=asked.digest if isinstance(asked, ApprovalAsked) else "",
+        more=shown_uri(run, asked.path) if short else "",
+    )
+
+
+def questions(run: str, asked: list[ApprovalAsked | InputAsked]) -> list[Question]:
+    """Give questions, each shorter the more there are."""
+    few = asked[:MANY]
+    most = min(SHOWN, _ALL // max(1, len(few)))
+    return [question(run, one, most) for one in few]
+
+
+def fill(reply: RunReply, machine: RunMachine, tally: Tally) -> None:
+    """Write into a reply how a run stands."""
+    end = machine.end
+    reply.reason = cut(end.reason if end is not None else machine.pause_reason, 500)[0]
+    reply.steps = {str(status): n for status, n in machine.counts().items() if n}
+    reply.calls = tally.started
+    reply.seconds = round((machine.at - machine.started_at) / 1e9, 3)
+    reply.usd = round(tally.dollars, 6)
+    if end is not None:
+        reply.output, short = cut(words(end.output))
+        reply.more = output_uri(machine.run) if short else ""
