@@ -251,6 +251,7 @@ class Engine:
         observers: Sequence[Observer] = (),
         stay: bool = True,
         wait: bool = True,
+        hosted: bool = False,
     ) -> Run:
         """Take up a run whose owner is gone.
 
@@ -262,6 +263,7 @@ class Engine:
             observers: Who watches.
             stay: Keep a paused run here, so that it can go on.
             wait: Wait for people; else pause the run when only they are waited for.
+            hosted: Whether a server drives it; if not, no server is to go on with it later.
 
         Raises:
             NotFound: No such run.
@@ -289,6 +291,10 @@ class Engine:
             stay=stay,
             wait=wait,
         )
+        if hosted:
+            await self.journal.hosted.add(run_id)
+        elif run_id in self.journal.hosted.all():
+            await self.journal.hosted.drop(run_id)
         return self._lead(run, watch, plan)
 
     def fold(self, run_id: str) -> RunMachine:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from hocket.app.engine import Engine
@@ -22,7 +22,7 @@ from hocket.app.offers import Offer, Offers
 from hocket.app.questions import already
 from hocket.app.run import Run, ask_of
 from hocket.app.state import new_run_id
-from hocket.core.errors import NotFound, OwnershipLost, Refused
+from hocket.core.errors import JournalError, NotFound, OwnershipLost, Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
@@ -33,6 +33,9 @@ MOST: Final = 200
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.05
+_WATCH: Final = 2.0
+_AT_ONCE: Final = 4
+_UNBORN: Final = 60.0
 _ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -62,18 +65,29 @@ class Host:
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._beginning = 0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._watcher: asyncio.Task[None] | None = None
+        self._given_up: set[str] = set()
+        self._unborn: dict[str, float] = {}
         self._closed = False
 
     async def open(self) -> None:
-        """Take up, in the background, the runs that servers of this state folder were driving."""
+        """Take up, in the background, the runs that servers of this state folder were driving.
+
+        Those whose owner is alive are looked at again now and then: it may die.
+        A paused run stays paused, and is taken up when somebody has it go on.
+        """
+        self._watcher = asyncio.create_task(self._watch(), name="hosted runs")
 
     async def close(self) -> None:
         """Stop driving; every run can be resumed, and the next host's `open` does."""
         self._closed = True
-        followers = list(self._followers.values())
-        for follower in followers:
-            follower.cancel()
-        await asyncio.gather(*followers, return_exceptions=True)
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        while followers := list(self._followers.values()):
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
 
     # -- what there is ----------------------------------------------------------------------
 
@@ -150,9 +164,22 @@ class Host:
         """
         find_functions_beside(spec.source)
         run_id = run_id or new_run_id(spec.name)
-        async with self._room():
-            self._drive(await self.engine.begin(spec, inputs, run_id=run_id))
+        async with self._room(), self._lock(run_id):
+            await self._begin(run_id, self.engine.begin(spec, inputs, run_id=run_id))
         return run_id
+
+    async def _begin(self, run_id: str, begun: Coroutine[Any, Any, Run]) -> None:
+        """Drive a new run, which is noted first: one that is on disk is never forgotten."""
+        if any(row.id == run_id for row in self.rows()):
+            begun.close()
+            raise Refused(f"there is a run {run_id} already; choose another id")
+        await self.engine.journal.hosted.add(run_id)
+        try:
+            run = await begun
+        except BaseException:
+            await self.engine.journal.hosted.drop(run_id)
+            raise
+        self._drive(run)
 
     # -- what may be asked ------------------------------------------------------------------
 
@@ -249,7 +276,62 @@ class Host:
         async with self._room(anyhow=anyhow):
             machine = await asyncio.to_thread(self.engine.fold, run)
             find_functions_beside(machine.spec.source)
-            self._drive(await self.engine.resume(run, requests=requests))
+            self._given_up.discard(run)
+            self._drive(await self.engine.resume(run, requests=requests, hosted=True))
+
+    async def _watch(self) -> None:
+        """See that what servers drive is driven."""
+        while True:
+            try:
+                await self._take_over()
+            except JournalError as error:
+                _say("the runs that servers drive cannot be read", error)
+            await asyncio.sleep(_WATCH)
+
+    async def _take_over(self) -> None:
+        """Take up what servers were driving and nobody drives now, several at once."""
+        hosted = self.engine.journal.hosted
+        left = {run for run in await asyncio.to_thread(hosted.all) if run not in self._runs}
+        left -= self._given_up
+        if not left:
+            return
+        rows = {row.id: row for row in await asyncio.to_thread(self.rows)}
+        gate = asyncio.Semaphore(_AT_ONCE)
+        for run in sorted(left):
+            if self._is_over(run, rows.get(run)):
+                await hosted.drop(run)
+        orphans = [
+            row
+            for run in left
+            if (row := rows.get(run)) and row.status == "running" and not row.alive
+        ]
+        # The oldest first: others may wait for them.
+        orphans.sort(key=lambda row: (row.created, row.id))
+        await asyncio.gather(*(self._go_on(row.id, gate) for row in orphans))
+
+    def _is_over(self, run: str, row: RunRow | None) -> bool:
+        """Tell whether a noted run has ended, or has not begun for so long that it never will."""
+        if run in self._runs or run in self._locks:
+            return False
+        if row is not None:
+            return row.status in _ENDED
+        return time.monotonic() - self._unborn.setdefault(run, time.monotonic()) > _UNBORN
+
+    async def _go_on(self, run: str, gate: asyncio.Semaphore) -> None:
+        async with gate, self._lock(run):
+            if run in self._runs:
+                return
+            try:
+                await self._take_up(run, ())
+            except Full:
+                # It is tried again when there is room.
+                return
+            except Refused:
+                # Another process was faster, or somebody has ended it.
+                return
+            except Exception as error:
+                self._given_up.add(run)
+                _say(f"run {run} cannot be taken up; see hocket resume {run}", error)
 
     @asynccontextmanager
     async def _room(self, *, anyhow: bool = False) -> AsyncIterator[None]:
@@ -285,14 +367,21 @@ class Host:
         try:
             async with run:
                 await run.result()
+            if run.machine.phase == "ended":
+                await self.engine.journal.hosted.drop(run.id)
         except OwnershipLost:
             # Somebody else drives it by now.
             pass
         except Exception as error:
-            message = f"run {run.id} is driven here no more: {error}"
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": message, "exception": error}
-            )
+            self._given_up.add(run.id)
+            _say(f"run {run.id} is driven here no more", error)
         finally:
             self._runs.pop(run.id, None)
             self._followers.pop(run.id, None)
+
+
+def _say(message: str, error: Exception) -> None:
+    """Have an error noted that nobody waits for."""
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": f"{message}: {error}", "exception": error}
+    )
