@@ -56,6 +56,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "approve": ("hocket.cli.requests:approve", "Approve or reject what a step shows."),
     "send": ("hocket.cli.requests:send", "Give a waiting step its input."),
     "retry": ("hocket.cli.start:retry", "Do a failed or held step again."),
+    "stats": ("hocket.cli.stats:stats_", "Sum up how well runs go, with targets beside."),
     "limits": ("hocket.cli.limits:limits", "List limits, and how much of them is used."),
     "prune": ("hocket.cli.care:prune", "Delete old runs."),
     "doctor": ("hocket.cli.care:doctor", "Say whether all that runs need is here."),
