@@ -151,16 +151,18 @@ def serving(
             tokens = tokens_of(state)
             site = Site(host, wanted, tokens, (live or _live)(host))
             config = uvicorn.Config(
-                app(site), lifespan="off", log_config=None, timeout_graceful_shutdown=1
+                app(site),
+                lifespan="off",
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=1,
             )
             server = uvicorn.Server(config)
             made.update(site=site, tokens=tokens, server=server, loop=asyncio.get_running_loop())
-            serve = asyncio.ensure_future(server.serve([port_taken]))
-            while not server.started and not serve.done():
-                await asyncio.sleep(0.005)
+            # The port is being listened on: who comes before the server does waits a little.
             ready.set()
             try:
-                await serve
+                await server.serve([port_taken])
             finally:
                 await site.close()
                 await host.close()

@@ -29,13 +29,27 @@ from hocket.server.gate import (
     headers_of,
     turn_away,
 )
+from hocket.server.openapi import document
 from hocket.server.page_files import Page
 from hocket.server.quotas import TooMany
 from hocket.server.reading import read_body, read_query
 from hocket.server.routing import Asked, Bytes, Caller, Mount, Role, Route, Socket, Stream
 from hocket.server.site import Site
 
+
+async def _document(site: Site, asked: Asked) -> Any:
+    return document(ROUTES)
+
+
 ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        method="GET",
+        path="/openapi.json",
+        role="view",
+        handler=_document,
+        about="This document.",
+        gives=dict[str, Any],
+    ),
     *about.ROUTES,
     *runs.ROUTES,
     *controls.ROUTES,
