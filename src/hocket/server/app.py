@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.websockets import WebSocket, WebSocketState
 
-from hocket.server import about, controls, planning, plans, runs
+from hocket.server import about, controls, mcp, planning, plans, runs
 from hocket.server.answers import Reason, TurnedAway, encoded, turned_away
 from hocket.server.gate import (
     CALLER,
@@ -59,7 +59,7 @@ ROUTES: Final[tuple[Route, ...]] = (
 """Every route; the OpenAPI document and the tests of the gate are made of it."""
 SOCKETS: Final[tuple[Socket, ...]] = ()
 """Every WebSocket."""
-MOUNTS: Final[tuple[Mount, ...]] = ()
+MOUNTS: Final[tuple[Mount, ...]] = (mcp.MOUNT,)
 """Every application that answers for a path of its own."""
 
 _LOG: Final = logging.getLogger("hocket.server")

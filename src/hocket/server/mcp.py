@@ -37,6 +37,9 @@ class McpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; the `Caller` is in the scope under ``hocket.caller``."""
+        if scope["path"] != PATH:
+            await _say(send, 404, f"MCP is spoken at {PATH} alone")
+            return
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         try:
@@ -77,8 +80,10 @@ class McpApp:
 
 
 def mcp_app(site: Any) -> McpApp:
-    """Make the ASGI application of a site; close it when the server ends."""
-    return McpApp(site)
+    """Make the ASGI application of a site, which ends with it."""
+    app = McpApp(site)
+    site.closing.append(app.close)
+    return app
 
 
 MOUNT: Final = Mount(
