@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hocket.app.limits import KnownSpecs
+from hocket.core.specs import RunSpec
 from hocket.server.audit import Audit
 from hocket.server.children import Children
+from hocket.server.explained import Explanations
 from hocket.server.quotas import Buckets, Places, Total
 from hocket.server.settings import Settings
 from hocket.server.tokens import FOLDER, Tokens
+from hocket.server.watch import Watch
 
 if TYPE_CHECKING:
     from hocket.app.host import Host
@@ -49,12 +53,15 @@ class Site:
         tokens: Who may do what.
         live: Folds the runs that are watched.
         clock: Gives the seconds that have passed since some instant.
+        watch: Looks after runs, and says when somebody should; by default by the usual rules.
 
     Attributes:
         audit: Who did what.
         doors: What is open and how often who has asked.
         cli: Runs commands of the command line that take long, in processes of their own.
-        alerts: What has gone wrong, if anybody looks after that.
+        explanations: Explains runs, each at most every few seconds.
+        specs: Remembers the limits of runs.
+        closing: What else is to be ended with the server.
         started: When the server started, in nanoseconds since the epoch.
     """
 
@@ -65,6 +72,7 @@ class Site:
         tokens: Tokens,
         live: Live,
         clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
         self.host = host
         self.settings = settings
@@ -74,9 +82,19 @@ class Site:
         state = host.engine.state
         self.audit = Audit(state / FOLDER, settings.quotas.audit_bytes, time.time, clock)
         self.cli = Children(state)
-        self.alerts: Any = None
+        self.explanations = Explanations(self.cli, clock)
+        self.specs = KnownSpecs(self._driven)
+        self.watch = watch or Watch(host)
+        self.closing: list[Callable[[], Awaitable[None]]] = []
         self.started = time.time_ns()
 
     async def close(self) -> None:
-        """End the processes that are still at work for somebody."""
+        """End the processes that are still at work for somebody, and what else there is."""
+        for close in self.closing:
+            await close()
         await self.cli.close()
+
+    def _driven(self, run: str) -> RunSpec | None:
+        """Give the spec of a run that is driven here."""
+        found = self.host.driven(run)
+        return None if found is None else found.machine.spec
