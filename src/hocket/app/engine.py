@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from hocket.agents.clients import Clients
@@ -215,15 +215,7 @@ class Engine:
         found = problems(spec) or secret_problems(spec) or budget_problems(spec)
         if found:
             raise SpecError(found)
-        if run_id is None:
-            run_id = new_run_id(spec.name)
-        else:
-            check_run_id(run_id)
-            if any(row.id == run_id for row in self.journal.runs()):
-                raise Refused(
-                    f"there is a run {run_id} already: take it up with hocket resume {run_id}, "
-                    "or choose another id"
-                )
+        run_id = self._new_id(run_id, spec.name)
         watch = _Watch(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).start(
             resolve(spec, self.journal.book),
@@ -235,6 +227,22 @@ class Engine:
             wait=wait,
         )
         return self._lead(run, watch, plan)
+
+    def _new_id(self, given: str | None, name: str) -> str:
+        """Check a chosen id, or make one.
+
+        Raises:
+            Refused: There is a run of that id, or it cannot be one.
+        """
+        if given is None:
+            return new_run_id(name)
+        check_run_id(given)
+        if self._status(given) is not None:
+            raise Refused(
+                f"there is a run {given} already: take it up with hocket resume {given}, "
+                "or choose another id"
+            )
+        return given
 
     def _lead(self, run: Driven, watch: _Watch, plan: Plan | None) -> Run:
         history = History(run.machine.spec)
@@ -296,6 +304,53 @@ class Engine:
         elif run_id in self.journal.hosted.all():
             await self.journal.hosted.drop(run_id)
         return self._lead(run, watch, plan)
+
+    async def fork(
+        self,
+        source: str,
+        *,
+        run_id: str | None = None,
+        after: int | None = None,
+        inputs: Mapping[str, Json] = MappingProxyType({}),
+        by: str = "program",
+        observers: Sequence[Observer] = (),
+        stay: bool = True,
+        wait: bool = True,
+    ) -> Run:
+        """Start a run that goes on from a point of another, which stays as it is.
+
+        What had finished by then stays as it is and is not paid again; calls in flight count as
+        lost. What has failed is done again.
+
+        Args:
+            source: The other run's id.
+            run_id: The new run's id; by default a new one.
+            after: The number of the last event that counts; None for the last one that there is.
+            inputs: Inputs that are different for all that has not finished by then.
+            by: Who asks.
+            observers: Who watches.
+            stay: Keep a paused run here, so that it can go on.
+            wait: Wait for people; else pause the run when only they are waited for.
+
+        Raises:
+            NotFound: No such run.
+            Refused: There is no such event or input, or the id is taken.
+            JournalError: It could not be read or recorded.
+        """
+        run_id = self._new_id(run_id, self.fold(source).spec.name)
+        watch = _Watch(LiveLog(self._logs, run_id), observers)
+        run = await self._shell({}).fork(
+            source,
+            run=run_id,
+            after=after,
+            inputs=inputs,
+            by=by,
+            observers=watch.observers,
+            also=watch.tally.add,
+            stay=stay,
+            wait=wait,
+        )
+        return self._lead(run, watch, None)
 
     def fold(self, run_id: str) -> RunMachine:
         """Rebuild a run's state from its journal, to be looked at.

@@ -75,6 +75,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     at: int
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a forked run comes from.
+
+    Fields:
+        run: The other run.
+        seq: The last of its events that counted.
+        kept: How many of this run's own events, from its first on, are copies.
+    """
+
+    run: str
+    seq: int
+    kept: int
+
+
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     """A run exists.
 
@@ -86,6 +100,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
         seed: Where jitter and ties come from.
         versions: The version of each workflow kind's rules, as in ``{"plan": 1}``.
         program: Who wrote this, as in ``hocket 0.1.0``.
+        forked: Where it was forked from, if it was.
     """
 
     run: str
@@ -95,6 +110,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     seed: int
     versions: dict[str, int]
     program: str
+    forked: Origin | None = None
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run_resumed"):

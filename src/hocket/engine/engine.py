@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeAlias
 
 import msgspec
@@ -32,6 +32,7 @@ from hocket.engine.crew import Crew, Hire
 from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
 from hocket.engine.foresight import MOST_EVENTS, Ask, Foresight
+from hocket.engine.forking import fork_of
 from hocket.engine.inbox import event_of
 from hocket.engine.memo import Memo
 from hocket.engine.outlook import Prospect
@@ -234,7 +235,7 @@ class Engine:
             digest=spec_digest(spec),
             inputs=inputs,
             seed=seed,
-            versions={_tag(spec): self.parts.kinds[_tag(spec)].version, **versions_of(spec)},
+            versions=self._versions(spec),
             program=PROGRAM,
         )
         machine = self._machine()
@@ -258,15 +259,20 @@ class Engine:
             JournalError: An event cannot be read, or the run began under newer rules than ours.
         """
         machine = self._machine()
-        for recorded in self.parts.journal.read(run):
-            if isinstance(recorded.event, RunStarted):
-                self._check_rules(recorded.event)
+        for recorded in self._checked(self.parts.journal.read(run)):
             machine.apply(recorded.event)
             if also is not None:
                 also(recorded.event)
         if machine.phase == "new":
             raise NotFound(f"run {run!r} has no events")
         return machine
+
+    def _checked(self, events: Iterable[Recorded]) -> Iterator[Recorded]:
+        """Pass a run's events on, if they can be judged here."""
+        for recorded in events:
+            if isinstance(recorded.event, RunStarted):
+                self._check_rules(recorded.event)
+            yield recorded
 
     def _check_rules(self, first: RunStarted) -> None:
         """Refuse to judge a run by older rules than those that it began under."""
@@ -307,6 +313,67 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         log = await self.parts.journal.resume(run)
+        return await self._go_on(log, run, spec, requests, observers, also, stay, wait)
+
+    async def fork(
+        self,
+        source: str,
+        *,
+        run: str,
+        after: int | None = None,
+        inputs: Mapping[str, Json] = MappingProxyType({}),
+        by: str = "",
+        observers: Sequence[Observer] = (),
+        also: Replayed | None = None,
+        stay: bool = True,
+        wait: bool = True,
+    ) -> Run:
+        """Start a run that goes on from a point of another, which stays as it is.
+
+        Calls that were in flight at that point count as lost.
+
+        Args:
+            source: The other run's id.
+            run: The new run's id.
+            after: The number of the last event that counts; None for the last one that there is.
+            inputs: Inputs that are different for all that has not finished by then.
+            by: Who asks.
+            observers: Who watches.
+            also: Who is shown the events that are taken over; observers see only what follows.
+            stay: Keep a paused run in this process, so that it can go on here.
+            wait: Wait for people; else pause the run when only they are waited for.
+
+        Raises:
+            NotFound: No such run.
+            Refused: There is no such event or input, or what has failed cannot be done again.
+            JournalError: It could not be read or recorded.
+        """
+        found = fork_of(
+            self._checked(self.parts.journal.read(source)),
+            self._machine(),
+            run,
+            after=after,
+            inputs=inputs,
+            by=by,
+            now=self.desk.clock.now(),
+        )
+        versions = self._versions(found.spec)
+        first = msgspec.structs.replace(found.first, versions=versions, program=PROGRAM)
+        log = await self.parts.journal.start(first, found.events)
+        return await self._go_on(log, run, None, (), observers, also, stay, wait)
+
+    async def _go_on(
+        self,
+        log: Log,
+        run: str,
+        spec: RunSpec | None,
+        requests: Sequence[AnyRequest],
+        observers: Sequence[Observer],
+        also: Replayed | None,
+        stay: bool,
+        wait: bool,
+    ) -> Run:
+        """Drive a run from what its journal holds on."""
         spending = Spending()
         before: list[AnyEvent] = []
 
@@ -353,6 +420,9 @@ class Engine:
             machine.apply(event)
         first = log.append(events) - len(events) + 1
         return [Recorded(first + i, event) for i, event in enumerate(events)]
+
+    def _versions(self, spec: RunSpec) -> dict[str, int]:
+        return {_tag(spec): self.parts.kinds[_tag(spec)].version, **versions_of(spec)}
 
     def _machine(self) -> RunMachine:
         return RunMachine({tag: kind.make for tag, kind in self.parts.kinds.items()})
