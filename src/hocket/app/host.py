@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from hocket.app.engine import Engine
@@ -21,7 +22,7 @@ from hocket.app.load import find_functions_beside
 from hocket.app.offers import Offer, Offers
 from hocket.app.questions import already
 from hocket.app.run import Run, ask_of
-from hocket.app.state import new_run_id
+from hocket.app.state import check_run_id, new_run_id
 from hocket.core.errors import JournalError, NotFound, OwnershipLost, Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.specs import RunSpec
@@ -164,22 +165,55 @@ class Host:
         """
         find_functions_beside(spec.source)
         run_id = run_id or new_run_id(spec.name)
-        async with self._room(), self._lock(run_id):
-            await self._begin(run_id, self.engine.begin(spec, inputs, run_id=run_id))
+        await self._begin(run_id, partial(self.engine.begin, spec, inputs, run_id=run_id))
         return run_id
 
-    async def _begin(self, run_id: str, begun: Coroutine[Any, Any, Run]) -> None:
-        """Drive a new run, which is noted first: one that is on disk is never forgotten."""
-        if any(row.id == run_id for row in self.rows()):
-            begun.close()
-            raise Refused(f"there is a run {run_id} already; choose another id")
-        await self.engine.journal.hosted.add(run_id)
-        try:
-            run = await begun
-        except BaseException:
-            await self.engine.journal.hosted.drop(run_id)
-            raise
-        self._drive(run)
+    async def fork(
+        self,
+        run: str,
+        *,
+        after: int | None,
+        inputs: Mapping[str, Json],
+        by: str,
+        run_id: str | None = None,
+    ) -> str:
+        """Start a run that goes on from a point of another; gives its id.
+
+        Args:
+            run: The other run, which stays as it is.
+            after: The number of the last event that counts; None for the last one that there is.
+            inputs: Inputs that are different for all that has not finished by then.
+            by: Who asks.
+            run_id: The new run's id; by default a new one.
+
+        Raises:
+            NotFound: No such run.
+            Refused: There is no such event or input, the id is taken, or too many runs are driven.
+            JournalError: It could not be read or recorded.
+        """
+        spec = (await asyncio.to_thread(self.engine.fold, run)).spec
+        find_functions_beside(spec.source)
+        run_id = run_id or new_run_id(spec.name)
+        begun = partial(self.engine.fork, run, run_id=run_id, after=after, inputs=inputs, by=by)
+        await self._begin(run_id, begun)
+        return run_id
+
+    async def _begin(self, run_id: str, begin: Callable[[], Awaitable[Run]]) -> None:
+        """Drive a new run, which is noted first: one that is on disk is never forgotten.
+
+        Raises:
+            Refused: There is a run of that id, or too many are driven; or as `begin`.
+        """
+        check_run_id(run_id)
+        async with self._room(), self._lock(run_id):
+            if any(row.id == run_id for row in self.rows()):
+                raise Refused(f"there is a run {run_id} already; choose another id")
+            await self.engine.journal.hosted.add(run_id)
+            try:
+                self._drive(await begin())
+            except BaseException:
+                await self.engine.journal.hosted.drop(run_id)
+                raise
 
     # -- what may be asked ------------------------------------------------------------------
 
