@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.websockets import WebSocket, WebSocketState
 
-from hocket.server import about, controls, mcp, planning, plans, runs
+from hocket.server import about, controls, insights, limits, mcp, planning, plans, runs, stats
 from hocket.server.answers import Reason, TurnedAway, encoded, turned_away
 from hocket.server.gate import (
     CALLER,
@@ -55,6 +55,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *controls.ROUTES,
     *plans.ROUTES,
     *planning.ROUTES,
+    *stats.ROUTES,
+    *insights.ROUTES,
+    *limits.ROUTES,
 )
 """Every route; the OpenAPI document and the tests of the gate are made of it."""
 SOCKETS: Final[tuple[Socket, ...]] = ()
