@@ -69,23 +69,21 @@ export const valueText = (value: unknown): string =>
 
 /** How the states of runs and steps look: a mark beside the word, so that colour is never alone. */
 export const STATES: Record<string, { mark: string; tone: string }> = {
+  new: { mark: "·", tone: "dull" },
+  pending: { mark: "·", tone: "dull" },
+  running: { mark: "▶", tone: "busy" },
+  waiting: { mark: "?", tone: "ask" },
+  held: { mark: "!", tone: "ask" },
+  pausing: { mark: "‖", tone: "wait" },
+  paused: { mark: "‖", tone: "wait" },
+  ending: { mark: "◌", tone: "wait" },
   succeeded: { mark: "✓", tone: "good" },
   finished: { mark: "✓", tone: "good" },
-  done: { mark: "✓", tone: "good" },
-  running: { mark: "▶", tone: "busy" },
-  retrying: { mark: "↻", tone: "busy" },
-  waiting: { mark: "◌", tone: "wait" },
-  asked: { mark: "?", tone: "ask" },
-  awaiting: { mark: "?", tone: "ask" },
-  paused: { mark: "‖", tone: "wait" },
   failed: { mark: "✗", tone: "bad" },
-  timed_out: { mark: "✗", tone: "bad" },
-  expired: { mark: "⌛", tone: "bad" },
-  rejected: { mark: "✗", tone: "bad" },
+  lost: { mark: "✗", tone: "bad" },
   cancelled: { mark: "⊘", tone: "dull" },
+  stopped: { mark: "⊘", tone: "dull" },
   skipped: { mark: "⤼", tone: "dull" },
-  pending: { mark: "·", tone: "dull" },
-  ready: { mark: "◌", tone: "wait" },
 };
 
 export const mark = (state: string): string => STATES[state]?.mark ?? "·";

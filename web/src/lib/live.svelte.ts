@@ -32,7 +32,7 @@ export const live = $state({
 });
 
 function keyOf(topic: Topic): string {
-  const parts = [topic.topic];
+  const parts: string[] = [topic.topic];
   if ("run" in topic) parts.push(topic.run);
   if (topic.topic === "log") parts.push(topic.path, String(topic.attempt));
   return parts.join("\n");

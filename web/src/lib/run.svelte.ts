@@ -1,5 +1,6 @@
 // One run as this page knows it: its head, its steps and its calls, by their names.
 // A frame replaces what it names and nothing else, so it costs what is in it, however large the run.
+import { get, ofRun, problem } from "./api.ts";
 import { watch } from "./live.svelte.ts";
 import type { CallRow, Frame, Head, Row } from "./types.ts";
 
@@ -34,21 +35,11 @@ export class RunStore {
     this.#ends.push(watch({ topic: "run", run: this.id, after: null }, (frame) => this.#takeRun(frame)));
   }
 
-  #callsWanted = 0;
   #endCalls: (() => void) | null = null;
 
-  /** Watches the calls as long as some view wants them; give back what it gives. */
-  wantCalls(): () => void {
-    if (this.#callsWanted++ === 0 && !this.#endCalls) {
-      this.#endCalls = watch({ topic: "calls", run: this.id, after: null }, (frame) => this.#takeCalls(frame));
-    }
-    let done = false;
-    return () => {
-      if (done) return;
-      done = true;
-      this.#callsWanted--;
-      // They stay watched: views are changed often, and a snapshot is dearer than what is new.
-    };
+  /** Watches the calls, too. They stay watched: a snapshot is dearer than what is new. */
+  wantCalls(): void {
+    this.#endCalls ??= watch({ topic: "calls", run: this.id, after: null }, (frame) => this.#takeCalls(frame));
   }
 
   close(): void {
@@ -61,6 +52,25 @@ export class RunStore {
   listen(changes: Changes): () => void {
     this.#told.add(changes);
     return () => this.#told.delete(changes);
+  }
+
+  /** The explanation, once somebody has asked for it; computing it takes the server a while. */
+  explain = $state.raw<Record<string, unknown> | null>(null);
+  explaining = $state(false);
+  explainTrouble = $state("");
+
+  /** Asks for the explanation of the run as it is now. */
+  async loadExplain(): Promise<void> {
+    if (this.explaining) return;
+    this.explaining = true;
+    this.explainTrouble = "";
+    try {
+      this.explain = await get(ofRun(this.id, "explain"));
+    } catch (error) {
+      this.explainTrouble = problem(error);
+    } finally {
+      this.explaining = false;
+    }
   }
 
   /** The calls of a step, or of all that is below it, in the order of their names. */
@@ -81,8 +91,7 @@ export class RunStore {
       if (!this.rows.has(row.id)) this.order.push(row.id);
       this.rows.set(row.id, row);
     }
-    if (frame.snap && !frame.more) this.rowsHere = true;
-    if (!frame.snap) this.rowsHere = true;
+    if (!frame.more) this.rowsHere = true;
     if (changed.length === 0) return;
     this.rowsAt++;
     for (const one of this.#told) one.rows?.(changed);

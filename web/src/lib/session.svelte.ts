@@ -15,9 +15,26 @@ export const mayAct = (): boolean => session.about?.role === "operate";
 
 const PLAIN: Look = { colour: "#999999", hatch: "", ink: "#000000", mark: "?", name: "not known" };
 
-/** How a cause or a fate looks; the kind is what stands before a colon. */
-export function lookOf(kind: string): Look {
-  const about = session.about;
-  const short = kind.split(":", 1)[0];
-  return about?.looks[short] ?? about?.fates[short] ?? PLAIN;
+// What a wait is called in the journal, and the kind of cause that it is.
+const OF_WAIT: Record<string, string> = {
+  spacing: "rate", closed: "refused", breaker: "refused", reserved: "slot", claim: "coordinator", commit: "coordinator", own: "coordinator",
+};
+
+/** The kind of a cause, from its whole name: `spacing:flash` is of the kind `rate`. */
+export function kindOf(cause: string): string {
+  const short = cause.split(":", 1)[0];
+  return OF_WAIT[short] ?? short;
+}
+
+/** How a cause or a fate looks. */
+export function lookOf(cause: string): Look {
+  const kind = kindOf(cause);
+  return session.about?.looks[kind] ?? session.about?.fates[kind] ?? PLAIN;
+}
+
+/** A cause in words: `rate limit flash`, `slot of run`. */
+export function causeText(cause: string): string {
+  const [, detail = ""] = cause.split(/:(.*)/s, 2);
+  const name = lookOf(cause).name;
+  return detail ? `${name} ${detail.replace(/^agent:/, "")}` : name;
 }
