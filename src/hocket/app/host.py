@@ -211,7 +211,7 @@ class Host:
             await self.engine.journal.hosted.add(run_id)
             try:
                 self._drive(await begin())
-            except BaseException:
+            except Exception:
                 await self.engine.journal.hosted.drop(run_id)
                 raise
 

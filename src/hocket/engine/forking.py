@@ -105,11 +105,15 @@ def _beginning(
     events: list[AnyEvent] = []
     open_: tuple[int, RunMachine] | None = None
     seq = last = 0
-    changed = False
+    changed = cancelled = False
     for recorded in source:
-        event, last = recorded.event, recorded.seq
-        if (after is not None and last > after) or isinstance(event, CancelRequested):
+        event = recorded.event
+        if after is not None and recorded.seq > after:
             break
+        last = recorded.seq
+        cancelled = cancelled or isinstance(event, CancelRequested)
+        if cancelled:
+            continue
         if isinstance(event, RunStarted):
             merged = {**event.inputs, **inputs}
             changed = merged != event.inputs
@@ -123,7 +127,7 @@ def _beginning(
             if not changed:
                 raise
             continue
-        seq = last
+        seq = recorded.seq
         if event is not first:
             events.append(event)
     if first is None or (after is not None and last < after):
