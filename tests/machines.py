@@ -496,6 +496,8 @@ def live_state(live: Live[Any]) -> tuple[Any, ...]:
         dict(live.base),
         dict(live.previous),
         {path: (asked.digest, asked.expires) for path, asked in live.asked.items()},
+        dict(live.approved),
+        dict(live.bound),
         dict(live.watched),
         {path: plan_state(child) for path, child in live.children.items()},
     )

@@ -12,9 +12,10 @@ from tests.machines import Drive, fold, open_questions, plan, state_of, step
 
 from hocket.core.errors import Refused
 from hocket.core.events import CallFinished, CallLost, CallStarted
-from hocket.core.specs import Repeat, Retry
+from hocket.core.specs import Approval, Repeat, Retry
 from hocket.core.values import Call
 
+SIGN = Approval(timeout=20_000_000_000, on_timeout="reject")
 INNER = plan(
     step("one", input="{{inputs.k}}", retry=Retry(tries=2), on_failure="skip"),
     step("ask", kind="approve", input="go?", timeout="30s", on_timeout="reject", needs=("one",)),
@@ -25,6 +26,7 @@ OUTER = plan(
     step("list", on_failure="continue", retry=Retry(tries=2, first=0)),
     step("each", each="[1, 2, 3]", agent="shell", on_failure="skip", needs=("list",)),
     step("turns", repeat=Repeat(until="turns == 1", max=3), on_failure="skip", fallback=("g",)),
+    step("sign", each="[1, 2]", agent="shell", on_failure="skip", approval=SIGN),
     step("sure", kind="input", input="well?", timeout="1m", on_failure="skip"),
     step("nest", kind="plan", plan=INNER, input={"k": "{{list}}"}, on_failure="continue"),
     step("hurry", wants=("each", "turns", "sure"), within="20s", quorum=2),
@@ -34,7 +36,7 @@ OUTER = plan(
     timeout="10m",
 )
 PATHS = (
-    *("list", "each", "each/1", "turns", "turns~2", "sure"),
+    *("list", "each", "each/1", "turns", "turns~2", "sure", "sign/0", "sign/1"),
     *("nest", "nest/one", "nest/ask", "use", ""),
 )
 

@@ -20,7 +20,7 @@ OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
 OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
 OnExceed: TypeAlias = Literal["wait", "pause", "fail", "fallback"]
 StepKind: TypeAlias = Literal["call", "approve", "input", "plan", "consensus", "review", "gather"]
-AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted"]
+AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted", "mcp"]
 
 CALL_TIMEOUT: Final = HOUR
 PERSON_TIMEOUT: Final = DAY
@@ -139,6 +139,20 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     about: str = ""
 
 
+class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person has to approve of something before it begins.
+
+    Fields:
+        timeout: How long that is waited for, in nanoseconds.
+        on_timeout: What no answer means: ``pause`` the run, count as rejected, or as approved.
+        confirm_effects: Whether ``approve`` is meant, although what begins then may do harm.
+    """
+
+    timeout: int = PATIENCE
+    on_timeout: OnTimeout = "pause"
+    confirm_effects: bool = False
+
+
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A node of a plan.
 
@@ -174,6 +188,9 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         plan: The nested plan of a ``plan`` step.
         team: What the team of a ``consensus`` or ``review`` step does.
         review: How the output of a ``call`` is reviewed before the step has succeeded.
+        approval: Whether a person has to approve of what the step will do before it does it.
+        confirm_effects: For an ``approve`` step: whether ``on_timeout: approve`` is meant, although
+            what waits for it may do harm.
     """
 
     name: str
@@ -202,6 +219,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: PlanSpec | None = None
     team: TeamSpec | None = None
     review: ReviewSpec | None = None
+    approval: Approval | None = None
+    confirm_effects: bool = False
 
 
 class PlanSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan"):
@@ -213,6 +232,7 @@ class PlanSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
         inputs: What a run may or must be given.
         output: JSON whose texts are templates, or None for the outputs of the last steps.
         timeout: The longest that the whole may take, in nanoseconds.
+        approval: Whether a person has to approve of a run of it before anything of it begins.
     """
 
     name: str
@@ -220,6 +240,7 @@ class PlanSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     inputs: dict[str, InputSpec] = {}
     output: Json = None
     timeout: int = 7 * DAY
+    approval: Approval | None = None
 
 
 WorkflowSpec: TypeAlias = PlanSpec

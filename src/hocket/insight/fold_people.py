@@ -14,6 +14,7 @@ from hocket.core.events import (
     TimePassed,
 )
 from hocket.core.run import RunMachine
+from hocket.core.specs import StepSpec
 from hocket.insight.fold_before import Before
 from hocket.insight.fold_trace import Facts
 from hocket.insight.places import NOWHERE, Place
@@ -161,10 +162,8 @@ class People:
             self._facts.among[index] = unsaid.among
         self._before.places.asked(index, path, place)
         spec = place.spec
-        timed = spec is not None and spec.kind in ("approve", "input")
-        due = None
-        if timed and spec is not None and spec.on_timeout != "pause":
-            due = unsaid.since + spec.timeout
+        due = None if spec is None else _due(spec, unsaid.since)
+        if due is not None:
             self._soonest = due if self._soonest is None else min(self._soonest, due)
         self.open[path] = (index, due)
 
@@ -187,6 +186,15 @@ class People:
         index = self._facts.add(_person(path, place, since, until, after, seq), place)
         self._before.latest = index
         return index
+
+
+def _due(spec: StepSpec, since: int) -> int | None:
+    """Say when time alone answers a question, if ever."""
+    if spec.approval is not None:
+        timed = spec.approval.on_timeout != "pause"
+        return since + spec.approval.timeout if timed else None
+    timed = spec.kind in ("approve", "input") and spec.on_timeout != "pause"
+    return since + spec.timeout if timed else None
 
 
 def _person(

@@ -82,6 +82,8 @@ class Live(Generic[C]):
         base: The round from which ``repeat.max`` counts, where that is not 0.
         previous: The last round's output of each unit that has had one.
         asked: The open question of each unit path.
+        approved: What was approved of for each unit path, by its digest.
+        bound: What the agent of each unit gets that a person was or is asked to approve of.
         children: The nested workflow of each unit path.
         given: What each nested workflow was given.
         watched: For each nested workflow under way, when it is to be woken.
@@ -89,8 +91,10 @@ class Live(Generic[C]):
 
     __slots__ = (
         "anew",
+        "approved",
         "asked",
         "base",
+        "bound",
         "children",
         "given",
         "items",
@@ -110,6 +114,8 @@ class Live(Generic[C]):
         self.base: dict[int, int] = {}
         self.previous: dict[int, Json] = {}
         self.asked: dict[str, Asked] = {}
+        self.approved: dict[str, str] = {}
+        self.bound: dict[str, Json] = {}
         self.children: dict[str, C] = {}
         self.given: dict[str, Json] = {}
         self.watched: dict[str, int] = {}
@@ -154,6 +160,8 @@ class Live(Generic[C]):
         other.base = self.base.copy()
         other.previous = self.previous.copy()
         other.asked = {path: asked.fork() for path, asked in self.asked.items()}
+        other.approved = self.approved.copy()
+        other.bound = self.bound.copy()
         other.children = children
         other.given = self.given.copy()
         other.watched = self.watched.copy()

@@ -24,6 +24,7 @@ from hocket.core.values import Json, format_duration
 from hocket.workflows.inherit import inherit
 from hocket.workflows.live import ALONE, UNDONE, Live, read_place, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
+from hocket.workflows.questions import answer_time
 from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State, own_child
 from hocket.workflows.steps import Steps
@@ -181,7 +182,7 @@ class PlanMachine:
         for index, live in list(state.live.items()):
             if state.progress.done(index):
                 continue
-            timeout = self.shape.nodes[index].spec.timeout
+            timeout = answer_time(self.shape.nodes[index].spec)
             for path, asked in live.asked.items():
                 if asked.expires is None:
                     asked.expires = at + timeout
@@ -207,6 +208,10 @@ class PlanMachine:
         place, node = state.find(path)
         if place.rest:
             return state.child(node, place).request(place.rest)
+        live = state.live.get(node.index)
+        if live is not None and path in live.bound:
+            # What was approved of is what leaves.
+            return live.bound[path]
         return node.input.render(state.lookup(node, place.item, place.round))
 
     def jobs(self) -> list[str]:

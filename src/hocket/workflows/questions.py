@@ -18,10 +18,20 @@ Worth: TypeAlias = tuple[Json, Fault | None]
 """What a unit gives: an output, or a fault."""
 
 
+def answer_time(spec: StepSpec) -> int:
+    """Say how long people are waited for."""
+    return spec.timeout if spec.approval is None else spec.approval.timeout
+
+
+def waits_for_approval(spec: StepSpec) -> bool:
+    """Tell whether what a step waits for is an approval."""
+    return spec.kind == "approve" or spec.approval is not None
+
+
 def question(spec: StepSpec, path: str, text: str, at: int) -> tuple[Asked, Say]:
     """Put a step's question."""
-    expires = at + spec.timeout
-    if spec.kind == "approve":
+    expires = at + answer_time(spec)
+    if waits_for_approval(spec):
         mark = digest(text.encode())
         asked = ApprovalAsked(at=at, path=path, shown=text, digest=mark)
         return Asked(mark, expires), Say(asked)
@@ -46,10 +56,11 @@ def answered(asked: Asked, event: ApprovalGiven | InputGiven) -> Worth:
 
 def unanswered(spec: StepSpec, path: str) -> Worth | str:
     """Say what no answer is worth; a text, why the run is paused for it, if nobody has decided."""
-    what = "approval" if spec.kind == "approve" else "input"
-    message = f"{what} {path!r} was not given within {format_duration(spec.timeout)}"
-    if spec.on_timeout == "pause":
+    what = "approval" if waits_for_approval(spec) else "input"
+    message = f"{what} {path!r} was not given within {format_duration(answer_time(spec))}"
+    on_timeout = spec.on_timeout if spec.approval is None else spec.approval.on_timeout
+    if on_timeout == "pause":
         return message
-    if spec.on_timeout == "approve":
+    if on_timeout == "approve":
         return {"approved": True, "by": NOBODY, "note": message}, None
     return None, Fault(kind="timeout", message=message)

@@ -81,6 +81,7 @@ class Node:
         """Note what follows from its parts, once they are there."""
         self.nests = self.child is not None or self.team is not None
         alone = self.each is None and self.until is None and self.team is None
+        alone = alone and self.spec.approval is None
         self.plain = self.job is not None and alone
         self.bare = self.plain and self.when is None
 

@@ -79,7 +79,7 @@ class State:
     def jobs(self) -> Iterator[str]:
         """Give the paths of all jobs that the plan waits for."""
         for node in self.shape.nodes:
-            if self.progress.status[node.index] == RUNNING:
+            if self.progress.status[node.index] in (RUNNING, WAITING):
                 yield from self.jobs_of(node)
 
     def jobs_of(self, node: Node) -> Iterator[str]:
@@ -90,6 +90,8 @@ class State:
             return
         for item in live.units():
             path = unit_path(node.spec.name, item, live.round(item))
+            if path in live.asked:
+                continue
             if node.job is not None and node.team is None:
                 yield path
             elif path in live.children:

@@ -18,8 +18,15 @@ from hocket.core.values import Json
 from hocket.workflows.gather import gathered, nobody_gave, to_gather_again
 from hocket.workflows.live import ALONE, UNDONE, Live, Place, read_place, unit_path
 from hocket.workflows.progress import PENDING, RUNNING, STATUS, WAITING
-from hocket.workflows.questions import Worth, answered, question, unanswered
+from hocket.workflows.questions import (
+    Worth,
+    answered,
+    question,
+    unanswered,
+    waits_for_approval,
+)
 from hocket.workflows.shape import Node
+from hocket.workflows.shown import shown_step
 from hocket.workflows.state import State
 
 
@@ -148,7 +155,8 @@ class Steps:
             return
         round_ = live.round(item)
         path = unit_path(node.spec.name, item, round_)
-        if node.job is not None and node.team is None:
+        approval = node.spec.approval
+        if node.job is not None and node.team is None and approval is None:
             self.moves.append(Do(path, node.job, live.anew))
             return
         if node.spec.kind == "gather":
@@ -163,16 +171,33 @@ class Steps:
         except ExprError as error:
             self._unit_failed(node, item, Fault(kind="permanent", message=str(error)), at)
             return
-        if node.nests:
+        if approval is None and node.nests:
             self._begin_child(node, live, path, given, at)
             return
-        asked, say = question(node.spec, path, show(given), at)
+        agents = self.shape.agents
+        text = show(given) if approval is None else shown_step(node.spec, given, agents)
+        asked, say = question(node.spec, path, text, at)
+        if approval is not None:
+            live.bound[path] = given
+            if live.approved.get(path) == asked.digest:
+                live.asked.pop(path, None)
+                self._begin_approved(node, live, path, at)
+                return
         known = live.asked.get(path)
         if known is None or known.digest != asked.digest:
             self.moves.append(say)
         live.asked[path] = asked
-        self.state.remind(at + node.spec.timeout, "answer", node.index, path)
+        assert asked.expires is not None
+        self.state.remind(asked.expires, "answer", node.index, path)
         self.progress.move(node.index, WAITING)
+
+    def _begin_approved(self, node: Node, live: Live[Workflow], path: str, at: int) -> None:
+        """Begin a unit whose step's doings a person has approved of."""
+        if node.nests:
+            self._begin_child(node, live, path, live.bound[path], at)
+        else:
+            assert node.job is not None
+            self.moves.append(Do(path, node.job, live.anew))
 
     def _begin_child(
         self, node: Node, live: Live[Workflow], path: str, given: Json, at: int
@@ -298,7 +323,7 @@ class Steps:
     def _skip(self, node: Node, reason: str, at: int) -> None:
         """End a step undone."""
         index = node.index
-        if self.progress.status[index] == RUNNING:
+        if self.progress.status[index] in (RUNNING, WAITING):
             self.moves.extend([Drop(path) for path in self.state.jobs_of(node)])
         self.state.live.pop(index, None)
         self.state.why[index] = reason
@@ -315,10 +340,10 @@ class Steps:
         """
         live = self.state.live.get(node.index)
         asked = live.asked.get(event.path) if live is not None else None
-        wanted = "approve" if isinstance(event, ApprovalGiven) else "input"
+        wanted = isinstance(event, ApprovalGiven)
         status = self.progress.status[node.index]
-        if asked is None or status != WAITING or node.spec.kind != wanted:
-            what = "an approval" if wanted == "approve" else "an input"
+        if asked is None or status != WAITING or waits_for_approval(node.spec) != wanted:
+            what = "an approval" if wanted else "an input"
             raise Refused(f"{event.path!r} does not wait for {what}; step is {STATUS[status]}")
         self._answered(node, place, event.path, answered(asked, event), event.at)
 
@@ -334,10 +359,14 @@ class Steps:
             self._answered(node, place, path, worth, at)
 
     def _answered(self, node: Node, place: Place, path: str, worth: Worth, at: int) -> None:
-        asked = self.state.live[node.index].asked
-        del asked[path]
-        if not asked:
+        live = self.state.live[node.index]
+        asked = live.asked.pop(path)
+        if not live.asked:
             self.progress.move(node.index, RUNNING)
+        if node.spec.approval is not None and worth[1] is None:
+            live.approved[path] = asked.digest
+            self._begin_approved(node, live, path, at)
+            return
         self.unit_ended(node, place, *worth, at)
 
     # -- nested plans -----------------------------------------------------------------------

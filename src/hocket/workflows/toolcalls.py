@@ -24,6 +24,7 @@ from hocket.workflows.fits import filled, misfit
 from hocket.workflows.jobs import job_of
 from hocket.workflows.live import Asked, unit_path
 from hocket.workflows.questions import Worth, answered, question, unanswered
+from hocket.workflows.shown import shown_command
 
 _APPROVAL: Final = StepSpec(name="", kind="approve", timeout=PERSON_TIMEOUT)
 """A person is asked about a tool's call as about a step that waits for an approval."""
@@ -242,12 +243,8 @@ class ToolCalls:
         """Write down what will be done: the tool with its arguments, and a command as it is run."""
         lines = [f"{call.name} {_json(call.args)}"]
         agent = self._agents[self._tools[call.name].agent]
-        if agent.kind == "command" and isinstance(call.given, dict):
-            command = agent.options.get("command", [])
-            words = command if isinstance(command, list) else [command]
-            lines.append(f"runs {_json([*words, *call.given.get('args', [])])}")
-            if call.given.get("stdin") is not None:
-                lines.append(f"which reads {_json(call.given['stdin'])}")
+        if agent.kind == "command":
+            lines.extend(shown_command(agent, call.given, {}))
         return "\n".join(lines)
 
 
