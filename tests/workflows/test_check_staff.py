@@ -33,7 +33,10 @@ def test_a_tool_that_can_be_done_is_right() -> None:
     ("tool", "said"),
     [
         ({"agent": "hs"}, "agents.a.tools.t: unknown agent 'hs'"),
-        ({"agent": "m"}, "agents.a.tools.t: a tool is a command or a function, and 'm' is a model"),
+        (
+            {"agent": "m"},
+            "agents.a.tools.t: a tool is a command, a function or a server's, and 'm' is",
+        ),
         ({"tries": 0}, "agents.a.tools.t.tries: tries lies between 1 and 1,000, not 0"),
         ({"timeout": 0}, "agents.a.tools.t.timeout: timeout is longer than 0, 10 years at most"),
         ({"schema": []}, "agents.a.tools.t.schema: a tool's schema is a JSON Schema: an object"),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 from hocket.agents.base import Agent, AgentFactory
+from hocket.agents.clients import Clients
+from hocket.agents.mcp_servers import Servers
 from hocket.core.specs import AgentKind, AgentSpec
 from hocket.engine.engine import Kind
 from hocket.workflows.plan import VERSION, make_plan
@@ -19,6 +21,7 @@ ADAPTERS: Final[dict[AgentKind, tuple[str, str]]] = {
     "model": ("hocket.agents.model", "ModelAgent"),
     "local": ("hocket.agents.local", "LocalAgent"),
     "scripted": ("hocket.agents.scripted", "ScriptedAgent"),
+    "mcp": ("hocket.agents.mcp", "McpAgent"),
 }
 """The class of each kind; it is imported when a plan has an agent of that kind."""
 
@@ -29,6 +32,24 @@ Shared: TypeAlias = Mapping[AgentKind, Mapping[str, Any]]
 """What agents of a kind share beyond their runs, by the names of their arguments."""
 
 _NOTHING: Final[Shared] = {}
+
+
+class Links:
+    """What agents hold beyond their runs; for one event loop, and to be closed in it."""
+
+    def __init__(self) -> None:
+        self._clients = Clients()
+        self._servers = Servers()
+
+    @property
+    def shared(self) -> Shared:
+        """What each kind of agent is given."""
+        return {"model": {"clients": self._clients}, "mcp": {"servers": self._servers}}
+
+    async def close(self) -> None:
+        """End all connections, and the processes that belong to them."""
+        await self._clients.close()
+        await self._servers.close()
 
 
 def capacity(name: str, spec: AgentSpec) -> int | None:

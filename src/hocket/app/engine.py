@@ -11,9 +11,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from hocket.agents.clients import Clients
 from hocket.agents.embeddings import Embedder
-from hocket.app.adapters import KINDS, Shared, capacity, hire
+from hocket.app.adapters import KINDS, Links, capacity, hire
 from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, past_of
@@ -84,8 +83,7 @@ class Engine:
         self._embedder = Embedder()
         self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
-        self._clients = Clients()
-        self._shared: Shared = {"model": {"clients": self._clients}}
+        self._links = Links()
         self._budget = look_ahead
         self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
@@ -425,7 +423,7 @@ class Engine:
     ) -> None:
         """Close the journal."""
         await self._ahead.close()
-        await self._clients.close()
+        await self._links.close()
         await self._embedder.close()
         await self._desks.settled()
         self.close()
@@ -435,7 +433,7 @@ class Engine:
             Parts(
                 journal=self.journal,
                 files=self.files,
-                hire=partial(hire, self.state, dict(live), shared=self._shared),
+                hire=partial(hire, self.state, dict(live), shared=self._links.shared),
                 capacity=capacity,
                 kinds=KINDS,
                 wall=time.time_ns,

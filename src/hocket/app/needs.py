@@ -38,6 +38,8 @@ def _lack(agent: AgentSpec) -> str:
         program = str((options.get("command") or [""])[0])
         if "{" not in program and "/" not in program and shutil.which(program) is None:
             return f"there is no program {program!r} on the PATH"
+    if agent.kind == "mcp":
+        return _lack_of_server(agent)
     if agent.kind == "local" and not has_extra("xllamacpp"):
         return "needs the extra: pip install 'hocket[local]'"
     if agent.kind == "model":
@@ -50,6 +52,19 @@ def _lack(agent: AgentSpec) -> str:
         key = key_name(agent)
         if key and key not in os.environ:
             return f"the variable {key} is not set"
+    return ""
+
+
+def _lack_of_server(agent: AgentSpec) -> str:
+    options = agent.options
+    if not has_extra("mcp"):
+        return "needs the extra: pip install 'hocket[mcp]'"
+    for variable in (options.get("headers_env") or {}).values():
+        if variable not in os.environ:
+            return f"the variable {variable} is not set"
+    program = str((options.get("command") or [""])[0])
+    if program and "/" not in program and shutil.which(program) is None:
+        return f"there is no program {program!r} on the PATH"
     return ""
 
 

@@ -16,7 +16,7 @@ def secret_problems(spec: RunSpec) -> list[Problem]:
     """Find variables of commands that look like secrets, or cannot be."""
     found: list[Problem] = []
     for name, agent in spec.agents.items():
-        if agent.kind == "command":
+        if agent.kind in {"command", "mcp"}:
             found += _of(("agents", name), agent.options)
     return found + _of_plan((), spec.workflow)
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, Tag
 
 from hocket.config.basics import TAG, Count, Duration, Names, Strict, Text, by_key
 from hocket.config.limit_parts import BudgetsOf, LimitPart, LimitsOf
+from hocket.config.mcp_parts import McpUnion
 from hocket.config.panel_parts import ConsensusStep, PanelStep, ReviewStep
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import SimulatePart
@@ -210,3 +211,4 @@ class FilePart(Strict):
     agents: dict[str, AgentUnion] = {}
     plans: Annotated[dict[str, PlanPart], Field(min_length=1)]
     simulate: SimulatePart | None = None
+    mcp: dict[str, McpUnion] = {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hocket.config import models as part
 from hocket.config.argv import guard_dashes, split
 from hocket.config.bounds import Bounds
+from hocket.config.environment import environment_problems
+from hocket.config.mcp_parts import McpProgram
+from hocket.config.pin import tool_pin
 from hocket.config.places import Path, Places
 from hocket.config.settings import (
     SETTINGS,
@@ -17,11 +20,13 @@ from hocket.config.settings import (
     static_problems,
 )
 from hocket.config.step_parts import CommandStep, FunctionStep, ShellStep
-from hocket.config.tool_parts import CachePart, CommandTool, FunctionTool
+from hocket.config.tool_parts import CachePart, CommandTool, FunctionTool, McpTool
 from hocket.core.errors import suggest
 from hocket.core.specs import AgentKind, AgentSpec
 from hocket.core.teams import CacheSpec, ToolSpec
 from hocket.core.values import Json
+
+PIN_HINT: Final = "hocket mcp FILE --pin shows it in full, with what to write here"
 
 Say: TypeAlias = Callable[..., None]
 """Is told what is wrong: where, what, and maybe a hint."""
@@ -85,6 +90,11 @@ class Staff:
             self.declare(name)
         for name, about in self._file.tools.items():
             self._tool(name, about)
+        for name, server in self._file.mcp.items():
+            if isinstance(server, McpProgram):
+                env, env_pass = server.env or {}, server.env_pass or ()
+                for problem in environment_problems(("mcp", name), env, env_pass):
+                    self._say(problem.where, problem.message, problem.hint)
 
     def bring(
         self,
@@ -131,7 +141,7 @@ class Staff:
                 found[name] = self._tool(name, about)
         return found
 
-    def _tool(self, name: str, about: CommandTool | FunctionTool) -> ToolSpec:
+    def _tool(self, name: str, about: CommandTool | FunctionTool | McpTool) -> ToolSpec:
         if name in self.tools:
             return self.tools[name]
         where: Path = ("tools", name)
@@ -141,6 +151,8 @@ class Staff:
         if isinstance(about, CommandTool):
             kind = "command"
             options, fields["input"] = self._command(where, about)
+        elif isinstance(about, McpTool):
+            kind, options = "mcp", self._mcp(where, name, about)
         else:
             kind, options = "function", {"ref": about.function}
             if about.mode is not None:
@@ -151,7 +163,7 @@ class Staff:
             kind=kind,
             options=options,
             concurrency=about.concurrency,
-            effects=kind == "command" if about.effects is None else about.effects,
+            effects=kind != "function" if about.effects is None else about.effects,
             limits=self._bounds.of_step(agent, where, about.limits),
             cache=cache_of(about.cache),
         )
@@ -166,6 +178,28 @@ class Staff:
             **fields,
         )
         return self.tools[name]
+
+    def _mcp(self, where: Path, name: str, about: McpTool) -> dict[str, Json]:
+        """Give the options of an MCP tool."""
+        tool = about.tool or name
+        server = self._file.mcp.get(about.mcp)
+        if server is None:
+            hint = suggest(about.mcp, self._file.mcp) or "name it under mcp"
+            self._say((*where, "mcp"), f"unknown MCP server {about.mcp!r}", hint)
+        elif about.pin is None:
+            self._say(where, "an MCP tool is pinned by its text", PIN_HINT)
+        elif about.pin != tool_pin(tool, about.about, about.args):
+            said = f"this is not the pin of {tool!r} with the about and args that stand here"
+            self._say((*where, "pin"), said, PIN_HINT)
+        return {
+            **({} if server is None else server.model_dump(exclude_none=True)),
+            "server": about.mcp,
+            "tool": tool,
+            "about": about.about,
+            "args": about.args,
+            "pin": about.pin,
+            **given(about, ("keep",)),
+        }
 
     def _command(self, where: Path, about: CommandTool) -> tuple[dict[str, Json], Json]:
         """Give the options of a tool's command, and what it gets."""

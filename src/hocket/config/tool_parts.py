@@ -41,6 +41,10 @@ _ARGS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Arguments with types, like {pattern: str, path?: str}, or a JSON Schema.",
 }
+_MCP_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The JSON Schema of its arguments, word for word as its server gives it.",
+}
 Arguments: TypeAlias = Annotated[
     dict[str, Any], PlainValidator(read_arguments), WithJsonSchema(_ARGS_SCHEMA)
 ]
@@ -77,9 +81,32 @@ class FunctionTool(ToolPart):
     mode: Literal["auto", "thread", "process"] | None = None
 
 
-TOOL_KINDS = ("command", "function")
+def _schema(value: object) -> object:
+    """Take an MCP tool's schema word for word: it is pinned."""
+    if not isinstance(value, dict):
+        raise ValueError("args of an MCP tool are the JSON Schema that its server gives")
+    return value
+
+
+class McpTool(ToolPart):
+    """Calls a tool of an MCP server; its text stands here, and is pinned."""
+
+    mcp: Annotated[Text, Field(description="A name under mcp.")]
+    tool: Annotated[Text | None, Field(description="What the server calls it; else as here.")] = (
+        None
+    )
+    pin: Annotated[
+        Text | None, Field(description="Pins tool, about and args: hocket mcp FILE --pin.")
+    ] = None
+    args: Annotated[dict[str, Any], PlainValidator(_schema), WithJsonSchema(_MCP_SCHEMA)] = {}
+    keep: Annotated[int | None, Field(ge=1, description="The most bytes of output kept.")] = None
+
+
+TOOL_KINDS = ("command", "function", "mcp")
 
 ToolUnion: TypeAlias = Annotated[
-    Annotated[CommandTool, Tag(TAG + "command")] | Annotated[FunctionTool, Tag(TAG + "function")],
+    Annotated[CommandTool, Tag(TAG + "command")]
+    | Annotated[FunctionTool, Tag(TAG + "function")]
+    | Annotated[McpTool, Tag(TAG + "mcp")],
     by_key(TOOL_KINDS, "a tool"),
 ]

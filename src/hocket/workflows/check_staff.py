@@ -22,7 +22,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 """Providers allow no longer ones."""
 _CALLERS: Final = ("model", "scripted")
 """Kinds of agents that can call tools."""
-_DOERS: Final = ("command", "function")
+_DOERS: Final = ("command", "function", "mcp")
 """Kinds of agents that can be tools."""
 
 
@@ -98,7 +98,8 @@ def _tool(
         hint = suggest(tool.agent, agents)
         yield Problem(where=where, message=f"unknown agent {tool.agent!r}", hint=hint)
     elif doer.kind not in _DOERS:
-        said = f"a tool is a command or a function, and {tool.agent!r} is a {doer.kind}"
+        kinds = "a command, a function or a server's"
+        said = f"a tool is {kinds}, and {tool.agent!r} is a {doer.kind}"
         yield Problem(where=where, message=said)
     if not 1 <= tool.tries <= MAX_TRIES:
         said = f"tries lies between 1 and {MAX_TRIES:,}, not {tool.tries:,}"

@@ -123,7 +123,10 @@ class ToolCalls:
         if fault is None:
             call.end(output)
         else:
-            tells = fault.detail and self._agents[self._tools[call.name].agent].kind == "command"
+            kind = self._agents[self._tools[call.name].agent].kind
+            # What a changed tool of a server says of itself is shown to people alone.
+            said = kind == "command" or (kind == "mcp" and fault.kind == "failed")
+            tells = fault.detail and said
             call.end(f"{fault.message}\n{fault.detail}" if tells else fault.message, failed=True)
 
     def answered(self, event: ApprovalGiven | InputGiven) -> list[Move]:
@@ -245,6 +248,10 @@ class ToolCalls:
         agent = self._agents[self._tools[call.name].agent]
         if agent.kind == "command":
             lines.extend(shown_command(agent, call.given, {}))
+        elif agent.kind == "mcp":
+            told = agent.options
+            where = told.get("url") or _json(told.get("command"))
+            lines.append(f"calls {told['tool']} of the MCP server {told['server']}, {where}")
         return "\n".join(lines)
 
 
