@@ -18,6 +18,7 @@ from hocket.core.events import AnyEvent, ApprovalAsked, InputAsked, Recorded
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
+from hocket.engine.audience import Observer
 from hocket.engine.engine import Run as Driven
 from hocket.insight.tally import Tally
 from hocket.limits.admission import Queue
@@ -154,6 +155,14 @@ class Run:
         """
         path = step if isinstance(step, str) else step.name
         self._driven.ask(Retry(by=by, path=path))
+
+    def observe(self, observer: Observer) -> None:
+        """Let somebody watch from now on: told in the loop, of events once they are on disk."""
+        self._driven.observe(observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Let somebody watch no more."""
+        self._driven.unobserve(observer)
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Give the events from now on, each once it is on disk, until the run settles."""

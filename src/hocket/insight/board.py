@@ -176,9 +176,18 @@ class Board:
         return _after(self._calls.changed, seq)
 
     @property
+    def total(self) -> int:
+        """How many steps there are, those of nested plans not counted."""
+        return len(self._steps.steps.names)
+
+    @property
     def flying(self) -> list[str]:
         """The names of the calls in flight."""
         return list(self._calls.flying)
+
+    def last_attempt(self, path: str) -> int:
+        """Give the number of the last call at a path; 0 if there was none."""
+        return self._calls.latest.get(path, 0)
 
     # -- the head ---------------------------------------------------------------------------
 
@@ -240,7 +249,7 @@ class Board:
         self._standing = standing(self.machine, self._program)
 
     def _settle(self) -> None:
-        """Note what has changed, before anything is shown: what is shown and then goes is missed."""
+        """Note what has changed before anything is shown, so that what then goes is missed."""
         if self._settled == self.seq:
             return
         for path in self._steps.changes():

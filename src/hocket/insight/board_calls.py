@@ -43,6 +43,8 @@ class CallRows:
         self.changed: dict[str, int] = {}
         self.sums: dict[str, Sums] = {}
         self.flying: dict[str, None] = {}
+        self.latest: dict[str, int] = {}
+        """The last attempt at each path."""
         self.began: int | None = None
         """When the first call left."""
         self.roster: Roster
@@ -147,6 +149,7 @@ class CallRows:
 
     def _add(self, name: str, call: Call, agent: str, asked: int) -> CallRow:
         model = self.roster.doer(agent, None).model if agent else ""
+        self.latest[call.path] = max(call.attempt, self.latest.get(call.path, 0))
         row = self.rows[name] = CallRow(c=name, ag=agent, m=model, q=ms(asked))
         return row
 

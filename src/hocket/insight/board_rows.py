@@ -127,8 +127,11 @@ def row_of(view: StepView, sums: Sums | None) -> Row:
         of=view.total,
     )
     if sums is not None:
-        row.n, row.up, row.usd = sums.calls, sums.unpriced, sums.cost / 1e12
-        row.w = ms(sums.waited) if sums.waited else 0.0
+        row.n, row.up = sums.calls, sums.unpriced
+        if sums.cost:
+            row.usd = sums.cost / 1e12
+        if sums.waited:
+            row.w = ms(sums.waited)
         row.t0 = None if sums.began is None else ms(sums.began)
         if sums.last is not None and view.status in _DONE:
             row.t1 = ms(sums.last)

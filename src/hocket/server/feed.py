@@ -1,0 +1,256 @@
+"""One run that is watched: its board, kept up to date from what is on disk, for all who watch it.
+
+A run of this process tells of its commits; for a run of another the journal is asked, the less
+often the less happens.
+The loop is never held for long: what is much is read and decoded in a thread, and taken in bit by
+bit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final
+
+from hocket.app.adapters import KINDS
+from hocket.app.run import Run
+from hocket.core.errors import HocketError, NotFound
+from hocket.core.events import Recorded
+from hocket.core.run import RunMachine
+from hocket.core.values import Call
+from hocket.insight.board import Board
+from hocket.journal.base import Store
+from hocket.server.frames import Frames
+
+_SLICE: Final = 0.004
+"""Seconds for which events are taken in before everybody else has a turn."""
+_PAGE: Final = 512
+_MOST_PENDING: Final = 4_096
+_POLL: Final = 0.1
+_LONGEST_POLL: Final = 1.0
+_ENDED_POLL: Final = 2.0
+_DRIVEN_POLL: Final = 5.0
+"""Seconds after which the journal is asked about a run that tells of its commits itself."""
+
+Listener = Callable[[], None]
+
+
+class Feed:
+    """A run that is watched.
+
+    Args:
+        store: The journal.
+        run: The run's id.
+        driven: Gives a run if it is driven in this process.
+        turns: Who may read a whole run now: reading takes all of a processor.
+
+    Attributes:
+        used: When it was last asked for, on the clock of the loop.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        driven: Callable[[str], Run | None],
+        turns: asyncio.Semaphore,
+    ) -> None:
+        self.run = run
+        self.used = 0.0
+        self.problem: HocketError | None = None
+        """Why nothing more can be read, if so."""
+        self._store = store
+        self._driven = driven
+        self._turns = turns
+        self._frames: Frames | None = None
+        self._lock = asyncio.Lock()
+        self._listeners: dict[Listener, None] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._pending: deque[Recorded] = deque()
+        self._missed = False
+        self._wake = asyncio.Event()
+        self._watched: Run | None = None
+        self._idle = _POLL
+
+    @property
+    def board(self) -> Board | None:
+        """The run, as far as it was read; None before it was."""
+        return None if self._frames is None else self._frames.board
+
+    @property
+    def frames(self) -> Frames | None:
+        """The frames of the run; None before it was read."""
+        return self._frames
+
+    @property
+    def weight(self) -> int:
+        """How many rows it keeps."""
+        board = self.board
+        return 0 if board is None else len(board.calls) + board.total
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of whatever is new; while anybody listens the run is followed."""
+        self._listeners[listener] = None
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._follow(), name=f"feed of {self.run}")
+
+    def leave(self, listener: Listener) -> None:
+        """Tell somebody nothing more."""
+        self._listeners.pop(listener, None)
+        if not self._listeners:
+            self.close()
+
+    def close(self) -> None:
+        """Follow the run no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._let_go()
+
+    async def fresh(self) -> Board:
+        """Give the board with all that is on disk now.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: An event cannot be read.
+        """
+        async with self._lock:
+            if self._frames is None:
+                async with self._turns:
+                    board = await asyncio.to_thread(self._read_all)
+                self._frames = Frames(self.run, board)
+                self._tell()
+            board = self._frames.board
+            while page := await asyncio.to_thread(self._page, board.seq):
+                await self._take(page)
+            self.problem = None
+        return board
+
+    # -- an observer of the run ---------------------------------------------------------------
+
+    def recorded(self, events: Sequence[Recorded]) -> None:
+        """These events are on disk."""
+        if len(self._pending) > _MOST_PENDING:
+            # They are read from the journal later; here they would only take room.
+            self._pending.clear()
+            self._missed = True
+        if not self._missed:
+            self._pending.extend(events)
+        self._wake.set()
+
+    def emitted(self, call: Call, stream: str, text: str) -> None:
+        """What calls say is read from their logs."""
+
+    # -- within -----------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                self._attach()
+                news = await self._news()
+                self.problem = None
+            except HocketError as error:
+                self.problem = error
+                self._tell()
+                if isinstance(error, NotFound):
+                    return
+                news = False
+            self._idle = _POLL if news else min(self._idle * 1.5, _LONGEST_POLL)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        board = self.board
+        if self._watched is not None:
+            longest = _DRIVEN_POLL
+        elif board is not None and board.machine.phase == "ended":
+            longest = _ENDED_POLL
+        else:
+            longest = self._idle
+        try:
+            async with asyncio.timeout(longest):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _news(self) -> bool:
+        """Take in what is new; tells whether anything was."""
+        self._wake.clear()
+        if self._frames is None:
+            await self.fresh()
+            return True
+        async with self._lock:
+            board = self._frames.board
+            before, pending = board.seq, self._pending
+            while pending and pending[0].seq <= board.seq:
+                pending.popleft()
+            if pending and pending[0].seq == board.seq + 1:
+                news = [pending.popleft() for _ in range(min(len(pending), _PAGE))]
+                await self._take(news)
+                if pending:
+                    self._wake.set()
+            else:
+                await self._catch_up(board)
+            return board.seq > before
+
+    async def _catch_up(self, board: Board) -> None:
+        self._missed = False
+        while page := await asyncio.to_thread(self._page, board.seq):
+            await self._take(page)
+        if self._pending:
+            self._wake.set()
+
+    async def _take(self, events: Sequence[Recorded]) -> None:
+        """Take events in, with a turn for everybody else now and then."""
+        assert self._frames is not None
+        board, since = self._frames.board, time.perf_counter()
+        for recorded in events:
+            if recorded.seq != board.seq + 1:
+                continue
+            board.add(recorded)
+            if time.perf_counter() - since > _SLICE:
+                self._tell()
+                await asyncio.sleep(0)
+                since = time.perf_counter()
+        self._tell()
+
+    def _page(self, after: int) -> list[Recorded]:
+        return list(islice(self._store.read(self.run, after), _PAGE))
+
+    def _read_all(self) -> Board:
+        """Read the whole run, in a thread of its own: nobody sees its board before it is done."""
+        board = Board(RunMachine({tag: kind.make for tag, kind in KINDS.items()}))
+        for recorded in self._store.read(self.run):
+            board.add(recorded)
+        if not board.seq:
+            raise NotFound(f"run {self.run!r} has no events")
+        return board
+
+    def _attach(self) -> None:
+        """Watch the run itself where it is driven here."""
+        run = self._driven(self.run)
+        if run is not self._watched:
+            self._let_go()
+            if run is not None:
+                run.observe(self)
+                self._watched = run
+                # What was committed before is read from the journal.
+                self._missed = True
+
+    def _let_go(self) -> None:
+        if self._watched is not None:
+            self._watched.unobserve(self)
+            self._watched = None
+        self._pending.clear()
+        self._missed = False
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()

@@ -1,0 +1,192 @@
+"""All runs that are watched, and the list of runs: each read once, however many look on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from hocket.app.run import Run
+from hocket.core.errors import JournalError, Refused
+from hocket.insight.board import Board
+from hocket.journal.base import RunRow, Store
+from hocket.server.feed import Feed, Listener
+
+MOST_FEEDS: Final = 200
+"""The most runs that are watched at once."""
+MOST_KEPT: Final = 60_000
+"""The most rows of runs that nobody watches any more; the one looked at last is always kept."""
+_AT_ONCE: Final = 2
+_LOOK: Final = 0.5
+_SHARE: Final = 20
+"""How much longer than a look at all runs the pause after it is."""
+
+Driven = Callable[[str], Run | None]
+
+
+class Feeds:
+    """The runs that are watched, and some that were.
+
+    Args:
+        store: The journal.
+        driven: Gives a run if it is driven in this process.
+    """
+
+    def __init__(self, store: Store, driven: Driven) -> None:
+        self._store = store
+        self._driven = driven
+        self._feeds: dict[str, Feed] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    def of(self, run: str) -> Feed:
+        """Give the feed of a run.
+
+        Raises:
+            Refused: Too many runs are watched.
+        """
+        feed = self._feeds.pop(run, None)
+        if feed is None:
+            if sum(one.listened for one in self._feeds.values()) >= MOST_FEEDS:
+                raise Refused(f"{MOST_FEEDS} runs are watched already; look at fewer at once")
+            feed = Feed(self._store, run, self._driven, self._turns)
+        # The one that was asked for last stands last.
+        self._feeds[run] = feed
+        self.tidy()
+        return feed
+
+    async def board(self, run: str) -> Board:
+        """Give a run as a page shows it, with all that is on disk now.
+
+        Raises:
+            NotFound: No such run.
+            Refused: Too many runs are watched.
+            JournalError: An event cannot be read.
+        """
+        feed = self.of(run)
+        try:
+            return await feed.fresh()
+        finally:
+            if feed.board is None and not feed.listened:
+                self._feeds.pop(run, None)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Forget the runs that nobody watches, those looked at long ago first."""
+        kept = 0
+        for place, (run, feed) in enumerate(reversed(list(self._feeds.items()))):
+            if feed.listened:
+                continue
+            kept += 1_000 + feed.weight
+            if place and kept > MOST_KEPT:
+                feed.close()
+                del self._feeds[run]
+
+    def close(self) -> None:
+        """Follow nothing more."""
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
+
+
+class RunList:
+    """All runs as the journal lists them, looked at while anybody watches.
+
+    Args:
+        store: The journal.
+
+    Attributes:
+        rows: The runs by id, newest first.
+        looks: How often they have been looked at.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.rows: dict[str, RunRow] = {}
+        self.looks = 0
+        self._store = store
+        self._listeners: dict[Listener, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody after each look."""
+        self._listeners[listener] = None
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look(), name="list of runs")
+
+    def leave(self, listener: Listener) -> None:
+        """Tell somebody nothing more."""
+        self._listeners.pop(listener, None)
+        if not self._listeners:
+            self.close()
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _look(self) -> None:
+        while True:
+            since = time.perf_counter()
+            try:
+                rows = await asyncio.to_thread(self._store.runs)
+            except JournalError:
+                # What was last seen stands; the runs' own feeds say what is wrong.
+                rows = list(self.rows.values())
+            self.rows = {row.id: row for row in rows}
+            self.looks += 1
+            for listener in list(self._listeners):
+                listener()
+            await asyncio.sleep(max(_LOOK, _SHARE * (time.perf_counter() - since)))
+
+
+class Polled:
+    """Something small that is asked for again and again while anybody watches.
+
+    Args:
+        ask: Gives it, as what becomes JSON.
+        every: After how many seconds it is asked for again.
+
+    Attributes:
+        value: What it is; None before the first answer.
+        changes: How often it has changed.
+    """
+
+    def __init__(self, ask: Callable[[], Any], every: float) -> None:
+        self.value: Any = None
+        self.changes = 0
+        self._ask = ask
+        self._every = every
+        self._listeners: dict[Listener, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody when it has changed."""
+        self._listeners[listener] = None
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll(), name="asked again and again")
+
+    def leave(self, listener: Listener) -> None:
+        """Tell somebody nothing more."""
+        self._listeners.pop(listener, None)
+        if not self._listeners:
+            self.close()
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _poll(self) -> None:
+        while True:
+            since = time.perf_counter()
+            value = self._ask()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value != self.value:
+                self.value = value
+                self.changes += 1
+                for listener in list(self._listeners):
+                    listener()
+            await asyncio.sleep(max(self._every, _SHARE * (time.perf_counter() - since)))

@@ -1,0 +1,128 @@
+"""The end of a call's log as it grows: by byte offset, cut at whole characters and whole updates.
+
+Programs that draw their progress send carriage returns; of each line only what is left on the
+screen afterwards is sent on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+MOST_READ: Final = 16_000
+"""The most bytes of a log in one frame: written as JSON a byte may take six."""
+MOST_BEHIND: Final = 1 << 20
+"""Whoever is further behind than this gets the end, and is told so."""
+_KEPT: Final = 64_000
+_MOST_SPLIT: Final = 3
+
+
+class Said(NamedTuple):
+    """A stretch of a log.
+
+    Fields:
+        start: Where it begins, in bytes.
+        end: Where the next one begins.
+        text: What it says; a carriage return at its beginning says that it takes the place of the
+            last line so far, if that has not ended.
+        skipped: How many bytes before it were left out.
+    """
+
+    start: int
+    end: int
+    text: str
+    skipped: int = 0
+
+
+class Tail:
+    """Reads on in a log.
+
+    Args:
+        path: The log's file.
+        start: Where to begin, in bytes.
+    """
+
+    def __init__(self, path: Path, start: int = 0) -> None:
+        self.path = path
+        self.at = start
+
+    def read(self, *, ended: bool, most: int = MOST_READ) -> Said | None:
+        """Give what has come since; None if nothing has.
+
+        Args:
+            ended: Whether the call is over, so that an unfinished character will not be finished.
+            most: The most bytes.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            # Nothing was said yet, or the log was removed with its run.
+            return None
+        try:
+            size = os.fstat(descriptor).st_size
+            skipped = 0
+            if size - self.at > MOST_BEHIND:
+                skipped = size - _KEPT - self.at
+            start = self.at + skipped
+            data = os.pread(descriptor, most, start)
+        finally:
+            os.close(descriptor)
+        if not data:
+            return None
+        if skipped:
+            skipped += _beginning(data)
+            data = data[_beginning(data) :]
+        if start + len(data) < size:
+            data = _whole(data) or data
+        elif not ended:
+            data = _whole(data)
+        if not data:
+            return None
+        start = self.at + skipped
+        self.at = start + len(data)
+        return Said(start, self.at, folded(data.decode("utf-8", "replace")), skipped)
+
+
+def folded(text: str) -> str:
+    """Leave out of each line what a carriage return has written over.
+
+    A carriage return is kept where it stands for writing over what was said before.
+    """
+    if "\r" not in text:
+        return text
+    lines = text.replace("\r\n", "\n").split("\n")
+    first = lines[0]
+    kept = [_left(line) for line in lines]
+    if "\r" in first:
+        kept[0] = "\r" + kept[0]
+    return "\n".join(kept)
+
+
+def _left(line: str) -> str:
+    """Give what a line shows in the end; a carriage return at its end has written nothing yet."""
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
+def _whole(data: bytes) -> bytes:
+    """Leave a character for later that has not come whole, and carriage returns at the end."""
+    for back in range(1, min(_MOST_SPLIT, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        wanted = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4
+        if byte >= 0xC0 and wanted > back:
+            data = data[:-back]
+        break
+    return data.rstrip(b"\r")
+
+
+def _beginning(data: bytes) -> int:
+    """Give where the first whole line begins, or at least the first whole character."""
+    line = data.find(b"\n") + 1
+    if line:
+        return line
+    place = 0
+    while place < min(len(data), 4) and data[place] & 0xC0 == 0x80:
+        place += 1
+    return place
