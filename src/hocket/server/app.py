@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.websockets import WebSocket, WebSocketState
 
-from hocket.server import about, controls, insights, limits, mcp, planning, plans, runs, stats
+from hocket.server import about, controls, insights, limits, live, mcp, planning, plans, runs, stats
 from hocket.server.answers import Reason, TurnedAway, encoded, turned_away
 from hocket.server.gate import (
     CALLER,
@@ -60,7 +60,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *limits.ROUTES,
 )
 """Every route; the OpenAPI document and the tests of the gate are made of it."""
-SOCKETS: Final[tuple[Socket, ...]] = ()
+SOCKETS: Final[tuple[Socket, ...]] = (*live.SOCKETS,)
 """Every WebSocket."""
 MOUNTS: Final[tuple[Mount, ...]] = (mcp.MOUNT,)
 """Every application that answers for a path of its own."""
