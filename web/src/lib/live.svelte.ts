@@ -124,7 +124,7 @@ function take(frame: Frame): void {
       continue;
     }
     if (frame.t === "log") {
-      if (!("path" in one.topic && one.topic.path.endsWith("/*"))) one.cursor = endOf(frame);
+      if (!("path" in one.topic && one.topic.path.endsWith("/*"))) one.cursor = frame.e ?? one.cursor;
     } else if (frame.s !== undefined) {
       one.cursor = frame.s;
       one.halfway = frame.snap === true && frame.more === true;
@@ -133,9 +133,6 @@ function take(frame: Frame): void {
     for (const listener of [...one.listeners]) listener(frame);
   }
 }
-
-const encoder = new TextEncoder();
-const endOf = (frame: Frame): number => (frame.o ?? 0) + encoder.encode(frame.d ?? "").length;
 
 function follows(one: Watched, frame: Frame): boolean {
   return frame.p === null || frame.p === undefined || one.cursor === null || frame.p === one.cursor;

@@ -18,12 +18,12 @@ export class RunStore {
   /** Whether all pages of the first snapshot are here. */
   rowsHere = $state(false);
   callsHere = $state(false);
-  /** The steps in the order in which they are told; it only grows. */
+  /** The steps in the order in which they are told. */
   readonly order: string[] = [];
   readonly rows = new Map<string, Row>();
   readonly calls = new Map<string, CallRow>();
   readonly #byPath = new Map<string, Set<string>>();
-  readonly #told = new Set<Changes>();
+  readonly #listeners = new Set<Changes>();
   readonly #ends: (() => void)[] = [];
 
   constructor(id: string) {
@@ -45,13 +45,13 @@ export class RunStore {
   close(): void {
     for (const end of this.#ends) end();
     this.#endCalls?.();
-    this.#told.clear();
+    this.#listeners.clear();
   }
 
   /** Is told what changes, as lists of what is new; for pictures that are kept by hand. */
   listen(changes: Changes): () => void {
-    this.#told.add(changes);
-    return () => this.#told.delete(changes);
+    this.#listeners.add(changes);
+    return () => this.#listeners.delete(changes);
   }
 
   /** The explanation, once somebody has asked for it; computing it takes the server a while. */
@@ -84,17 +84,34 @@ export class RunStore {
     return found;
   }
 
+  /** What the snapshot under way has told so far: what it never tells is there no more. */
+  #named: Set<string> | null = null;
+
   #takeRun(frame: Frame): void {
-    if (frame.head) this.head = frame.head;
+    if (frame.head) this.head = { ...this.head, ...frame.head };
     const changed = (frame.rows ?? []) as Row[];
     for (const row of changed) {
       if (!this.rows.has(row.id)) this.order.push(row.id);
       this.rows.set(row.id, row);
     }
+    const gone = new Set(frame.gone);
+    if (frame.snap) {
+      if (frame.p === null) this.#named = new Set();
+      for (const row of changed) this.#named?.add(row.id);
+      if (!frame.more && this.#named) {
+        for (const id of this.order) if (!this.#named.has(id)) gone.add(id);
+        this.#named = null;
+      }
+    }
+    if (gone.size > 0) {
+      for (const id of gone) this.rows.delete(id);
+      this.order.splice(0, this.order.length, ...this.order.filter((id) => !gone.has(id)));
+    }
+    const here = this.rowsHere;
     if (!frame.more) this.rowsHere = true;
-    if (changed.length === 0) return;
+    if (changed.length === 0 && gone.size === 0 && here) return;
     this.rowsAt++;
-    for (const one of this.#told) one.rows?.(changed);
+    for (const one of this.#listeners) one.rows?.(changed);
   }
 
   #takeCalls(frame: Frame): void {
@@ -111,6 +128,6 @@ export class RunStore {
     if (!frame.more) this.callsHere = true;
     if (changed.length === 0) return;
     this.callsAt++;
-    for (const one of this.#told) one.calls?.(changed);
+    for (const one of this.#listeners) one.calls?.(changed);
   }
 }

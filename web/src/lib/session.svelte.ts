@@ -38,3 +38,7 @@ export function causeText(cause: string): string {
   const name = lookOf(cause).name;
   return detail ? `${name} ${detail.replace(/^agent:/, "")}` : name;
 }
+
+/** What is waited for, in words: the server tells the kind and the name apart. */
+export const waitText = (wait: { cause: string; name?: string }): string =>
+  causeText(wait.name && !wait.cause.includes(":") ? `${wait.cause}:${wait.name}` : wait.cause);

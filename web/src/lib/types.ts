@@ -125,6 +125,7 @@ export interface Row {
   n?: number;
   w?: number;
   usd?: number;
+  up?: number;
   d?: string;
   done?: number;
   of?: number;
@@ -144,6 +145,7 @@ export interface CallRow {
   tk?: [number | null, number | null];
   usd?: number;
   kept?: boolean;
+  h?: boolean;
 }
 
 export interface StepDetail {
@@ -198,7 +200,9 @@ export interface Frame {
   events?: Slim[];
   c?: string;
   o?: number;
+  e?: number;
   d?: string;
+  skipped?: number;
   end?: boolean;
   questions?: Question[];
   alerts?: Alert[];
