@@ -281,3 +281,30 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def counted(
+    read: int, written: int, cached: int, *, model: str, provider: str, listed: bool = True
+) -> Usage | None:
+    """Count and price what a program says that a model of a provider has used.
+
+    Args:
+        read: Tokens read, those from the provider's cache included.
+        written: Tokens written.
+        cached: Tokens read from the provider's cache.
+        model: The model's name.
+        provider: The provider's name.
+        listed: Whether it is the provider itself, so that its list of prices holds.
+    """
+    if not read + written:
+        return None
+    cost = None
+    if listed:
+        try:
+            from genai_prices import Usage as Counted
+        except ImportError:
+            pass
+        else:
+            raw = Counted(input_tokens=read, output_tokens=written, cache_read_tokens=cached)
+            cost = _list_price(raw, model, provider, "", False)
+    return Usage(tokens_in=read, tokens_out=written, cost=cost, tokens_cached=cached or None)

@@ -120,7 +120,7 @@ class _Child:
         self.pidfd: int | None = None
         self.live = {name: Live(context, name, launch.keep) for name in ("out", "err")}
         guard.ready()
-        self.popen = _spawn(launch)
+        self.popen = spawn(launch)
         self.pid = self.popen.pid
         guard.add(self.pid)
         try:
@@ -340,7 +340,13 @@ class _Child:
 # ---- starting ----
 
 
-def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
+def spawn(launch: Launch) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, its outputs by pipes.
+
+    Raises:
+        AgentError: It cannot be started (``permanent``, or ``unavailable`` for want of memory or
+            processes).
+    """
     program = launch.argv[0]
     if launch.cwd is not None and not os.path.isdir(launch.cwd):
         raise fault("permanent", f"the working folder {launch.cwd!r} is not there")
