@@ -78,7 +78,7 @@ FILES: list[tuple[str, str, list[str]]] = [
     ("unknown fixer", steps("a: {agent: ada, prompt: x, review: {by: ada, fixer: bob}}"), ["FILE:7:59: unknown agent 'bob'"]),
     ("rounds that nobody mends", judged(", max_rounds: 3"), ["FILE:7:48: there are several rounds, and nobody who could mend what was found between them; name a model as fixer, or leave max_rounds out"]),
     ("unknown protocol", judged(", protocol: self_correct"), ["FILE:7:46: protocol: must be 'single' or 'self-correct', not the text 'self_correct'; did you mean 'self-correct'?"]),
-    ("review of an approval", steps("a: {approve: x, review: {of: y, by: ada}}"), ["FILE:7:11: a step has either 'review' or 'approve', not both"]),
+    ("review of an approval", steps("a: {approve: x, review: {of: y, by: ada}}"), ["FILE:7:20: approve: a step that does work is approved of with true, or with timeout, on_timeout and confirm_effects; one that shows a text does nothing else"]),
     ("field of a review", steps("r: {review: {of: x, by: ada}}", "b: {agent: ada, prompt: '{{r.aproved}}'}"), ["FILE:8:34: 'r' has no field 'aproved'; it has approved, score, verdicts, issues, rounds, artefact, calls; did you mean 'approved'?"]),
     # -- panel
     ("panel without reply", panel("question: x", "agents: {m: ada}"), ["FILE:8:9: 'synthesis' is missing"]),

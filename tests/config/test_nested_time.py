@@ -2,7 +2,7 @@
 
 from hocket.config.builder import Plan
 from hocket.config.file import load_text
-from hocket.core.values import DAY, SECOND
+from hocket.core.values import DAY, MINUTE, SECOND
 
 TEXT = """
 version: 1
@@ -36,9 +36,11 @@ def test_a_longer_limit_than_the_nested_plan_s_own_changes_nothing() -> None:
     assert limits == [1 * SECOND, 2 * SECOND]
 
 
-def test_people_have_a_day_where_calls_have_an_hour_in_python_too() -> None:
+def test_people_have_other_times_than_calls_in_python_too() -> None:
     plan = Plan("p")
     plan.approval("ok", "Well?")
     plan.ask("word", "?", timeout="2h")
+    plan.ask("any", "?")
     plan.command("call", ["true"])
-    assert [step.timeout for step in plan.spec().workflow.steps] == [DAY, DAY // 12, DAY // 24]
+    steps = plan.spec().workflow.steps
+    assert [step.timeout for step in steps] == [5 * MINUTE, DAY // 12, DAY, DAY // 24]

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Unpack, final, overload
 
 import msgspec
 
+from hocket.config.approval import Approving, filled, patient_steps, read_approval, size_of
 from hocket.config.argv import guard_dashes, split
 from hocket.config.calls import Calls
 from hocket.config.draft import Draft, duration, output_schema
@@ -45,6 +46,8 @@ class Plan(Calls, Teams):
         priority: Runs of a higher one go first where limits are shared.
         weight: The share of a contended limit, beside other runs of the same priority.
         deadline: How long after its start a run should be over; nearer ones go first.
+        approve: Whether a person approves of a run before it begins; or a dict that says how long
+            that is waited for, and what no answer means.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Plan(Calls, Teams):
         priority: int = 0,
         weight: float = 1.0,
         deadline: Duration | None = None,
+        approve: bool | Approving = False,
     ) -> None:
         self.name = name
         self.max_parallel = max_parallel
@@ -69,6 +73,7 @@ class Plan(Calls, Teams):
         )
         self._draft = Draft(self, closures)
         self._output: Json = None
+        self._approval = read_approval("", approve)
         claims = {**limits_of(limits), **budgets_of("plan", name, budget)}
         self._order: dict[str, Json] = {"claims": self._draft.bound("", claims)}
         if priority:
@@ -197,13 +202,25 @@ class Plan(Calls, Teams):
         shown: Any = "",
         *after: Handle,
         on_timeout: OnTimeout = "pause",
+        confirm_effects: bool = False,
         **told: Unpack[Waits],
     ) -> Step[Approval]:
-        """Wait until a person approves of exactly what is shown."""
+        """Wait until a person approves of exactly what is shown.
+
+        `confirm_effects` says that ``on_timeout="approve"`` is meant, although what waits for it
+        may do harm.
+        """
         if isinstance(shown, Step | Ref) and not after:
             after = (shown,)
         return self._draft.add(
-            name, Approval, {**told}, shown, after, kind="approve", on_timeout=on_timeout
+            name,
+            Approval,
+            {**told},
+            shown,
+            after,
+            kind="approve",
+            on_timeout=on_timeout,
+            **({"confirm_effects": True} if confirm_effects else {}),
         )
 
     def ask(
@@ -239,10 +256,13 @@ class Plan(Calls, Teams):
         given = dict(inputs or {})
         work = {**told}
         workflow = nested.workflow
+        approves = {} if workflow.approval is None else {"approval": workflow.approval}
         if (limit := told.get("timeout")) is not None:
             longest = min(workflow.timeout, duration(name, "timeout", limit))
             workflow = msgspec.structs.replace(workflow, timeout=longest)
-        return self._draft.add(name, Any, work, given, after, kind="plan", plan=workflow)
+        return self._draft.add(
+            name, Any, work, given, after, kind="plan", plan=workflow, **approves
+        )
 
     def returns(self, value: Any) -> None:
         """Say what the plan's output is: a handle, or JSON with handles and templates in it."""
@@ -252,9 +272,11 @@ class Plan(Calls, Teams):
 
     def spec(self) -> RunSpec:
         """Give the plan as data."""
+        size = size_of(self._draft.steps.values())
         plan = PlanSpec(
             name=self.name,
-            steps=tuple(self._draft.steps.values()),
+            steps=patient_steps(self._draft.steps.values(), size),
+            approval=filled(self._approval, size),
             inputs=dict(self._inputs),
             output=self._output,
             **({} if self._timeout is None else {"timeout": self._timeout}),

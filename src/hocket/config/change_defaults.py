@@ -13,7 +13,7 @@ from hocket.config.models import DefaultsPart
 from hocket.config.overrides import read_part
 from hocket.config.settings import retry_of
 from hocket.core.errors import suggest
-from hocket.core.specs import PERSON_TIMEOUT, PlanSpec, RunSpec, StepSpec
+from hocket.core.specs import PERSON_TIMEOUT, PlanSpec, RunSpec, StepSpec, patience, steps_of
 from hocket.core.values import Json
 
 _KEYS: Final = tuple(DefaultsPart.model_fields)
@@ -29,14 +29,24 @@ def usual(step: StepSpec, key: str, spec: RunSpec, defaults: DefaultsPart) -> An
         spec: The run's spec.
         defaults: What its plan says of all steps.
     """
-    if key == "timeout" and step.kind in ("approve", "input"):
+    if key == "timeout" and step.kind == "input":
         return PERSON_TIMEOUT
+    if key == "timeout" and step.kind == "approve":
+        return patience(steps_of(_plan_of(step, spec.workflow) or spec.workflow))
     if key == "retry":
         members = () if step.team is None else step.team.members
         names = [member.agent for member in members] or [step.agent]
         return retry_of(defaults.retry, *(spec.agents.get(name) for name in names))
     said = getattr(defaults, key, None)
     return getattr(_DEFAULTS, key) if said is None else said
+
+
+def _plan_of(step: StepSpec, plan: PlanSpec) -> PlanSpec | None:
+    """Find the plan that a step is in."""
+    if any(one is step for one in plan.steps):
+        return plan
+    nested = (_plan_of(step, one.plan) for one in plan.steps if one.plan is not None)
+    return next((found for found in nested if found is not None), None)
 
 
 def defaults_of(loaded: Loaded | None, plan: str) -> DefaultsPart:

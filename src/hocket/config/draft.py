@@ -14,6 +14,7 @@ import msgspec
 
 from hocket.config.agent import Agent
 from hocket.config.amounts import read_quantile
+from hocket.config.approval import UNSAID, read_approval
 from hocket.config.functions import Functions, mistake
 from hocket.config.handles import Ref, Step, owner
 from hocket.config.limit import Limit, limits_of
@@ -33,7 +34,7 @@ _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _TOLD: Final = (
     *("needs", "wants", "within", "quorum", "when", "timeout", "on_failure"),
     *("each", "repeat", "retry", "fallback", "effects", "options", "uses", "takes", "hedge"),
-    "review",
+    *("review", "approve"),
 )
 _AS_IT_IS: Final = ("quorum", "on_failure", "repeat", "effects")
 _RETRIED: Final = Retry(tries=3)
@@ -111,8 +112,8 @@ class Draft:
         Raises:
             SpecError: Something does not fit.
         """
-        if fields.get("kind") in ("approve", "input"):
-            fields["timeout"] = PERSON_TIMEOUT
+        if (kind := fields.get("kind")) in ("approve", "input"):
+            fields["timeout"] = PERSON_TIMEOUT if kind == "input" else UNSAID
         if payload is not None:
             fields["input"] = self.json(name, payload, used)
         if told:
@@ -153,6 +154,8 @@ class Draft:
             fields["hedge"] = _quantile(name, hedge)
         if (review := told.get("review")) is not None:
             fields["review"] = self.review(name, review)
+        if (approve := told.get("approve")) is not None:
+            fields["approval"] = read_approval(name, approve)
         if "repeat" in fields:
             self.templates = True
         needs.update((step, None) for step in used if step not in wants)

@@ -19,6 +19,7 @@ from hocket.config.price import PricePart
 from hocket.config.simulate_parts import SimulatePart
 from hocket.config.step_parts import (
     AgentStep,
+    Approves,
     ApproveStep,
     CommandSettings,
     CommandStep,
@@ -155,7 +156,7 @@ class DefaultsPart(Strict):
 STEP_KINDS = (
     *("agent", "command", "shell", "call"),
     *("consensus", "review", "panel"),
-    *("approve", "input", "run"),
+    *("run", "approve", "input"),
 )
 
 StepUnion: TypeAlias = Annotated[
@@ -166,9 +167,9 @@ StepUnion: TypeAlias = Annotated[
     | Annotated[ConsensusStep, Tag(TAG + "consensus")]
     | Annotated[ReviewStep, Tag(TAG + "review")]
     | Annotated[PanelStep, Tag(TAG + "panel")]
+    | Annotated[NestedStep, Tag(TAG + "run")]
     | Annotated[ApproveStep, Tag(TAG + "approve")]
-    | Annotated[InputStep, Tag(TAG + "input")]
-    | Annotated[NestedStep, Tag(TAG + "run")],
+    | Annotated[InputStep, Tag(TAG + "input")],
     by_key(STEP_KINDS, "a step"),
 ]
 
@@ -193,6 +194,9 @@ class PlanPart(Strict):
     deadline: Annotated[
         Duration | None, Field(description="When a run should be over; nearer ones go first.")
     ] = None
+    approve: Annotated[
+        Approves, Field(description="Whether a person approves of a run before it begins.")
+    ] = None
     defaults: DefaultsPart = DefaultsPart()
     steps: Annotated[dict[str, StepUnion], Field(min_length=1)]
     output: Any = None
@@ -207,8 +211,8 @@ class FilePart(Strict):
     ] = None
     limits: dict[str, LimitPart] = {}
     models: dict[str, ModelPart] = {}
+    mcp: dict[str, McpUnion] = {}
     tools: dict[str, ToolUnion] = {}
     agents: dict[str, AgentUnion] = {}
     plans: Annotated[dict[str, PlanPart], Field(min_length=1)]
     simulate: SimulatePart | None = None
-    mcp: dict[str, McpUnion] = {}

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
+from hocket.config.approval import UNSAID
 from hocket.config.basics import Count, Duration, Names, Strict, Text
 from hocket.config.limit_parts import LimitsOf, Quantile
 from hocket.config.shorthand import Wanted, read_output
 from hocket.config.team_parts import ReviewPart
-from hocket.core.specs import OnFailure, OnTimeout
+from hocket.core.specs import Approval, OnFailure, OnTimeout
 
 
 def _retry(value: object) -> object:
@@ -85,8 +86,50 @@ class StepPart(Strict):
     on_failure: OnFailure | None = None
 
 
+_APPROVES = (
+    "a step that does work is approved of with true, or with timeout, on_timeout and "
+    "confirm_effects; one that shows a text does nothing else"
+)
+
+
+def _approval(value: object) -> object:
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(_APPROVES)
+    return value
+
+
+class ApprovalPart(Strict):
+    """A person approves of what will be done, before it is done."""
+
+    timeout: Annotated[Duration | None, Field(description="How long that is waited for.")] = None
+    on_timeout: Annotated[OnTimeout, Field(description="What no answer means.")] = "pause"
+    confirm_effects: Annotated[
+        bool, Field(description="Whether approve is meant although what begins has effects.")
+    ] = False
+
+    def spec(self) -> Approval:
+        """Give it as a spec; a time that is not stated is still to be filled in."""
+        return Approval(
+            timeout=UNSAID if self.timeout is None else self.timeout,
+            on_timeout=self.on_timeout,
+            confirm_effects=self.confirm_effects,
+        )
+
+
+Approves: TypeAlias = Annotated[
+    ApprovalPart | None,
+    BeforeValidator(_approval, json_schema_input_type=bool | ApprovalPart | None),
+]
+
+
 class WorkPart(StepPart):
     """What steps have that do work."""
+
+    approve: Annotated[
+        Approves, Field(description="Whether a person approves of what it will do first.")
+    ] = None
 
     each: Annotated[Text | None, Field(description="A list: once for each item.")] = None
     repeat: RepeatPart | None = None
@@ -162,6 +205,9 @@ class ApproveStep(StepPart):
 
     approve: Any
     on_timeout: OnTimeout | None = None
+    confirm_effects: Annotated[
+        bool, Field(description="Whether approve is meant although what begins has effects.")
+    ] = False
 
 
 class InputStep(StepPart):

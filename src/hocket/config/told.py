@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from hocket.config.agent import Agent
+from hocket.config.approval import Approving
 from hocket.config.handles import Handle, Step
 from hocket.config.limit import Limit
 from hocket.config.team import Review
@@ -46,6 +47,7 @@ class Work(Waits, total=False):
     takes: Duration
     hedge: str
     review: Review
+    approve: bool | Approving
 
 
 class Call(Work, total=False):
@@ -64,6 +66,7 @@ class Asking(Begins, total=False):
     retry: int | Retry
     uses: Mapping[Limit, int]
     hedge: str
+    approve: bool | Approving
     temperature: float
     max_tokens: int
     settings: Mapping[str, Json]

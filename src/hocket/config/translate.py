@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from hocket.config import models as part
+from hocket.config.approval import UNSAID, filled, patient_steps, size_of
 from hocket.config.bounds import Bounds, Presets, built_in
 from hocket.config.panel_parts import ConsensusStep, PanelStep, ReviewStep
 from hocket.config.places import Path, Places
@@ -119,9 +120,12 @@ class Translator:
         self._panels.misspelt(name, steps)
         plan: PlanSpec | None = None
         if self._fits(name):
+            size = size_of(steps)
+            approval = None if given.approve is None else filled(given.approve.spec(), size)
             plan = PlanSpec(
                 name=name,
-                steps=tuple(steps),
+                steps=patient_steps(steps, size),
+                approval=approval,
                 inputs={key: _input(value) for key, value in given.inputs.items()},
                 output=given.output,
                 **({} if given.timeout is None else {"timeout": given.timeout}),
@@ -212,6 +216,7 @@ class Translator:
                     kind="approve",
                     input=self._payload(where, "approve", about.approve),
                     on_timeout=about.on_timeout or "pause",
+                    confirm_effects=about.confirm_effects,
                 )
             case InputStep():
                 return StepSpec(
@@ -267,6 +272,9 @@ class Translator:
             return StepSpec(**common, kind="approve", input=given)
         if about.timeout is not None:
             nested = msgspec.structs.replace(nested, timeout=min(nested.timeout, about.timeout))
+        if nested.approval is not None:
+            # Within another it waits as a step does, and is asked about as the step's doing.
+            common["approval"] = common["approval"] or nested.approval
         return StepSpec(**common, kind="plan", input=given, plan=nested)
 
     def declare_all(self) -> None:
@@ -278,7 +286,9 @@ class Translator:
 def _common(name: str, about: StepPart, defaults: part.DefaultsPart) -> dict[str, Json]:
     """Give what the specs of all steps have in common."""
     waits = about.timeout
-    if waits is None and isinstance(about, ApproveStep | InputStep):
+    if waits is None and isinstance(about, ApproveStep):
+        waits = UNSAID
+    elif waits is None and isinstance(about, InputStep):
         # A default is meant for calls, and people take longer.
         waits = PERSON_TIMEOUT
     elif waits is None:
@@ -295,6 +305,7 @@ def _common(name: str, about: StepPart, defaults: part.DefaultsPart) -> dict[str
     }
     if isinstance(about, WorkPart):
         common["each"] = about.each
+        common["approval"] = None if about.approve is None else about.approve.spec()
         if about.repeat is not None:
             common["repeat"] = Repeat(until=about.repeat.until, max=about.repeat.max)
     return common

@@ -18,6 +18,7 @@ from hocket.core.expr import Reference, parse_expr
 from hocket.core.specs import RETRIED, PlanSpec, Retry, RunSpec, StepSpec
 from hocket.core.template import Place, parse_template
 from hocket.core.values import DAY, Json, format_duration
+from hocket.workflows.check_approval import approval_problems
 from hocket.workflows.check_limits import claim_problems, learned_problems, limit_problems
 from hocket.workflows.check_staff import staff_problems
 from hocket.workflows.check_team import team_problems
@@ -220,6 +221,8 @@ class _Checker:
             self._step(step)
         self._output()
         self._cycles()
+        said = approval_problems(plan, self.agents, self.edges, self.where, MAX_TIME)
+        self.found.extend(said)
 
     def say(self, where: Place, message: str, hint: str = "", offset: int | None = None) -> None:
         self.found.append(
