@@ -24,6 +24,31 @@ from hocket.server.settings import Settings
 from hocket.server.site import Site
 from hocket.server.tokens import Tokens, tokens_of
 
+PLANS = """
+version: 1
+agents:
+  one: {scripted: {replies: [{output: hello}]}}
+  bad: {scripted: {replies: [{error: {kind: permanent, message: cannot}}]}}
+plans:
+  say:
+    inputs: {who: {default: you}}
+    steps:
+      a: {agent: one, prompt: "hi {{inputs.who}}"}
+      b: {agent: one, prompt: "again {{a}}"}
+  ask:
+    steps:
+      sure: {approve: "rm -rf nothing"}
+      after: {agent: one, prompt: done, needs: [sure]}
+  tell:
+    steps:
+      word: {input: "say a word"}
+      after: {agent: one, prompt: "{{word}}"}
+  fail:
+    steps:
+      a: {agent: bad, prompt: hi}
+"""
+"""Plans that do what they are called, for a server to offer."""
+
 
 @dataclass
 class Reply:

@@ -6,6 +6,7 @@ treats HTTP: the browser's own protections don't hold for them.
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
@@ -34,6 +35,8 @@ _OUR_SITE: Final = frozenset({"same-origin", "none"})
 _MOST_PATH: Final = 2048
 _MOST_QUERY: Final = 8192
 _MOST_NAME: Final = 40
+_MOST_DROPPED: Final = 4 << 20
+_DROP_SECONDS: Final = 2.0
 
 POLICY: Final = "; ".join(
     (
@@ -83,16 +86,17 @@ class Gate:
         if scope["type"] not in {"http", "websocket"}:
             return
         safe = _with_headers(send)
+        heard = Heard(receive)
         try:
             file = self._passed(scope)
         except TurnedAway as refusal:
             self._note(scope, refusal)
-            await turn_away(scope, receive, safe, refusal)
+            await turn_away(scope, heard, safe, refusal)
             return
         if file is not None:
             await answer_bytes(safe, file, head=scope["method"] == "HEAD")
             return
-        await self._app(scope, receive, safe)
+        await self._app(scope, heard, safe)
 
     def _passed(self, scope: Scope) -> Bytes | None:
         """Check a connection; gives the page's file if that is all it wants.
@@ -163,6 +167,20 @@ class Gate:
         self._site.audit.refused(entry_of(scope, address, refusal.status, refusal.reason))
 
 
+class Heard:
+    """Receives, and knows whether it has received all of a request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.all = False
+
+    async def __call__(self) -> Message:
+        """Receive what comes next."""
+        message = await self._receive()
+        self.all = not message.get("more_body", False)
+        return message
+
+
 def headers_of(scope: Scope) -> dict[str, list[str]]:
     """Give a connection's headers by their names in small letters."""
     found: dict[str, list[str]] = {}
@@ -207,8 +225,10 @@ async def turn_away(scope: Scope, receive: Receive, send: Send, refusal: TurnedA
         *_coded(refusal.headers),
     ]
     if scope["type"] == "http":
-        # Nobody reads the body of what is refused.
-        headers.append((b"connection", b"close"))
+        if _has_body(scope) and not (isinstance(receive, Heard) and receive.all):
+            # A client that is cut off while it still sends never reads why.
+            headers.append((b"connection", b"close"))
+            await _drop(receive)
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         return
@@ -237,6 +257,26 @@ async def answer_bytes(send: Send, answer: Bytes, *, head: bool = False) -> None
         headers.append((b"cache-control", b"no-store"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.data})
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = headers_of(scope)
+    return headers.get("content-length", ["0"]) != ["0"] or "transfer-encoding" in headers
+
+
+async def _drop(receive: Receive) -> None:
+    """Read the beginning of a body that nobody wants."""
+    left = _MOST_DROPPED
+    try:
+        async with asyncio.timeout(_DROP_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        # Who sends so slowly is cut off.
+        return
 
 
 def _coded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
