@@ -18,7 +18,9 @@ export interface Lane {
   name: string;
   /** Whether it stands below another of the same name, which says it. */
   more: boolean;
+  /** A lane of waits has the cause as its name, and whose they are here. */
   wait: boolean;
+  of: string;
   calls: CallRow[];
   bars: Bar[];
   stale: boolean;
@@ -59,9 +61,9 @@ export class Lanes {
     for (const call of sorted) this.add(call);
   }
 
-  /** When a call begins to take its lane: by slot that is when it is sent, else when it is asked for. */
+  /** When a call begins to take its lane: when it is sent, but by step when it is asked for. */
   #from(call: CallRow): number {
-    return (this.by === "slot" ? call.t0 : (call.q ?? call.t0)) ?? NEVER;
+    return (this.by === "step" ? (call.q ?? call.t0) : call.t0) ?? NEVER;
   }
 
   add(call: CallRow): void {
@@ -73,7 +75,7 @@ export class Lanes {
     if (ended) this.#opened.delete(call.c);
     else this.#opened.add(call.c);
     this.open = this.#opened.size;
-    if (this.by === "slot" && call.w) this.#lately.push(call);
+    if (this.by !== "step" && call.w) this.#lately.push(call);
     const had = this.#laneOf.get(call.c);
     if (had) {
       const at = had.calls.findLastIndex((one) => one.c === call.c);
@@ -95,7 +97,7 @@ export class Lanes {
       const last = lane.calls[lane.calls.length - 1];
       if ((last.t1 ?? (last.how ? (last.t0 ?? last.q ?? 0) : NEVER)) <= from) return lane;
     }
-    const lane: Lane = { name, more: group.length > 0, wait: false, calls: [], bars: [], stale: true };
+    const lane: Lane = { name, of: "", more: group.length > 0, wait: false, calls: [], bars: [], stale: true };
     group.push(lane);
     this.#order();
     return lane;
@@ -106,22 +108,25 @@ export class Lanes {
     if (this.by === "slot") this.lanes.forEach((lane, n) => { lane.name = `slot ${n + 1}`; lane.more = false; });
   }
 
-  /** The waits of all calls, a lane for each cause: where some call waited for it. */
-  waits(): Lane[] {
+  /** All lanes as they stand below each other, waits first: a lane for each cause that some call waited for. */
+  all(): Lane[] {
+    if (this.by === "step") return this.lanes;
     for (const call of this.#lately) {
       for (const [cause, since, until] of call.w ?? []) {
-        let list = this.#waits.get(cause);
-        if (!list) this.#waits.set(cause, (list = []));
+        const key = this.by === "agent" ? `${call.ag}\n${cause}` : `\n${cause}`;
+        let list = this.#waits.get(key);
+        if (!list) this.#waits.set(key, (list = []));
         list.push({ since, until, call: call.c });
       }
     }
-    if (this.#lately.length > 0 || !this.#waitLanes) {
+    if (this.#lately.length > 0) {
       this.#lately = [];
-      this.#waitLanes = [...this.#waits].map(([cause, list]) => unite(cause, list));
+      this.#waitLanes = [...this.#waits].map(([key, list]) => unite(key, list));
     }
-    return this.#waitLanes;
+    if (this.by === "slot") return [...this.#waitLanes, ...this.lanes];
+    return [...this.#groups].flatMap(([agent, lanes]) => [...lanes, ...this.#waitLanes.filter((one) => one.of === agent)]);
   }
-  #waitLanes: Lane[] | null = null;
+  #waitLanes: Lane[] = [];
 
   bars(lane: Lane): Bar[] {
     if (!lane.stale) return lane.bars;
@@ -132,7 +137,7 @@ export class Lanes {
   }
 
   #draw(call: CallRow, into: Bar[]): void {
-    if (this.by !== "slot") {
+    if (this.by === "step") {
       for (const [cause, since, until] of call.w ?? []) into.push({ since, until, kind: cause, cause, call: call.c });
       if (call.t0 === undefined) {
         const last = call.w?.at(-1)?.[2] ?? call.q ?? 0;
@@ -163,7 +168,8 @@ export class Lanes {
   }
 }
 
-function unite(cause: string, list: { since: number; until: number; call: string }[]): Lane {
+function unite(key: string, list: { since: number; until: number; call: string }[]): Lane {
+  const [of, cause] = key.split("\n", 2);
   list.sort((a, b) => a.since - b.since);
   const bars: Bar[] = [];
   for (const one of list) {
@@ -171,5 +177,5 @@ function unite(cause: string, list: { since: number; until: number; call: string
     if (last && one.since <= last.until) last.until = Math.max(last.until, one.until);
     else bars.push({ since: one.since, until: one.until, kind: cause, cause, call: one.call });
   }
-  return { name: cause, more: false, wait: true, calls: [], bars, stale: false };
+  return { name: cause, of, more: false, wait: true, calls: [], bars, stale: false };
 }

@@ -26,9 +26,14 @@ class Route {
   place = $state.raw<Place>(read());
 
   constructor() {
-    const follow = () => (this.place = read());
+    const follow = () => this.follow();
     addEventListener("popstate", follow);
     addEventListener("hashchange", follow);
+  }
+
+  /** Reads the address again. */
+  follow(): void {
+    this.place = read();
   }
 
   /** What stands in the address under a name, or "". */
