@@ -110,6 +110,7 @@ def test_a_panel_tells_what_it_was_made_of_and_what_is_missing(served: Served) -
     assert told["quorum"] == 2 and told["within"] == 5000
     assert set(told["gathered"]["contributions"]) == {"red", "blue"}
     assert "late" in told["gathered"]["missing"]
+    assert set(told["said"]) == {"red", "blue", "synthesis"}
     only = served.get("/api/runs/talk/teams?path=reply")
     assert list(only["panels"]) == ["reply"] and only["teams"] == {}
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hocket.config.change_steps import walk
+from hocket.core.errors import Refused
 from hocket.core.machine import StepView
 from hocket.core.reports import Report
 from hocket.core.run import RunMachine
@@ -135,7 +136,7 @@ def _panels(
     for name in names[:MOST]:
         plan = plans[spec_path(name)]
         assert plan is not None
-        found[name] = {**_shape(plan), "gathered": None}
+        found[name] = {**_shape(plan), "said": _said(machine, name, plan), "gathered": None}
         if name in gathered:
             one = gathered[name]
             found[name]["gathered"] = {
@@ -149,6 +150,23 @@ def _panels(
                 "unselected": one.unselected or None,
             }
     return found, names[MOST:]
+
+
+def _said(machine: RunMachine, panel: str, plan: PlanSpec) -> dict[str, str]:
+    """Give what each has said that is done, whether or not it came in time; the replies, too."""
+    before = f"{panel}/" if panel else ""
+    found: dict[str, str] = {}
+    for step in plan.steps:
+        if step.kind == "gather":
+            continue
+        try:
+            value = machine.workflow.result(before + step.name)
+        except Refused:
+            # The panel has not begun.
+            return {}
+        if value is not None:
+            found[step.name] = cut(said_words(value), _MOST_SAID)
+    return found
 
 
 def _is_panel(plan: PlanSpec | None) -> bool:

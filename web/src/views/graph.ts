@@ -1,0 +1,294 @@
+// The graph's picture: boxes and lines at the places that the server has computed.
+// From afar boxes are specks in the colour of their state; from near they have names and marks.
+import { mark, tone } from "../lib/format.ts";
+
+/** What the server tells: `GET /api/runs/{run}/graph`. */
+export interface Told {
+  nodes: [string, string, number, number, number][];
+  edges: [number, number, number?][];
+  width: number;
+  height: number;
+  size: [number, number];
+  sizes: Record<string, [number, number]>;
+  groups: Record<string, number>;
+  members: Record<string, number>;
+  routes: Record<string, [number, number][]>;
+}
+
+export interface Box {
+  id: string;
+  name: string;
+  kind: string;
+  x: number;
+  y: number;
+  w: number;
+  h: number;
+  layer: number;
+  group: number;
+  members: number;
+  inside: boolean;
+  before: number[];
+  after: number[];
+  state: string;
+  /** How many rows of each state share this box: items and rounds of a step do. */
+  states: Map<string, number>;
+}
+
+const BETWEEN = 72;
+const KINDS: Record<string, string> = {
+  approve: "person", input: "person", consensus: "team", review: "review", panel: "panel", plan: "plan", gather: "gathers",
+};
+// What is to be seen first of several states of one box.
+const FIRST = ["failed", "held", "waiting", "running", "stopped", "pending", "succeeded", "skipped"];
+
+/** The path of a step in its plan, without items and rounds: `a/3~2/b` is of `a/b`. */
+export const planPath = (path: string): string => path.replace(/(\/\d+)?(~\d+)?(?=\/|$)/g, "");
+
+export class Graph {
+  readonly boxes: Box[];
+  readonly byId = new Map<string, number>();
+  readonly edges: [number, number, boolean][];
+  readonly width: number;
+  readonly height: number;
+  readonly #lines = new Path2D();
+  readonly #wants = new Path2D();
+  #seen = new Map<string, [number, string]>();
+
+  constructor(told: Told) {
+    this.width = told.width;
+    this.height = told.height;
+    this.boxes = told.nodes.map(([id, kind, x, y, layer], n) => {
+      const [w, h] = told.sizes[n] ?? told.size;
+      this.byId.set(id, n);
+      return {
+        id, kind, x, y, w, h, layer, name: id.slice(id.lastIndexOf("/") + 1), group: told.groups[n] ?? -1,
+        members: told.members[n] ?? 0, inside: false, before: [], after: [], state: "pending", states: new Map(),
+      };
+    });
+    for (const box of this.boxes) if (box.group >= 0) this.boxes[box.group].inside = true;
+    this.edges = told.edges.map(([a, b, want]) => [a, b, want === 1]);
+    for (const [a, b] of this.edges) {
+      this.boxes[a].after.push(b);
+      this.boxes[b].before.push(a);
+    }
+    this.#draw(told.routes);
+  }
+
+  #draw(routes: Told["routes"]): void {
+    const trunks = new Map(Object.entries(routes).map(([n, points]) => [Number(n), points]));
+    for (const [n, points] of trunks) {
+      const box = this.boxes[n];
+      let [x, y] = [box.x + box.w, box.y + box.h / 2];
+      for (const [px, py] of points) {
+        this.#curve(this.#lines, x, y, px, py);
+        [x, y] = [px, py];
+      }
+    }
+    for (const [a, b, want] of this.edges) {
+      const one = this.boxes[a], other = this.boxes[b], trunk = trunks.get(a);
+      const hops = other.layer - one.layer;
+      const last = trunk && hops > 1 ? trunk[hops - 2] : null;
+      const [x, y] = last ?? [one.x + one.w, one.y + one.h / 2];
+      this.#curve(want ? this.#wants : this.#lines, x, y, other.x, other.y + other.h / 2);
+    }
+  }
+
+  /** A line that leaves and arrives level; what is before the gap between two layers is straight. */
+  #curve(path: Path2D, x: number, y: number, toX: number, toY: number): void {
+    const bend = Math.max(x, toX - BETWEEN);
+    path.moveTo(x, y);
+    path.lineTo(bend, y);
+    const half = (toX - bend) / 2;
+    path.bezierCurveTo(bend + half, y, toX - half, toY, toX, toY);
+  }
+
+  /** Takes rows of the run's store; gives whether anything looks different now. */
+  take(rows: Iterable<{ id: string; st?: string }>): boolean {
+    const touched = new Set<number>();
+    for (const row of rows) {
+      const state = row.st ?? "pending", had = this.#seen.get(row.id);
+      if (had?.[1] === state) continue;
+      const n = had?.[0] ?? this.#boxOf(row.id);
+      if (n < 0) continue;
+      const states = this.boxes[n].states;
+      if (had) states.set(had[1], (states.get(had[1]) ?? 1) - 1);
+      states.set(state, (states.get(state) ?? 0) + 1);
+      this.#seen.set(row.id, [n, state]);
+      touched.add(n);
+    }
+    for (const n of touched) {
+      const box = this.boxes[n];
+      box.state = FIRST.find((state) => (box.states.get(state) ?? 0) > 0) ?? "pending";
+    }
+    return touched.size > 0;
+  }
+
+  #boxOf(path: string): number {
+    return this.byId.get(path) ?? this.byId.get(planPath(path)) ?? -1;
+  }
+
+  /** The box of a step, or of the closed group that it is in; -1 for none. */
+  find(path: string): number {
+    for (let at = planPath(path); at; at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) {
+      const n = this.byId.get(at);
+      if (n !== undefined) return n;
+    }
+    return -1;
+  }
+
+  /** The innermost box at a point. */
+  at(x: number, y: number): number {
+    let found = -1;
+    for (let n = 0; n < this.boxes.length; n++) {
+      const box = this.boxes[n];
+      // A box comes behind the group that it is in.
+      if (x >= box.x && x < box.x + box.w && y >= box.y && y < box.y + box.h) found = n;
+    }
+    return found;
+  }
+
+  draw(paint: CanvasRenderingContext2D, sight: Sight): number {
+    const { own, scale, x, y, width, height, ratio } = sight;
+    paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+    paint.fillStyle = own.paper;
+    paint.fillRect(0, 0, width, height);
+    const zoom = scale * ratio;
+    paint.setTransform(zoom, 0, 0, zoom, -x * zoom, -y * zoom);
+    const right = x + width / scale, below = y + height / scale;
+    const far = scale < 0.28;
+    for (let n = 0; n < this.boxes.length; n++) {
+      const box = this.boxes[n];
+      if (box.inside && !(box.x > right || box.x + box.w < x || box.y > below || box.y + box.h < y)) this.#group(paint, box, n, sight);
+    }
+    paint.strokeStyle = own.edge;
+    paint.globalAlpha = far ? 0.5 : 0.9;
+    paint.lineWidth = Math.max(1, 0.7 / scale);
+    paint.stroke(this.#lines);
+    paint.setLineDash([5, 4]);
+    paint.stroke(this.#wants);
+    paint.setLineDash([]);
+    paint.globalAlpha = 1;
+    this.#chain(paint, sight);
+    let drawn = 0;
+    for (let n = 0; n < this.boxes.length; n++) {
+      const box = this.boxes[n];
+      if (box.inside || box.x > right || box.x + box.w < x || box.y > below || box.y + box.h < y) continue;
+      drawn++;
+      if (far) this.#speck(paint, box, n, sight);
+      else this.#box(paint, box, n, sight);
+    }
+    return drawn;
+  }
+
+  #chain(paint: CanvasRenderingContext2D, sight: Sight): void {
+    if (sight.chain.size === 0) return;
+    paint.strokeStyle = sight.own.ink;
+    paint.lineWidth = Math.max(3, 2 / sight.scale);
+    const path = new Path2D();
+    for (const [a, b] of this.edges) {
+      if (!sight.chain.has(a) || !sight.chain.has(b)) continue;
+      const one = this.boxes[a], other = this.boxes[b];
+      this.#curve(path, one.x + one.w, one.y + one.h / 2, other.x, other.y + other.h / 2);
+    }
+    paint.stroke(path);
+  }
+
+  #speck(paint: CanvasRenderingContext2D, box: Box, n: number, { own, chosen, scale, chain }: Sight): void {
+    paint.fillStyle = tone(box.state) === "dull" ? own.edge : own[tone(box.state)];
+    const least = 1.5 / scale;
+    paint.fillRect(box.x, box.y, Math.max(box.w, least), Math.max(box.h, least));
+    if (n !== chosen && !chain.has(n)) return;
+    paint.strokeStyle = own.ink;
+    paint.lineWidth = (n === chosen ? 4 : 2) / scale;
+    const room = n === chosen ? 4 / scale : 0;
+    paint.strokeRect(box.x - room, box.y - room, box.w + 2 * room, box.h + 2 * room);
+  }
+
+  #group(paint: CanvasRenderingContext2D, box: Box, n: number, sight: Sight): void {
+    const { own, scale, chosen } = sight;
+    paint.fillStyle = own.band;
+    paint.strokeStyle = n === chosen ? own.ink : own.edge;
+    paint.lineWidth = n === chosen ? 3 : Math.max(1, 0.7 / scale);
+    paint.beginPath();
+    paint.roundRect(box.x, box.y, box.w, box.h, 8);
+    paint.fill();
+    paint.stroke();
+    if (scale < 0.28) return;
+    paint.textBaseline = "middle";
+    paint.fillStyle = own[tone(box.state)];
+    paint.font = `600 12px ${FONT}`;
+    paint.fillText(mark(box.state), box.x + 12, box.y + 17);
+    paint.fillStyle = own.ink;
+    paint.fillText(sight.short(`${box.name}  ·  ${KINDS[box.kind] ?? box.kind}`, box.w - 44, paint), box.x + 30, box.y + 17);
+  }
+
+  #box(paint: CanvasRenderingContext2D, box: Box, n: number, sight: Sight): void {
+    const { own, chosen, chain, scale } = sight, colour = own[tone(box.state)];
+    paint.fillStyle = own.paper;
+    paint.strokeStyle = n === chosen || chain.has(n) ? own.ink : own.edge;
+    paint.lineWidth = n === chosen ? 4 : chain.has(n) ? 2.5 : 1;
+    if (box.kind === "approve" || box.kind === "input") paint.setLineDash([6, 3]);
+    paint.beginPath();
+    paint.roundRect(box.x, box.y, box.w, box.h, 5);
+    paint.fill();
+    paint.stroke();
+    paint.setLineDash([]);
+    paint.fillStyle = colour;
+    paint.fillRect(box.x + 1, box.y + 2, 5, box.h - 4);
+    paint.textBaseline = "middle";
+    paint.font = `600 14px ${FONT}`;
+    paint.fillText(mark(box.state), box.x + 13, box.y + box.h / 2);
+    if (scale < 0.42) return;
+    const items = [...box.states.values()].reduce((sum, one) => sum + one, 0);
+    const done = (box.states.get("succeeded") ?? 0) + (box.states.get("skipped") ?? 0);
+    const note = [KINDS[box.kind], box.members ? `${box.members}` : "", items > 1 ? `${done} of ${items}` : ""].filter(Boolean).join(" · ");
+    paint.fillStyle = own.ink;
+    paint.font = `12.5px ${FONT}`;
+    paint.fillText(sight.short(box.name, box.w - 42, paint), box.x + 32, box.y + (note ? 13 : box.h / 2));
+    if (!note) return;
+    paint.fillStyle = own.soft;
+    paint.font = `11px ${FONT}`;
+    paint.fillText(sight.short(note, box.w - 42, paint), box.x + 32, box.y + 28);
+  }
+}
+
+const FONT = "system-ui, Segoe UI, Helvetica, Arial, sans-serif";
+
+/** What is in sight, and how it looks there. */
+export interface Sight {
+  x: number;
+  y: number;
+  scale: number;
+  width: number;
+  height: number;
+  ratio: number;
+  chosen: number;
+  chain: ReadonlySet<number>;
+  own: Record<string, string>;
+  short: (text: string, room: number, paint: CanvasRenderingContext2D) => string;
+}
+
+/** The page's colours as they are now, by their names. */
+export function colours(): Record<string, string> {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  const own = Object.fromEntries(["paper", "ink", "soft", "rule", "band", "edge", "good", "busy", "ask", "bad", "wait"].map((name) => [name, of(name)]));
+  return { ...own, dull: own.soft };
+}
+
+const widths = new Map<string, string>();
+/** Cuts a text in its middle so that it fits. */
+export function short(text: string, room: number, paint: CanvasRenderingContext2D): string {
+  const key = `${text}\n${Math.round(room)}\n${paint.font}`;
+  let fits = widths.get(key);
+  if (fits !== undefined) return fits;
+  if (widths.size > 20_000) widths.clear();
+  fits = text;
+  for (let keep = text.length; keep > 0 && paint.measureText(fits).width > room; ) {
+    keep = Math.min(keep - 1, Math.floor(keep * 0.9));
+    const tail = Math.floor(keep / 3);
+    fits = keep ? `${text.slice(0, keep - tail)}…${tail ? text.slice(-tail) : ""}` : "";
+  }
+  widths.set(key, fits);
+  return fits;
+}
