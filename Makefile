@@ -14,7 +14,7 @@ WHEELS = --only-binary :all:
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test lint types contracts unit crash bench format lock clean check-python
+.PHONY: help setup demo test lint types contracts unit crash bench page format lock clean check-python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,10 @@ crash: .venv ## Run the crash tests alone
 bench: .venv-bench ## Set up .venv-bench and compare with the peers
 	@echo "== bench"
 	@.venv-bench/bin/python bench/run.py $(BENCH_ARGS)
+
+page: ## Build the live page from web/ into src/hocket/server/page (needs Node 20)
+	@echo "== page: npm ci, svelte-check, vite build"
+	@cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check && npm run --silent build
 
 format: .venv ## Rewrite files in the house format
 	@.venv/bin/ruff check --fix .

@@ -26,6 +26,9 @@ export interface Lane {
   stale: boolean;
 }
 
+/** Whoever answers questions; their waits stand beside the calls'. */
+export const PEOPLE = "people";
+
 const stepOf = (call: CallRow): string => call.c.slice(0, call.c.lastIndexOf("#")).split("/", 1)[0];
 const NEVER = Infinity;
 
@@ -84,10 +87,15 @@ export class Lanes {
       return;
     }
     if (from === NEVER) return;
-    const lane = this.#free(this.by === "slot" ? "slots" : this.by === "agent" ? call.ag : stepOf(call), from);
+    const lane = this.#free(this.#groupOf(call), from);
     lane.calls.push(call);
     lane.stale = true;
     this.#laneOf.set(call.c, lane);
+  }
+
+  #groupOf(call: CallRow): string {
+    if (this.by === "step") return stepOf(call);
+    return this.by === "agent" || call.ag === PEOPLE ? call.ag : "slot";
   }
 
   #free(name: string, from: number): Lane {
@@ -105,7 +113,11 @@ export class Lanes {
 
   #order(): void {
     this.lanes = [...this.#groups.values()].flat();
-    if (this.by === "slot") this.lanes.forEach((lane, n) => { lane.name = `slot ${n + 1}`; lane.more = false; });
+    if (this.by !== "slot") return;
+    this.#groups.get("slot")?.forEach((lane, n) => {
+      lane.name = `slot ${n + 1}`;
+      lane.more = false;
+    });
   }
 
   /** All lanes as they stand below each other, waits first: a lane for each cause that some call waited for. */

@@ -156,7 +156,7 @@ export class Picture {
       if (wide > 46 && !look.hatch) {
         paint.fillStyle = "#fff";
         paint.font = `11px ${FONT}`;
-        paint.fillText(this.#short(bar.call, wide - 8), x + 4, y + 2 + BAR / 2);
+        paint.fillText(this.#short(bar.call.replace(/#0$/, ""), wide - 8), x + 4, y + 2 + BAR / 2);
       }
     }
     if (scene.chain.has(bar.call)) {
