@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hocket.agents.session import SessionAgent
-from hocket.agents.session_pool import SessionPool
+from hocket.agents.session_pools import SessionPools
 from hocket.core.specs import AgentSpec
 from hocket.core.values import Json
 
@@ -18,7 +18,7 @@ FAKES = {
 """Programs that speak the protocols and misbehave where a prompt says so."""
 
 
-def session_agent(state: Path, pools: SessionPool | None = None, **options: Json) -> SessionAgent:
+def session_agent(state: Path, pools: SessionPools | None = None, **options: Json) -> SessionAgent:
     """Make a session agent of these options."""
     spec = AgentSpec(kind="session", options=options)
     return SessionAgent("coder", spec, state=state, live={}, pools=pools)

@@ -22,7 +22,8 @@ from hocket.agents.session_codex import Codex, CodexOnce
 from hocket.agents.session_job import Answer, Job, Made
 from hocket.agents.session_options import SessionOptions, sizes
 from hocket.agents.session_place import Change, Place
-from hocket.agents.session_pool import Order, Pool, SessionPool, Worker
+from hocket.agents.session_pool import Order, Pool, Worker
+from hocket.agents.session_pools import SessionPools
 from hocket.agents.session_turn import run_turn
 from hocket.agents.settings import override, prompt_of, read
 from hocket.agents.talk import is_talk, no_tools
@@ -74,7 +75,7 @@ class SessionAgent:
         *,
         state: Path,
         live: dict[str, Any],
-        pools: SessionPool | None = None,
+        pools: SessionPools | None = None,
     ) -> None:
         self._name = name
         self._options = read(SessionOptions, name, spec.options)
@@ -82,7 +83,7 @@ class SessionAgent:
         if problems:
             raise SpecError(problems)
         self._state = state
-        self.pools = SessionPool() if pools is None else pools
+        self.pools = SessionPools() if pools is None else pools
         self._shared = pools is not None
 
     async def call(self, request: Request, context: Context) -> Reply:
@@ -168,7 +169,8 @@ class SessionAgent:
             silence=_seconds(options.silence),
             grace=_seconds(options.grace),
         )
-        return self.pools.pool(key, order)
+        pool: Pool = self.pools.pool(key, lambda: Pool(order))
+        return pool
 
 
 class _Ask(NamedTuple):

@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias, cast
 from hocket.agents.base import Agent, AgentFactory
 from hocket.agents.clients import Clients
 from hocket.agents.mcp_servers import Servers
+from hocket.agents.session_options import sizes
+from hocket.agents.session_pools import SessionPools
 from hocket.core.specs import AgentKind, AgentSpec
 from hocket.engine.engine import Kind
 from hocket.workflows.plan import VERSION, make_plan
@@ -21,6 +23,7 @@ ADAPTERS: Final[dict[AgentKind, tuple[str, str]]] = {
     "model": ("hocket.agents.model", "ModelAgent"),
     "local": ("hocket.agents.local", "LocalAgent"),
     "scripted": ("hocket.agents.scripted", "ScriptedAgent"),
+    "session": ("hocket.agents.session", "SessionAgent"),
     "mcp": ("hocket.agents.mcp", "McpAgent"),
 }
 """The class of each kind; it is imported when a plan has an agent of that kind."""
@@ -40,16 +43,22 @@ class Links:
     def __init__(self) -> None:
         self._clients = Clients()
         self._servers = Servers()
+        self.sessions = SessionPools()
 
     @property
     def shared(self) -> Shared:
         """What each kind of agent is given."""
-        return {"model": {"clients": self._clients}, "mcp": {"servers": self._servers}}
+        return {
+            "model": {"clients": self._clients},
+            "mcp": {"servers": self._servers},
+            "session": {"pools": self.sessions},
+        }
 
     async def close(self) -> None:
         """End all connections, and the processes that belong to them."""
         await self._clients.close()
         await self._servers.close()
+        await self.sessions.close()
 
 
 def capacity(name: str, spec: AgentSpec) -> int | None:
@@ -63,6 +72,10 @@ def capacity(name: str, spec: AgentSpec) -> int | None:
         spec.kind == "function" and spec.options.get("mode") == "process"
     ):
         return os.cpu_count() or 1
+    if spec.kind == "session":
+        # A call for each turn that its processes can do: whoever comes then waits for a slot.
+        processes, turns = sizes(spec.options)
+        return processes * turns
     return _LOCAL_SLOTS if spec.kind == "local" else None
 
 

@@ -84,6 +84,7 @@ class Engine:
         self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
         self._links = Links()
+        self.sessions: Final = self._links.sessions
         self._budget = look_ahead
         self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)

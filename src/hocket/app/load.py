@@ -100,7 +100,12 @@ def find_functions_beside(source: str) -> None:
 
 
 def _placed_agent(agent: AgentSpec, folder: Path) -> AgentSpec:
-    if agent.kind != "command" and not (agent.kind == "mcp" and "command" in agent.options):
+    told = agent.options
+    if not (
+        agent.kind == "command"
+        or (agent.kind == "mcp" and "command" in told)
+        or (agent.kind == "session" and ("cwd" in told or told.get("worktree") is True))
+    ):
         return agent
     options: dict[str, Json] = {**agent.options, "cwd": _below(folder, agent.options.get("cwd"))}
     return msgspec.structs.replace(agent, options=options)

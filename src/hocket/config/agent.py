@@ -17,17 +17,21 @@ from hocket.core.values import Json
 O_co = TypeVar("O_co", covariant=True)
 O_ = TypeVar("O_")
 
-_KINDS: Final[tuple[AgentKind, ...]] = ("model", "command", "function", "local", "scripted")
+_KINDS: Final[tuple[AgentKind, ...]] = (
+    *("model", "command", "function"),
+    *("local", "scripted", "session"),
+)
 
 
 class AgentSettings(TypedDict, total=False):
-    """Says who an agent is, by one of the first five, and how it works."""
+    """Says who an agent is, by one of the first six, and how it works."""
 
     model: str
     command: Sequence[str] | str
     function: Callable[..., Any] | str
     local: str
     scripted: Mapping[str, Json]
+    session: str
     concurrency: int
     effects: bool
     limits: Sequence[Limit] | Limit
@@ -56,17 +60,30 @@ class AgentSettings(TypedDict, total=False):
     allow_dashes: bool
     tools: Sequence[Tool | Callable[..., Any]]
     max_turns: int
+    args: Sequence[str]
+    permissions: str
+    one_shot: str
+    pool: int
+    turns: int
+    max_jobs: int
+    max_memory: int
+    max_age: str | float
+    idle: str | float
+    silence: str | float
+    worktree: bool
+    branch: str
     cache: Caching
 
 
 class Agent(Generic[O_co]):
-    """Whoever does work: a model, a command, a function, the embedded model, a script.
+    """Whoever does work: a model, a program, a function, a coding agent, a script.
 
     Args:
         name: What it is called; steps that use it share its `concurrency`.
         output: The type of what it gives: a pydantic model, a dataclass, a TypedDict, a plain type.
         settings: One of ``model="provider:model"``, ``command=[…]``, ``function=f``,
-            ``local="smollm2-135m"`` and ``scripted={…}``, and what its kind can be told.
+            ``local="smollm2-135m"``, ``scripted={…}`` and ``session="claude"``, and what its kind
+            can be told.
 
     Raises:
         SpecError: It is none or several of these.
@@ -85,6 +102,9 @@ class Agent(Generic[O_co]):
     def __init__(self, name: str, *, output: Any = None, **settings: Unpack[AgentSettings]) -> None:
         given: dict[str, Any] = dict(settings)
         kinds = [kind for kind in _KINDS if given.get(kind) is not None]
+        if "session" in kinds:
+            # It names a model and a command besides.
+            kinds = ["session"]
         if len(kinds) != 1:
             self._refuse(name, f"an agent has one of {', '.join(_KINDS)}", kinds)
         self.name = name
@@ -142,7 +162,7 @@ class Agent(Generic[O_co]):
             kind=kind,
             options=options,
             concurrency=concurrency,
-            effects=kind == "command" if effects is None else effects,
+            effects=kind in ("command", "session") if effects is None else effects,
             limits=tuple(self.limits),
             cache=cache,
             **fields,

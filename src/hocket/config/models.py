@@ -104,13 +104,63 @@ class LocalAgent(AgentPart):
     threads: Count | None = None
 
 
+class SessionAgent(AgentPart):
+    """Asks a coding agent whose process stays warm, in a session for each call."""
+
+    session: Annotated[
+        Literal["claude", "codex", "acp"], Field(description="What the program speaks.")
+    ]
+    command: Annotated[
+        list[Text] | None, Field(min_length=1, description="The program; needed for acp.")
+    ] = None
+    model: Annotated[Text | None, Field(description="As the program names it.")] = None
+    args: Annotated[list[str] | None, Field(description="More arguments for the program.")] = None
+    system: str | None = None
+    permissions: Annotated[
+        Literal["ask", "allow", "deny"] | None,
+        Field(description="Who decides what it asks for: a person, always yes, always no."),
+    ] = None
+    one_shot: Annotated[
+        Literal["auto", "never", "always"] | None,
+        Field(description="Whether each call gets a new process: auto where it must."),
+    ] = None
+    pool: Annotated[Count | None, Field(description="How many processes are kept.")] = None
+    turns: Annotated[Count | None, Field(description="How many calls at once in each.")] = None
+    max_jobs: Annotated[Count | None, Field(description="Calls until a process is replaced.")] = (
+        None
+    )
+    max_memory: Annotated[
+        Count | None, Field(description="Bytes of a process and its own above which it is.")
+    ] = None
+    max_age: Annotated[Duration | None, Field(description="The age at which it is.")] = None
+    idle: Annotated[Duration | None, Field(description="How long it is kept without a call.")] = (
+        None
+    )
+    silence: Annotated[
+        Duration | None, Field(description="How long a call may say nothing before it has hung.")
+    ] = None
+    grace: Annotated[Duration | None, Field(description="From a cancellation to the kill.")] = None
+    cwd: Annotated[
+        Text | None, Field(description="The working folder; by default an empty one a call.")
+    ] = None
+    worktree: Annotated[
+        bool | None, Field(description="Whether each call gets a git worktree at HEAD.")
+    ] = None
+    branch: Annotated[
+        Text | None, Field(description="How the names of branches begin that keep its changes.")
+    ] = None
+    env: Annotated[dict[str, str] | None, Field(description="Variables to set.")] = None
+    env_pass: Annotated[Names | None, Field(description="Variables to hand on.")] = None
+
+
 class ScriptedAgent(ToolUser):
     """Answers from a script: for tests and documentation."""
 
     scripted: dict[str, Any]
 
 
-AGENT_KINDS = ("model", "command", "function", "local", "scripted")
+AGENT_KINDS = ("session", "model", "command", "function", "local", "scripted")
+"""The first that is there counts: a session names a model and a command besides."""
 
 
 AgentUnion: TypeAlias = Annotated[
@@ -118,7 +168,8 @@ AgentUnion: TypeAlias = Annotated[
     | Annotated[CommandAgent, Tag(TAG + "command")]
     | Annotated[FunctionAgent, Tag(TAG + "function")]
     | Annotated[LocalAgent, Tag(TAG + "local")]
-    | Annotated[ScriptedAgent, Tag(TAG + "scripted")],
+    | Annotated[ScriptedAgent, Tag(TAG + "scripted")]
+    | Annotated[SessionAgent, Tag(TAG + "session")],
     by_key(AGENT_KINDS, "an agent"),
 ]
 

@@ -8,7 +8,7 @@ from typing import Final
 from hocket.config.basics import Strict
 from hocket.config.environment import environment_problems
 from hocket.config.models import ModelAgent, ModelPart
-from hocket.config.shorthand import Wanted, beside_files
+from hocket.config.shorthand import Wanted, beside_diff, beside_files
 from hocket.config.step_parts import AgentStep, CommandSettings, RetryPart, ShellStep
 from hocket.core.errors import ExprError, Problem
 from hocket.core.specs import AgentKind, AgentSpec, Retry
@@ -21,6 +21,11 @@ _PROCESS: Final = (
 )
 _ASKING: Final = ("system", "temperature", "max_tokens")
 _MODEL: Final = (*_ASKING, "stream", "structured")
+_SESSION: Final = (
+    *("session", "command", "model", "args", "system", "permissions", "one_shot"),
+    *("pool", "turns", "max_jobs", "max_memory", "max_age", "idle", "silence", "grace"),
+    *("cwd", "worktree", "branch", "env", "env_pass"),
+)
 
 SETTINGS: Final[dict[AgentKind, tuple[str, ...]]] = {
     "model": (*_MODEL, "settings"),
@@ -28,15 +33,18 @@ SETTINGS: Final[dict[AgentKind, tuple[str, ...]]] = {
     "function": (),
     "local": (*_ASKING, "seed", "threads"),
     "scripted": (),
+    "session": _SESSION,
 }
 """The settings of each kind of agent."""
 
 OF_A_STEP: Final[dict[AgentKind, tuple[str, ...]]] = {
     **SETTINGS,
     "local": (*_ASKING, "seed"),
+    "session": ("system",),
 }
 """Those of them that a step may set otherwise."""
 
+_SECONDS: Final = ("grace", "max_age", "idle", "silence")
 _ALL: Final = (*_PROCESS, *_MODEL, "seed", "settings")
 _RETRIES: Final = 2
 """Retries where a step says nothing: for models, which fail by themselves now and then."""
@@ -49,7 +57,7 @@ def given(about: Strict, names: Iterable[str]) -> dict[str, Json]:
         value = getattr(about, name, None)
         if value is not None and value != {}:
             # Adapters count in seconds.
-            found[name] = value / SECOND if name == "grace" else value
+            found[name] = value / SECOND if name in _SECONDS else value
     return found
 
 
@@ -59,7 +67,12 @@ def command_options(about: CommandSettings, command: list[str] | str) -> dict[st
 
 
 def wanted(
-    about: Wanted | None, kind: AgentKind | None, files: object, options: dict[str, Json]
+    about: Wanted | None,
+    kind: AgentKind | None,
+    files: object,
+    options: dict[str, Json],
+    *,
+    worktree: bool = False,
 ) -> Json:
     """Give the schema of a step's output, and set how its agent reads what it gets."""
     if kind == "command":
@@ -72,7 +85,7 @@ def wanted(
     if about is None or (about.named and about.mode == "text" and kind != "function"):
         # Whoever answers in words gives text anyway, and a schema would ask it for JSON.
         return None
-    return about.schema
+    return beside_diff(about.schema) if worktree else about.schema
 
 
 def model_options(about: ModelAgent, entry: ModelPart | None) -> dict[str, Json]:

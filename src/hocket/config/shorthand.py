@@ -151,12 +151,21 @@ def _type(name: str, value: Json) -> Json:
 
 def beside_files(schema: Json) -> Json:
     """Give the schema of a command with files, whose text stands beside them."""
+    return _beside("files", "object", schema)
+
+
+def beside_diff(schema: Json) -> Json:
+    """Give the schema of a session with a worktree, whose text stands beside what it changed."""
+    return _beside("diff", "string", schema)
+
+
+def _beside(name: str, kind: str, schema: Json) -> Json:
     inner = dict(schema) if isinstance(schema, dict) else {}
     lifted = {"$defs": inner.pop("$defs")} if "$defs" in inner else {}
     return {
         "type": "object",
-        "properties": {"text": inner, "files": {"type": "object"}},
-        "required": ["text", "files"],
+        "properties": {"text": inner, name: {"type": kind}},
+        "required": ["text", name],
         "additionalProperties": False,
         **lifted,
     }

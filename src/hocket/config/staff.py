@@ -249,6 +249,8 @@ def _agent(
                 options["mode"] = about.mode
         case part.LocalAgent():
             kind, options = "local", {"model": about.local, **given(about, SETTINGS["local"])}
+        case part.SessionAgent():
+            kind, options = "session", given(about, SETTINGS["session"])
         case part.ScriptedAgent():
             kind, options = "scripted", about.scripted
     if isinstance(about, part.ToolUser) and about.max_turns is not None:
@@ -257,7 +259,7 @@ def _agent(
         kind=kind,
         options=options,
         concurrency=about.concurrency,
-        effects=kind == "command" if about.effects is None else about.effects,
+        effects=kind in ("command", "session") if about.effects is None else about.effects,
         limits=limits,
         tools=tools,
         cache=cache_of(about.cache),

@@ -104,7 +104,8 @@ class Calls:
                 self._say((*where, "with"), said)
             elif "allow_dashes" in fixed:
                 options["allow_dashes"] = fixed["allow_dashes"]
-        output = wanted(about.output, kind, files, options)
+        worktree = known is not None and known.options.get("worktree") is True
+        output = wanted(about.output, kind, files, options, worktree=worktree)
         return _Called(about.agent, payload, output, options)
 
     def _command_step(self, where: Path, about: CommandStep) -> _Called:

@@ -20,7 +20,9 @@ OnFailure: TypeAlias = Literal["stop", "skip", "continue"]
 OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
 OnExceed: TypeAlias = Literal["wait", "pause", "fail", "fallback"]
 StepKind: TypeAlias = Literal["call", "approve", "input", "plan", "consensus", "review", "gather"]
-AgentKind: TypeAlias = Literal["function", "command", "model", "local", "scripted", "mcp"]
+AgentKind: TypeAlias = Literal[
+    "function", "command", "model", "local", "scripted", "mcp", "session"
+]
 
 CALL_TIMEOUT: Final = HOUR
 PERSON_TIMEOUT: Final = DAY

@@ -25,6 +25,7 @@ _SAME_ANSWER: Final[Mapping[AgentKind, frozenset[str]]] = {
     "command": frozenset({"grace"}),
     "function": frozenset({"mode"}),
     "scripted": frozenset(),
+    "session": frozenset(),
     "mcp": frozenset({"keep"}),
 }
 """Options that say how an answer comes, and nothing of what it is."""

@@ -125,7 +125,8 @@ def mends_itself(step: StepSpec, agents: Mapping[str, AgentSpec]) -> bool:
 
     A function gets arguments, and so does a command whose input is no text.
     """
-    reads = {"model": True, "local": True, "scripted": True, "command": isinstance(step.input, str)}
+    reads = dict.fromkeys(("model", "local", "scripted", "session"), True)
+    reads["command"] = isinstance(step.input, str)
     return step.kind == "call" and all(
         reads.get(agents[name].kind, False) for name in (step.agent, *step.fallback)
     )
