@@ -52,8 +52,11 @@ class Glance(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing happens of itself: it has ended, is paused, or nobody drives it."""
-        return self.machine.phase == "ended" or self.machine.paused or not self.alive
+        """Whether nothing happens of itself: it has ended, is paused, or nobody drives it.
+
+        What has ended here has not done so before all of it is on disk.
+        """
+        return self.machine.paused or not self.alive
 
 
 class Desk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from inspect import cleandoc
 from typing import Any, Final
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -157,7 +158,7 @@ def make_server(desk: Desk) -> MCPServer[Desk]:
         log_level="WARNING",
     )
     for tool, kind in _TOOLS:
-        server.add_tool(tool, annotations=kind)
+        server.add_tool(tool, description=cleandoc(tool.__doc__ or ""), annotations=kind)
     server.resource("hocket://run/{run}/output", name="output")(_output)
     server.resource("hocket://run/{run}/output/{+step}", name="step-output")(_step_output)
     server.resource("hocket://run/{run}/shown/{+step}", name="shown")(_shown)

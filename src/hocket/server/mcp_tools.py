@@ -411,10 +411,20 @@ async def _status(ctx: Context, kind: type[Reply], run: str, wait: float, after:
         verdict = output if isinstance(output, dict) else {}
         if "approved" in verdict:
             reply.approved = verdict["approved"] is True
-            reply.findings = [cut(str(one), 300)[0] for one in verdict.get("issues", ())[:MANY]]
+            reply.findings = _findings(verdict)
             reply.output = ""
     reply.next = _next(ctx, found, reply)
     return reply
+
+
+def _findings(verdict: dict[str, Any]) -> list[str]:
+    """Say what reviewers found, or why none of them was heard."""
+    said = [cut(str(one), 300)[0] for one in verdict.get("issues", ())[:MANY]]
+    heard = [one for one in verdict.get("verdicts", ()) if not one["failed"]]
+    if heard or said:
+        return said
+    why = dict.fromkeys(cut(one["reason"], 300)[0] for one in verdict.get("verdicts", ()))
+    return [f"nobody was heard: {one}" for one in list(why)[:MANY]]
 
 
 def _next(ctx: Context, found: Glance, reply: RunReply) -> str:
