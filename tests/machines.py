@@ -416,6 +416,7 @@ def state_of(machine: RunMachine) -> dict[str, Any]:
         "running": calls.running,
         "late": list(calls._late),
         "people": (dict(calls.people.open), dict(calls.people._expires)),
+        "gate": (machine.gate.passed, machine.gate.expires, machine.gate._asked),
         "standing": dict(calls.timers.standing),
         "ignored": calls.ignored,
         "names": (calls._highest, calls._base, dict(calls._attempts), dict(calls._unsure)),

@@ -29,7 +29,7 @@ def calls_with(*paths: str, start: bool = True, **fields) -> Calls:
     calls = Calls()
     for path in paths:
         calls.do(path, job(**fields), 0)
-    calls.drain()
+    calls.out.drain()
     for path in paths if start else ():
         calls.started(CallStarted(at=0, call=Call(path, 1), agent="f"))
     return calls
@@ -45,14 +45,14 @@ def fail(calls: Calls, path: str, attempt: int = 1, fault: Fault = BROKEN, at: i
 
 def starts(calls: Calls) -> list[str]:
     assert broken_rules(calls) == []
-    return [str(start.call) for start in calls.drain()[1]]
+    return [str(start.call) for start in calls.out.drain()[1]]
 
 
 def test_a_job_asks_for_its_first_call_at_once() -> None:
     calls = Calls()
     calls.do("s", job(effects=True), 5)
-    assert calls.drain() == ([], [StartCall(Call("s", 1), "f", True, 5, 5)])
-    assert calls.drain() == ([], [])
+    assert calls.out.drain() == ([], [StartCall(Call("s", 1), "f", True, 5, 5)])
+    assert calls.out.drain() == ([], [])
 
 
 def test_two_jobs_at_one_path_are_a_bug() -> None:
@@ -82,13 +82,13 @@ def test_the_next_call_says_since_when_it_waits_and_since_when_it_could_run() ->
     calls = calls_with("s", tries=2)
     fail(calls, "s", at=10)
     calls.wake(10 + SECOND)
-    assert calls.drain()[1] == [StartCall(Call("s", 2), "f", False, 10 + SECOND, 10)]
+    assert calls.out.drain()[1] == [StartCall(Call("s", 2), "f", False, 10 + SECOND, 10)]
 
 
 def test_a_fallback_begins_when_an_agents_tries_are_used_up() -> None:
     calls = calls_with("s", agents=("f", "g"))
     assert fail(calls, "s") is None
-    assert calls.drain()[1] == [StartCall(Call("s", 2), "g", False, 1, 1)]
+    assert calls.out.drain()[1] == [StartCall(Call("s", 2), "g", False, 1, 1)]
     calls.started(CallStarted(at=1, call=Call("s", 2), agent="g"))
     assert fail(calls, "s", 2) == Ended("s", None, BROKEN)
 
@@ -114,7 +114,7 @@ def test_a_call_that_outlives_its_timeout_is_told_to_stop_and_is_tried_again() -
     calls = calls_with("s", tries=2)
     assert calls.deadline() == 60 * SECOND
     calls.wake(60 * SECOND)
-    assert calls.drain()[0] == [CancelCall(Call("s", 1), "timeout")]
+    assert calls.out.drain()[0] == [CancelCall(Call("s", 1), "timeout")]
     assert calls.deadline() is None
     end = CallCancelled(at=61 * SECOND, call=Call("s", 1), reason="timeout")
     assert calls.failed(end) is None
@@ -126,7 +126,7 @@ def test_a_stopping_call_may_still_finish() -> None:
     calls = calls_with("s")
     calls.wake(60 * SECOND)
     assert finish(calls, "s") == Ended("s", "out", None)
-    assert calls.drain() == ([], []), "what was to be stopped has ended"
+    assert calls.out.drain() == ([], []), "what was to be stopped has ended"
 
 
 def test_a_timeout_is_a_fault_that_says_how_long() -> None:
@@ -203,7 +203,7 @@ def test_only_a_held_call_is_decided_about() -> None:
 def test_a_dropped_job_in_the_queue_is_withdrawn() -> None:
     calls = calls_with("s", start=False)
     calls.drop("s", "stop")
-    assert calls.drain() == ([CancelCall(Call("s", 1), "stop")], [])
+    assert calls.out.drain() == ([CancelCall(Call("s", 1), "stop")], [])
     assert calls.jobs == {}
 
 
@@ -211,21 +211,21 @@ def test_a_dropped_job_that_the_shell_has_not_seen_is_never_mentioned() -> None:
     calls = Calls()
     calls.do("s", job(), 0)
     calls.drop("s", "stop")
-    assert calls.drain() == ([], [])
+    assert calls.out.drain() == ([], [])
 
 
 def test_a_dropped_job_that_backs_off_is_forgotten() -> None:
     calls = calls_with("s", tries=3)
     fail(calls, "s")
     calls.drop("s", "stop")
-    assert calls.drain() == ([], [])
+    assert calls.out.drain() == ([], [])
     assert calls.deadline() is None
 
 
 def test_a_dropped_job_in_flight_lives_until_its_call_has_ended() -> None:
     calls = calls_with("s", tries=3)
     calls.drop("s", "stop")
-    assert calls.drain()[0] == [CancelCall(Call("s", 1), "stop")]
+    assert calls.out.drain()[0] == [CancelCall(Call("s", 1), "stop")]
     assert calls.in_flight() == [Call("s", 1)]
     assert calls.failed(CallCancelled(at=2, call=Call("s", 1), reason="stop")) is None
     assert calls.jobs == {}
@@ -240,13 +240,13 @@ def test_a_dropped_job_that_finishes_is_late_but_not_lost() -> None:
 def test_a_drop_concerns_one_path_and_no_other_that_begins_alike() -> None:
     calls = calls_with("a", "a/1", "a~2", "ab")
     calls.drop("a", "stop")
-    assert [str(c.call) for c in calls.drain()[0]] == ["a#1"]
+    assert [str(c.call) for c in calls.out.drain()[0]] == ["a#1"]
 
 
 def test_dropping_all_drops_all() -> None:
     calls = calls_with("a", "b/1", "c~2")
     calls.drop("", "cancel", hard=True)
-    assert [(str(c.call), c.hard) for c in calls.drain()[0]] == [
+    assert [(str(c.call), c.hard) for c in calls.out.drain()[0]] == [
         ("a#1", True),
         ("b/1#1", True),
         ("c~2#1", True),
@@ -257,15 +257,15 @@ def test_a_soft_stop_never_takes_a_hard_one_back() -> None:
     calls = calls_with("s")
     calls.drop("", "cancel", hard=True)
     calls.drop("s", "stop")
-    assert [c.hard for c in calls.drain()[0]] == [True]
+    assert [c.hard for c in calls.out.drain()[0]] == [True]
 
 
 def test_a_hard_stop_follows_a_soft_one() -> None:
     calls = calls_with("s")
     calls.drop("", "cancel")
-    calls.drain()
+    calls.out.drain()
     calls.drop("", "cancel", hard=True)
-    assert [c.hard for c in calls.drain()[0]] == [True]
+    assert [c.hard for c in calls.out.drain()[0]] == [True]
 
 
 @pytest.mark.parametrize("how", ["failed", "dropped", "stopped", "lost", "late"])
@@ -297,7 +297,7 @@ def test_a_path_that_is_done_anew_after_success_gets_a_number_of_its_own() -> No
     calls = calls_with("s", "t", tries=2)
     fail(calls, "t", at=0)
     calls.wake(HOUR)
-    calls.drain()
+    calls.out.drain()
     finish(calls, "s")
     calls.do("s", job(), 2, anew=True)
     assert starts(calls) == ["s#3"]
@@ -312,7 +312,7 @@ def test_a_lost_call_with_effects_that_was_dropped_is_held_when_its_path_comes_a
         if not lost_first:
             calls.lost(CallLost(at=1, call=Call("s", 1)))
         assert calls.jobs == {}
-        calls.drain()
+        calls.out.drain()
         calls.do("s", job(effects=True), 2)
         assert starts(calls) == []
         assert calls.again("s", 3)
@@ -367,13 +367,13 @@ def test_a_second_call_is_asked_for_when_the_first_is_late_and_not_before() -> N
     assert starts(calls) == []
     calls.wake(5 * SECOND)
     at = 5 * SECOND
-    assert calls.drain() == ([], [StartCall(Call("s", 2), "f", False, at, at, hedge=True)])
+    assert calls.out.drain() == ([], [StartCall(Call("s", 2), "f", False, at, at, hedge=True)])
     assert calls.deadline() == 60 * SECOND
 
 
 def test_a_call_with_effects_is_never_hedged() -> None:
     calls = hedged(effects=True)
-    assert calls.drain() == ([], [])
+    assert calls.out.drain() == ([], [])
     assert calls.deadline() == 60 * SECOND
 
 
@@ -409,10 +409,10 @@ def test_a_second_call_that_the_shell_has_not_seen_is_never_mentioned() -> None:
     for end in (finish, fail):
         calls = hedged()
         end(calls, "s", 1)
-        assert calls.drain() == ([], [])
+        assert calls.out.drain() == ([], [])
     calls = hedged()
     calls.pause(6 * SECOND)
-    assert calls.drain() == ([], [])
+    assert calls.out.drain() == ([], [])
 
 
 @pytest.mark.parametrize("end", ["finish", "fail", "drop", "pause", "lose"])
@@ -430,7 +430,7 @@ def test_a_second_call_in_the_shells_queue_is_withdrawn(end: str) -> None:
         assert calls.deadline() == 7 * SECOND
     else:
         calls.lost(CallLost(at=9, call=Call("s", 1)))
-    cancels, asked = calls.drain()
+    cancels, asked = calls.out.drain()
     assert Call("s", 2) in [cancel.call for cancel in cancels]
     assert [str(start.call) for start in asked] == (["s#3"] if end == "lose" else [])
     assert broken_rules(calls) == []
@@ -448,11 +448,11 @@ def test_a_recalled_second_call_is_asked_for_anew_under_another_name() -> None:
 def test_a_hard_stop_reaches_calls_whose_job_is_over() -> None:
     calls = both()
     finish(calls, "s", 1)
-    assert calls.drain()[0] == [CancelCall(Call("s", 2), "hedge")]
+    assert calls.out.drain()[0] == [CancelCall(Call("s", 2), "hedge")]
     calls.drop("", "cancel")
-    assert calls.drain()[0] == []
+    assert calls.out.drain()[0] == []
     calls.drop("", "cancel", hard=True)
-    assert calls.drain()[0] == [CancelCall(Call("s", 2), "hedge", hard=True)]
+    assert calls.out.drain()[0] == [CancelCall(Call("s", 2), "hedge", hard=True)]
 
 
 def test_a_slower_calls_path_may_be_used_again_under_other_names() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked, InputGiven
+from hocket.core.gate import GATE
 from hocket.core.run import RunMachine
 from hocket.journal.base import Journal
 
 
 def open_questions(machine: RunMachine) -> dict[str, ApprovalAsked | InputAsked]:
     """Give the questions whose steps still wait, by path."""
-    if machine.phase == "ended":
+    if machine.phase in ("new", "ended"):
         return {}
+    if not machine.gate.passed:
+        return {path: asked for path, asked in machine.questions.items() if path == GATE}
     waiting = [view.path for view in machine.workflow.view() if view.status == "waiting"]
     ours = {
         path: asked

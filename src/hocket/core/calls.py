@@ -5,13 +5,22 @@ The run machine hands call events in and is told which jobs have ended.
 
 from __future__ import annotations
 
+import re
 from typing import Final, Self
 
 import msgspec
 
-from hocket.core.commands import CancelCall, StartCall
+from hocket.core.commands import CancelCall
 from hocket.core.errors import EngineBug, Fault
-from hocket.core.events import CallCancelled, CallFailed, CallFinished, CallLost, CallStarted
+from hocket.core.events import (
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallLost,
+    CallStarted,
+    RunEnded,
+)
+from hocket.core.gate import Gate
 from hocket.core.jobs import IN_FLIGHT, Job, JobState
 from hocket.core.machine import JobSpec
 from hocket.core.outbox import Outbox
@@ -224,10 +233,6 @@ class Calls:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def drain(self) -> tuple[list[CancelCall], list[StartCall]]:
-        """Give what must stop and what must start since the last time."""
-        return self.out.drain()
-
     def in_flight(self) -> list[Call]:
         """Give the calls that have started and not ended, in the order of their jobs.
 
@@ -238,6 +243,13 @@ class Calls:
     def held(self) -> list[Job]:
         """Give the jobs whose call was lost and must not be repeated unasked."""
         return [job for job in self.jobs.values() if job.state == "held"]
+
+    def stopping(self, path: str) -> str:
+        """Name a job of a path's step that nobody wants any more and that has not ended, or ""."""
+        step = re.split("[/~]", path, maxsplit=1)[0]
+        within = (step + "/", step + "~")
+        dropped = [job.path for job in self.jobs.values() if job.dropped]
+        return next((one for one in dropped if one == step or one.startswith(within)), "")
 
     def fork(self) -> Self:
         """Copy what is live."""
@@ -353,3 +365,38 @@ def broken_rules(calls: Calls) -> list[str]:
         ),
     }
     return [rule for rule, holds in rules.items() if not holds] + calls.people.broken()
+
+
+def broken_run(
+    calls: Calls,
+    phase: str,
+    end: RunEnded | None,
+    gate: Gate,
+    wanted: list[str] | None,
+    *,
+    admits: bool,
+) -> list[str]:
+    """Name every invariant between a run and its calls that does not hold.
+
+    Args:
+        calls: The calls.
+        phase: How far the run is.
+        end: How it ended, or is about to.
+        gate: Whether it may begin.
+        wanted: The jobs that the workflow of an open run waits for.
+        admits: Whether calls may start.
+    """
+    jobs = calls.jobs.values()
+    rivals = [job.rival for job in jobs if job.rival is not None]
+    rules = {
+        "an ended run has no job": phase != "ended" or not calls.jobs,
+        "a run that ends has a reason": phase not in ("ending", "ended") or end is not None,
+        "an ending run only waits for calls in flight": phase != "ending"
+        or all(job.in_flight for job in jobs),
+        "no second call waits while none may start": admits
+        or not any(rival.state == "asked" for rival in rivals),
+        "nothing begins before it is approved of": gate.passed or not calls.jobs,
+        "each job that the workflow waits for is there, and no other": wanted is None
+        or wanted == sorted(job.path for job in jobs if not job.dropped),
+    }
+    return [rule for rule, holds in rules.items() if not holds]

@@ -12,7 +12,7 @@ call is told so, which is not a rejection.
 from __future__ import annotations
 
 import re
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 
@@ -20,7 +20,6 @@ from hocket.core.errors import Refused
 from hocket.core.events import ApprovalAsked, ApprovalGiven
 from hocket.core.forkmap import ForkMap
 from hocket.core.jobs import Job
-from hocket.core.machine import Workflow
 from hocket.core.specs import PATIENCE
 from hocket.core.timers import Timers
 from hocket.core.values import Call, format_duration
@@ -156,6 +155,17 @@ class Questions:
             self._timers.go_on(call, at)
 
 
+class Answering(Protocol):
+    """Where other questions than those of calls are answered."""
+
+    def answered(self, event: ApprovalGiven, /) -> None:
+        """Take an answer in.
+
+        Raises:
+            Refused: Nothing waits for it, or other bytes were shown.
+        """
+
+
 class Decided:
     """What was last decided about each path, for those who asked and those who come second."""
 
@@ -165,7 +175,7 @@ class Decided:
         self._last: ForkMap[str, ApprovalGiven | None] = ForkMap()
 
     def take(
-        self, event: ApprovalGiven, questions: Questions, workflow: Workflow, asked: bool
+        self, event: ApprovalGiven, questions: Questions, others: Answering, asked: bool
     ) -> None:
         """Take a decision in; `asked` says whether a question at its path is known to be open.
 
@@ -177,7 +187,7 @@ class Decided:
             try:
                 if asking_call(path) is not None:
                     raise Refused(f"{path!r} waits for nothing any more")
-                workflow.answered(event)
+                others.answered(event)
             except Refused as error:
                 if asked or path not in self._last:
                     raise

@@ -15,13 +15,12 @@ A person's request that makes no sense is refused before anything changes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Self, TypeAlias
 
 import msgspec
 
-from hocket.core.calls import Calls, Ended, broken_rules
+from hocket.core.calls import Calls, Ended, broken_rules, broken_run
 from hocket.core.commands import Command, Record
 from hocket.core.errors import EngineBug, Refused
 from hocket.core.events import (
@@ -50,6 +49,7 @@ from hocket.core.events import (
     TimePassed,
     Usage,
 )
+from hocket.core.gate import GATE, Gate
 from hocket.core.machine import (
     Departure,
     Do,
@@ -106,6 +106,8 @@ class RunMachine:
         """What people have been asked of steps and have not answered, by path."""
         self.decided = Decided()
         """What people have approved and rejected."""
+        self.gate = Gate()
+        """Whether a person is to approve of the whole before anything begins."""
         self.records: dict[tuple[str, str], Record] = {}
         """Facts that are to be recorded and have not been."""
         self._aboard: dict[Call, str] = {}
@@ -153,6 +155,9 @@ class RunMachine:
         if self.phase not in OPEN:
             return None
         ours, theirs = self.calls.deadline(admits=self.admits), self.workflow.deadline()
+        if not self.gate.passed:
+            # Nothing has begun, so nothing else has a time.
+            return self.gate.expires
         if ours is None or theirs is None:
             return theirs if ours is None else ours
         return min(ours, theirs)
@@ -210,6 +215,7 @@ class RunMachine:
         other.workflow = self.workflow.fork()
         other.questions = self.questions.copy()
         other.decided = self.decided.fork()
+        other.gate = self.gate.fork()
         other.records = self.records.copy()
         other._aboard = self._aboard.copy()
         return other
@@ -220,23 +226,13 @@ class RunMachine:
         Raises:
             EngineBug: One does not hold.
         """
-        broken = broken_rules(self.calls)
-        if self.phase == "ended" and self.calls.jobs:
-            broken.append("an ended run has no job")
-        if self.phase in {"ending", "ended"} and self.end is None:
-            broken.append("a run that ends has a reason")
-        if self.phase == "ending" and not all(j.in_flight for j in self.calls.jobs.values()):
-            broken.append("an ending run only waits for calls in flight")
-        rivals = [job.rival for job in self.calls.jobs.values() if job.rival is not None]
-        if not self.admits and any(rival.state == "asked" for rival in rivals):
-            broken.append("no second call waits while none may start")
-        if self.phase in OPEN:
-            wanted = sorted(path for path, job in self.calls.jobs.items() if not job.dropped)
-            if sorted(self.workflow.jobs()) != wanted:
-                broken.append("each job that the workflow waits for is there, and no other")
+        wanted = sorted(self.workflow.jobs()) if self.phase in OPEN else None
+        broken = broken_rules(self.calls) + broken_run(
+            self.calls, self.phase, self.end, self.gate, wanted, admits=self.admits
+        )
         if broken:
             raise EngineBug("; ".join(broken))
-        if self.phase in OPEN:
+        if self.phase in OPEN and self.gate.passed:
             self.workflow.check()
 
     # -- within -----------------------------------------------------------------------------
@@ -302,7 +298,11 @@ def _run_started(run: RunMachine, event: RunStarted) -> None:
     run.calls.seed = event.seed
     run._adopt_spec(event.spec, event.digest)
     run.phase = "running"
-    run.workflow.start(event.at)
+    _begin(run, event.at)
+
+
+def _begin(run: RunMachine, at: int) -> None:
+    run.gate.begin(run.workflow, run.spec, run.digest, run.inputs, at)
 
 
 def _run_resumed(run: RunMachine, event: RunResumed) -> None:
@@ -310,6 +310,7 @@ def _run_resumed(run: RunMachine, event: RunResumed) -> None:
     if run.phase == "pausing":
         run.phase = "running"
         run.pause_reason = ""
+        run.gate.resumed(event.at)
         run.workflow.resumed(event.at)
 
 
@@ -318,22 +319,15 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
         raise Refused(f"the run is {run.said}; its spec cannot change any more")
     if run.calls.running or run.calls.held():
         raise Refused("calls are in flight or held; let them end or decide about them first")
-    old, old_agents = run.workflow, run.spec.agents
+    run.gate.replaced(run.workflow, run.spec.agents)
     run.calls.drop("", "stop")
     run.calls.restart_names()
     run.records.clear()
     run.questions.clear()
     run._adopt_spec(event.spec, event.digest)
-    # Limits say when a call is made, and nothing of what it gives.
-    old_agents = {n: msgspec.structs.replace(spec, limits=()) for n, spec in old_agents.items()}
-    same = [
-        name
-        for name, spec in event.spec.agents.items()
-        if old_agents.get(name) == msgspec.structs.replace(spec, limits=())
-    ]
     run.phase = "running"
     run.end = None
-    run.workflow.adopt(old, frozenset(same), event.at)
+    _begin(run, event.at)
 
 
 def _pause(run: RunMachine, event: PauseRequested) -> None:
@@ -348,6 +342,7 @@ def _continue(run: RunMachine, event: ContinueRequested) -> None:
         raise Refused(f"the run is {run.said}; only a paused one can go on")
     run.phase = "running"
     run.pause_reason = ""
+    run.gate.resumed(event.at)
     run.workflow.resumed(event.at)
 
 
@@ -368,11 +363,12 @@ def _retry(run: RunMachine, event: RetryRequested) -> None:
         raise Refused(f"the run is {run.said}; a retry is for a failed step")
     if not event.path and run.phase != "ended":
         raise Refused("the run is under way; say which failed step to do again")
-    step = re.split("[/~]", event.path, maxsplit=1)[0]
-    for path, job in run.calls.jobs.items():
-        if job.dropped and (path == step or path.startswith((step + "/", step + "~"))):
-            raise Refused(f"{path!r} is still being stopped; try again when it has ended")
-    run.workflow.retry(event.path, event.at)
+    if path := run.calls.stopping(event.path):
+        raise Refused(f"{path!r} is still being stopped; try again when it has ended")
+    if run.gate.passed or event.path not in ("", GATE):
+        run.workflow.retry(event.path, event.at)
+    else:
+        _begin(run, event.at)
     if run.phase == "ended":
         run.phase = "running"
     run.end = None
@@ -389,8 +385,13 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
     if isinstance(event, InputGiven):
         run.workflow.answered(event)
     else:
-        run.decided.take(event, run.calls.people, run.workflow, event.path in run.questions)
+        answers = run.gate if event.path == GATE else run.workflow
+        run.decided.take(event, run.calls.people, answers, event.path in run.questions)
     run.questions.pop(event.path, None)
+    if event.path == GATE and isinstance(event, ApprovalGiven):
+        run.gate.decided(run.workflow, event)
+        if event.approved:
+            _begin(run, event.at)
 
 
 def _call_started(run: RunMachine, event: CallStarted) -> None:
@@ -456,6 +457,8 @@ def _time_passed(run: RunMachine, event: TimePassed) -> None:
         return
     for path in run.calls.people.expire(event.at):
         run.decided.late(path)
+    if run.gate.wake(run.workflow, event.at):
+        _begin(run, event.at)
     run.calls.wake(event.at, admits=run.admits)
     due = run.workflow.deadline()
     if due is not None and due <= event.at:

@@ -12,6 +12,7 @@ import msgspec
 from hocket.core.errors import ExprError, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven, StepFailed, StepSkipped
 from hocket.core.machine import Do, Drop, Halt, Move, Say, Workflow
+from hocket.core.shown import shown_step
 from hocket.core.specs import PlanSpec
 from hocket.core.template import show
 from hocket.core.values import Json
@@ -26,7 +27,6 @@ from hocket.workflows.questions import (
     waits_for_approval,
 )
 from hocket.workflows.shape import Node
-from hocket.workflows.shown import shown_step
 from hocket.workflows.state import State
 
 

@@ -16,6 +16,7 @@ from hocket.core.errors import ExprError, Fault, Refused, suggest
 from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.expr import Lookup
 from hocket.core.machine import Do, Halt, Move, StepView
+from hocket.core.shown import shown_command
 from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, Retry, StepSpec
 from hocket.core.teams import ToolSpec
 from hocket.core.template import parse_template
@@ -24,7 +25,6 @@ from hocket.workflows.fits import filled, misfit
 from hocket.workflows.jobs import job_of
 from hocket.workflows.live import Asked, unit_path
 from hocket.workflows.questions import Worth, answered, question, unanswered
-from hocket.workflows.shown import shown_command
 
 _APPROVAL: Final = StepSpec(name="", kind="approve", timeout=PERSON_TIMEOUT)
 """A person is asked about a tool's call as about a step that waits for an approval."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from hocket.core.specs import AgentSpec, StepSpec
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec, steps_of
 from hocket.core.template import show
 from hocket.core.values import Json
 
@@ -97,3 +97,69 @@ def _named(word: str, value: Json) -> list[str]:
 
 def _json(value: Json) -> str:
     return msgspec.json.encode(value).decode()
+
+
+MOST_STEPS: Final = 1_000
+"""The most steps of a plan that are written out; the digest names the others with them."""
+
+
+def shown_plan(spec: RunSpec, digest: str, inputs: Mapping[str, Json]) -> str:
+    """Write down what a run will do, with its texts as they stand.
+
+    Args:
+        spec: The run's spec.
+        digest: `spec_digest` of it, which names also what is not written out.
+        inputs: The run's inputs.
+    """
+    plan, size = spec.workflow, steps_of(spec.workflow)
+    lines = [f"plan {plan.name!r}: {size:,} step{'s' if size > 1 else ''}"]
+    lines += [f"input {name}: {_json(value)}" for name, value in inputs.items()]
+    lines.append(f"at most {spec.max_parallel:,} calls at once")
+    lines += [f"limit {name}: {_json(limit)}" for name, limit in spec.limits.items()]
+    _steps(plan, spec.agents, "", lines, [0])
+    if size > MOST_STEPS:
+        lines.append(f"… and {size - MOST_STEPS:,} more steps")
+    return "\n".join([*lines, f"spec {digest}"])
+
+
+def _steps(
+    plan: PlanSpec,
+    agents: Mapping[str, AgentSpec],
+    before: str,
+    lines: list[str],
+    count: list[int],
+) -> None:
+    for number, step in enumerate(plan.steps, 1):
+        count[0] += 1
+        if count[0] > MOST_STEPS:
+            return
+        lines.append(f"{before}{number}. {step.name}{_when(step)}")
+        indent = " " * (len(before) + 3)
+        lines += [indent + line for line in _does(step, agents).splitlines()]
+        if step.plan is not None:
+            _steps(step.plan, agents, f"{before}{number}.", lines, count)
+
+
+def _when(step: StepSpec) -> str:
+    told = []
+    if step.needs or step.wants:
+        told.append("after " + ", ".join((*step.needs, *step.wants)))
+    if step.when is not None:
+        told.append(f"if {step.when}")
+    if step.each is not None:
+        told.append(f"for each of {step.each}")
+    if step.repeat is not None:
+        told.append(f"until {step.repeat.until}, {step.repeat.max:,} times at most")
+    if step.approval is not None:
+        told.append("asking first")
+    return "".join(f", {text}" for text in told)
+
+
+def _does(step: StepSpec, agents: Mapping[str, AgentSpec]) -> str:
+    if step.kind == "approve":
+        return "\n".join(_named("asks a person to approve of", step.input))
+    if step.kind == "input":
+        return "\n".join(_named("asks a person", step.input))
+    if step.kind == "gather":
+        return "gathers what these have given"
+    return shown_step(step, step.input, agents)
