@@ -181,7 +181,7 @@ class Steps:
             live.bound[path] = given
             if live.approved.get(path) == asked.digest:
                 live.asked.pop(path, None)
-                self._begin_approved(node, live, path, at)
+                self.begin_approved(node, live, path, at)
                 return
         known = live.asked.get(path)
         if known is None or known.digest != asked.digest:
@@ -191,7 +191,7 @@ class Steps:
         self.state.remind(asked.expires, "answer", node.index, path)
         self.progress.move(node.index, WAITING)
 
-    def _begin_approved(self, node: Node, live: Live[Workflow], path: str, at: int) -> None:
+    def begin_approved(self, node: Node, live: Live[Workflow], path: str, at: int) -> None:
         """Begin a unit whose step's doings a person has approved of."""
         if node.nests:
             self._begin_child(node, live, path, live.bound[path], at)
@@ -345,7 +345,7 @@ class Steps:
         if asked is None or status != WAITING or waits_for_approval(node.spec) != wanted:
             what = "an approval" if wanted else "an input"
             raise Refused(f"{event.path!r} does not wait for {what}; step is {STATUS[status]}")
-        self._answered(node, place, event.path, answered(asked, event), event.at)
+        _settle(self, node, place, event.path, answered(asked, event), event.at)
 
     def expire(self, node: Node, path: str, at: int) -> None:
         """A question has gone unanswered for as long as it may."""
@@ -356,18 +356,7 @@ class Steps:
             asked.expires = None
             self.moves.append(Halt(worth))
         else:
-            self._answered(node, place, path, worth, at)
-
-    def _answered(self, node: Node, place: Place, path: str, worth: Worth, at: int) -> None:
-        live = self.state.live[node.index]
-        asked = live.asked.pop(path)
-        if not live.asked:
-            self.progress.move(node.index, RUNNING)
-        if node.spec.approval is not None and worth[1] is None:
-            live.approved[path] = asked.digest
-            self._begin_approved(node, live, path, at)
-            return
-        self.unit_ended(node, place, *worth, at)
+            _settle(self, node, place, path, worth, at)
 
     # -- nested plans -----------------------------------------------------------------------
 
@@ -401,6 +390,19 @@ class Steps:
         other = type(self)(self.state.fork())
         other.moves = self.moves.copy()
         return other
+
+
+def _settle(steps: Steps, node: Node, place: Place, path: str, worth: Worth, at: int) -> None:
+    """Follow up a question that is closed."""
+    live = steps.state.live[node.index]
+    asked = live.asked.pop(path)
+    if not live.asked:
+        steps.progress.move(node.index, RUNNING)
+    if node.spec.approval is not None and worth[1] is None:
+        live.approved[path] = asked.digest
+        steps.begin_approved(node, live, path, at)
+        return
+    steps.unit_ended(node, place, *worth, at)
 
 
 def _skips(state: State, indexes: list[int], at: int) -> list[Say]:
