@@ -51,8 +51,8 @@ def spec_of(text: str, base: Loaded, *, approve: bool = False) -> RunSpec:
 
 
 def _gated(plan: PlanPart) -> PlanPart:
-    whole = plan.model_dump(by_alias=True, exclude_unset=True)
-    return PlanPart.model_validate({**whole, "approve": True})
+    gate = PlanPart.model_validate({"approve": True, "steps": {"x": {"approve": "-"}}}).approve
+    return plan.model_copy(update={"approve": gate})
 
 
 def mistakes(text: str, base: Loaded) -> list[str]:

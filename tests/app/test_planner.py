@@ -1,0 +1,257 @@
+"""Planning runs: what the planner is shown, what comes of it, and what a draft may state."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.app.planning import GOOD, changed, file_with
+
+from hocket.app.drafts import mistakes, spec_of, staff
+from hocket.app.engine import Engine
+from hocket.app.gathering import MOST_FILES, inventory, read_files
+from hocket.app.host import Host
+from hocket.app.load import load_file
+from hocket.app.planner import draft, drafted, ready_spec, start_draft, with_text
+from hocket.config.drafts import (
+    Bar,
+    Drafted,
+    draft_text,
+    plan_name,
+    read_draft,
+    reasons,
+    text_digest,
+)
+from hocket.core.errors import NotFound, Refused, SpecError
+from hocket.report.draft import draft_document, draft_lines
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("the parser is slow")
+    (folder / ".env").write_text("KEY=secret")
+    (tmp_path / "x").write_text("outside")
+    return folder
+
+
+def write(folder: Path, *drafts: object) -> Path:
+    path = folder / "hocket.yaml"
+    path.write_text(file_with(*drafts))  # type: ignore[arg-type]
+    return path
+
+
+async def planned(host: Host, **options: str) -> str:
+    """Let a planning run come to its end."""
+    run = await draft(host, "mend the parser", by="test", **options)
+    driven = host.driven(run)
+    if driven is not None:
+        await driven.result()
+    return run
+
+
+async def test_a_draft_is_made_checked_and_predicted(folder: Path, tmp_path: Path) -> None:
+    async with Engine(tmp_path / "state") as engine:
+        host = Host(engine, [write(folder, GOOD)])
+        found = await look(engine, await planned(host))
+        await host.close()
+        assert (found.status, found.problems, found.why) == ("succeeded", (), ())
+        assert found.digest == text_digest(found.text)
+        assert found.prediction is not None
+        assert found.prediction.calls == 2
+        assert mistakes(found.text, load_file(folder / "hocket.yaml")) == []
+        # What the planner was shown: files of the folder, and nothing that is hidden or outside.
+        machine = engine.fold(found.run)
+        shown = machine.workflow.result("read")
+        assert shown["notes.txt"] == "the parser is slow"
+        assert all(shown[name].startswith("[not shown") for name in ("../x", ".env"))
+        assert "secret" not in str([e.event for e in engine.journal.read(found.run)])
+        document = draft_document(found, 0)
+        assert document["ready"]
+        assert not document["needs_approval"]
+        assert "mend by {{look}}" in str(document["text"])
+        lines = "\n".join(draft_lines(found, 0))
+        assert "task clarity ██████████████████·· 90%" in lines
+        assert "medium: it may break" in lines
+
+
+async def test_mistakes_are_told_to_the_planner_who_mends_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    wrong = changed(steps=[{"name": "look", "agent": "codr", "prompt": "look"}])
+    async with Engine(tmp_path / "state") as engine:
+        host = Host(engine, [write(folder, wrong, GOOD)])
+        run = await planned(host)
+        await host.close()
+        told = engine.fold(run).workflow.result("check")["problems"]
+        assert told == ["(draft):10:16: unknown agent 'codr'; did you mean 'coder'?"]
+        assert (await look(engine, run)).problems == ()
+
+
+async def test_what_stays_wrong_is_shown_and_can_be_edited(folder: Path, tmp_path: Path) -> None:
+    wrong = changed(steps=[{"name": "look", "agent": "codr", "prompt": "look"}])
+    async with Engine(tmp_path / "state") as engine:
+        host = Host(engine, [write(folder, wrong)])
+        found = await look(engine, await planned(host))
+        assert found.problems == ("(draft):10:16: unknown agent 'codr'; did you mean 'coder'?",)
+        assert found.prediction is None
+        with pytest.raises(SpecError, match="unknown agent 'codr'"):
+            await start_draft(host, found, found.text, by="test")
+        text = found.text.replace("codr", "coder")
+        edited = await asyncio.to_thread(with_text, engine.journal, found, text)
+        assert edited.problems == ()
+        run = await start_draft(host, found, edited.text, by="test")
+        driven = host.driven(run)
+        assert driven is not None
+        assert (await driven.result()).output == "look"
+        await host.close()
+
+
+async def look(engine: Engine, run: str) -> Drafted:
+    """Give a draft; predicting it needs a thread without a loop."""
+    return await asyncio.to_thread(drafted, engine, run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "bar", "why"),
+    [
+        ({}, Bar(), []),
+        ({}, Bar(below=0.85), ["confidence in context is 80%, below 85%"]),
+        ({}, Bar(severity="medium"), ["medium risk: it may break"]),
+        ({}, Bar(always=True), ["every drafted plan is to be approved"]),
+        (
+            {"risks": [{"what": "all is lost", "severity": "critical"}]},
+            Bar(),
+            ["critical risk: all is lost"],
+        ),
+    ],
+)
+def test_when_a_draft_needs_approval(changes: dict[str, object], bar: Bar, why: list[str]) -> None:
+    assert reasons(read_draft(changed(**changes)), bar) == why
+
+
+async def test_a_plan_that_needs_approval_waits_unless_its_bytes_were_approved(
+    folder: Path, tmp_path: Path
+) -> None:
+    risky = changed(risks=[{"what": "all is lost", "severity": "critical"}])
+    async with Engine(tmp_path / "state") as engine:
+        host = Host(engine, [write(folder, risky)])
+        found = await look(engine, await planned(host))
+        assert found.why == ("critical risk: all is lost",)
+        ungated = found.text.replace("    approve: true\n", "")
+        assert ungated != found.text
+        asked = ready_spec(found, ungated)
+        waits = [step for step in asked.workflow.steps if step.kind == "approve"]
+        assert waits or getattr(asked.workflow, "approval", None), asked.workflow
+        free = ready_spec(found, ungated, approved=text_digest(ungated))
+        assert free != asked
+        with pytest.raises(Refused, match="not the one that was approved"):
+            ready_spec(found, ungated + "\n", approved=text_digest(ungated))
+        await host.close()
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("{command: [rm, -rf, /]}", "(draft):6:7: a drafted step names an agent"),
+        ("{shell: echo hi}", "(draft):6:7: a drafted step names an agent"),
+        ("{call: 'os:system', with: {a: b}}", "(draft):6:7: a drafted step names an agent"),
+        ("{agent: build, prompt: x, env_pass: [KEY]}", "env_pass stands in the operator's file"),
+        ("{agent: build, prompt: x, cwd: /}", "cwd stands in the operator's file"),
+    ],
+)
+def test_programs_stand_in_the_operators_file_alone(folder: Path, step: str, said: str) -> None:
+    base = load_file(write(folder, GOOD))
+    text = f"version: 1\nextends: hocket.yaml\nplans:\n  p:\n    steps:\n      x: {step}\n"
+    (line,) = mistakes(text, base)
+    assert said in line
+    with pytest.raises(SpecError):
+        spec_of(text, base)
+
+
+def test_agents_and_models_of_a_draft_are_refused(folder: Path) -> None:
+    base = load_file(write(folder, GOOD))
+    text = "version: 1\nagents: {x: {command: [sh]}}\nplans: {p: {steps: {x: {agent: x}}}}\n"
+    assert mistakes(text, base) == ["(draft):2:1: agents stand in the file that this one extends"]
+
+
+def test_who_may_be_named(folder: Path) -> None:
+    assert staff(load_file(write(folder, GOOD))) == {
+        "planner": "answers from a script",
+        "coder": "answers from a script",
+        "build": "runs cat with the prompt on its standard input",
+    }
+
+
+async def test_what_cannot_be_planned_is_refused(folder: Path, tmp_path: Path) -> None:
+    async with Engine(tmp_path / "state") as engine:
+        host = Host(engine, [write(folder, GOOD)])
+        with pytest.raises(Refused, match="there is no task to plan"):
+            await draft(host, " ", by="test")
+        with pytest.raises(NotFound, match="did you mean 'planner'"):
+            await draft(host, "x", by="test", agent="planer")
+        with pytest.raises(NotFound, match="no file 'other\\.yaml' is offered"):
+            await draft(host, "x", by="test", file="other.yaml")
+        with pytest.raises(NotFound, match="no file is offered here"):
+            await draft(Host(engine), "x", by="test")
+        run = await host.start("hocket.yaml", "hello", {}, by="test")
+        with pytest.raises(Refused, match="is no planning run"):
+            await look(engine, run)
+        await host.close()
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Mend the parser!", "mend-the-parser"),
+        ("2 fast", "plan-2-fast"),
+        ("ÄÖÜ", "plan"),
+        ("x" * 80, "x" * 40),
+    ],
+)
+def test_plans_get_names_that_can_be_typed(title: str, name: str) -> None:
+    read = read_draft(changed(title=title))
+    assert plan_name(read) == name
+    assert f"  {name}:\n" in draft_text(read, "hocket.yaml", approve=False)
+
+
+def test_what_is_no_draft_is_refused() -> None:
+    with pytest.raises(Refused, match="what the planner gave is no plan"):
+        read_draft({"title": "x"})
+
+
+# ---- what is shown of a folder ----
+
+
+def test_the_inventory_leaves_out_what_is_hidden_or_built(folder: Path) -> None:
+    for name in ("src/deep/a.py", "node_modules/x/y.js", ".git/config"):
+        path = folder / name
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+    listed = inventory(folder)
+    assert [line.split()[1] for line in listed.splitlines()] == ["notes.txt", "src/deep/a.py"]
+
+
+def test_a_large_folder_is_cut_and_said(folder: Path) -> None:
+    for number in range(MOST_FILES + 5):
+        (folder / f"f{number}").touch()
+    assert inventory(folder).endswith("and 6 more files")
+
+
+def test_links_texts_and_sizes(folder: Path, tmp_path: Path) -> None:
+    (folder / "link").symlink_to(tmp_path / "x")
+    (folder / "sub").symlink_to(tmp_path)
+    (folder / "binary").write_bytes(b"a\0b")
+    (folder / "large").write_text("y" * 20_000)
+    shown = read_files(str(folder), ["link", "sub/x", "binary", "large", "a\0b", "/etc/passwd"])
+    assert shown["large"] == "y" * 16_000 + "\n[cut here]"
+    assert all(text.startswith("[not shown") for name, text in shown.items() if name != "large")

@@ -1,0 +1,135 @@
+"""Indicators: figures of runs by hand, and of random runs against an independent count."""
+
+from __future__ import annotations
+
+import pytest
+from tests.machines import Drive, plan, step
+
+from hocket.core.errors import Fault
+from hocket.core.events import (
+    AnyEvent,
+    CallFailed,
+    CallFinished,
+    CallStarted,
+    LimitChanged,
+    RetryRequested,
+    RunEnded,
+    Usage,
+)
+from hocket.core.values import SECOND, Call
+from hocket.insight.indicators import Figures, Stats, stats
+
+T0 = 1_000 * SECOND
+
+
+def figures(*events: AnyEvent) -> Figures:
+    """Fold the figures of a run of two steps that began at `T0`."""
+    drive = Drive(plan(step("a"), step("b")), start=False)
+    found = Figures()
+    for event in drive.events:
+        found.add(event)
+    found.began = T0
+    for event in events:
+        found.add(event)
+    return found
+
+
+def started(path: str, at: float, agent: str = "w") -> CallStarted:
+    return CallStarted(at=T0 + round(at * SECOND), call=Call(path, 1), agent=agent)
+
+
+def finished(path: str, at: float, **usage: int) -> CallFinished:
+    spent = Usage(**usage) if usage else None
+    return CallFinished(at=T0 + round(at * SECOND), call=Call(path, 1), usage=spent)
+
+
+def failed(path: str, at: float, kind: str) -> CallFailed:
+    fault = Fault(kind=kind, message="no")  # type: ignore[arg-type]
+    return CallFailed(at=T0 + round(at * SECOND), call=Call(path, 1), fault=fault)
+
+
+def ended(at: float, status: str = "succeeded", reason: str = "") -> RunEnded:
+    return RunEnded(at=T0 + round(at * SECOND), status=status, reason=reason)  # type: ignore[arg-type]
+
+
+def value(found: Stats, name: str) -> float | None:
+    return next(one.value for one in found.indicators if one.name == name)
+
+
+def test_two_steps_side_by_side() -> None:
+    one = figures(
+        started("a", 0),
+        started("b", 1),
+        finished("a", 2, tokens_in=10, tokens_out=5, cost=2 * 10**12),
+        finished("b", 4),
+        ended(5),
+    )
+    found = stats([one], 0, T0 + 10 * SECOND, frame=40_000, memory=80_000_000)
+    # (2 + 3) / 2 seconds; at work for 4 s with two at once at most and 5 s of calls.
+    assert value(found, "step_time") == 2.5
+    assert value(found, "efficiency") == pytest.approx(5 / 8)
+    assert value(found, "speed_up") == 1.0
+    assert value(found, "completion") == 1.0
+    assert value(found, "cost") == 2.0
+    assert {i.name: i.good for i in found.indicators if i.target is not None} == {
+        "step_time": True,
+        "completion": True,
+        "refused": True,
+        "efficiency": False,
+        "frame": True,
+    }
+    assert found.agents["w"].tokens == 15
+
+
+def test_refusals_errors_and_time_outs_are_told_apart() -> None:
+    one = figures(
+        started("a", 0),
+        failed("a", 1, "rate_limited"),
+        started("b", 1),
+        failed("b", 2, "timeout"),
+        started("c", 2),
+        failed("c", 3, "failed"),
+        started("d", 3),
+        finished("d", 4),
+        ended(5, "failed", "plan 'p' took longer than its timeout of 5 s"),
+    )
+    found = stats([one], 0, T0)
+    assert value(found, "refused") == 1
+    assert value(found, "errors") == 0.5
+    assert value(found, "timeouts") == 0.25
+    assert value(found, "plan_timeouts") == 1.0
+    assert value(found, "completion") == 0.0
+
+
+def test_a_step_with_several_calls_lasts_from_the_first_to_the_last() -> None:
+    one = figures(started("a/0", 0), started("a/1", 1), finished("a/0", 2), finished("a/1", 5))
+    assert (one.steps, one.step_time, one.longest) == (1, 5 * SECOND, (5 * SECOND, "a"))
+    one.add(started("a/2~2", 6))
+    assert one.open == {"a": T0 + 6 * SECOND}
+
+
+def test_a_run_that_is_taken_up_again_runs() -> None:
+    one = figures(started("a", 0), failed("a", 1, "failed"), ended(2, "failed", "step 'a' failed"))
+    assert one.status == "failed"
+    one.add(RetryRequested(at=T0 + 3 * SECOND, path="a", by="anna"))
+    assert one.status == "running"
+
+
+def test_budgets_tell_their_marks() -> None:
+    def warned(mark: int) -> LimitChanged:
+        message = f"usd: over {mark} %: $0.80 of $1 spent"
+        return LimitChanged(at=T0, limit="usd", what="warned", message=message)
+
+    assert figures(warned(80), warned(50)).warned == {"usd": 80}
+
+
+def test_nothing_is_known_of_no_runs() -> None:
+    found = stats([], 0, T0)
+    assert value(found, "step_time") is None
+    assert value(found, "completion") is None
+    assert all(one.good is None for one in found.indicators if one.value is None)
+
+
+def test_only_runs_since_an_instant_count() -> None:
+    assert value(stats([figures()], T0, T0), "runs") == 1
+    assert value(stats([figures()], T0 + 1, T0), "runs") == 0
