@@ -7,10 +7,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from tests.server.kit import Served
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
+from hocket.insight.board import Board
+from hocket.server.feed import new_machine
 from hocket.server.live import Live
+from hocket.workflows.check import complete
 
 MOST = 50_000
 
@@ -40,8 +46,9 @@ class Page:
         self.errors: list[dict[str, Any]] = []
         self.socket: ClientConnection | None = None
 
-    def connect(self) -> None:
-        self.socket = open_socket(self.served)
+    def connect(self, **more: Any) -> None:
+        # It is closed by whoever drops it, and at the latest by the server.
+        self.socket = open_socket(self.served, **more).__enter__()
         self.watch()
 
     def watch(self) -> None:
@@ -119,10 +126,57 @@ class Page:
         self.logs_over[path] = frame.get("end", False)
 
 
-def open_socket(served: Served, *protocols: Any, **more: Any) -> ClientConnection:
+def open_socket(served: Served, **more: Any) -> ClientConnection:
     return connect(
         f"ws://127.0.0.1:{served.port}/api/live",
-        subprotocols=list(protocols) or ["hocket", f"token.{served.tokens.view}"],
+        subprotocols=[Subprotocol("hocket"), Subprotocol(f"token.{served.tokens.view}")],
         compression=None,
         **more,
     )
+
+
+def layered(steps: int, width: int, *, words: int = 20, seconds: float = 0.03) -> RunSpec:
+    """A plan of layers whose calls say something, word by word."""
+    text = " ".join(f"word{n:04d}" for n in range(words))
+    reply = {"output": text, "after": f"{seconds}s", "stream": True, "tokens_in": 3, "cost": 0.001}
+    agents = {"a": AgentSpec(kind="scripted", options={"replies": [reply]})}
+    needs = [
+        dict.fromkeys((f"s{i - width}", f"s{i - width - i % width}")) if i >= width else ()
+        for i in range(steps)
+    ]
+    plan = PlanSpec(
+        name="layers",
+        steps=tuple(
+            StepSpec(name=f"s{i}", agent="a", input=f"do {i}", needs=tuple(needs[i]))
+            for i in range(steps)
+        ),
+    )
+    return complete(RunSpec(workflow=plan, agents=agents, max_parallel=2 * width))
+
+
+def start(served: Served, spec: RunSpec, run: str) -> str:
+    """Start a spec in the server's process."""
+    host = served.site.host
+    return str(served.do(lambda: host.start_spec(spec, {}, by="test", run_id=run)))
+
+
+def journal_says(served: Served, run: str) -> tuple[Any, Any, Any]:
+    """The rows, the calls and the head of a run, folded anew from its journal."""
+    board = Board(new_machine())
+    for recorded in served.site.host.engine.journal.read(run):
+        board.add(recorded)
+    rows, calls = {row.id: row for row in board.rows()}, board.calls
+    return (
+        json.loads(msgspec.json.encode(rows)),
+        json.loads(msgspec.json.encode(calls)),
+        json.loads(msgspec.json.encode(board.head())),
+    )
+
+
+def is_equal(page: Page) -> None:
+    """A page shows what the journal says."""
+    rows, calls, head = journal_says(page.served, page.run)
+    assert page.rows == rows
+    if "calls" in page.kinds:
+        assert page.calls == calls
+    assert {name: page.head[name] for name in head} == head

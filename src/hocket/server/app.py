@@ -13,7 +13,21 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.websockets import WebSocket, WebSocketState
 
-from hocket.server import about, controls, insights, limits, live, mcp, planning, plans, runs, stats
+from hocket.server import (
+    about,
+    agui,
+    controls,
+    events,
+    insights,
+    limits,
+    live,
+    mcp,
+    planning,
+    plans,
+    runs,
+    stats,
+    steps,
+)
 from hocket.server.answers import Reason, TurnedAway, encoded, turned_away
 from hocket.server.gate import (
     CALLER,
@@ -52,6 +66,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     *about.ROUTES,
     *runs.ROUTES,
+    *steps.ROUTES,
+    *events.ROUTES,
+    *agui.ROUTES,
     *controls.ROUTES,
     *plans.ROUTES,
     *planning.ROUTES,

@@ -226,7 +226,7 @@ class Feed:
 
     def _read_all(self) -> Board:
         """Read the whole run, in a thread of its own: nobody sees its board before it is done."""
-        board = Board(RunMachine({tag: kind.make for tag, kind in KINDS.items()}))
+        board = Board(new_machine())
         for recorded in self._store.read(self.run):
             board.add(recorded)
         if not board.seq:
@@ -254,3 +254,8 @@ class Feed:
     def _tell(self) -> None:
         for listener in list(self._listeners):
             listener()
+
+
+def new_machine() -> RunMachine:
+    """Make a machine for a run's events."""
+    return RunMachine({tag: kind.make for tag, kind in KINDS.items()})

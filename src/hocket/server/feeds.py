@@ -97,7 +97,7 @@ class RunList:
 
     Attributes:
         rows: The runs by id, newest first.
-        looks: How often they have been looked at.
+        looks: How often they have been looked at since somebody watches.
     """
 
     def __init__(self, store: Store) -> None:
@@ -111,6 +111,8 @@ class RunList:
         """Tell somebody after each look."""
         self._listeners[listener] = None
         if self._task is None or self._task.done():
+            # What was seen long ago is not shown to anybody.
+            self.looks = 0
             self._task = asyncio.create_task(self._look(), name="list of runs")
 
     def leave(self, listener: Listener) -> None:

@@ -29,7 +29,7 @@ from hocket.journal.base import Store
 from hocket.server.feeds import Driven, Feeds, Polled, RunList
 from hocket.server.frames import Kind, encode
 from hocket.server.routing import Caller, Socket
-from hocket.server.runs import run_row
+from hocket.server.runs import outside, run_row
 from hocket.server.topics import (
     EventsTopic,
     LogTopic,
@@ -37,7 +37,6 @@ from hocket.server.topics import (
     RunsTopic,
     Topic,
     WholeTopic,
-    outside,
 )
 
 STALLED: Final = 60.0

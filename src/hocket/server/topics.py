@@ -14,10 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from hocket.app.livelog import log_file
-from hocket.app.run import Run
 from hocket.core.errors import CallerError, NotFound
 from hocket.core.values import Call
 from hocket.journal.base import RunRow, Store
@@ -25,7 +22,6 @@ from hocket.server.feed import Feed, Listener
 from hocket.server.feeds import Polled, RunList
 from hocket.server.frames import MOST_BYTES, Kind, Place, encode
 from hocket.server.runs import RunRow as Shown
-from hocket.server.runs import waiting
 from hocket.server.slim import slim
 from hocket.server.tail import MOST_READ, Said, Tail
 
@@ -98,7 +94,7 @@ class RowsTopic:
         self._asided = 0.0
         self._took = 0.0
         self._told = False
-        feed.listen(wake)
+        feed.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
@@ -169,7 +165,7 @@ class EventsTopic:
         self._store = store
         self._wake: Listener = partial(wake)
         self._seen: int = said.get("after") or 0
-        feed.listen(wake)
+        feed.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
@@ -226,7 +222,7 @@ class LogTopic:
         self._over: dict[str, None] = {}
         self._looked = -1
         self._turn = 0
-        feed.listen(wake)
+        feed.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
@@ -340,7 +336,7 @@ class RunsTopic:
         self._sent: dict[str, Shown] = {}
         self._kept: dict[str, RunRow] = {}
         self._queue: list[str] = []
-        runs.listen(wake)
+        runs.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
@@ -417,7 +413,7 @@ class WholeTopic:
         self._polled = polled
         self._wake: Listener = partial(wake)
         self._seen = 0
-        polled.listen(wake)
+        polled.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give it, if it has changed."""
@@ -447,13 +443,3 @@ def fitted(value: dict[str, Any]) -> str:
         value[name] = lists[name][:left]
         data = encode({**value, "more": more})
     return data.decode()
-
-
-def outside(run: Run | None, row: RunRow | None) -> dict[str, Any]:
-    """Give what a run's events don't say: who drives it, and what its calls wait for now."""
-    return {
-        "owner": "" if row is None else row.owner,
-        "alive": row is not None and row.alive,
-        "here": run is not None,
-        "waits": [] if run is None else msgspec.to_builtins(waiting(run)),
-    }

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 import msgspec
 
 from hocket.core.machine import StepView, Workflow
+from hocket.core.reports import Fate
 from hocket.workflows.live import read_place, unit_path
-from hocket.workflows.plan import PlanMachine, state_of, view_of
+from hocket.workflows.plan import PlanMachine, fates_of, state_of, view_of
 
 
 class Steps:
@@ -95,3 +96,18 @@ def view_at(workflow: Workflow, path: str) -> StepView | None:
         before, workflow, path = f"{before}{unit}/", live.children[unit], place.rest
     found_in = [view for view in workflow.view() if view.path == path]
     return msgspec.structs.replace(found_in[0], path=before + path) if found_in else None
+
+
+def fates_at(workflow: Workflow, path: str) -> dict[str, Fate]:
+    """Give what became of the calls of the teams that are nested in a step, by the calls' names."""
+    if not isinstance(workflow, PlanMachine):
+        return {}
+    place = read_place(path)
+    number = None if place is None else workflow.shape.index.get(place.name)
+    live = None if number is None else state_of(workflow).live.get(number)
+    return {
+        f"{unit}/{name}": fate
+        for unit, child in (live.children.items() if live is not None else ())
+        if path.startswith(unit) or unit.startswith(path)
+        for name, fate in fates_of(child).items()
+    }
