@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ import uvicorn
 from hocket.app.engine import Engine
 from hocket.app.host import Host
 from hocket.server.app import make_app
+from hocket.server.live import Live
 from hocket.server.settings import Settings
 from hocket.server.site import Site
 from hocket.server.tokens import Tokens, tokens_of
@@ -174,7 +174,7 @@ def serving(
             host = Host(engine, offered)
             await host.open()
             tokens = tokens_of(state)
-            site = Site(host, wanted, tokens, (live or _live)(host))
+            site = Site(host, wanted, tokens, (live or live_of)(host))
             config = uvicorn.Config(
                 app(site),
                 lifespan="off",
@@ -216,11 +216,6 @@ def serving(
         raise made["error"]
 
 
-def _live(host: Host) -> Any:
-    """Fold runs anew for each question, where a test needs no feeds."""
-
-    async def board(run: str) -> Any:
-        machine = host.engine.fold(run)
-        return SimpleNamespace(machine=machine, head=lambda: {"id": run})
-
-    return SimpleNamespace(board=board)
+def live_of(host: Host) -> Live:
+    """Make what folds the watched runs."""
+    return Live(host.engine.journal, host.engine.state, host.driven)

@@ -13,6 +13,7 @@ from hocket.server.site import Site
 
 _MOST_NOTE: Final = 2000
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+NewId = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 Note = Annotated[str, msgspec.Meta(max_length=_MOST_NOTE)]
 
 
@@ -33,7 +34,7 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     plan: str
     file: str | None = None
     inputs: dict[str, Json] = {}
-    run_id: str | None = None
+    run_id: NewId | None = None
 
 
 class CancelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +96,7 @@ class ForkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     after: Annotated[int, msgspec.Meta(ge=1)] | None = None
     inputs: dict[str, Json] = {}
-    run_id: str | None = None
+    run_id: NewId | None = None
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

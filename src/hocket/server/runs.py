@@ -149,7 +149,6 @@ def run_row(site: Site, kept: Kept) -> RunRow:
     machine = run.machine
     return msgspec.structs.replace(
         common,
-        status=machine.said,
         steps={status: count for status, count in machine.counts().items() if count},
         usd=run.tally.dollars,
         unpriced=run.tally.unpriced,
@@ -223,18 +222,16 @@ def _place(cursor: str) -> tuple[int, str] | None:
 async def _head(site: Site, asked: Asked) -> dict[str, Any]:
     kept = site.host.row(asked.path["run"])
     board = await site.live.board(kept.id)
-    return {**board.head(), **outside(site, kept)}
+    return {**board.head(), **outside(site.host.driven(kept.id), kept)}
 
 
-def outside(site: Site, kept: Kept) -> dict[str, Any]:
+def outside(run: Run | None, kept: Kept | None) -> dict[str, Any]:
     """Give what a run's events don't say: who drives it, and what its calls wait for now."""
-    run = site.host.driven(kept.id)
     return {
-        "owner": kept.owner,
-        "alive": kept.alive,
+        "owner": "" if kept is None else kept.owner,
+        "alive": kept is not None and kept.alive,
         "here": run is not None,
-        "waits": [] if run is None else waiting(run),
-        "eta": None if run is None else _eta(run),
+        "waits": [] if run is None else msgspec.to_builtins(waiting(run)),
     }
 
 

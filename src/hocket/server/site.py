@@ -30,6 +30,9 @@ class Live(Protocol):
             NotFound: No such run.
         """
 
+    async def close(self) -> None:
+        """Watch no more."""
+
 
 class Doors:
     """What is open and how often who has asked."""
@@ -92,6 +95,7 @@ class Site:
         """End the processes that are still at work for somebody, and what else there is."""
         for close in self.closing:
             await close()
+        await self.live.close()
         await self.cli.close()
 
     def _driven(self, run: str) -> RunSpec | None:
