@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from hocket.agents.faults import redact, secrets_of
 from hocket.core.errors import CallerError, NotFound, PeerError, Refused
 from hocket.server.quotas import TooMany
 from hocket.server.routing import Bytes
@@ -97,7 +98,7 @@ class TurnedAway(CallerError):
 
 def turned_away(error: Exception) -> TurnedAway | None:
     """Give the answer that an error becomes; None if nobody foresaw it."""
-    said = str(error)
+    said = redact(str(error), secrets_of())
     match error:
         case TurnedAway():
             return error

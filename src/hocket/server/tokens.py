@@ -42,10 +42,6 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return "operate"
         return "view" if view else None
 
-    def hidden(self, text: str) -> str:
-        """Give a text without the tokens in it."""
-        return text.replace(self.view, "[token]").replace(self.operate, "[token]")
-
 
 def tokens_of(state: Path, *, new: bool = False) -> Tokens:
     """Give the tokens of a state folder; made once, readable by their owner alone.
