@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.websockets import WebSocket, WebSocketState
 
+from hocket.agents.faults import redact, secrets_of
 from hocket.server import (
     about,
     agui,
@@ -267,7 +268,8 @@ class Router:
         """Write an error that nobody foresaw to the log, and give what the client is told."""
         name = secrets.token_hex(4)
         told = "".join(traceback.format_exception(error))
-        _LOG.error("bug %s: %s", name, self._site.tokens.hidden(told))
+        tokens = self._site.tokens
+        _LOG.error("bug %s: %s", name, redact(told, secrets_of(tokens.view, tokens.operate)))
         hint = f"the server's log has more under {name}; please report it"
         return TurnedAway(500, "bug", "bug", f"this is a bug in Hocket ({name})", hint)
 
