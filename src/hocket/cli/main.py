@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "plan": ("hocket.cli.plan:plan", "Have an agent draft a plan; check, edit and run it."),
     "resume": ("hocket.cli.start:resume", "Take up a run that was paused or whose process died."),
+    "fork": ("hocket.cli.fork:fork", "Run on from a point of another run, with other inputs."),
     "runs": ("hocket.cli.look:runs", "List runs, newest first."),
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
     "logs": ("hocket.cli.look:logs", "Show what happened, or what a step has said."),
