@@ -275,7 +275,13 @@ def ready_spec(found: Drafted, text: str, approved: str = "") -> RunSpec:
         raise Refused(f"run {found.run} has no draft: it is {found.status}")
     if approved and approved != text_digest(text):
         raise Refused("the plan's text is not the one that was approved; look at it again")
-    return spec_of(text, load_file(found.file), approve=bool(found.why) and not approved)
+    spec = spec_of(text, load_file(found.file), approve=bool(found.why) and not approved)
+    if not approved:
+        return spec
+    # The text asks for what it has got already.
+    return msgspec.structs.replace(
+        spec, workflow=msgspec.structs.replace(spec.workflow, approval=None)
+    )
 
 
 def suggested_name(found: Drafted) -> str:
