@@ -63,7 +63,7 @@ def predicted(
         durations=durations,
         held=asyncio.run(_held(store, claims, at)),
     )
-    costs = _costs(store.book, spec)
+    costs = costs_of(store.book, spec)
     ranks = Prospect(machine, durations).ranks
     return predict(machine, {}, at, terms, ranks, costs=costs.get, seed=seed)
 
@@ -81,7 +81,7 @@ async def _held(store: Store, claims: Claims, now: int) -> list[Entry]:
         ledger.close()
 
 
-def _costs(book: Book, spec: RunSpec) -> dict[str, int]:
+def costs_of(book: Book, spec: RunSpec) -> dict[str, int]:
     """Give what a call of each agent cost in the mean, as far as anybody knows."""
     names = {known: name for name, known in known_as(spec.agents).items()}
     found: dict[str, list[int]] = {}

@@ -5,24 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked, InputGiven
-from hocket.core.gate import GATE
 from hocket.core.run import RunMachine
 from hocket.journal.base import Journal
+from hocket.workflows.open import open_questions as open_with_times
 
 
 def open_questions(machine: RunMachine) -> dict[str, ApprovalAsked | InputAsked]:
-    """Give the questions whose steps still wait, by path."""
-    if machine.phase in ("new", "ended"):
-        return {}
-    if not machine.gate.passed:
-        return {path: asked for path, asked in machine.questions.items() if path == GATE}
-    waiting = [view.path for view in machine.workflow.view() if view.status == "waiting"]
-    ours = {
-        path: asked
-        for path, asked in machine.questions.items()
-        if any(path == step or path.startswith(f"{step}/") for step in waiting)
-    }
-    return {**ours, **machine.calls.people.open}
+    """Give the questions whose steps or calls still wait, by path."""
+    return {path: question.asked for path, question in open_with_times(machine).items()}
 
 
 def already(journal: Journal, run: str, path: str) -> str | None:
