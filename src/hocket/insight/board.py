@@ -26,6 +26,7 @@ from hocket.core.events import (
     ContinueRequested,
     InputAsked,
     InputGiven,
+    Origin,
     PauseRequested,
     Recorded,
     RetryRequested,
@@ -86,6 +87,7 @@ class Board:
         """The last event that changed each row that ever has; the latest ones stand last."""
         self._settled = 0
         self._program = ""
+        self._forked: Origin | None = None
         self._standing: dict[str, Json] = {}
         self._output_bytes: int | None = None
         self._asks = False
@@ -245,8 +247,8 @@ class Board:
         self._changed.clear()
         self.born = self._asked_at = seq
         if isinstance(event, RunStarted):
-            self._program = event.program
-        self._standing = standing(self.machine, self._program)
+            self._program, self._forked = event.program, event.forked
+        self._standing = standing(self.machine, self._program, self._forked)
 
     def _settle(self) -> None:
         """Note what has changed before anything is shown, so that what then goes is missed."""

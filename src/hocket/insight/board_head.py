@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hocket.core.events import ApprovalAsked, InputAsked
+from hocket.core.events import ApprovalAsked, InputAsked, Origin
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec
 from hocket.core.values import Json
@@ -24,7 +24,7 @@ _MOST_NAMES: Final = 100
 _MOST_REASON: Final = 1_000
 
 
-def standing(machine: RunMachine, program: str) -> dict[str, Json]:
+def standing(machine: RunMachine, program: str, forked: Origin | None) -> dict[str, Json]:
     """Give what stays the same as long as the spec does."""
     spec = machine.spec
     agents = list(spec.agents.items())
@@ -37,6 +37,7 @@ def standing(machine: RunMachine, program: str) -> dict[str, Json]:
         },
         "source": cut(spec.source, _MOST_REASON),
         "program": program,
+        "forked": None if forked is None else {"run": forked.run, "seq": forked.seq},
         "max_parallel": spec.max_parallel,
         "kinds": kinds_of(spec),
         "agents": {
