@@ -74,7 +74,8 @@ class Tail:
             skipped += _beginning(data)
             data = data[_beginning(data) :]
         if start + len(data) < size:
-            data = _whole(data) or data
+            # The last of very many carriage returns tells what they all do.
+            data = _whole(data) or data[:-1]
         elif not ended:
             data = _whole(data)
         if not data:
@@ -92,7 +93,7 @@ def folded(text: str) -> str:
     if "\r" not in text:
         return text
     lines = text.replace("\r\n", "\n").split("\n")
-    first = lines[0]
+    first = lines[0].rstrip("\r")
     kept = [_left(line) for line in lines]
     if "\r" in first:
         kept[0] = "\r" + kept[0]
