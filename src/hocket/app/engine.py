@@ -23,15 +23,16 @@ from hocket.app.run import Run
 from hocket.app.secrets import secret_problems
 from hocket.app.state import check_run_id, lease_seconds, new_run_id, new_seed, state_folder
 from hocket.app.stream import Item
+from hocket.app.telemetry import Telemetry, sink_of_environment
+from hocket.app.watched import Watched
 from hocket.config.builder import Plan
 from hocket.config.diff import spec_diff
 from hocket.config.handles import Step
 from hocket.core.errors import Refused, RunFailed, SpecError
-from hocket.core.events import Recorded
 from hocket.core.requests import AnyRequest, Retry
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
-from hocket.core.values import Call, Json
+from hocket.core.values import Json
 from hocket.engine.desk import Desks
 from hocket.engine.engine import Engine as Shell
 from hocket.engine.engine import Parts
@@ -85,6 +86,7 @@ class Engine:
         self._ahead = LookAhead()
         self._links = Links()
         self.sessions: Final = self._links.sessions
+        self._spans = sink_of_environment()
         self._budget = look_ahead
         self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
@@ -215,7 +217,7 @@ class Engine:
         if found:
             raise SpecError(found)
         run_id = self._new_id(run_id, spec.name)
-        watch = _Watch(LiveLog(self._logs, run_id), observers)
+        watch = Watched(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).start(
             resolve(spec, self.journal.book),
             dict(inputs),
@@ -243,9 +245,11 @@ class Engine:
             )
         return given
 
-    def _lead(self, run: Driven, watch: _Watch, plan: Plan | None) -> Run:
+    def _lead(self, run: Driven, watch: Watched, plan: Plan | None) -> Run:
         history = History(run.machine.spec)
-        watch.histories.append(history)
+        watch.also.append(history)
+        if self._spans is not None:
+            watch.also.append(Telemetry(run.machine, self._spans))
         return Run(run, watch.tally, watch.log, plan, partial(history.write, self.journal.book))
 
     async def resume(
@@ -288,7 +292,7 @@ class Engine:
                 raise SpecError(found)
             else:
                 spec = resolve(spec, self.journal.book)
-        watch = _Watch(LiveLog(self._logs, run_id), observers)
+        watch = Watched(LiveLog(self._logs, run_id), observers)
         run = await self._shell(live).resume(
             run_id,
             spec=spec,
@@ -337,7 +341,7 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         run_id = self._new_id(run_id, self.fold(source).spec.name)
-        watch = _Watch(LiveLog(self._logs, run_id), observers)
+        watch = Watched(LiveLog(self._logs, run_id), observers)
         run = await self._shell({}).fork(
             source,
             run=run_id,
@@ -427,6 +431,8 @@ class Engine:
         await self._links.close()
         await self._embedder.close()
         await self._desks.settled()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.shutdown)
         self.close()
 
     def _shell(self, live: Mapping[str, Any]) -> Shell:
@@ -445,26 +451,6 @@ class Engine:
                 budget=self._budget,
             )
         )
-
-
-class _Watch:
-    """What the app itself watches of a run, beside the caller's observers."""
-
-    def __init__(self, log: LiveLog, observers: Sequence[Observer]) -> None:
-        self.tally = Tally()
-        self.histories: list[History] = []
-        self.log = log
-        self.observers: list[Observer] = [self, log, *observers]
-
-    def recorded(self, events: Sequence[Recorded]) -> None:
-        """Count what is on disk."""
-        for recorded in events:
-            self.tally.add(recorded.event)
-            for history in self.histories:
-                history.add(recorded.event)
-
-    def emitted(self, call: Call, stream: str, text: str) -> None:
-        """Nothing of it counts before it is on disk."""
 
 
 async def run(what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:

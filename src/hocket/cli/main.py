@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("hocket.cli.plan:plan", "Have an agent draft a plan; check, edit and run it."),
     "resume": ("hocket.cli.start:resume", "Take up a run that was paused or whose process died."),
     "fork": ("hocket.cli.fork:fork", "Run on from a point of another run, with other inputs."),
+    "serve": ("hocket.cli.serve:serve_", "Serve the live page and the API of this state folder."),
     "runs": ("hocket.cli.look:runs", "List runs, newest first."),
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
     "logs": ("hocket.cli.look:logs", "Show what happened, or what a step has said."),
@@ -74,7 +75,8 @@ app = App(
         "2 usage or file error, 3 stopped and resumable, 4 its budget is spent, "
         "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
         "Environment: HOCKET_HOME the state folder, NO_COLOR no colours, HOCKET_LEASE the seconds "
-        "after which the run of a process that gives no sign of life may be taken over (15)."
+        "after which the run of a process that gives no sign of life may be taken over (15), "
+        "HOCKET_OTEL the OTLP endpoint that spans are sent to."
     ),
     default_parameter=Parameter(negative=(), show_default=False),
     help_format="plaintext",  # Markdown takes as long to come as all the rest of the help
