@@ -1,0 +1,142 @@
+"""``hocket serve``: the page, the API and all that they drive, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from hocket.app.host import MOST, Host
+from hocket.cli.options import FILE
+from hocket.core.errors import NotFound
+from hocket.server.serve import Ready, serve
+from hocket.server.settings import PORT, Settings
+
+
+def serve_(
+    *files: Path,
+    host: Annotated[str, Parameter(help="The address to listen on.", show_default=True)] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        int,
+        Parameter(
+            help="The port; 0 for any that is free.",
+            show_default=True,
+            validator=validators.Number(gte=0, lte=65535),
+        ),
+    ] = PORT,
+    name: Annotated[
+        list[str] | None,
+        Parameter(help="A further name that browsers call it by; repeatable.", negative=()),
+    ] = None,
+    public: Annotated[
+        bool, Parameter(help="Let other machines in; needs TLS or a proxy.", negative=())
+    ] = False,
+    cert: Annotated[Path | None, Parameter(help="The TLS certificate.")] = None,
+    key: Annotated[Path | None, Parameter(help="Its key.")] = None,
+    behind_proxy: Annotated[
+        bool, Parameter(help="A proxy with TLS stands before it.", negative=())
+    ] = False,
+    most: Annotated[
+        int,
+        Parameter(
+            help="The most runs at once.", show_default=True, validator=validators.Number(gte=1)
+        ),
+    ] = MOST,
+    new_tokens: Annotated[
+        bool, Parameter(help="Make new tokens; the old ones count no more.", negative=())
+    ] = False,
+    open_: Annotated[
+        bool, Parameter(name="--open", help="Open the page in a browser.", negative=())
+    ] = False,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="Say where it is as a line of JSON.", negative=())
+    ] = False,
+) -> int:
+    """Serve the live page and the API of this state folder.
+
+    Only plans of the files given here can be started through it.
+    Ctrl-C stops it, and what it was driving goes on when it is started again.
+
+    Args:
+        files: Files of plans; without any, the hocket.yaml of this folder if there is one.
+    """
+    settings = Settings(
+        host=host,
+        port=port,
+        names=tuple(name or ()),
+        cert=cert,
+        key=key,
+        public=public,
+        behind_proxy=behind_proxy,
+    )
+
+    def ready(told: Ready) -> None:
+        _say(told, json_=json_)
+        if open_:
+            _open(told)
+        # Reading files takes a moment, in which the server can answer already.
+        asyncio.get_running_loop().call_soon(_say_problems, told.host)
+
+    def ending() -> None:
+        print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+
+    served = asyncio.run(
+        serve(
+            settings, _offered(files), ready=ready, ending=ending, most=most, new_tokens=new_tokens
+        )
+    )
+    if served.stopped:
+        print(
+            f"stopped {', '.join(served.stopped)}: hocket serve goes on with them",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _offered(files: tuple[Path, ...]) -> list[Path]:
+    """Give the files whose plans are offered.
+
+    Raises:
+        NotFound: One of them is not there.
+    """
+    for path in files:
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}")
+    usual = Path(FILE)
+    return list(files) or ([usual] if usual.is_file() else [])
+
+
+def _say(told: Ready, *, json_: bool) -> None:
+    if json_:
+        where = {"url": told.where.url, "pid": told.where.pid, "state": told.where.state}
+        tokens = {"operate": told.tokens.operate, "view": told.tokens.view}
+        print(json.dumps({**where, "tokens": tokens}), flush=True)
+        return
+    print(f"page       {told.page()}")
+    print(f"look only  {told.page(view=True)}", flush=True)
+    print(f"state      {told.where.state}", file=sys.stderr)
+    print("Ctrl-C stops it; its runs go on when it is started again", file=sys.stderr, flush=True)
+
+
+def _say_problems(host: Host) -> None:
+    """Show what is wrong with offered files; the rest can be started all the same."""
+    for line in dict.fromkeys(line for offer in host.offers() for line in offer.problems):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _open(told: Ready) -> None:
+    """Open the page by way of a file, for a browser's command line is there for all to read."""
+    path = Path(told.where.state) / "server" / "open.html"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f'<meta http-equiv="refresh" content="0; url={told.page()}">\n')
+    if not webbrowser.open(path.as_uri()):
+        print("no browser could be opened; open the address above", file=sys.stderr)
