@@ -7,8 +7,9 @@ from pydantic import BaseModel
 from hocket.agents.command import CommandOptions
 from hocket.agents.function import FunctionOptions
 from hocket.agents.local import LocalOptions
+from hocket.agents.mcp import McpOptions
 from hocket.agents.model import ModelOptions
-from hocket.config import models, panel_parts, step_parts, team_parts, tool_parts
+from hocket.config import mcp_parts, models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, LimitPart
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import ActorPart, LatencyPart, PeoplePart, SimulatePart
@@ -53,6 +54,9 @@ STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
     tool_parts.ToolPart: (teams.ToolSpec, specs.AgentSpec),
     tool_parts.CommandTool: (teams.ToolSpec,),
     tool_parts.FunctionTool: (teams.ToolSpec, FunctionOptions),
+    tool_parts.McpTool: (teams.ToolSpec, McpOptions),
+    mcp_parts.McpProgram: (McpOptions,),
+    mcp_parts.McpAddress: (McpOptions,),
     tool_parts.CachePart: (teams.CacheSpec,),
     models.PlanPart: (specs.PlanSpec, specs.RunSpec),
 }
@@ -104,7 +108,16 @@ MEANINGS: dict[str, str] = {
     "FilePart.agents": "Agents by name.",
     "FilePart.plans": "Plans by name.",
     "FilePart.simulate": "What simulations assume; runs do not read it.",
-    "FilePart.tools": "What agents may call: commands and functions by name.",
+    "FilePart.tools": "What agents may call: commands, functions and MCP tools by name.",
+    "FilePart.mcp": "MCP servers by name, whose tools may stand under `tools`.",
+    "McpProgram.command": "The program and its arguments; no shell reads them.",
+    "McpProgram.cwd": "Its working folder. By default the file's own.",
+    "McpAddress.url": "Where it is: `https://…`, or `http://` on this machine.",
+    "McpTool.mcp": "The server: a name under `mcp`.",
+    "McpTool.tool": "What the server calls it. By default its name here.",
+    "McpTool.pin": "Names the tool by `tool`, `about` and `args`; `hocket mcp FILE --pin` gives it."
+    " A tool that has another one by now is not called.",
+    "McpTool.args": "The JSON Schema of its arguments, word for word as its server gives it.",
     "cache": "How long answers are given again: `off`, `exact`, `similar`, for how long, as `1h`, "
     "or an [object](#cache). Only for agents without effects.",
     "ToolUser.tools": "Names under `tools`: what it may call. Each turn and each call of a tool is "
@@ -289,6 +302,10 @@ DEFAULTS: dict[str, str] = {
     "ToolPart.about": "see text",
     "CommandTool.args": "–",
     "FunctionTool.args": "see text",
+    "McpTool.tool": "see text",
+    "McpTool.pin": "required",
+    "McpTool.args": "–",
+    "McpProgram.cwd": "see text",
     "ConsensusPart.weigh": "see text",
     "ConsensusPart.decide": "plurality",
     "ConsensusPart.batch": "–",
@@ -325,8 +342,14 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     (
         "A tool",
         "tools.NAME",
-        (tool_parts.ToolPart, tool_parts.CommandTool, tool_parts.FunctionTool),
+        (
+            tool_parts.ToolPart,
+            tool_parts.CommandTool,
+            tool_parts.FunctionTool,
+            tool_parts.McpTool,
+        ),
     ),
+    ("An MCP server", "mcp.NAME", (mcp_parts.McpProgram, mcp_parts.McpAddress)),
     ("A cache", "agents.NAME.cache", (tool_parts.CachePart, tool_parts.EmbedPart)),
     ("A plan", "plans.NAME", (models.PlanPart, models.InputPart, models.DefaultsPart)),
     (
@@ -412,6 +435,9 @@ TITLES: dict[type[BaseModel], str] = {
     tool_parts.ToolPart: "Every tool",
     tool_parts.CommandTool: "A command as a tool",
     tool_parts.FunctionTool: "A function as a tool",
+    tool_parts.McpTool: "An MCP server's tool",
+    mcp_parts.McpProgram: "A program",
+    mcp_parts.McpAddress: "An address",
     tool_parts.CachePart: "cache",
     tool_parts.EmbedPart: "embed",
     step_parts.RetryPart: "retry",
