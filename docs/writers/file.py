@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
 from hocket.agents.scripted import ScriptedError, ScriptedOptions, ScriptedReply
-from hocket.config import models, panel_parts, step_parts, team_parts, tool_parts
+from hocket.config import mcp_parts, models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, BudgetsOf, LimitPart, LimitsOf
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import ActorPart, Lasts, LatencyPart, PeoplePart, SimulatePart
@@ -204,7 +204,10 @@ _KINDS: dict[type[BaseModel], str] = {
     ActorPart: "[behaviour](#simulateagentsname)",
     LatencyPart: "[latency](#keys-of-a-latency)",
     PeoplePart: "[people](#simulatepeople)",
-    **dict.fromkeys((tool_parts.CommandTool, tool_parts.FunctionTool), "tool"),
+    **dict.fromkeys(
+        (tool_parts.CommandTool, tool_parts.FunctionTool, tool_parts.McpTool), "[tool](#a-tool)"
+    ),
+    **dict.fromkeys((mcp_parts.McpProgram, mcp_parts.McpAddress), "[server](#an-mcp-server)"),
     **dict.fromkeys(
         (
             step_parts.AgentStep,
