@@ -19,6 +19,7 @@ from hocket.server import (
     agui,
     controls,
     events,
+    inbox,
     insights,
     limits,
     live,
@@ -76,6 +77,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *stats.ROUTES,
     *insights.ROUTES,
     *limits.ROUTES,
+    *inbox.ROUTES,
 )
 """Every route; the OpenAPI document and the tests of the gate are made of it."""
 SOCKETS: Final[tuple[Socket, ...]] = (*live.SOCKETS,)
@@ -93,6 +95,8 @@ def make_app(site: Site, page: Page | None = None) -> App:
         site: What its routes work with.
         page: The page's files; by default those of the package.
     """
+    if isinstance(site.live, live.Live):
+        inbox.provide(site.live, site)
     shown = (page or Page()) if site.settings.page else None
     return Gate(Router(site, ROUTES, SOCKETS, MOUNTS), site, shown)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hocket.app.limits import KnownSpecs
 from hocket.core.specs import RunSpec
+from hocket.server.asked import Inbox
 from hocket.server.audit import Audit
 from hocket.server.children import Children
 from hocket.server.explained import Explanations
@@ -64,6 +65,7 @@ class Site:
         cli: Runs commands of the command line that take long, in processes of their own.
         explanations: Explains runs, each at most every few seconds.
         specs: Remembers the limits of runs.
+        inbox: Knows what people are asked.
         closing: What else is to be ended with the server.
         started: When the server started, in nanoseconds since the epoch.
     """
@@ -88,6 +90,7 @@ class Site:
         self.explanations = Explanations(self.cli, clock)
         self.specs = KnownSpecs(self._driven)
         self.watch = watch or Watch(host)
+        self.inbox = Inbox(host, live, self.watch)
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.started = time.time_ns()
 

@@ -1,0 +1,102 @@
+"""The inbox over all runs: each question as it is, cut only where it says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.server.kit import Served, serving
+
+from hocket.server.asked import _brief
+from hocket.server.inbox import provide
+
+FILE = """
+version: 1
+plans:
+  ask:
+    steps:
+      ok:
+        approve: "Publish this?\\n--- a\\n+++ b\\n@@ -1 +1 @@\\n-old\\n+new\\n"
+        timeout: 1h
+        on_timeout: reject
+      age: {input: "How old?", output: {type: integer}}
+"""
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    path = tmp_path / "ask.yaml"
+    path.write_text(FILE)
+    with serving(tmp_path / "state", [path]) as found:
+        yield found
+
+
+def questions(served: Served, query: str = "") -> list[dict[str, Any]]:
+    for _ in range(200):
+        found = served.get(f"/api/inbox{query}")["questions"]
+        if found:
+            return list(found)
+        served.do(lambda: asyncio.sleep(0.01))
+    raise AssertionError("nobody is asked anything")
+
+
+def test_questions_of_all_runs_are_told_whole(served: Served) -> None:
+    for run in ("one", "two"):
+        served.post("/api/runs", {"plan": "ask", "run_id": run})
+    questions(served, "?run=two&path=ok")
+    found = questions(served)
+    assert [(one["run"], one["path"]) for one in found] == sorted(
+        ((one["run"], one["path"]) for one in found),
+        key=lambda pair: next(q["asked_at"] for q in found if (q["run"], q["path"]) == pair),
+    )
+    assert {(one["run"], one["path"]) for one in found} == {
+        (run, path) for run in ("one", "two") for path in ("ok", "age")
+    }
+    (ok,) = questions(served, "?run=one&path=ok")
+    assert ok["kind"] == "approve" and ok["on_timeout"] == "reject"
+    assert ok["detail"]["diff"].splitlines()[-2:] == ["-old", "+new"]
+    assert ok["expires"] > ok["asked_at"] > 1.6e12
+    (age,) = questions(served, "?run=one&path=age")
+    assert age["output"] == {"type": "integer"}
+
+
+def test_what_is_answered_is_gone_and_the_second_is_told_who_was_first(served: Served) -> None:
+    served.post("/api/runs", {"plan": "ask", "run_id": "one"})
+    (ok,) = questions(served, "?path=ok")
+    body = {"step": "ok", "digest": ok["digest"], "approved": True}
+    served.post("/api/runs/one/approve", body)
+    assert [one["path"] for one in questions(served)] == ["age"]
+    late = served.ask("POST", "/api/runs/one/approve", {**body, "approved": False})
+    assert late.status == 409 and "already" in late.json()["error"]["message"]
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    question: dict[str, Any] = {
+        "shown": "x" * 50_000,
+        "detail": {"diff": "y" * 9_000, "stdin": None, "command": ["z"] * 9_000, "estimate": None},
+    }
+    told = _brief(question)
+    assert told["cut"] and len(told["shown"]) < 7_000 and "more characters" in told["shown"]
+    assert len(told["detail"]["diff"]) < 7_000 and told["detail"]["command"] is None
+    assert len(question["shown"]) == 50_000 and question["detail"]["command"]
+    short = {"shown": "x", "detail": {"diff": None, "stdin": "s", "command": None}}
+    assert _brief(short) == short
+
+
+def test_pages_can_watch_it(served: Served) -> None:
+    served.post("/api/runs", {"plan": "ask", "run_id": "one"})
+    questions(served)
+    given: dict[str, Any] = {}
+
+    class Listens:
+        def provide(self, topic: str, ask: Any, every: float = 1.0) -> None:
+            given[topic] = ask
+
+    provide(Listens(), served.site)  # type: ignore[arg-type]
+    told = served.do(given["inbox"])
+    assert {one["path"] for one in told["questions"]} == {"ok", "age"}
+    assert told["alerts"] == []
+    assert served.do(given["limits"])["limits"] == []
