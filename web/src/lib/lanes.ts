@@ -136,7 +136,7 @@ export class Lanes {
       this.#waitLanes = [...this.#waits].map(([key, list]) => unite(key, list));
     }
     if (this.by === "slot") return [...this.#waitLanes, ...this.lanes];
-    return [...this.#groups].flatMap(([agent, lanes]) => [...lanes, ...this.#waitLanes.filter((one) => one.of === agent)]);
+    return [...this.#groups].flatMap(([agent, lanes]) => [...this.#waitLanes.filter((one) => one.of === agent), ...lanes]);
   }
   #waitLanes: Lane[] = [];
 
