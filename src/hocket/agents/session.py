@@ -43,8 +43,6 @@ _QUIET: Final = {"claude": {"DISABLE_AUTOUPDATER": "1"}}
 
 _OF_A_STEP: Final = frozenset({"system"})
 _AS_JSON: Final = "Reply with JSON alone, without any prose, that fits this JSON Schema:"
-_LONG: Final = 1.0
-"""Seconds of waiting for a process that are told of."""
 _TRIES: Final = 2
 """How many processes are tried until one has a fresh session; nothing has been sent by then."""
 
@@ -113,8 +111,6 @@ class SessionAgent:
 
     async def _try(self, pool: Pool, ask: _Ask, request: Request, again: bool) -> Reply | None:
         """Have the call done by a process; None if that has no fresh session, if `again` is set."""
-        loop = asyncio.get_running_loop()
-        came = loop.time()
         worker = await pool.lease()
         try:
             place = worker.place or Place(self._options, self._state)
@@ -123,8 +119,6 @@ class SessionAgent:
                     await place.make()
                 permissions = self._options.permissions
                 job = Job(ask.prompt, ask.system, place.path, permissions, ask.context)
-                if loop.time() - came >= _LONG:
-                    job.note(f"waited {loop.time() - came:.1f} s for a process")
                 if not await _fresh(worker, job, again):
                     return None
                 ask.context.sent()

@@ -88,6 +88,7 @@ class Pool:
 
     def __init__(self, order: Order) -> None:
         self.order = order
+        self._size = order.processes * order.turns
         self._loop = asyncio.get_running_loop()
         self._workers: list[Worker] = []
         self._starting = 0
@@ -105,8 +106,8 @@ class Pool:
         """Say how it stands."""
         return PoolState(
             agent=self.order.agent,
-            size=self.order.processes * self.order.turns,
-            busy=sum(worker.busy for worker in self._workers) + self._starting,
+            size=self._size,
+            busy=self._busy(),
             idle=sum(not worker.busy for worker in self._workers),
             waiting=len(self._line),
             exhausted=self._exhausted,
@@ -117,6 +118,9 @@ class Pool:
             memory=sum(worker.memory for worker in self._workers),
             warm=self._made()[1] is False,
         )
+
+    def _busy(self) -> int:
+        return sum(worker.busy for worker in self._workers) + self._starting
 
     def pids(self) -> list[int]:
         """Give the ids of its processes."""
@@ -136,13 +140,19 @@ class Pool:
             worker = self._free()
             if worker is not None:
                 worker.busy += 1
-                return worker
-            if len(self._workers) + self._starting < self.order.processes:
-                return await self._hire()
-            await self._wait()
+            elif len(self._workers) + self._starting < self.order.processes:
+                worker = await self._hire()
+            if worker is None:
+                await self._wait()
+                continue
+            if self._line and self._free() is not None:
+                # There is room for more than one that waits.
+                self._wake()
+            return worker
 
     async def _wait(self) -> None:
-        self._exhausted += 1
+        # Whoever waits for a process to start has found a place.
+        self._exhausted += self._busy() + len(self._line) >= self._size
         turn: asyncio.Future[None] = self._loop.create_future()
         self._line.append(turn)
         try:

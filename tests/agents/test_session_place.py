@@ -1,0 +1,173 @@
+"""Where session agents work: folders of the user's, and worktrees whose changes are the output."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.agents.coding_agents import FAKES, session_agent
+from tests.agents.context import FakeContext, request
+
+from hocket.agents.session_options import SessionOptions
+from hocket.agents.session_place import Place
+from hocket.core.errors import AgentError
+
+pytestmark = pytest.mark.anyio
+
+
+def git(folder: Path, *args: str) -> str:
+    who = {
+        f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), **who}
+    done = subprocess.run(["git", *args], cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    (folder / "src").mkdir(parents=True)
+    git(folder, "init", "--quiet")
+    (folder / "src" / "main.txt").write_text("one\n")
+    (folder / ".gitignore").write_text("*.log\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "first")
+    (folder / "src" / "main.txt").write_text("not committed\n")
+    return folder
+
+
+async def test_what_a_call_changed_is_its_diff_and_nothing_of_it_stays(
+    repository: Path, tmp_path: Path
+) -> None:
+    agent = session_agent(
+        tmp_path / "state",
+        session="claude",
+        command=FAKES["claude"],
+        pool=1,
+        cwd=str(repository / "src"),
+        worktree=True,
+    )
+    reply = await agent.call(request("WRITE main.txt two"), FakeContext())
+    assert reply.output["text"] == "wrote main.txt"
+    assert "-not committed" not in reply.output["diff"]
+    assert " one\n+two\n" in reply.output["diff"]
+    assert reply.notes == ("files changed in the worktree: 1",)
+    # The next call finds HEAD again, and what the last one left ignored is gone, too.
+    await agent.call(request("WRITE left.log x"), FakeContext())
+    listed = await agent.call(request("LIST"), FakeContext())
+    assert listed.output == {"text": "main.txt", "diff": ""}
+    assert listed.notes == ("nothing was changed in the worktree",)
+    assert agent.pools.state()[0].spawned == 1
+    await agent.close()
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+    assert git(repository, "branch", "--list").split() == [
+        "*",
+        git(repository, "branch", "--show-current").strip(),
+    ]
+    assert (repository / "src" / "main.txt").read_text() == "not committed\n"
+
+
+async def test_a_branch_keeps_what_was_changed_where_it_is_asked_for(
+    repository: Path, tmp_path: Path
+) -> None:
+    agent = session_agent(
+        tmp_path / "state",
+        session="claude",
+        command=FAKES["claude"],
+        cwd=str(repository),
+        worktree=True,
+        branch="hocket/",
+    )
+    reply = await agent.call(request("WRITE new.txt hello"), FakeContext())
+    await agent.close()
+    assert "kept as branch hocket/run/step" in reply.notes[0]
+    branch = reply.notes[0].rpartition(" ")[2]
+    assert git(repository, "show", f"{branch}:new.txt") == "hello\n"
+    # What the output says can be applied, too.
+    (repository / "patch").write_text(reply.output["diff"])
+    git(repository, "apply", "patch")
+    assert (repository / "new.txt").read_text() == "hello\n"
+
+
+async def test_an_answer_of_json_stands_beside_the_diff(repository: Path, tmp_path: Path) -> None:
+    agent = session_agent(
+        tmp_path / "state",
+        session="claude",
+        command=FAKES["claude"],
+        cwd=str(repository),
+        worktree=True,
+    )
+    inner = {"type": "object", "required": ["nothing"]}
+    schema: Any = {
+        "type": "object",
+        "properties": {"text": inner, "diff": {"type": "string"}},
+        "required": ["text", "diff"],
+    }
+    with pytest.raises(AgentError, match="invalid_output"):
+        await agent.call(request("```json\n{}\n```", output=schema), FakeContext())
+    schema["properties"]["text"] = {"type": "object"}
+    reply = await agent.call(request("```json\n{}\n```", output=schema), FakeContext())
+    assert reply.output == {"text": {}, "diff": ""}
+    with pytest.raises(AgentError, match="the output of a session with a worktree is"):
+        await agent.call(request("x", output=inner), FakeContext())
+    await agent.close()
+
+
+async def test_what_the_agent_does_to_the_worktrees_git_is_not_followed(
+    repository: Path, tmp_path: Path
+) -> None:
+    options = SessionOptions(session="claude", cwd=str(repository), worktree=True)
+    place = Place(options, tmp_path)
+    await place.make()
+    evil = tmp_path / "evil"
+    git(tmp_path, "init", "--quiet", "evil")
+    hit = tmp_path / "hit"
+    git(evil, "config", "core.fsmonitor", f"touch {hit}")
+    (Path(place.path) / ".git").write_text(f"gitdir: {evil / '.git'}\n")
+    (Path(place.path) / "new.txt").write_text("hello\n")
+    change = await place.change("x")
+    assert change is not None
+    assert (change.files, hit.exists()) == (1, False)
+    await place.drop()
+    assert not os.path.lexists(place.path)
+
+
+async def test_no_repository_and_no_commit_are_told_apart(repository: Path, tmp_path: Path) -> None:
+    outside = SessionOptions(session="claude", cwd=str(tmp_path), worktree=True)
+    with pytest.raises(AgentError, match="not a git repository"):
+        await Place(outside, tmp_path / "state").make()
+    (repository / "new").mkdir()
+    unborn = SessionOptions(session="claude", cwd=str(repository / "new"), worktree=True)
+    place = Place(unborn, tmp_path / "state")
+    with pytest.raises(AgentError, match="in no commit yet"):
+        await place.make()
+    await place.drop()
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+async def test_a_folder_of_the_users_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    agent = session_agent(
+        tmp_path / "state", session="claude", command=FAKES["claude"], cwd=str(tmp_path), pool=1
+    )
+    for _ in range(2):
+        assert (await agent.call(request("PWD"), FakeContext())).output == str(tmp_path)
+    await agent.close()
+    assert (tmp_path / "mine").read_text() == "x"
+
+
+async def test_what_a_killed_process_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    left = tmp_path / "sessions" / f"{int(done.stdout)}-1"
+    left.mkdir(parents=True)
+    (left / "file").write_text("x")
+    place = Place(SessionOptions(session="claude"), tmp_path)
+    await place.make()
+    assert [path.name for path in (tmp_path / "sessions").iterdir()] == [Path(place.path).name]
+    await place.drop()
