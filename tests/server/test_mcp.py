@@ -25,6 +25,8 @@ from tests.server.mcp_kit import (
 
 from hocket.journal.sqlite import SqliteJournal
 
+pytestmark = pytest.mark.slow
+
 OVER = {"stdio": over_stdio, "http": over_http}
 
 every_way = pytest.mark.parametrize(
@@ -287,6 +289,13 @@ def test_a_token_for_looking_cannot_act(mode: str, tmp_path: Path) -> None:
                     assert "may only look" in await talk.refused(name, **args)
                 assert talk.asked == []
                 assert len((await talk.call("list_runs"))["runs"]) == 1
+            told = [(e.path, e.status) for e in served.site.audit.read(0, 100) if e.method == "MCP"]
+            tools = ("plan_task", "execute_task", "ask", "review_code")
+            refused = [*tools, "approve", "send_input", "cancel_run"]
+            assert told == [
+                ("/mcp/execute_task", 200),
+                *((f"/mcp/{tool}", 403) for tool in refused),
+            ]
 
     asyncio.run(session())
 

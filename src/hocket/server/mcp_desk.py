@@ -16,6 +16,7 @@ from hocket.core.events import ApprovalAsked, InputAsked
 from hocket.core.run import RunMachine
 from hocket.insight.tally import Tally
 from hocket.report.story import Story
+from hocket.server.routing import Caller
 
 LONGEST: Final = 50.0
 """The longest that a tool waits, in seconds; many clients give a call up after a minute."""
@@ -29,6 +30,18 @@ Explainer: TypeAlias = Callable[[str], Awaitable[dict[str, Any]]]
 """Gives the document of ``hocket explain RUN --json``."""
 Progress: TypeAlias = Callable[[int, int, str], Awaitable[None]]
 """Is told how many steps are done, of how many, and what happens."""
+
+
+Door: TypeAlias = Callable[[Caller, str], None]
+"""Lets a caller act by a tool.
+
+Raises:
+    CallerError: The caller may only look, or acts too often.
+"""
+
+
+def _open(caller: Caller, tool: str) -> None:
+    """Let everybody act."""
 
 
 class Glance(NamedTuple):
@@ -66,12 +79,14 @@ class Desk:
         host: Who drives runs, and knows the operator's files.
         explainer: Explains a run without holding up the loop.
         by: Who asks, where no request says so.
+        door: Lets a caller act by a tool, or raises; whoever has started the process may.
     """
 
-    def __init__(self, host: Host, explainer: Explainer, by: str) -> None:
+    def __init__(self, host: Host, explainer: Explainer, by: str, door: Door = _open) -> None:
         self.host: Final = host
         self.explainer: Final = explainer
         self.by: Final = by
+        self.door: Final = door
 
     async def glance(self, run: str) -> Glance:
         """Look at a run.

@@ -59,16 +59,29 @@ def caller_of(ctx: Context) -> Caller:
     return caller
 
 
-def acting(ctx: Context) -> str:
-    """Give the name that what is done is recorded under.
+def acting(ctx: Context, tool: str) -> str:
+    """Let the caller act, and give the name that what is done is recorded under.
+
+    Raises:
+        CallerError: The caller may only look, or acts too often.
+    """
+    caller = caller_of(ctx)
+    desk_of(ctx).door(caller, tool)
+    return caller.by
+
+
+def may_act(ctx: Context, tool: str) -> None:
+    """Keep a question from whoever could not answer it.
 
     Raises:
         ToolError: The caller may only look.
     """
     caller = caller_of(ctx)
     if caller.role != "operate":
-        raise ToolError("this token may only look; acting takes one for operating")
-    return caller.by
+        try:
+            desk_of(ctx).door(caller, tool)
+        except HocketError as error:
+            raise ToolError(str(error)) from error
 
 
 def can_ask(ctx: Context) -> bool:
@@ -84,7 +97,7 @@ async def asked_now(ctx: Context, run: str, step: str) -> Open | None:
     Raises:
         ToolError: There is no such run, or several steps could be meant.
     """
-    acting(ctx)
+    may_act(ctx, "approve")
     desk = desk_of(ctx)
     try:
         run_id = find_run(desk.host.rows(), run)
@@ -120,7 +133,7 @@ async def draft_now(ctx: Context, plan: str, file: str, text: str) -> Drafted | 
     Raises:
         ToolError: It is not drafted yet, or the text has mistakes.
     """
-    acting(ctx)
+    may_act(ctx, "execute_task")
     desk = desk_of(ctx)
     try:
         found = None if file else await draft_of(desk, plan)

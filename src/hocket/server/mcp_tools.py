@@ -105,7 +105,7 @@ async def plan_task(
     if plan:
         run = find_run(desk.host.rows(), plan)
     else:
-        by = acting(ctx)
+        by = acting(ctx, "plan_task")
         file, _ = desk.loaded(agent)
         run = await draft_plan(desk.host, task, by=by, file=file, agent=agent or None)
     await desk.settle(run, wait_s, _progress(ctx))
@@ -159,7 +159,7 @@ async def execute_task(
     It gives the run's handle at once or when it is done, whichever comes first. Where a drafted
     plan needs a person's approval, the person is asked, and nothing runs before.
     """
-    by, desk = acting(ctx), desk_of(ctx)
+    by, desk = acting(ctx, "execute_task"), desk_of(ctx)
     if draft is None:
         named = _offered(desk, file, plan)
         run = await desk.host.start(named, plan, inputs or {}, by=by)
@@ -209,7 +209,7 @@ async def ask(
 
     Use it for a second opinion, or where a wrong answer would be dear.
     """
-    desk, by = desk_of(ctx), acting(ctx)
+    desk, by = desk_of(ctx), acting(ctx, "ask")
     loaded, seats = _seats(desk, agents)
     if sum(seat.number for seat in seats.seats) == 1:
         step: dict[str, Json] = {"agent": seats.seats[0].agent, "prompt": _QUESTION}
@@ -232,7 +232,7 @@ async def review_code(
     wait_s: Wait = 45,
 ) -> VerdictReply:
     """Let reviewers judge a change before it counts as done; gives a verdict and their findings."""
-    desk, by = desk_of(ctx), acting(ctx)
+    desk, by = desk_of(ctx), acting(ctx, "review_code")
     loaded, seats = _seats(desk, reviewers)
     about: dict[str, Json] = {"of": _CHANGE, "by": _members(seats)}
     if question:
@@ -304,7 +304,7 @@ async def approve(
     ignored. Elsewhere show the person exactly what the question shows, and pass on what they say
     with its digest; never decide it for them.
     """
-    by, desk = acting(ctx), desk_of(ctx)
+    by, desk = acting(ctx, "approve"), desk_of(ctx)
     if shown is None:
         run_id = find_run(desk.host.rows(), run)
         reply = await _status(ctx, RunReply, run_id, 0)
@@ -339,7 +339,7 @@ async def send_input(
     value: Annotated[Any, Field(description="The text, or what the question's schema asks for.")],
 ) -> RunReply:
     """Give a step the input that it waits for, as the person said it."""
-    by, desk = acting(ctx), desk_of(ctx)
+    by, desk = acting(ctx, "send_input"), desk_of(ctx)
     run_id = find_run(desk.host.rows(), run)
     await desk.host.ask(run_id, Send(by=by, path=step, value=value))
     return await _status(ctx, RunReply, run_id, 0)
@@ -352,7 +352,7 @@ async def cancel_run(
     now: Annotated[bool, Field(description="Kill what is in flight at once.")] = False,
 ) -> RunReply:
     """End a run that is not wanted any more; what has finished stays readable."""
-    by, desk = acting(ctx), desk_of(ctx)
+    by, desk = acting(ctx, "cancel_run"), desk_of(ctx)
     run_id = find_run(desk.host.rows(), run)
     await desk.host.ask(run_id, Cancel(by=by, hard=now))
     return await _status(ctx, RunReply, run_id, 5)
