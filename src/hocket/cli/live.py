@@ -43,7 +43,7 @@ from hocket.report.places import Place
 from hocket.report.story import Story
 from hocket.report.team import closing, headline
 from hocket.report.text import clean, clip, counts_words, one_line, queue_words, spent_words
-from hocket.workflows.plan import waits_at
+from hocket.workflows.open import still_open
 
 TOO_SOON: Final = 0.5
 """Seconds in which nobody can have read a question: a key meant something else."""
@@ -199,7 +199,7 @@ class LiveDisplay:
         kinds: tuple[dict[str, Any], ...] = (self.asked, self._inputs)
         for questions in kinds:
             for path in list(islice(questions, _LOOKED_AT)):
-                if not waits_at(run.machine.workflow, path):
+                if not still_open(run.machine, path):
                     del questions[path]
         elapsed = format_duration(int((time.monotonic() - self._began) * 1e9))
         head = Text.assemble(

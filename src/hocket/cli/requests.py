@@ -12,16 +12,16 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from hocket.app.engine import Engine
-from hocket.app.questions import open_questions
+from hocket.app.preview import Preview, previews
+from hocket.app.questions import already
 from hocket.app.state import find_run
+from hocket.cli.asked import asked_lines, list_lines
 from hocket.cli.closing import closing_lines
 from hocket.cli.user import user
 from hocket.core.errors import Refused
-from hocket.core.events import ApprovalAsked
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
 from hocket.core.values import Json
 from hocket.journal.base import RunRow
-from hocket.report.text import clean
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.02
@@ -76,23 +76,32 @@ def approve(
         bool, Parameter(name=["--yes", "-y"], help="Don't ask again.", negative=())
     ] = False,
 ) -> int:
-    """Show what a step wants approved, and approve or reject exactly that.
+    """Show what will be done once it is approved, and approve or reject exactly that.
 
     Args:
         run: The run's id, its beginning, or "last".
-        step: The step; without it the only one that waits.
+        step: The step, "run" for the whole plan, or a call's question; a step with "each" means all
+            its items that wait. Without it the only one that waits.
     """
     asked = _asked(run, step)
-    print(clean(asked.shown), file=sys.stderr)
+    for one in asked:
+        if len(asked) > 1:
+            print(f"{one.path}:", file=sys.stderr)
+        for line in asked_lines(one, time.time_ns(), colour=sys.stderr.isatty()):
+            print(line, file=sys.stderr)
     if not (yes or reject):
         if not sys.stdin.isatty():
             raise Refused("nobody can be asked here; add --yes or --reject")
-        print(f"approve {asked.path}? [y/N] ", end="", file=sys.stderr, flush=True)
+        what = asked[0].path if len(asked) == 1 else f"all {len(asked)} of {step}"
+        print(f"approve {what}? [y/N] ", end="", file=sys.stderr, flush=True)
         reject = sys.stdin.readline().strip().lower() not in {"y", "yes"}
-    request = Approve(
-        by=user(), path=asked.path, approved=not reject, digest=asked.digest, note=note
+    return max(
+        post(
+            run,
+            Approve(by=user(), path=one.path, approved=not reject, digest=one.digest, note=note),
+        )
+        for one in asked
     )
-    return post(run, request)
 
 
 def send(
@@ -175,8 +184,8 @@ def _row(rows: list[RunRow], given: str) -> RunRow:
     return next(row for row in rows if row.id == run)
 
 
-def _asked(run: str, step: str | None) -> ApprovalAsked:
-    """Find the approval that a run waits for.
+def _asked(run: str, step: str | None) -> list[Preview]:
+    """Find the approvals that are meant: one, or those of a step's items.
 
     Raises:
         Refused: There is none, or several could be meant.
@@ -184,18 +193,27 @@ def _asked(run: str, step: str | None) -> ApprovalAsked:
     with closing(Engine()) as engine:
         run_id = find_run(engine.journal.runs(), run)
         machine = engine.fold(run_id)
-    open_ = {
-        path: asked
-        for path, asked in open_questions(machine).items()
-        if isinstance(asked, ApprovalAsked)
-    }
-    if step is None and len(open_) == 1:
-        return next(iter(open_.values()))
-    if step is not None and step in open_:
-        return open_[step]
-    waiting = ", ".join(open_)
+        found = [one for one in previews(machine, engine.journal) if one.kind == "approve"]
+        told = None if step is None else already(engine.journal, run_id, step)
+    if step is None and len(found) == 1:
+        return found
+    if step is not None:
+        meant = [one for one in found if one.path == step or _is_item(one.path, step)]
+        if meant:
+            return meant
+        if told is not None:
+            raise Refused(told)
+    waiting = ", ".join(one.path for one in found)
     if step is None and waiting:
+        for line in list_lines(found, time.time_ns()):
+            print(line, file=sys.stderr)
         raise Refused(f"which step of run {run_id}? These wait for approval: {waiting}")
     what = f"step {step!r} of run {run_id} does" if step else f"run {run_id} does"
     told = f"these do: {waiting}" if waiting else f"it is {machine.said}"
     raise Refused(f"{what} not wait for approval; {told}")
+
+
+def _is_item(path: str, step: str) -> bool:
+    """Tell whether a path is one of the items of a step, in whatever round."""
+    item, _, round_ = path.removeprefix(f"{step}/").partition("~")
+    return path.startswith(f"{step}/") and item.isdigit() and (not round_ or round_.isdigit())

@@ -13,7 +13,7 @@ from hocket.core.specs import PlanSpec, RunSpec
 from hocket.core.values import Json
 from hocket.insight.board_rows import cut, ms
 from hocket.insight.tally import Tally
-from hocket.workflows.plan import waits_at
+from hocket.workflows.open import still_open
 from hocket.workflows.teams import kind_of
 
 MOST_ASKED: Final = 20
@@ -97,7 +97,7 @@ def open_now(machine: RunMachine) -> Iterator[tuple[str, ApprovalAsked | InputAs
     if machine.phase == "ended":
         return
     for path, question in machine.questions.items():
-        if waits_at(machine.workflow, path):
+        if still_open(machine, path):
             yield path, question
     yield from machine.calls.people.open.items()
 

@@ -9,7 +9,7 @@ from hocket.core.gate import GATE
 from hocket.core.machine import Workflow
 from hocket.core.run import RunMachine
 from hocket.workflows.floor import join
-from hocket.workflows.plan import PlanMachine, state_of
+from hocket.workflows.plan import PlanMachine, state_of, waits_at
 from hocket.workflows.team import Team
 
 
@@ -37,6 +37,15 @@ def open_questions(machine: RunMachine) -> dict[str, Open]:
     for path, question in people.open.items():
         found[path] = Open(question, people.expires(path))
     return found
+
+
+def still_open(machine: RunMachine, path: str) -> bool:
+    """Tell whether the question at `path` still waits for somebody; others cost nothing."""
+    if machine.phase in ("new", "ended"):
+        return False
+    if not machine.gate.passed:
+        return path == GATE
+    return path in machine.calls.people.open or waits_at(machine.workflow, path)
 
 
 def questions_of(workflow: Workflow) -> dict[str, int | None]:

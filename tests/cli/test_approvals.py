@@ -1,0 +1,90 @@
+"""Approvals by the command line, by real processes on a real journal."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.cli.kit import Home, ended
+
+SHIP = 'ship: {command: [tee, -a, shipped.txt, "{{inputs.what}}"], stdin: all, approve: true}'
+INPUTS = "inputs: {what: {default: it}}"
+
+
+def shipped(home: Home) -> bool:
+    return (home.folder / "shipped.txt").exists()
+
+
+def test_a_step_shows_exactly_what_it_will_do_and_does_that(home: Home) -> None:
+    home.write(SHIP, plan=INPUTS)
+    done = home.hocket("run", "--id", "r", "--no-wait")
+    assert (done.status, shipped(home)) == (3, False)
+    assert "to decide: hocket approve r ship" in done.err
+    assert "waiting" in home.ok("show", "r").out
+    approved = home.ok("approve", "r", "--yes")
+    assert 'runs ["tee","-a","shipped.txt","it"]' in approved.err
+    assert 'which reads "all"' in approved.err
+    assert "then the run is paused and can be resumed" in approved.err
+    home.ok("resume", "r")
+    assert (home.folder / "shipped.txt").read_text() == "all"
+    assert home.hocket("approve", "r").status == 2
+
+
+def test_a_plan_is_approved_of_before_it_begins(home: Home) -> None:
+    home.write(SHIP.replace(", approve: true", ""), plan=f"{INPUTS}\napprove: true")
+    done = home.hocket("run", "--id", "r", "--no-wait", "-i", "what=this")
+    assert (done.status, shipped(home)) == (3, False)
+    asked = home.hocket("approve", "r")
+    assert asked.status == 2
+    for text in ("plan 'p': 1 step", 'input what: "this"', "1. ship", '"{{inputs.what}}"'):
+        assert text in asked.err
+    home.ok("approve", "r", "run", "--yes")
+    home.ok("resume", "r")
+    assert shipped(home)
+
+
+def test_a_rejection_by_the_plan_s_reader_ends_the_run(home: Home) -> None:
+    home.write(SHIP, plan=f"{INPUTS}\napprove: true")
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    home.ok("approve", "r", "--reject", "--note", "not today")
+    done = home.hocket("resume", "r")
+    assert done.status == 1
+    assert "the plan was rejected by" in done.err
+    assert "not today" in done.err
+
+
+def test_all_items_of_a_step_are_shown_and_decided_about_together(home: Home) -> None:
+    home.write('ship: {each: "[1, 2]", command: [echo, "no {{item}}"], approve: true}\n')
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    which = home.hocket("approve", "r", "--yes")
+    assert "These wait for approval: ship/0, ship/1" in which.err
+    assert 'runs ["echo","no 2"]' in which.err
+    done = home.ok("approve", "r", "ship", "--yes")
+    assert 'runs ["echo","no 1"]' in done.err
+    assert home.ok("resume", "r").data == ["no 1", "no 2"]
+
+
+def test_an_approval_waits_over_a_killed_process(home: Home) -> None:
+    home.write(SHIP, plan=INPUTS)
+    child = home.running()
+    home.until(lambda: "waiting" in home.hocket("show", "r").out, child)
+    os.kill(child.pid, signal.SIGKILL)
+    ended(child)
+    assert not shipped(home)
+    home.ok("approve", "r", "ship", "--yes", "--note", "after the crash")
+    home.ok("resume", "r")
+    assert shipped(home)
+    asked = [event for event in home.events() if event["type"] == "approval_asked"]
+    assert len(asked) == 1
+
+
+def test_the_second_who_answers_is_told(home: Home) -> None:
+    home.write(SHIP, plan=INPUTS)
+    child = home.running()
+    home.until(lambda: "waiting" in home.hocket("show", "r").out, child)
+    home.ok("approve", "r", "ship", "--yes")
+    second = home.hocket("approve", "r", "ship", "--reject")
+    assert second.status == 2
+    assert "tester has approved 'ship' already, at " in second.err
+    ended(child)
+    assert shipped(home)
