@@ -153,6 +153,7 @@ def serving(
     settings: Settings | None = None,
     live: Callable[[Any], Any] | None = None,
     app: Callable[[Site], Any] = make_app,
+    buffer: int = 0,
 ) -> Iterator[Served]:
     """Serve a state folder until the block ends.
 
@@ -162,8 +163,12 @@ def serving(
         settings: How to listen; the port is a free one.
         live: Makes what folds the watched runs, given the host.
         app: Makes the application.
+        buffer: The most bytes that the kernel keeps for a client that does not read; 0 for what it
+            likes, which is megabytes.
     """
     port_taken = socket.create_server(("127.0.0.1", 0))
+    if buffer:
+        port_taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
     port = port_taken.getsockname()[1]
     wanted = msgspec.structs.replace(settings or Settings(), port=port)
     ready = threading.Event()

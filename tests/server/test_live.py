@@ -38,7 +38,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     file = folder / "plans.yaml"
     file.write_text(PLANS)
     settings = Settings(quotas=ROOMY)
-    with serving(folder / "state", [file], settings=settings, live=live_of) as server:
+    state = folder / "state"
+    with serving(state, [file], settings=settings, live=live_of, buffer=16_384) as server:
         yield server
 
 
@@ -53,7 +54,7 @@ def whole(page: Page) -> bool:
 
 
 def test_pages_equal_the_journal_though_they_are_disconnected_and_stall(served: Served) -> None:
-    run = start(served, layered(240, 24, words=60, seconds=0.1), "often")
+    run = start(served, layered(600, 40, words=8, seconds=0.1), "often")
     draw = Random(7)
     steady, broken = Page(served, run), Page(served, run, "s30")
     small = socket.create_connection(("127.0.0.1", served.port))
@@ -77,14 +78,15 @@ def test_pages_equal_the_journal_though_they_are_disconnected_and_stall(served: 
                 break
             # Nothing is new: it goes on where it was, and is sent no snapshot again.
     steady.until(lambda: whole(steady))
+    # Only now it reads on: what it is sent from here on is the run as it is, not as it was.
     stalled.until(lambda: whole(stalled))
-    assert drops == 20
+    assert drops == 20 and stalled.frames < steady.frames
     for page in (steady, broken, stalled):
         is_equal(page)
         assert page.largest <= MOST_BYTES and not page.errors
     assert steady.snapshots == 2
     said = log_file(served.site.host.engine.state, run, Call("s30", 1)).read_text()
-    assert broken.logs["s30"] == said and len(said) > 500
+    assert broken.logs["s30"] == said and len(said) > 50
 
 
 def test_who_goes_on_from_an_event_gets_only_what_has_changed_since(served: Served) -> None:
@@ -142,7 +144,10 @@ def test_the_list_of_runs_tells_what_has_changed(served: Served) -> None:
         link.send(json.dumps({"watch": [{"topic": "runs"}]}))
         first = json.loads(link.recv(10))
         rows = {row["id"]: row for row in first["rows"]}
-        assert first["snap"] is True and rows[before]["status"] == "succeeded"
+        assert first["snap"] is True
+        while before not in rows or rows[before]["status"] != "succeeded":
+            # Somebody else watches the list, who saw it last before the run was there.
+            rows |= {row["id"]: row for row in json.loads(link.recv(10))["rows"]}
         run = start(served, layered(2, 2), "news")
         while rows.get(run, {}).get("status") != "succeeded":
             frame = json.loads(link.recv(10))

@@ -21,6 +21,7 @@ _AT_ONCE: Final = 2
 _LOOK: Final = 0.5
 _SHARE: Final = 20
 """How much longer than a look at all runs the pause after it is."""
+_LONGEST: Final = 5.0
 
 Driven = Callable[[str], Run | None]
 
@@ -129,9 +130,9 @@ class RunList:
 
     async def _look(self) -> None:
         while True:
-            since = time.perf_counter()
+            took = 0.0
             try:
-                rows = await asyncio.to_thread(self._store.runs)
+                rows, took = await asyncio.to_thread(self._read)
             except JournalError:
                 # What was last seen stands; the runs' own feeds say what is wrong.
                 rows = list(self.rows.values())
@@ -139,7 +140,12 @@ class RunList:
             self.looks += 1
             for listener in list(self._listeners):
                 listener()
-            await asyncio.sleep(max(_LOOK, _SHARE * (time.perf_counter() - since)))
+            await asyncio.sleep(_pause(_LOOK, took))
+
+    def _read(self) -> tuple[list[RunRow], float]:
+        """Look; gives what it took of a processor, too."""
+        since = time.thread_time()
+        return self._store.runs(), time.thread_time() - since
 
 
 class Polled:
@@ -191,4 +197,9 @@ class Polled:
                 self.changes += 1
                 for listener in list(self._listeners):
                     listener()
-            await asyncio.sleep(max(self._every, _SHARE * (time.perf_counter() - since)))
+            await asyncio.sleep(_pause(self._every, time.perf_counter() - since))
+
+
+def _pause(least: float, took: float) -> float:
+    """Say how long to wait before asking again: longer where it takes long, but not for ever."""
+    return max(least, min(_SHARE * took, _LONGEST))
