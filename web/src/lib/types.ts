@@ -64,12 +64,16 @@ export interface Question {
   expires: number | null;
   on_timeout: string;
   detail: {
-    command?: string[] | null;
-    stdin?: string | null;
+    command?: unknown[] | null;
+    stdin?: unknown;
     diff?: string | null;
     estimate?: { usd?: number; seconds?: number; calls?: number } | null;
   } | null;
   schema?: unknown;
+  /** The JSON Schema that an input has to fit. */
+  output?: unknown;
+  /** Whether long texts of it are cut: `GET /api/inbox?run=&path=` gives them whole. */
+  cut?: boolean;
 }
 
 export interface Alert {

@@ -6,7 +6,7 @@ export class Fresh<T> {
   trouble = $state("");
   loading = $state(false);
   #timer = 0;
-  #last = 0;
+  #last = -Infinity;
   #stop: AbortController | null = null;
   readonly #load: (signal: AbortSignal) => Promise<T>;
   readonly #every: number;

@@ -32,6 +32,9 @@ export interface Box {
   state: string;
   /** How many rows of each state share this box: items and rounds of a step do. */
   states: Map<string, number>;
+  /** How many of its items are done, of how many. */
+  done: number;
+  of: number;
 }
 
 const BETWEEN = 72;
@@ -53,6 +56,7 @@ export class Graph {
   readonly #lines = new Path2D();
   readonly #wants = new Path2D();
   #seen = new Map<string, [number, string]>();
+  #left: (box: Box, layer: number) => number = (box) => box.x;
 
   constructor(told: Told) {
     this.width = told.width;
@@ -62,7 +66,7 @@ export class Graph {
       this.byId.set(id, n);
       return {
         id, kind, x, y, w, h, layer, name: id.slice(id.lastIndexOf("/") + 1), group: told.groups[n] ?? -1,
-        members: told.members[n] ?? 0, inside: false, before: [], after: [], state: "pending", states: new Map(),
+        members: told.members[n] ?? 0, inside: false, before: [], after: [], state: "pending", states: new Map(), done: 0, of: 0,
       };
     });
     for (const box of this.boxes) if (box.group >= 0) this.boxes[box.group].inside = true;
@@ -75,12 +79,19 @@ export class Graph {
   }
 
   #draw(routes: Told["routes"]): void {
+    // The gap before a layer is where lines change their height: all of a layer begins at one place.
+    const lefts = new Map<string, number>();
+    const key = (box: Box, layer: number) => `${box.group} ${layer}`;
+    for (const box of this.boxes) lefts.set(key(box, box.layer), Math.min(box.x, lefts.get(key(box, box.layer)) ?? Infinity));
+    this.#left = (box, layer) => lefts.get(key(box, layer)) ?? box.x;
     const trunks = new Map(Object.entries(routes).map(([n, points]) => [Number(n), points]));
+    // A trunk is a need's unless all that hangs on it is only wanted.
+    const needed = new Set(this.edges.filter(([a, b, want]) => !want && this.boxes[b].layer > this.boxes[a].layer + 1).map(([a]) => a));
     for (const [n, points] of trunks) {
-      const box = this.boxes[n];
+      const box = this.boxes[n], path = needed.has(n) ? this.#lines : this.#wants;
       let [x, y] = [box.x + box.w, box.y + box.h / 2];
       for (const [px, py] of points) {
-        this.#curve(this.#lines, x, y, px, py);
+        this.#curve(path, x, y, px, py, px);
         [x, y] = [px, py];
       }
     }
@@ -89,27 +100,33 @@ export class Graph {
       const hops = other.layer - one.layer;
       const last = trunk && hops > 1 ? trunk[hops - 2] : null;
       const [x, y] = last ?? [one.x + one.w, one.y + one.h / 2];
-      this.#curve(want ? this.#wants : this.#lines, x, y, other.x, other.y + other.h / 2);
+      this.#curve(want ? this.#wants : this.#lines, x, y, other.x, other.y + other.h / 2, this.#left(other, other.layer));
     }
   }
 
-  /** A line that leaves and arrives level; what is before the gap between two layers is straight. */
-  #curve(path: Path2D, x: number, y: number, toX: number, toY: number): void {
-    const bend = Math.max(x, toX - BETWEEN);
+  /** A line that changes its height in the gap before the layer it leads to, and is level elsewhere. */
+  #curve(path: Path2D, x: number, y: number, toX: number, toY: number, left: number): void {
+    const bend = Math.max(x, left - BETWEEN), end = Math.max(bend, left);
     path.moveTo(x, y);
     path.lineTo(bend, y);
-    const half = (toX - bend) / 2;
-    path.bezierCurveTo(bend + half, y, toX - half, toY, toX, toY);
+    const half = (end - bend) / 2;
+    path.bezierCurveTo(bend + half, y, end - half, toY, end, toY);
+    path.lineTo(toX, toY);
   }
 
   /** Takes rows of the run's store; gives whether anything looks different now. */
-  take(rows: Iterable<{ id: string; st?: string }>): boolean {
+  take(rows: Iterable<{ id: string; st?: string; done?: number; of?: number }>): boolean {
     const touched = new Set<number>();
     for (const row of rows) {
       const state = row.st ?? "pending", had = this.#seen.get(row.id);
-      if (had?.[1] === state) continue;
       const n = had?.[0] ?? this.#boxOf(row.id);
       if (n < 0) continue;
+      if (row.of !== undefined) {
+        this.boxes[n].done = row.done ?? 0;
+        this.boxes[n].of = row.of;
+        touched.add(n);
+      }
+      if (had?.[1] === state) continue;
       const states = this.boxes[n].states;
       if (had) states.set(had[1], (states.get(had[1]) ?? 1) - 1);
       states.set(state, (states.get(state) ?? 0) + 1);
@@ -188,7 +205,7 @@ export class Graph {
     for (const [a, b] of this.edges) {
       if (!sight.chain.has(a) || !sight.chain.has(b)) continue;
       const one = this.boxes[a], other = this.boxes[b];
-      this.#curve(path, one.x + one.w, one.y + one.h / 2, other.x, other.y + other.h / 2);
+      this.#curve(path, one.x + one.w, one.y + one.h / 2, other.x, other.y + other.h / 2, this.#left(other, other.layer));
     }
     paint.stroke(path);
   }
@@ -216,7 +233,7 @@ export class Graph {
     if (scale < 0.28) return;
     paint.textBaseline = "middle";
     paint.fillStyle = own[tone(box.state)];
-    paint.font = `600 12px ${FONT}`;
+    paint.font = `600 13.5px ${FONT}`;
     paint.fillText(mark(box.state), box.x + 12, box.y + 17);
     paint.fillStyle = own.ink;
     paint.fillText(sight.short(`${box.name}  ·  ${KINDS[box.kind] ?? box.kind}`, box.w - 44, paint), box.x + 30, box.y + 17);
@@ -224,6 +241,7 @@ export class Graph {
 
   #box(paint: CanvasRenderingContext2D, box: Box, n: number, sight: Sight): void {
     const { own, chosen, chain, scale } = sight, colour = own[tone(box.state)];
+    const quiet = tone(box.state) === "dull";
     paint.fillStyle = own.paper;
     paint.strokeStyle = n === chosen || chain.has(n) ? own.ink : own.edge;
     paint.lineWidth = n === chosen ? 4 : chain.has(n) ? 2.5 : 1;
@@ -233,22 +251,24 @@ export class Graph {
     paint.fill();
     paint.stroke();
     paint.setLineDash([]);
+    paint.fillStyle = quiet ? own.rule : colour;
+    paint.fillRect(box.x + 1, box.y + 2, 6, box.h - 4);
     paint.fillStyle = colour;
-    paint.fillRect(box.x + 1, box.y + 2, 5, box.h - 4);
     paint.textBaseline = "middle";
     paint.font = `600 14px ${FONT}`;
     paint.fillText(mark(box.state), box.x + 13, box.y + box.h / 2);
     if (scale < 0.42) return;
-    const items = [...box.states.values()].reduce((sum, one) => sum + one, 0);
-    const done = (box.states.get("succeeded") ?? 0) + (box.states.get("skipped") ?? 0);
-    const note = [KINDS[box.kind], box.members ? `${box.members}` : "", items > 1 ? `${done} of ${items}` : ""].filter(Boolean).join(" · ");
+    const rows = [...box.states.values()].reduce((sum, one) => sum + one, 0);
+    const done = box.of ? box.done : (box.states.get("succeeded") ?? 0) + (box.states.get("skipped") ?? 0);
+    const items = box.of || rows;
+    const note = [KINDS[box.kind], box.members ? `${box.members}` : "", items > 1 ? `${done} of ${items} done` : ""].filter(Boolean).join(" · ");
     paint.fillStyle = own.ink;
-    paint.font = `12.5px ${FONT}`;
-    paint.fillText(sight.short(box.name, box.w - 42, paint), box.x + 32, box.y + (note ? 13 : box.h / 2));
+    paint.font = `14px ${FONT}`;
+    paint.fillText(sight.short(box.name, box.w - 42, paint), box.x + 32, box.y + (note ? 12.5 : box.h / 2));
     if (!note) return;
     paint.fillStyle = own.soft;
-    paint.font = `11px ${FONT}`;
-    paint.fillText(sight.short(note, box.w - 42, paint), box.x + 32, box.y + 28);
+    paint.font = `12px ${FONT}`;
+    paint.fillText(sight.short(note, box.w - 42, paint), box.x + 32, box.y + 28.5);
   }
 }
 
