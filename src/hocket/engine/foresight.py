@@ -166,7 +166,8 @@ class Foresight:
             and limit.concurrency is not None
         }
         return Question(
-            events=self._events,
+            # Others may be asked about first, and more happens until then.
+            events=list(self._events),
             at=runner.now(),
             past=[(*key, samples) for key, samples in self._past.items()],
             slots={name.removeprefix("agent:"): count for name, count in slots.items()},

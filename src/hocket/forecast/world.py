@@ -141,8 +141,6 @@ class World:
 
     def _begin_anew(self, begun: Mapping[str, int]) -> None:
         """Let calls in flight hold their limits in a fresh queue, and the others ask again."""
-        for entry in self._terms.held:
-            self._admission.limit(entry.limit, self._run).sync(entry)
         jobs = self._machine.calls.jobs
         flying = [job for job in jobs.values() if job.state in ("running", "stopping")]
         times = {job.path: min(begun.get(job.path, self._now), self._now) for job in flying}
@@ -154,6 +152,9 @@ class World:
             self._admission.admit(since)
             self._admission.sent(key_of(self._run, job.call), since)
             self._fly(job.call, since, ())
+        # Others come after: what they hold by now must not shut out what has left already.
+        for entry in self._terms.held:
+            self._admission.limit(entry.limit, self._run).sync(entry)
         # Whoever has driven the machine until now may have been told already of those that wait.
         self._pending = [c for c in self._pending if not isinstance(c, StartCall)]
         for job in jobs.values():
