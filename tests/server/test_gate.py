@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 
 import pytest
@@ -12,7 +13,6 @@ from tests.server.places import Place, fields, requests, sockets
 
 from hocket.server.app import MOUNTS, ROUTES, SOCKETS, Router
 from hocket.server.gate import POLICY
-from hocket.server.page_files import Page
 from hocket.server.public import check
 from hocket.server.routing import Mount, Route
 from hocket.server.settings import Settings
@@ -297,14 +297,38 @@ def test_the_page_has_no_way_out(served: Served) -> None:
     assert reply.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", Page().paths)
-def test_the_pages_files_need_no_token_but_the_right_name(served: Served, path: str) -> None:
-    assert served.ask("GET", path, token=None).status == 200
-    assert served.ask("HEAD", path, token=None).body == b""
-    assert served.ask("GET", path, token=None, headers={"Host": "evil.example"}).status == 421
-    assert served.ask("POST", path, token=None).status == 401
-    cross = {"Sec-Fetch-Site": "cross-site"}
-    assert served.ask("GET", path, token=None, headers=cross).status == 403
+def test_the_pages_files_need_no_token_but_the_right_name(served: Served) -> None:
+    index = served.ask("GET", "/", token=None).body.decode()
+    paths = re.findall(r'(?:src|href)="(/[^"]+)"', index)
+    assert len(paths) > 1
+    for path in ("/", *paths):
+        assert served.ask("GET", path, token=None).status == 200
+        assert served.ask("HEAD", path, token=None).body == b""
+        assert served.ask("GET", path, token=None, headers={"Host": "evil.example"}).status == 421
+        assert served.ask("POST", path, token=None).status == 401
+        cross = {"Sec-Fetch-Site": "cross-site"}
+        assert served.ask("GET", path, token=None, headers=cross).status == 403
+    assert served.ask("GET", "/assets/index-gone.js", token=None).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "dest", "status"),
+    [
+        ("/", "navigate", "document", 200),
+        ("/", "navigate", "iframe", 403),
+        ("/", "no-cors", "document", 403),
+        ("/", "cors", "empty", 403),
+        ("/favicon.svg", "navigate", "document", 403),
+        ("/api/about", "navigate", "document", 403),
+    ],
+)
+def test_a_link_elsewhere_opens_the_page_and_nothing_else(
+    served: Served, path: str, mode: str, dest: str, status: int
+) -> None:
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    assert served.ask("GET", path, headers=sent).status == status
+    assert served.ask("GET", path, headers={**sent, "Origin": "null"}).status == 403
+    assert served.ask("GET", path, headers={**sent, "Host": "evil.example"}).status == 421
 
 
 def test_what_this_test_serves_could_be_started() -> None:

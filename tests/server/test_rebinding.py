@@ -161,6 +161,21 @@ def test_a_name_that_was_bound_anew_is_not_ours(there: Served, browser: Any) -> 
     assert "host" in refused(there)
 
 
+def test_a_link_or_a_file_opens_the_page(there: Served, browser: Any, tmp_path: Path) -> None:
+    """So ``hocket serve --open`` does it, for a browser's arguments are there for all to read."""
+    file = tmp_path / "open.html"
+    at = f"http://127.0.0.1:{there.port}/"
+    file.write_text(f'<meta http-equiv="refresh" content="0; url={at}#token=x">')
+    page = browser.new_page()
+    try:
+        page.goto(file.as_uri())
+        page.wait_for_url(f"{at}**")
+        assert page.evaluate("document.querySelectorAll('script[src]').length") > 0
+        assert page.evaluate("window.opener") is None
+    finally:
+        page.close()
+
+
 def test_our_own_page_can_do_all_that(there: Served, browser: Any) -> None:
     """So it is not the trying that fails."""
     at = f"http://127.0.0.1:{there.port}/favicon.svg"

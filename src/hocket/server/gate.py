@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from hocket.server.answers import Reason, TurnedAway, error_body, turned_away
 from hocket.server.audit import Entry
-from hocket.server.page_files import Page
+from hocket.server.page_files import ASSETS, Page
 from hocket.server.quotas import TooMany
 from hocket.server.routing import Bytes, Caller
 from hocket.server.site import Site
@@ -105,7 +105,7 @@ class Gate:
             TurnedAway: It may not come in.
         """
         headers = headers_of(scope)
-        self._check_place(headers)
+        self._check_place(headers, opens=_opens(scope, headers))
         if len(scope["path"]) > _MOST_PATH or len(scope["query_string"]) > _MOST_QUERY:
             raise TurnedAway(414, "bad_input", "size", "this address is too long")
         if (
@@ -116,12 +116,19 @@ class Gate:
             file = self._page.file(scope["path"], headers.get("if-none-match", [""])[0])
             if file is not None:
                 return file
+            if scope["path"].startswith(ASSETS):
+                # An older page, still open, asks for what has been built anew; it sends no token.
+                raise TurnedAway(404, "not_found", "path", "the page has no such file")
         address = address_of(scope, headers, behind_proxy=self._site.settings.behind_proxy)
         scope[CALLER] = self._caller(scope, headers, address)
         return None
 
-    def _check_place(self, headers: dict[str, list[str]]) -> None:
+    def _check_place(self, headers: dict[str, list[str]], *, opens: bool) -> None:
         """Check that a request was meant for us, and does not come from another site's page.
+
+        Args:
+            headers: The request's headers.
+            opens: Whether a person opens our page, by a link wherever it may stand.
 
         Raises:
             TurnedAway: It was not, or does.
@@ -134,7 +141,7 @@ class Gate:
         if origins and (len(origins) > 1 or origins[0].lower() not in self._origins):
             raise TurnedAway(403, "forbidden", "origin", "another site's page asks for this")
         sites = headers.get("sec-fetch-site", [])
-        if sites and (len(sites) > 1 or sites[0].lower() not in _OUR_SITE):
+        if sites and not opens and (len(sites) > 1 or sites[0].lower() not in _OUR_SITE):
             raise TurnedAway(403, "forbidden", "cross_site", "another site's page asks for this")
 
     def _caller(self, scope: Scope, headers: dict[str, list[str]], address: str) -> Caller:
@@ -257,6 +264,20 @@ async def answer_bytes(send: Send, answer: Bytes, *, head: bool = False) -> None
         headers.append((b"cache-control", b"no-store"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.data})
+
+
+def _opens(scope: Scope, headers: dict[str, list[str]]) -> bool:
+    """Tell whether a browser opens our page in a tab of its own.
+
+    There is no data in it, and no other page can look into it: a link to it may stand anywhere.
+    """
+    return (
+        scope["type"] == "http"
+        and (scope["method"], scope["path"]) == ("GET", "/")
+        and headers.get("sec-fetch-mode") == ["navigate"]
+        and headers.get("sec-fetch-dest") == ["document"]
+        and "origin" not in headers
+    )
 
 
 def _has_body(scope: Scope) -> bool:

@@ -11,6 +11,9 @@ from typing import Final
 
 from hocket.server.routing import Bytes
 
+ASSETS: Final = "/assets/"
+"""What the page's files begin with, but for its index and its picture."""
+
 _INDEX: Final = "index.html"
 _MEDIA: Final = {
     ".css": "text/css; charset=utf-8",
