@@ -9,6 +9,7 @@ from hocket.agents.function import FunctionOptions
 from hocket.agents.local import LocalOptions
 from hocket.agents.mcp import McpOptions
 from hocket.agents.model import ModelOptions
+from hocket.agents.session_options import SessionOptions
 from hocket.config import mcp_parts, models, panel_parts, step_parts, team_parts, tool_parts
 from hocket.config.limit_parts import BudgetPart, LimitPart
 from hocket.config.price import PricePart
@@ -25,6 +26,7 @@ STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
     models.CommandAgent: (CommandOptions, specs.AgentSpec),
     models.FunctionAgent: (FunctionOptions, specs.AgentSpec),
     models.LocalAgent: (LocalOptions, specs.AgentSpec),
+    models.SessionAgent: (SessionOptions, specs.AgentSpec),
     models.ScriptedAgent: (specs.AgentSpec,),
     models.InputPart: (specs.InputSpec,),
     models.DefaultsPart: (specs.StepSpec,),
@@ -336,6 +338,7 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             models.CommandAgent,
             models.FunctionAgent,
             models.LocalAgent,
+            models.SessionAgent,
             models.ScriptedAgent,
         ),
     ),
@@ -407,6 +410,7 @@ TITLES: dict[type[BaseModel], str] = {
     models.CommandAgent: "command",
     models.FunctionAgent: "function",
     models.LocalAgent: "local",
+    models.SessionAgent: "session",
     models.ScriptedAgent: "scripted",
     models.PlanPart: "Keys of a plan",
     models.InputPart: "inputs.NAME",

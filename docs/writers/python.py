@@ -13,6 +13,7 @@ from hocket.agents.command import CommandOptions
 from hocket.agents.function import FunctionOptions
 from hocket.agents.local import LocalOptions
 from hocket.agents.model import ModelOptions
+from hocket.agents.session_options import SessionOptions
 from hocket.config import agent, told
 from hocket.core import errors, specs, teams
 from writers.docstrings import NOTE, fields, section, summary, table
@@ -64,7 +65,8 @@ def python_page() -> str:
         lines += table(["Name", "Type", "Meaning"], rows)
     lines += ["### AgentSettings", "", summary(agent.AgentSettings), ""]
     said: dict[str, str] = {}
-    for struct in (FunctionOptions, LocalOptions, CommandOptions, ModelOptions, specs.AgentSpec):
+    kinds = (SessionOptions, FunctionOptions, LocalOptions, CommandOptions, ModelOptions)
+    for struct in (*kinds, specs.AgentSpec):
         said.update(section(struct, "Fields"))
     said.update(_TOLD)
     hints = agent.AgentSettings.__annotations__
@@ -127,6 +129,8 @@ _TOLD = {
     '`"1h"`, or a `Cache`; only without effects.',
     "review": "How the output is reviewed before the step has succeeded: a `Review`.",
     "local": "The embedded demo model: `smollm2-135m`.",
+    "session": "A coding agent that stays warm: `claude`, `codex` or `acp`; its settings are those "
+    "of [the file](file.md#session).",
     "scripted": "`replies` and `by`, as in [the file](file.md#scripted).",
     "system": "What the model is told before the prompt.",
     "temperature": "As the provider understands it.",

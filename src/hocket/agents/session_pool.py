@@ -282,9 +282,17 @@ class Pool:
         if not worker.tired:
             self._later(self._weigh(worker))
         elif not worker.busy:
-            self._end(worker, broken=worker.broken)
+            if worker.once and not worker.broken and not self._closed:
+                self._later(self._see_off(worker))
+            else:
+                self._end(worker, broken=worker.broken)
         self._wake()
         self._sweep_later()
+
+    async def _see_off(self, worker: Worker) -> None:
+        """Let a process that has said all end by itself."""
+        await asyncio.wait({worker.driver.pipe.gone}, timeout=self.order.grace)
+        self._end(worker, broken=False)
 
     async def _weigh(self, worker: Worker) -> None:
         worker.memory = await asyncio.to_thread(memory, worker.driver.pipe.pid)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from hocket.agents.environment import child_environment
 from hocket.agents.weights import present
 from hocket.app.engine import Engine
 from hocket.app.livelog import log_folder
@@ -143,6 +145,7 @@ def doctor(
         lambda: _extra("models", "pydantic_ai", "model agents"),
         lambda: _extra("local", "xllamacpp", "the demo model"),
         _weights,
+        _coders,
         _keys,
     ]
     found = [look() for look in looks]
@@ -222,6 +225,34 @@ def _weights() -> Finding:
     if present():
         return Finding("weights", "ok", "the demo model's weights are here")
     return Finding("weights", "note", "the demo model's weights come with its first use (93 MB)")
+
+
+def _coders() -> Finding:
+    versions = [f"{name} {found}" for name in ("claude", "codex") if (found := _version(name))]
+    if versions:
+        return Finding("coders", "ok", f"session agents can use {', '.join(versions)}")
+    return Finding("coders", "note", "for session agents: install Claude Code or Codex")
+
+
+def _version(program: str) -> str:
+    """Ask a program for its version; "" if it is not on the PATH."""
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    try:
+        done = subprocess.run(
+            [path, "--version"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            stdin=subprocess.DEVNULL,
+            env=child_environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "(which does not say its version)"
+    said = (word for word in done.stdout.split() if word[:1].isdigit())
+    return next(said, "(which does not say its version)")
 
 
 def _keys() -> Finding:
