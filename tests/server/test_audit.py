@@ -76,6 +76,12 @@ def test_a_flood_of_refusals_is_counted_and_not_written(tmp_path: Path) -> None:
     assert kept.read(50, 10)[0].unwritten == 950
 
 
+def test_a_disk_that_is_full_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "audit.jsonl").mkdir()
+    audit(tmp_path).add(line(path="/a"))
+    assert "the audit cannot be written" in caplog.text
+
+
 async def _break(site: Site, asked: Asked) -> None:
     raise RuntimeError(f"it holds {SECRETS['OPENAI_API_KEY']} and {site.tokens.operate}")
 

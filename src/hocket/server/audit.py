@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from hocket.server.answers import Reason
 from hocket.server.quotas import Buckets, Clock
 
+_LOG: Final = logging.getLogger("hocket.server")
 _FILE: Final = "audit.jsonl"
 _KEPT: Final = 4
 _TAIL: Final = 8192
@@ -78,9 +80,14 @@ class Audit:
     def add(self, entry: Entry) -> None:
         """Add a line; its number and instant are set here.
 
-        Raises:
-            OSError: It cannot be written.
+        A disk that is full is told of in the server's log: nobody is kept from what he may do.
         """
+        try:
+            self._add(entry)
+        except OSError as error:
+            _LOG.error("the audit cannot be written to %s: %s", self._path, error.strerror)
+
+    def _add(self, entry: Entry) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(
             self._path.with_name("audit.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import msgspec
 
 PORT: Final = 8437
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PORT_BEHIND: Final = re.compile(r":[0-9]+\Z")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -82,22 +84,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def hosts(self) -> frozenset[str]:
         """Give every value of the header ``Host`` that is answered."""
-        own = {f"{name}:{self.port}" for name in self._own()}
-        if self.port == _DEFAULT_PORTS[self.scheme]:
-            own |= set(self._own())
-        return frozenset(own | set(map(str.lower, self.names)))
+        return self._direct() | self._proxied()
 
     def origins(self) -> frozenset[str]:
         """Give every value of the header ``Origin`` that is answered."""
-        found = {f"{self.scheme}://{host}" for host in self.hosts()}
-        if self.behind_proxy:
-            found |= {f"https://{name.lower()}" for name in self.names}
-        return frozenset(found)
+        direct = {f"{self.scheme}://{host}" for host in self._direct()}
+        # A page that came without TLS under a proxy's name may be anybody's.
+        return frozenset(direct | {f"https://{host}" for host in self._proxied()})
 
-    def _own(self) -> tuple[str, ...]:
-        """Give the names that this machine's own port goes by."""
-        named = tuple(name.lower() for name in self.names if ":" not in name)
-        if self.host in {"0.0.0.0", "::", *_LOOPBACK, "::1"}:
-            return _LOOPBACK + named
-        bound = f"[{self.host}]" if ":" in self.host else self.host.lower()
-        return (*_LOOPBACK, bound, *named)
+    def _proxied(self) -> frozenset[str]:
+        """Give the names that a proxy is called by."""
+        return frozenset(map(str.lower, self.names)) if self.behind_proxy else frozenset()
+
+    def _direct(self) -> frozenset[str]:
+        """Give the names that this server's own port is called by."""
+        names = set(_LOOPBACK)
+        if self.host not in {"0.0.0.0", "::", "::1"}:
+            names.add(f"[{self.host}]" if ":" in self.host else self.host.lower())
+        declared = set() if self.behind_proxy else set(map(str.lower, self.names))
+        # A name with a port stands for itself; one without goes with our port, or with none where
+        # somebody hands on what comes to the usual one.
+        names |= {name for name in declared if not _PORT_BEHIND.search(name)}
+        own = {f"{name}:{self.port}" for name in names}
+        if self.port == _DEFAULT_PORTS[self.scheme]:
+            own |= names
+        return frozenset(own | declared)
