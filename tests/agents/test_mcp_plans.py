@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hocket import Agent, Plan, Tool
 from hocket.agents.faults import secrets_of
 from hocket.app.engine import Engine
 from hocket.app.load import load_plan
@@ -203,3 +204,38 @@ def test_no_secret_of_a_header_is_in_the_journal(
     for file in (tmp_path / "state").rglob("*"):
         if file.is_file():
             assert b"canary-of-a-token" not in file.read_bytes()
+
+
+def test_a_python_program_states_the_same(pinned: dict[str, Any], tmp_path: Path) -> None:
+    about = {key: value for key, value in pinned["find"].items() if key != "mcp"}
+    words = {"name": "words", "command": [sys.executable, SERVER]}
+    find = Tool("find", mcp=words, **about)
+    plan = Plan("look")
+    clerk = Agent("clerk", scripted={"replies": [{"calls": [FIND]}, "{prompt}"]}, tools=[find])
+    plan.step("answer", clerk, prompt="rain?")
+    assert find.doer.effects
+
+    async def whole() -> str:
+        async with Engine(tmp_path / "state", look_ahead=0) as engine:
+            return str((await engine.run(plan)).output)
+
+    assert "rain 0" in asyncio.run(whole())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"pin": "sha256:0"}, "this is not the pin of 'find'"),
+        ({"mcp": {"command": ["x"], "url": "https://x"}}, "either a command or a url"),
+        ({"mcp": {"url": "http://example.org"}}, "without TLS"),
+        ({"mcp": {"command": ["x"], "envv": {}}}, "did you mean 'env'"),
+        ({"mcp": {"command": ["x"], "env": {"API_KEY": "x"}}}, "looks like a secret"),
+        ({"command": ["x"]}, "either a command or a function, or of an MCP server"),
+        ({"cwd": "x"}, "told nothing of commands"),
+    ],
+)
+def test_what_a_program_says_of_a_tool_is_checked(
+    pinned: dict[str, Any], given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        Tool("find", **{**pinned["find"], "mcp": {"command": ["x"]}, **given})

@@ -338,7 +338,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
         "import sys\n"
         "sys.modules['mcp'] = None\n"
         "from hocket.cli.main import main\n"
-        "sys.exit(main(['mcp', 'nothing.yaml']))\n"
+        "sys.exit(main(['mcp', '/dev/null']))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from hocket.app.engine import Engine
 from hocket.app.host import Host
 from hocket.cli.options import FILE
 from hocket.cli.user import user
+from hocket.core.errors import Refused
 from hocket.server.children import Children
 from hocket.server.mcp import missing_extra
 
@@ -34,6 +36,9 @@ def mcp(
     """
     if not files and Path(FILE).exists():
         files = (Path(FILE),)
+    for file in files:
+        if not file.exists():
+            raise Refused(f"there is no file {file}")
     try:
         if pin:
             return int(import_module("hocket.cli.mcp_pin").pin(files))
@@ -41,6 +46,8 @@ def mcp(
         desk = import_module("hocket.server.mcp_desk").Desk
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
+    if sys.stdin.isatty():
+        print("an MCP client starts this and speaks with it; Ctrl-D ends it", file=sys.stderr)
     asyncio.run(_serve(files, desk, speak))
     return 0
 

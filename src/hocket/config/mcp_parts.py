@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from typing import Annotated, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Tag
 
 from hocket.config.basics import TAG, Names, Strict, Text, by_key
-
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+from hocket.config.mcp import address_problem
 
 
 def _address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-    except ValueError as error:
-        raise ValueError(f"no address: {error}") from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("an address begins with https://, or with http://127.0.0.1")
-    if parts.scheme == "http" and host not in _LOOPBACK:
-        raise ValueError("without TLS only this machine is asked: write https://")
-    if parts.username or parts.password:
-        raise ValueError("a secret does not stand in a file: name its variable in headers_env")
+    if said := address_problem(value):
+        raise ValueError(said)
     return value
 
 

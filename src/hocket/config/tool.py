@@ -7,12 +7,14 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from hocket.config.argv import guard_dashes, split
 from hocket.config.limit import Limit, limits_of
+from hocket.config.mcp import server_options
+from hocket.config.pin import tool_pin
 from hocket.config.shorthand import read_arguments, read_cache
 from hocket.config.signatures import about as described
 from hocket.config.signatures import tool_schema
 from hocket.config.types import object_schema
 from hocket.core.errors import Problem, SpecError, suggest
-from hocket.core.specs import AgentSpec, LimitSpec
+from hocket.core.specs import AgentKind, AgentSpec, LimitSpec
 from hocket.core.teams import CacheSpec, ToolSpec
 from hocket.core.values import Json, parse_duration
 
@@ -94,7 +96,7 @@ _SHORT: Final[dict[Any, str]] = {str: "str", int: "int", float: "float", bool: "
 
 
 class Tool:
-    """Something that a model may call: a function, or a command of the operator's.
+    """Something that a model may call: a function, a command, or a tool of an MCP server.
 
     A function alone is a tool, too; this says more of it, or of a command.
 
@@ -103,20 +105,25 @@ class Tool:
         command: The program and its arguments; ``{{args.NAME}}`` in them becomes what the model
             gave. Those from the first value on are data, and cannot pass for options.
         function: The function; what it takes is read from its signature.
+        mcp: The MCP server that has it, as in a file: ``{"command": […]}`` or ``{"url": …}``.
+        tool: What the MCP server calls it; by default its name here.
+        pin: Names an MCP tool by `tool`, `about` and `args`; ``hocket mcp FILE --pin`` gives it.
         about: What it does, for the model; by default the beginning of the function's docstring.
-        args: What a command takes: types by name, as ``{"pattern": str}``, or as in a file.
+        args: What a command takes: types by name, as ``{"pattern": str}``, or as in a file; of an
+            MCP tool the JSON Schema that its server gives.
         stdin: What the command reads; ``{{args.NAME}}`` in it becomes what the model gave.
         approve: Whether a person approves of each call first.
         timeout: The longest that one call may take.
         tries: How many tries a call has in all.
-        effects: Whether repeating a call could do harm; by default for commands.
+        effects: Whether repeating a call could do harm; by default for all but functions.
         concurrency: The most calls at once over the run.
         limits: Limits that each call claims.
         cache: How long what it gives is given again, for one without effects.
         told: For a command what command agents can be told: ``cwd``, ``env`` and others.
 
     Raises:
-        SpecError: It is neither or both of a command and a function, or cannot be a tool.
+        SpecError: It is none or several of a command, a function and an MCP server's, or cannot be
+            a tool.
     """
 
     __slots__ = ("doer", "function", "limits", "name", "spec")
@@ -127,6 +134,9 @@ class Tool:
         *,
         command: Sequence[str] | None = None,
         function: Callable[..., Any] | None = None,
+        mcp: Mapping[str, Any] | None = None,
+        tool: str = "",
+        pin: str = "",
         about: str = "",
         args: Mapping[str, Any] | None = None,
         stdin: str | None = None,
@@ -145,20 +155,20 @@ class Tool:
         self.limits: dict[str, LimitSpec] = limits_of(limits)
         """What its calls claim, by name."""
         where = ("tools", name)
-        if (command is None) == (function is None):
-            raise _mistake(where, "a tool is either a command or a function")
-        for key in told:
-            if key not in CommandTold.__annotations__:
-                hint = suggest(key, CommandTold.__annotations__)
-                raise _mistake(where, f"unknown setting {key!r}", hint)
-        options: dict[str, Json] = {key: _plain(value) for key, value in told.items()}
-        if command is not None:
+        if (command, function, mcp).count(None) != 2:
+            raise _mistake(where, "a tool is either a command or a function, or of an MCP server")
+        options = _told(where, told)
+        kind: AgentKind = "function" if command is None else "command"
+        if mcp is not None:
+            _refuse_told(where, "an MCP tool", options, stdin)
+            kind, schema, given = "mcp", dict(args or {}), "{{args}}"
+            options = _pinned(where, mcp, tool or name, pin, about, schema)
+        elif command is not None:
             schema = _arguments(where, args or {})
             given = _command(where, command, stdin, options)
         elif function is not None:
-            if options or args is not None or stdin is not None:
-                said = "a function takes what its signature says, and is told nothing of commands"
-                raise _mistake(where, said)
+            said = "a function takes what its signature says, and"
+            _refuse_told(where, said, options, stdin if args is None else "")
             schema, given = _signature(where, function), "{{args}}"
             about = about or described(function)
         self.spec = ToolSpec(
@@ -171,10 +181,10 @@ class Tool:
             tries=tries,
         )
         self.doer = AgentSpec(
-            kind="function" if command is None else "command",
+            kind=kind,
             options=options,
             concurrency=concurrency,
-            effects=command is not None if effects is None else effects,
+            effects=kind != "function" if effects is None else effects,
             limits=tuple(self.limits),
             cache=cache_spec((*where, "cache"), cache),
         )
@@ -207,6 +217,31 @@ def tools_of(agent: str, given: object) -> tuple[Tool, ...]:
 def _name(function: Any) -> str:
     name = str(getattr(function, "__name__", type(function).__name__))
     return name.replace("<lambda>", "lambda").strip("_") or "function"
+
+
+def _told(where: tuple[str, ...], told: Mapping[str, Any]) -> dict[str, Json]:
+    for key in told:
+        if key not in CommandTold.__annotations__:
+            hint = suggest(key, CommandTold.__annotations__)
+            raise _mistake(where, f"unknown setting {key!r}", hint)
+    return {key: _plain(value) for key, value in told.items()}
+
+
+def _refuse_told(
+    where: tuple[str, ...], what: str, options: Mapping[str, Json], stdin: str | None
+) -> None:
+    if options or stdin is not None:
+        raise _mistake(where, f"{what} is told nothing of commands")
+
+
+def _pinned(
+    where: tuple[str, ...], mcp: Mapping[str, Any], tool: str, pin: str, about: str, args: Json
+) -> dict[str, Json]:
+    if pin != tool_pin(tool, about, args):
+        said = f"this is not the pin of {tool!r} with the about and args that stand here"
+        raise _mistake((*where, "pin"), said, "hocket mcp FILE --pin shows it in full")
+    options = server_options(where, mcp)
+    return {**options, "tool": tool, "about": about, "args": args, "pin": pin}
 
 
 def _command(

@@ -6,9 +6,9 @@ Texts that are longer are cut, and say where the rest is: in a resource, or in a
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from hocket.core.events import ApprovalAsked, InputAsked
 from hocket.core.run import RunMachine
@@ -25,7 +25,20 @@ _ALL: Final = 6_000
 """The most characters of all questions of a reply together."""
 
 
-class Question(BaseModel):
+def _untitled(schema: dict[str, Any]) -> None:
+    """Leave out of a schema what only repeats the names: clients read it with every list."""
+    schema.pop("title", None)
+    for part in schema.get("properties", {}).values():
+        part.pop("title", None)
+
+
+class Said(BaseModel):
+    """What all replies have."""
+
+    model_config = ConfigDict(json_schema_extra=_untitled)
+
+
+class Question(Said):
     """What a person is asked."""
 
     step: str = Field(description="The step that waits.")
@@ -35,7 +48,7 @@ class Question(BaseModel):
     more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
 
 
-class RunReply(BaseModel):
+class RunReply(Said):
     """How a run stands."""
 
     run: str = Field(description="The run's id, for run_status, approve, cancel_run and explain.")
@@ -61,7 +74,7 @@ class VerdictReply(RunReply):
     findings: list[str] = []
 
 
-class PlanReply(BaseModel):
+class PlanReply(Said):
     """A plan that an agent has drafted, and what is expected of it."""
 
     plan: str = Field(description="The plan's handle, for execute_task.")
@@ -79,7 +92,7 @@ class PlanReply(BaseModel):
     next: str = ""
 
 
-class ExplainReply(BaseModel):
+class ExplainReply(Said):
     """Why a run took as long, and cost as much, as it did."""
 
     run: str
@@ -90,7 +103,7 @@ class ExplainReply(BaseModel):
     next: str = ""
 
 
-class PlanRow(BaseModel):
+class PlanRow(Said):
     """A plan that the operator offers."""
 
     file: str
@@ -99,7 +112,7 @@ class PlanRow(BaseModel):
     problems: list[str] = []
 
 
-class PlansReply(BaseModel):
+class PlansReply(Said):
     """The plans that can be executed."""
 
     plans: list[PlanRow]
@@ -107,7 +120,7 @@ class PlansReply(BaseModel):
     next: str = ""
 
 
-class RunRow(BaseModel):
+class RunRow(Said):
     """A run in a list."""
 
     run: str
@@ -116,7 +129,7 @@ class RunRow(BaseModel):
     alive: bool = Field(description="Whether a process drives it now.")
 
 
-class RunsReply(BaseModel):
+class RunsReply(Said):
     """The newest runs."""
 
     runs: list[RunRow]
