@@ -182,7 +182,8 @@ class Watcher:
         self.log_over = False
         self.seen: dict[str, int | None] = {"run": None, "calls": None}
         self.halfway = {"run": False, "calls": False}
-        self.bytes = self.frames = self.largest = self.drops = self.snapshots = 0
+        self.bytes = self.frames = self.largest = self.drops = 0
+        self.snapshots = self.lags = 0
 
     def link(self, **more: Any) -> connect:
         """A new connection."""
@@ -263,6 +264,8 @@ class Watcher:
             self.head |= frame.get("head", {})
             self.rows |= {row["id"]: row for row in frame.get("rows", ())}
             self.calls |= {call["c"]: call for call in frame.get("calls", ())}
+        elif kind == "lag":
+            self.lags += 1
         else:
             raise SystemExit(f"unexpected: {data[:300]!r}")
 

@@ -147,6 +147,26 @@ def test_a_journal_that_cannot_be_read_for_a_while_is_asked_again() -> None:
     asyncio.run(work())
 
 
+def test_a_mistake_of_ours_is_told_and_not_made_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, told = Store(3), list[Any]()
+    monkeypatch.setattr(feed_module, "new_machine", lambda: None)
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, said: told.append(said))
+        feeds = feeds_of(store)
+        heard = asyncio.Event()
+        feed = feeds.of("r")
+        feed.listen(heard.set)
+        await asyncio.wait_for(heard.wait(), 20)
+        assert feed.over and "cannot be shown" in str(feed.problem)
+        feeds.close()
+
+    asyncio.run(work())
+    assert len(told) == 1
+
+
 def test_a_run_that_is_not_there_leaves_nothing_behind() -> None:
     async def work() -> None:
         feeds = feeds_of(Store(3))

@@ -17,7 +17,7 @@ from typing import Final
 
 from hocket.app.adapters import KINDS
 from hocket.app.run import Run
-from hocket.core.errors import HocketError, NotFound
+from hocket.core.errors import EngineBug, HocketError, NotFound
 from hocket.core.events import Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
@@ -84,6 +84,11 @@ class Feed:
     def frames(self) -> Frames | None:
         """The frames of the run; None before it was read."""
         return self._frames
+
+    @property
+    def over(self) -> bool:
+        """Whether the problem will stay: the run was removed, or cannot be shown at all."""
+        return isinstance(self.problem, NotFound | EngineBug)
 
     @property
     def weight(self) -> int:
@@ -163,8 +168,18 @@ class Feed:
                 if isinstance(error, NotFound):
                     return
                 news = False
+            except Exception as error:
+                self._broke(error)
+                return
             self._idle = _POLL if news else min(self._idle * 1.5, _LONGEST_POLL)
             await self._pause()
+
+    def _broke(self, error: Exception) -> None:
+        """Tell of a mistake of ours: this run is followed no more, and whoever watches hears so."""
+        self.problem = EngineBug(f"run {self.run} cannot be shown: {type(error).__name__}: {error}")
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": str(self.problem), "exception": error})
+        self._tell()
 
     async def _pause(self) -> None:
         board = self.board

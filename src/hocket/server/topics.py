@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from hocket.app.livelog import log_file
-from hocket.core.errors import CallerError, NotFound
+from hocket.core.errors import CallerError
 from hocket.core.values import Call
 from hocket.journal.base import RunRow, Store
 from hocket.server.feed import Feed, Listener
@@ -100,7 +100,7 @@ class RowsTopic:
         """Give the next frame."""
         feed = self._feed
         frames = feed.frames
-        if feed.problem is not None and (frames is None or isinstance(feed.problem, NotFound)):
+        if feed.problem is not None and (frames is None or feed.over):
             raise feed.problem
         if frames is None:
             return None
@@ -170,7 +170,7 @@ class EventsTopic:
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
         feed, board = self._feed, self._feed.board
-        if feed.problem is not None and (board is None or isinstance(feed.problem, NotFound)):
+        if feed.problem is not None and (board is None or feed.over):
             raise feed.problem
         if board is None or board.seq <= self._seen:
             return None
@@ -227,7 +227,7 @@ class LogTopic:
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
         feed, board = self._feed, self._feed.board
-        if feed.problem is not None and (board is None or isinstance(feed.problem, NotFound)):
+        if feed.problem is not None and (board is None or feed.over):
             raise feed.problem
         if board is None:
             return None
