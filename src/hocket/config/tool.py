@@ -155,13 +155,13 @@ class Tool:
         self.limits: dict[str, LimitSpec] = limits_of(limits)
         """What its calls claim, by name."""
         where = ("tools", name)
-        if (command, function, mcp).count(None) != 2:
-            raise _mistake(where, "a tool is either a command or a function, or of an MCP server")
+        _refuse_several(where, command, function, mcp)
         options = _told(where, told)
         kind: AgentKind = "function" if command is None else "command"
+        given: Json = "{{args}}"
         if mcp is not None:
             _refuse_told(where, "an MCP tool", options, stdin)
-            kind, schema, given = "mcp", dict(args or {}), "{{args}}"
+            kind, schema = "mcp", dict(args or {})
             options = _pinned(where, mcp, tool or name, pin, about, schema)
         elif command is not None:
             schema = _arguments(where, args or {})
@@ -169,8 +169,7 @@ class Tool:
         elif function is not None:
             said = "a function takes what its signature says, and"
             _refuse_told(where, said, options, stdin if args is None else "")
-            schema, given = _signature(where, function), "{{args}}"
-            about = about or described(function)
+            schema, about = _signature(where, function), about or described(function)
         self.spec = ToolSpec(
             agent="",
             about=about,
@@ -225,6 +224,11 @@ def _told(where: tuple[str, ...], told: Mapping[str, Any]) -> dict[str, Json]:
             hint = suggest(key, CommandTold.__annotations__)
             raise _mistake(where, f"unknown setting {key!r}", hint)
     return {key: _plain(value) for key, value in told.items()}
+
+
+def _refuse_several(where: tuple[str, ...], *doers: object) -> None:
+    if doers.count(None) != len(doers) - 1:
+        raise _mistake(where, "a tool is either a command or a function, or of an MCP server")
 
 
 def _refuse_told(
