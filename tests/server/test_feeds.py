@@ -48,6 +48,7 @@ class Driven:
 
     def __init__(self) -> None:
         self.observers: list[Any] = []
+        self._driven = self
 
     def observe(self, observer: Any) -> None:
         self.observers.append(observer)
@@ -121,7 +122,7 @@ def test_a_flood_of_commits_is_read_from_the_journal(monkeypatch: pytest.MonkeyP
         store.until = len(EVENTS)
         for event in EVENTS[1:]:
             driven.commit([event])
-        assert len(feed._pending) <= 4
+        assert len(feed._commits.pending) <= 4
         await seen(feed, len(EVENTS))
         is_whole(feed.board, len(EVENTS))
         feeds.close()

@@ -156,14 +156,6 @@ class Run:
         path = step if isinstance(step, str) else step.name
         self._driven.ask(Retry(by=by, path=path))
 
-    def observe(self, observer: Observer) -> None:
-        """Let somebody watch from now on: told in the loop, of events once they are on disk."""
-        self._driven.observe(observer)
-
-    def unobserve(self, observer: Observer) -> None:
-        """Let somebody watch no more."""
-        self._driven.unobserve(observer)
-
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Give the events from now on, each once it is on disk, until the run settles."""
         async for item in self._watch():
@@ -222,6 +214,16 @@ class Run:
         """Stop the run if it has not ended; it can be resumed."""
         await self._driven.__aexit__(kind, error, trace)
         self._log.close()
+
+
+def observe(run: Run, observer: Observer) -> None:
+    """Let somebody watch from now on: told in the loop, of events once they are on disk."""
+    run._driven.observe(observer)
+
+
+def unobserve(run: Run, observer: Observer) -> None:
+    """Let somebody watch no more."""
+    run._driven.unobserve(observer)
 
 
 def _shown(run: Run, path: str) -> str:

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final
 
 from hocket.app.adapters import KINDS
-from hocket.app.run import Run
+from hocket.app.run import Run, observe, unobserve
 from hocket.core.errors import EngineBug, HocketError, NotFound
 from hocket.core.events import Recorded
 from hocket.core.run import RunMachine
@@ -69,10 +69,7 @@ class Feed:
         self._lock = asyncio.Lock()
         self._listeners: dict[Listener, None] = {}
         self._task: asyncio.Task[None] | None = None
-        self._pending: deque[Recorded] = deque()
-        self._missed = False
-        self._wake = asyncio.Event()
-        self._watched: Run | None = None
+        self._commits = Commits()
         self._idle = _POLL
 
     @property
@@ -118,7 +115,7 @@ class Feed:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        self._let_go()
+        self._commits.attach(None)
 
     async def fresh(self) -> Board:
         """Give the board with all that is on disk now.
@@ -139,27 +136,12 @@ class Feed:
             self.problem = None
         return board
 
-    # -- an observer of the run ---------------------------------------------------------------
-
-    def recorded(self, events: Sequence[Recorded]) -> None:
-        """These events are on disk."""
-        if len(self._pending) > _MOST_PENDING:
-            # They are read from the journal later; here they would only take room.
-            self._pending.clear()
-            self._missed = True
-        if not self._missed:
-            self._pending.extend(events)
-        self._wake.set()
-
-    def emitted(self, call: Call, stream: str, text: str) -> None:
-        """What calls say is read from their logs."""
-
     # -- within -----------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         while True:
             try:
-                self._attach()
+                self._commits.attach(self._driven(self.run))
                 news = await self._news()
                 self.problem = None
             except HocketError as error:
@@ -183,7 +165,7 @@ class Feed:
 
     async def _pause(self) -> None:
         board = self.board
-        if self._watched is not None:
+        if self._commits.attached:
             longest = _DRIVEN_POLL
         elif board is not None and board.machine.phase == "ended":
             longest = _ENDED_POLL
@@ -191,36 +173,29 @@ class Feed:
             longest = self._idle
         try:
             async with asyncio.timeout(longest):
-                await self._wake.wait()
+                await self._commits.wake.wait()
         except TimeoutError:
             return
 
     async def _news(self) -> bool:
         """Take in what is new; tells whether anything was."""
-        self._wake.clear()
+        commits = self._commits
+        commits.wake.clear()
         if self._frames is None:
             await self.fresh()
             return True
         async with self._lock:
             board = self._frames.board
-            before, pending = board.seq, self._pending
-            while pending and pending[0].seq <= board.seq:
-                pending.popleft()
-            if pending and pending[0].seq == board.seq + 1:
-                news = [pending.popleft() for _ in range(min(len(pending), _PAGE))]
+            before = board.seq
+            if news := commits.after(before):
                 await self._take(news)
-                if pending:
-                    self._wake.set()
             else:
-                await self._catch_up(board)
+                commits.missed = False
+                while page := await asyncio.to_thread(self._page, board.seq):
+                    await self._take(page)
+            if commits.pending:
+                commits.wake.set()
             return board.seq > before
-
-    async def _catch_up(self, board: Board) -> None:
-        self._missed = False
-        while page := await asyncio.to_thread(self._page, board.seq):
-            await self._take(page)
-        if self._pending:
-            self._wake.set()
 
     async def _take(self, events: Sequence[Recorded]) -> None:
         """Take events in, with a turn for everybody else now and then."""
@@ -248,27 +223,65 @@ class Feed:
             raise NotFound(f"run {self.run!r} has no events")
         return board
 
-    def _attach(self) -> None:
-        """Watch the run itself where it is driven here."""
-        run = self._driven(self.run)
-        if run is not self._watched:
-            self._let_go()
-            if run is not None:
-                run.observe(self)
-                self._watched = run
-                # What was committed before is read from the journal.
-                self._missed = True
-
-    def _let_go(self) -> None:
-        if self._watched is not None:
-            self._watched.unobserve(self)
-            self._watched = None
-        self._pending.clear()
-        self._missed = False
-
     def _tell(self) -> None:
         for listener in list(self._listeners):
             listener()
+
+
+class Commits:
+    """Hears of what a run of this process has committed; an observer of it.
+
+    Attributes:
+        pending: Events that nobody has taken yet; a few of many, if some were missed.
+        missed: Whether some were, which are to be read from the journal.
+        wake: Is set when there is something.
+    """
+
+    def __init__(self) -> None:
+        self.pending: deque[Recorded] = deque()
+        self.missed = False
+        self.wake = asyncio.Event()
+        self._run: Run | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether it hears of a run."""
+        return self._run is not None
+
+    def attach(self, run: Run | None) -> None:
+        """Hear of this run from now on, or of none."""
+        if run is self._run:
+            return
+        if self._run is not None:
+            unobserve(self._run, self)
+        self.pending.clear()
+        # What was committed before is read from the journal.
+        self.missed = run is not None
+        self._run = run
+        if run is not None:
+            observe(run, self)
+
+    def after(self, seq: int) -> list[Recorded]:
+        """Take the events that follow on one; none if some between are missing."""
+        pending = self.pending
+        while pending and pending[0].seq <= seq:
+            pending.popleft()
+        if not pending or pending[0].seq != seq + 1:
+            return []
+        return [pending.popleft() for _ in range(min(len(pending), _PAGE))]
+
+    def recorded(self, events: Sequence[Recorded]) -> None:
+        """These events are on disk."""
+        if len(self.pending) > _MOST_PENDING:
+            # They are read from the journal later; here they would only take room.
+            self.pending.clear()
+            self.missed = True
+        if not self.missed:
+            self.pending.extend(events)
+        self.wake.set()
+
+    def emitted(self, call: Call, stream: str, text: str) -> None:
+        """What calls say is read from their logs."""
 
 
 def new_machine() -> RunMachine:
