@@ -98,7 +98,7 @@ async def test_an_offered_plan_is_started_by_name_and_runs_to_its_end(
         await host.ask(run, await asked(host, run))
         await soon(lambda: host.driven(run) is None)
         assert host.row(run).status == "succeeded"
-        assert host.engine.journal.hosted.all() == []
+        await soon(lambda: host.engine.journal.hosted.all() == [])
 
 
 async def test_nothing_else_can_be_started(tmp_path: Path, file: Path) -> None:
@@ -220,7 +220,7 @@ async def test_what_a_server_was_driving_goes_on_at_the_next(tmp_path: Path, fil
         await soon(lambda: second.row(run).status == "succeeded")
         assert len(events(second, run, CallStarted)) == 2, "what had finished is not done again"
         assert second.driven(paused) is None and second.row(paused).status == "paused"
-        assert second.engine.journal.hosted.all() == [paused]
+        await soon(lambda: second.engine.journal.hosted.all() == [paused])
         await second.ask(paused, Approve(by="b", path="ok", approved=True, digest=answer.digest))
         await soon(lambda: second.row(paused).status == "succeeded")
         await soon(lambda: second.engine.journal.hosted.all() == [])

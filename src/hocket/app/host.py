@@ -9,39 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
-from weakref import WeakValueDictionary
 
+from hocket.app.driving import ENDED, Driving, Full, Heir
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
 from hocket.app.offers import Offer, Offers
 from hocket.app.questions import already
 from hocket.app.run import Run, ask_of
-from hocket.app.state import check_run_id, new_run_id
-from hocket.core.errors import JournalError, NotFound, OwnershipLost, Refused
+from hocket.app.state import new_run_id
+from hocket.core.errors import NotFound, Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
 from hocket.journal.base import RunRow
+
+__all__ = ["MOST", "Full", "Host"]
 
 MOST: Final = 200
 """How many runs one host drives at once, unless it is told otherwise."""
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.05
-_WATCH: Final = 2.0
-_AT_ONCE: Final = 4
-_UNBORN: Final = 60.0
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-
-
-class Full(Refused):
-    """So many runs are driven here that no other one may begin."""
 
 
 class Host:
@@ -60,16 +52,11 @@ class Host:
         self.engine: Final = engine
         self.most: Final = most
         self._offers = Offers(offered)
-        self._runs: dict[str, Run] = {}
-        self.runs: Final[Mapping[str, Run]] = MappingProxyType(self._runs)
+        self._driving = Driving(engine, most)
+        self.runs: Final[Mapping[str, Run]] = self._driving.runs
         """The runs that are driven here, paused ones, too."""
-        self._followers: dict[str, asyncio.Task[None]] = {}
-        self._beginning = 0
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._watcher: asyncio.Task[None] | None = None
-        self._given_up: set[str] = set()
-        self._unborn: dict[str, float] = {}
-        self._closed = False
+        self._heir = Heir(engine, self._driving)
+        self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Take up, in the background, the runs that servers of this state folder were driving.
@@ -77,18 +64,14 @@ class Host:
         Those whose owner is alive are looked at again now and then: it may die.
         A paused run stays paused, and is taken up when somebody has it go on.
         """
-        self._watcher = asyncio.create_task(self._watch(), name="hosted runs")
+        self._watching = asyncio.create_task(self._heir.watch(), name="hosted runs")
 
     async def close(self) -> None:
         """Stop driving; every run can be resumed, and the next host's `open` does."""
-        self._closed = True
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-        while followers := list(self._followers.values()):
-            for follower in followers:
-                follower.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._driving.close()
 
     # -- what there is ----------------------------------------------------------------------
 
@@ -98,7 +81,7 @@ class Host:
 
     def driven(self, run: str) -> Run | None:
         """Give a run if it is driven here."""
-        return self._runs.get(run)
+        return self.runs.get(run)
 
     def rows(self) -> list[RunRow]:
         """List all runs of the state folder, newest first.
@@ -165,7 +148,7 @@ class Host:
         """
         find_functions_beside(spec.source)
         run_id = run_id or new_run_id(spec.name)
-        await self._begin(run_id, partial(self.engine.begin, spec, inputs, run_id=run_id))
+        await self._driving.begin(run_id, partial(self.engine.begin, spec, inputs, run_id=run_id))
         return run_id
 
     async def fork(
@@ -195,25 +178,8 @@ class Host:
         find_functions_beside(spec.source)
         run_id = run_id or new_run_id(spec.name)
         begun = partial(self.engine.fork, run, run_id=run_id, after=after, inputs=inputs, by=by)
-        await self._begin(run_id, begun)
+        await self._driving.begin(run_id, begun)
         return run_id
-
-    async def _begin(self, run_id: str, begin: Callable[[], Awaitable[Run]]) -> None:
-        """Drive a new run, which is noted first: one that is on disk is never forgotten.
-
-        Raises:
-            Refused: There is a run of that id, or too many are driven; or as `begin`.
-        """
-        check_run_id(run_id)
-        async with self._room(), self._lock(run_id):
-            if any(row.id == run_id for row in self.rows()):
-                raise Refused(f"there is a run {run_id} already; choose another id")
-            await self.engine.journal.hosted.add(run_id)
-            try:
-                self._drive(await begin())
-            except Exception:
-                await self.engine.journal.hosted.drop(run_id)
-                raise
 
     # -- what may be asked ------------------------------------------------------------------
 
@@ -241,8 +207,8 @@ class Host:
             raise Refused(told) from error
 
     async def _ask(self, run: str, request: AnyRequest) -> None:
-        async with self._lock(run):
-            here = await self._under_way(run)
+        async with self._driving.lock(run):
+            here = await self._driving.under_way(run)
             if here is not None:
                 return ask_of(here, request)
             row = self.row(run)
@@ -250,23 +216,15 @@ class Host:
                 return await self._take_up_with(row, request)
         await self._post(row, request)
 
-    async def _under_way(self, run: str) -> Run | None:
-        """Give a run that is driven here and has not ended; one that just has is let go first."""
-        here = self._runs.get(run)
-        if here is not None and here.machine.phase == "ended":
-            await asyncio.wait([self._followers[run]])
-            return None
-        return here
-
     async def _take_up_with(self, row: RunRow, request: AnyRequest) -> None:
         """Take a run up that nobody drives; if it refuses the request, it stays as it is."""
-        if row.status in _ENDED and not isinstance(request, Retry):
+        if row.status in ENDED and not isinstance(request, Retry):
             raise Refused(f"run {row.id} has ended: {row.status}")
         if isinstance(request, Pause):
             raise Refused(f"no process is running {row.id}; there is nothing to pause")
         # To be taken up is to go on.
         requests = () if isinstance(request, Continue) else (request,)
-        await self._take_up(row.id, requests, anyhow=isinstance(request, Cancel))
+        await self._driving.take_up(row.id, requests, anyhow=isinstance(request, Cancel))
 
     async def _post(self, row: RunRow, request: AnyRequest) -> None:
         """Leave a request for a run's owner, and wait a little for the answer."""
@@ -300,122 +258,3 @@ class Host:
             JournalError, OwnershipLost: It could not be read or recorded.
         """
         await self.ask(run, Retry(by=by, path=path))
-
-    # -- driving ----------------------------------------------------------------------------
-
-    async def _take_up(
-        self, run: str, requests: Sequence[AnyRequest], *, anyhow: bool = False
-    ) -> None:
-        """Drive a run from now on whose owner is gone; `anyhow` even if the host is full."""
-        async with self._room(anyhow=anyhow):
-            machine = await asyncio.to_thread(self.engine.fold, run)
-            find_functions_beside(machine.spec.source)
-            self._given_up.discard(run)
-            self._drive(await self.engine.resume(run, requests=requests, hosted=True))
-
-    async def _watch(self) -> None:
-        """See that what servers drive is driven."""
-        while True:
-            try:
-                await self._take_over()
-            except JournalError as error:
-                _say("the runs that servers drive cannot be read", error)
-            await asyncio.sleep(_WATCH)
-
-    async def _take_over(self) -> None:
-        """Take up what servers were driving and nobody drives now, several at once."""
-        hosted = self.engine.journal.hosted
-        left = {run for run in await asyncio.to_thread(hosted.all) if run not in self._runs}
-        left -= self._given_up
-        if not left:
-            return
-        rows = {row.id: row for row in await asyncio.to_thread(self.rows)}
-        gate = asyncio.Semaphore(_AT_ONCE)
-        for run in sorted(left):
-            if self._is_over(run, rows.get(run)):
-                await hosted.drop(run)
-        orphans = [
-            row
-            for run in left
-            if (row := rows.get(run)) and row.status == "running" and not row.alive
-        ]
-        # The oldest first: others may wait for them.
-        orphans.sort(key=lambda row: (row.created, row.id))
-        await asyncio.gather(*(self._go_on(row.id, gate) for row in orphans))
-
-    def _is_over(self, run: str, row: RunRow | None) -> bool:
-        """Tell whether a noted run has ended, or has not begun for so long that it never will."""
-        if run in self._runs or run in self._locks:
-            return False
-        if row is not None:
-            return row.status in _ENDED
-        return time.monotonic() - self._unborn.setdefault(run, time.monotonic()) > _UNBORN
-
-    async def _go_on(self, run: str, gate: asyncio.Semaphore) -> None:
-        async with gate, self._lock(run):
-            if run in self._runs:
-                return
-            try:
-                await self._take_up(run, ())
-            except Full:
-                # It is tried again when there is room.
-                return
-            except Refused:
-                # Another process was faster, or somebody has ended it.
-                return
-            except Exception as error:
-                self._given_up.add(run)
-                _say(f"run {run} cannot be taken up; see hocket resume {run}", error)
-
-    @asynccontextmanager
-    async def _room(self, *, anyhow: bool = False) -> AsyncIterator[None]:
-        """Keep room for a run that is about to be driven.
-
-        Raises:
-            Full: There is none.
-            Refused: The host is closed.
-        """
-        if self._closed:
-            raise Refused("this server is ending; start it again, or run it with hocket run")
-        if len(self._runs) + self._beginning >= self.most and not anyhow:
-            raise Full(
-                f"this server drives {self.most} runs, as many as it may: wait until one has "
-                "ended, or start it with a larger --most"
-            )
-        self._beginning += 1
-        try:
-            yield
-        finally:
-            self._beginning -= 1
-
-    def _lock(self, run: str) -> asyncio.Lock:
-        """Give the lock of whoever finds out where a run is driven, and changes that."""
-        return self._locks.setdefault(run, asyncio.Lock())
-
-    def _drive(self, run: Run) -> None:
-        self._runs[run.id] = run
-        self._followers[run.id] = asyncio.create_task(self._follow(run), name=f"run {run.id}")
-
-    async def _follow(self, run: Run) -> None:
-        """Await a run's end; what goes wrong with one must not hurt the others."""
-        try:
-            async with run:
-                await run.result()
-            if run.machine.phase == "ended":
-                await self.engine.journal.hosted.drop(run.id)
-        except OwnershipLost:
-            # Somebody else drives it by now.
-            pass
-        except Exception as error:
-            self._given_up.add(run.id)
-            _say(f"run {run.id} is driven here no more", error)
-        finally:
-            self._runs.pop(run.id, None)
-            self._followers.pop(run.id, None)
-
-
-def _say(message: str, error: Exception) -> None:
-    """Have an error noted that nobody waits for."""
-    asyncio.get_running_loop().call_exception_handler(
-        {"message": f"{message}: {error}", "exception": error}
-    )

@@ -7,8 +7,9 @@ import json
 import os
 import sys
 import webbrowser
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter, validators
 
@@ -19,11 +20,13 @@ from hocket.server.serve import Ready, serve
 from hocket.server.settings import PORT, Settings
 
 
-def serve_(
-    *files: Path,
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where the server listens, and who may reach it."""
+
     host: Annotated[str, Parameter(help="The address to listen on.", show_default=True)] = (
         "127.0.0.1"
-    ),
+    )
     port: Annotated[
         int,
         Parameter(
@@ -31,19 +34,85 @@ def serve_(
             show_default=True,
             validator=validators.Number(gte=0, lte=65535),
         ),
-    ] = PORT,
+    ] = PORT
     name: Annotated[
         list[str] | None,
         Parameter(help="A further name that browsers call it by; repeatable.", negative=()),
-    ] = None,
+    ] = None
     public: Annotated[
         bool, Parameter(help="Let other machines in; needs TLS or a proxy.", negative=())
-    ] = False,
-    cert: Annotated[Path | None, Parameter(help="The TLS certificate.")] = None,
-    key: Annotated[Path | None, Parameter(help="Its key.")] = None,
+    ] = False
+    cert: Annotated[Path | None, Parameter(help="The TLS certificate.")] = None
+    key: Annotated[Path | None, Parameter(help="Its key.")] = None
     behind_proxy: Annotated[
         bool, Parameter(help="A proxy with TLS stands before it.", negative=())
-    ] = False,
+    ] = False
+
+    @property
+    def settings(self) -> Settings:
+        """What the server is told of it."""
+        return Settings(
+            host=self.host,
+            port=self.port,
+            names=tuple(self.name or ()),
+            cert=self.cert,
+            key=self.key,
+            public=self.public,
+            behind_proxy=self.behind_proxy,
+        )
+
+
+LISTENING: Final = Listening()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listen:
+    """How the server listens; its options are those of the command."""
+
+    host: Annotated[str, Parameter(help="The address to listen on.", show_default=True)] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        int,
+        Parameter(
+            help="The port; 0 for any that is free.",
+            show_default=True,
+            validator=validators.Number(gte=0, lte=65535),
+        ),
+    ] = PORT
+    name: Annotated[
+        list[str] | None,
+        Parameter(help="A further name that browsers call it by; repeatable.", negative=()),
+    ] = None
+    public: Annotated[
+        bool, Parameter(help="Let other machines in; needs TLS or a proxy.", negative=())
+    ] = False
+    cert: Annotated[Path | None, Parameter(help="The TLS certificate.")] = None
+    key: Annotated[Path | None, Parameter(help="Its key.")] = None
+    behind_proxy: Annotated[
+        bool, Parameter(help="A proxy with TLS stands before it.", negative=())
+    ] = False
+
+    @property
+    def settings(self) -> Settings:
+        """The same, as the server takes it."""
+        return Settings(
+            host=self.host,
+            port=self.port,
+            names=tuple(self.name or ()),
+            cert=self.cert,
+            key=self.key,
+            public=self.public,
+            behind_proxy=self.behind_proxy,
+        )
+
+
+_LISTEN: Final = Listen()
+
+
+def serve_(
+    *files: Path,
+    listen: Annotated[Listen, Parameter(name="*")] = _LISTEN,
     most: Annotated[
         int,
         Parameter(
@@ -68,15 +137,6 @@ def serve_(
     Args:
         files: Files of plans; without any, the hocket.yaml of this folder if there is one.
     """
-    settings = Settings(
-        host=host,
-        port=port,
-        names=tuple(name or ()),
-        cert=cert,
-        key=key,
-        public=public,
-        behind_proxy=behind_proxy,
-    )
 
     def ready(told: Ready) -> None:
         _say(told, json_=json_)
@@ -85,20 +145,18 @@ def serve_(
         # Reading files takes a moment, in which the server can answer already.
         asyncio.get_running_loop().call_soon(_say_problems, told.host)
 
-    def ending() -> None:
-        print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
-
-    served = asyncio.run(
-        serve(
-            settings, _offered(files), ready=ready, ending=ending, most=most, new_tokens=new_tokens
-        )
+    offered = _offered(files)
+    how = serve(
+        listen.settings, offered, ready=ready, ending=_ending, most=most, new_tokens=new_tokens
     )
-    if served.stopped:
-        print(
-            f"stopped {', '.join(served.stopped)}: hocket serve goes on with them",
-            file=sys.stderr,
-        )
+    stopped = asyncio.run(how).stopped
+    if stopped:
+        print(f"stopped {', '.join(stopped)}: hocket serve goes on with them", file=sys.stderr)
     return 0
+
+
+def _ending() -> None:
+    print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
 
 
 def _offered(files: tuple[Path, ...]) -> list[Path]:
