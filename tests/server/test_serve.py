@@ -5,10 +5,12 @@ import os
 import signal
 import socket
 import stat
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import psutil
 import pytest
 from tests.cli.kit import Home, ended
 from tests.faults.test_kill import hangs, notes
+
+from hocket.server.webhooks import SIGNATURE, signature
 
 STARTS = 6.0
 """Seconds within which it answers on a busy machine; bench/server.py measures what it takes."""
@@ -182,3 +186,47 @@ def test_a_server_of_another_process_keeps_its_word(home: Home) -> None:
     found = json.loads((home.state / "server.json").read_bytes())
     assert found["pid"] == second.child.pid
     second.stop()
+
+
+class Decider(BaseHTTPRequestHandler):
+    """Approves of what is posted, if it is signed."""
+
+    secret = "canary"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        said = self.headers[SIGNATURE]
+        signed = said == signature(self.secret, int(said.split(",")[0][2:]), body)
+        reply = {"approved": signed, "digest": json.loads(body)["digest"], "by": "bot"}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_webhook_approves_of_a_plan_that_another_process_drives(home: Home) -> None:
+    home.write("ship: {command: [tee, shipped.txt], stdin: all}", plan="approve: true")
+    home.env["HOOK_SECRET"] = Decider.secret
+    with ThreadingHTTPServer(("127.0.0.1", 0), Decider) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{receiver.server_port}/hook"
+        server = Server(home, "--webhook", url, "--webhook-secret-env", "HOOK_SECRET")
+        child = home.running()
+        assert ended(child).status == 0
+        server.stop()
+        receiver.shutdown()
+    assert (home.folder / "shipped.txt").read_text() == "all"
+    given = [event for event in home.events() if event["type"] == "approval_given"]
+    assert [(event["path"], event["by"]) for event in given] == [("run", "webhook:bot")]
+    assert Decider.secret not in json.dumps(home.events())
+
+
+def test_a_webhook_without_its_secret_or_with_an_unsafe_address_does_not_start(home: Home) -> None:
+    done = home.hocket("serve", "--webhook", "http://example.org/")
+    assert (done.status, "use https" in done.err) == (2, True)
+    done = home.hocket(
+        "serve", "--webhook", "https://example.org/", "--webhook-secret-env", "NOT_SET"
+    )
+    assert (done.status, "the variable NOT_SET is not set" in done.err) == (2, True)

@@ -26,6 +26,7 @@ from hocket.server.public import check
 from hocket.server.settings import Settings
 from hocket.server.site import Site
 from hocket.server.tokens import Tokens, tokens_of
+from hocket.server.webhooks import Webhook, read_address
 
 WHERE: Final = "server.json"
 """The file in the state folder that says where the server is, while there is one."""
@@ -88,6 +89,8 @@ async def serve(
     ending: Callable[[], None] = lambda: None,
     most: int = MOST,
     new_tokens: bool = False,
+    webhook: str = "",
+    webhook_secret: str = "",
 ) -> Served:
     """Serve the user's state folder until a signal ends it; a second one ends it at once.
 
@@ -98,18 +101,26 @@ async def serve(
         ending: Told when it was asked to end.
         most: How many runs it drives at once.
         new_tokens: Make new tokens; the old ones count no more.
+        webhook: The address that questions are posted to; "" for none.
+        webhook_secret: What they are signed with.
 
     Raises:
-        Refused: It would be open to others without TLS, its port is taken, or a file is wrong.
+        Refused: It would be open to others without TLS, its port is taken, a file is wrong, or the
+            address of the webhook is none.
         JournalError: The state folder cannot be used.
     """
     check(settings)
+    if webhook:
+        read_address(webhook)
     with _listening(settings) as (sock, settings):
         async with Engine() as engine:
             engine.state.mkdir(mode=0o700, parents=True, exist_ok=True)
             tokens = tokens_of(engine.state, new=new_tokens)
             host = Host(engine, offered, most=most)
-            async with _site(host, settings, tokens) as site:
+            async with (
+                _site(host, settings, tokens) as site,
+                _posting(site, webhook, webhook_secret),
+            ):
                 where = Where(url=settings.url, pid=os.getpid(), state=str(engine.state))
                 told = Ready(where=where, tokens=tokens, host=host)
                 server = _Server(_config(site), lambda: ready(told))
@@ -135,6 +146,21 @@ async def _site(host: Host, settings: Settings, tokens: Tokens) -> AsyncIterator
         await live.close()
         await site.close()
         await host.close()
+
+
+@asynccontextmanager
+async def _posting(site: Site, url: str, secret: str) -> AsyncIterator[None]:
+    """Post questions to an address, if there is one."""
+    if not url:
+        yield
+        return
+    hook = Webhook(url, site.inbox.questions, site.host, secret=secret)
+    task = asyncio.create_task(hook.run(), name="webhook")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _config(site: Site) -> uvicorn.Config:
