@@ -149,6 +149,8 @@ def test_what_failed_says_why_and_is_tried_again(chromium: Browser, served: Serv
         expect(step).to_contain_text("attempt 1")
         step.get_by_role("button", name="Retry this step").click()
         expect(step.locator(".calls > li")).to_have_count(2)
+        page.get_by_role("button", name="Retry what failed").click()
+        expect(step.locator(".calls > li")).to_have_count(3)
         assert page.locator("main img").count() == 0
         assert seen.complaints == []
 
@@ -160,11 +162,14 @@ def test_a_fork_takes_over_and_has_other_inputs(chromium: Browser, served: Serve
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("After event").fill("1")
         dialog.get_by_label("goal", exact=False).first.fill("second")
+        dialog.get_by_label("Another input").fill("who")
+        dialog.get_by_role("button", name="add").click()
+        dialog.get_by_label("who", exact=False).first.fill("them")
         dialog.get_by_role("button", name="Fork").click()
         page.wait_for_function("run => !location.hash.includes(run)", arg=run)
         expect(page.get_by_role("link", name=run)).to_be_visible()
         made = page.url.split("#/run/")[1].split("/")[0].split("?")[0]
-        assert served.get(f"/api/runs/{made}")["inputs"]["goal"] == "second"
+        assert served.get(f"/api/runs/{made}")["inputs"] == {"goal": "second", "who": "them"}
         assert seen.complaints == []
 
 
