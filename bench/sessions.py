@@ -165,9 +165,12 @@ def main() -> int:
             rows["one-shot"].append(asyncio.run(review(kind, program, "always")))
         for mode, measured in rows.items():
             row = median(measured)
-            took = asyncio.run(prompts(kind, program, "never" if mode == "warm" else "always"))
-            rest = took[1:]
-            each = (took[0], took[1], statistics.median(rest), max(rest))
+            one_shot = "never" if mode == "warm" else "always"
+            rounds = [asyncio.run(prompts(kind, program, one_shot)) for _ in range(args.rounds)]
+            firsts, seconds = ([took[i] for took in rounds] for i in (0, 1))
+            rest = [value for took in rounds for value in took[1:]]
+            second = statistics.median(seconds)
+            each = (statistics.median(firsts), second, statistics.median(rest), max(rest))
             lines.append(
                 (
                     *(name, mode, f"{row.wall:.2f}", f"{row.cpu:.2f}", f"{row.processes:.0f}"),
@@ -175,8 +178,8 @@ def main() -> int:
                     *(f"{value:.0f}" for value in each),
                 )
             )
-            found[f"{name} {mode}"] = {"18 calls": row._asdict(), "prompts ms": took}
-            bad += int(row.leaks) + (mode == "warm" and took[1] > 200)
+            found[f"{name} {mode}"] = {"18 calls": row._asdict(), "prompts ms": rounds}
+            bad += int(row.leaks) + (mode == "warm" and second > 200)
     print(measure.table(head, lines, 2))
     if args.json:
         args.json.write_text(json.dumps(found, indent=2))

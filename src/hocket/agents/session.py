@@ -22,9 +22,10 @@ from hocket.agents.session_codex import Codex, CodexOnce
 from hocket.agents.session_job import Answer, Job, Made
 from hocket.agents.session_options import SessionOptions, sizes
 from hocket.agents.session_place import Change, Place
-from hocket.agents.session_pool import Order, Pool, Worker
+from hocket.agents.session_pool import Pool
 from hocket.agents.session_pools import SessionPools
 from hocket.agents.session_turn import run_turn
+from hocket.agents.session_worker import Order, Worker
 from hocket.agents.settings import override, prompt_of, read
 from hocket.agents.talk import is_talk, no_tools
 from hocket.core.errors import AgentError, Problem, SpecError

@@ -9,78 +9,45 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from hocket.agents.output import fault
-from hocket.agents.process import Launch
 from hocket.agents.session_group import memory
-from hocket.agents.session_job import Driver, Job, Made, Misunderstood
-from hocket.agents.session_options import SessionOptions
-from hocket.agents.session_pipe import Pipe
-from hocket.agents.session_place import Place
+from hocket.agents.session_job import Job
 from hocket.agents.session_pools import PoolState
-from hocket.core.errors import AgentError
-
-_AGAIN: Final = 300.0
-"""Seconds until the warm protocol is tried again after it was not understood."""
+from hocket.agents.session_worker import Order, Starter, Worker
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool's processes are.
+class Line:
+    """Who waits, the first first."""
 
-    Fields:
-        agent: The agent's name.
-        options: Its options.
-        processes: How many processes.
-        turns: How many turns each does at once.
-        warm: How they are started and talked to.
-        once: The same for those that do one call and end; None if there are none.
-        place: Whether a process works in one folder, made as new for each call; otherwise every
-            call has a folder of its own.
-        env: The environment.
-        secrets: What must not be shown.
-        state: The state folder.
-        max_age: Seconds until a process is replaced.
-        idle: Seconds without a call until it is ended.
-        silence: Seconds without a word in a call until it counts as hung.
-        grace: Seconds that a cancelled call may take to end.
-    """
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    agent: str
-    options: SessionOptions
-    processes: int
-    turns: int
-    warm: Made
-    once: Made | None
-    place: bool
-    env: dict[str, str]
-    secrets: tuple[str, ...]
-    state: Path
-    max_age: float
-    idle: float
-    silence: float
-    grace: float
+    def __len__(self) -> int:
+        return len(self._waiting)
 
+    async def wait(self) -> None:
+        """Wait to be woken."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            else:
+                # It was woken already: the next one takes the place.
+                self.wake()
+            raise
 
-class Worker:
-    """A process, and what it is doing."""
-
-    def __init__(self, driver: Driver, place: Place | None, since: float, once: bool) -> None:
-        self.driver = driver
-        self.place = place
-        self.since = since
-        self.once = once
-        self.jobs = 0
-        self.busy = 0
-        self.memory = 0
-        self.rested = since
-        self.tired = False
-        """Whether it takes no more calls."""
-        self.broken = False
-        self.ended = False
+    def wake(self) -> None:
+        """Wake the first who still waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 class Pool:
@@ -92,10 +59,9 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._workers: list[Worker] = []
         self._starting = 0
-        self._line: deque[asyncio.Future[None]] = deque()
-        self._exhausted = self._spawned = self._retired = self._failed = self._jobs = 0
-        self._cold_until = 0.0
-        self._cold: AgentError | None = None
+        self._starter = Starter(order)
+        self._line = Line()
+        self._exhausted = self._retired = self._failed = self._jobs = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -111,12 +77,12 @@ class Pool:
             idle=sum(not worker.busy for worker in self._workers),
             waiting=len(self._line),
             exhausted=self._exhausted,
-            spawned=self._spawned,
+            spawned=self._starter.spawned,
             retired=self._retired,
             failed=self._failed,
             jobs=self._jobs,
             memory=sum(worker.memory for worker in self._workers),
-            warm=self._made()[1] is False,
+            warm=not self._starter.made()[1],
         )
 
     def _busy(self) -> int:
@@ -143,34 +109,14 @@ class Pool:
             elif len(self._workers) + self._starting < self.order.processes:
                 worker = await self._hire()
             if worker is None:
-                await self._wait()
+                # Whoever waits for a process to start has found a place.
+                self._exhausted += self._busy() + len(self._line) >= self._size
+                await self._line.wait()
                 continue
-            if self._line and self._free() is not None:
+            if len(self._line) and self._free() is not None:
                 # There is room for more than one that waits.
-                self._wake()
+                self._line.wake()
             return worker
-
-    async def _wait(self) -> None:
-        # Whoever waits for a process to start has found a place.
-        self._exhausted += self._busy() + len(self._line) >= self._size
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._line.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn in self._line:
-                self._line.remove(turn)
-            else:
-                # It was woken already: the next one takes the place.
-                self._wake()
-            raise
-
-    def _wake(self) -> None:
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
 
     def _free(self) -> Worker | None:
         """Give the fullest process that has a place, so that others can rest and be ended."""
@@ -198,63 +144,19 @@ class Pool:
 
     # ---- processes ----
 
-    def _made(self) -> tuple[Made, bool]:
-        order = self.order
-        if order.options.one_shot == "always":
-            return order.once or order.warm, True
-        if order.once is not None and self._loop.time() < self._cold_until:
-            return order.once, True
-        return order.warm, False
-
     async def _hire(self) -> Worker:
         self._starting += 1
         try:
-            worker = await self._start()
+            worker = await self._starter.start()
         except BaseException:
             self._failed += 1
-            self._wake()
+            self._line.wake()
             raise
         finally:
             self._starting -= 1
         worker.busy += 1
         self._workers.append(worker)
         return worker
-
-    async def _start(self) -> Worker:
-        made, once = self._made()
-        try:
-            return await self._spawn(made, once)
-        except Misunderstood as error:
-            order = self.order
-            if order.once is None or order.options.one_shot == "never":
-                raise error.error from None
-            self._cold, self._cold_until = error.error, self._loop.time() + _AGAIN
-            return await self._spawn(order.once, True)
-
-    async def _spawn(self, made: Made, once: bool) -> Worker:
-        order = self.order
-        place = Place(order.options, order.state) if order.place or once else None
-        pipe: Pipe | None = None
-        try:
-            if place is not None:
-                await place.make()
-            else:
-                await asyncio.to_thread(order.state.mkdir, parents=True, exist_ok=True)
-            folder = place.path if place is not None else str(order.state)
-            launch = Launch(
-                argv=made.argv(order.options), env=order.env, cwd=folder, stdin=b"", grace=0
-            )
-            pipe = Pipe(launch, order.secrets)
-            self._spawned += 1
-            driver = made(order.options, pipe)
-            await driver.open()
-        except BaseException:
-            if pipe is not None:
-                pipe.close()
-            if place is not None:
-                await place.drop()
-            raise
-        return Worker(driver, place, self._loop.time(), once)
 
     def _end(self, worker: Worker, *, broken: bool) -> None:
         """End a process and take its folder away."""
@@ -268,7 +170,7 @@ class Pool:
         worker.driver.pipe.close()
         if worker.place is not None:
             self._later(worker.place.drop())
-        self._wake()
+        self._line.wake()
 
     def give_back(self, worker: Worker) -> None:
         """Give a place back; who has done enough, or is broken, is ended."""
@@ -286,7 +188,7 @@ class Pool:
                 self._later(self._see_off(worker))
             else:
                 self._end(worker, broken=worker.broken)
-        self._wake()
+        self._line.wake()
         self._sweep_later()
 
     async def _see_off(self, worker: Worker) -> None:
@@ -329,8 +231,9 @@ class Pool:
         """A call begins to be worked on."""
         worker.jobs += 1
         self._jobs += 1
-        if worker.once and self.order.options.one_shot == "auto" and self._cold is not None:
-            job.note(f"one process for this call: {self._cold.fault.message}")
+        cold = self._starter.cold
+        if worker.once and self.order.options.one_shot == "auto" and cold is not None:
+            job.note(f"one process for this call: {cold.fault.message}")
         worker.driver.pipe.renew()
         job.hear()
 
@@ -339,8 +242,8 @@ class Pool:
         self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
-        while self._line:
-            self._wake()
+        while len(self._line):
+            self._line.wake()
         for worker in tuple(self._workers):
             self._end(worker, broken=False)
         while self._tasks:

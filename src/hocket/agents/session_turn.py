@@ -7,7 +7,8 @@ from typing import Final
 
 from hocket.agents.output import fault
 from hocket.agents.session_job import Answer, Job
-from hocket.agents.session_pool import Pool, Worker
+from hocket.agents.session_pool import Pool
+from hocket.agents.session_worker import Worker
 from hocket.core.events import Usage
 
 _SLICE: Final = 0.1
