@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.websockets import WebSocketState
 from tests.server.conftest import ROOMY
 from tests.server.kit import PLANS, Served, serving
 from tests.server.pages import (
@@ -258,6 +259,29 @@ def test_who_does_not_read_at_all_is_let_go(served: Served) -> None:
 
     served.do(work)
     assert stuck.closed is not None and stuck.closed[0] == 1008 and stuck.sent == 1
+
+
+class Closed(Stuck):
+    """A socket that the server has closed by itself, because nobody answered its pings."""
+
+    application_state = WebSocketState.CONNECTED
+
+    async def send_text(self, text: str) -> None:
+        raise RuntimeError("Unexpected ASGI message 'websocket.send', after 'websocket.close'")
+
+
+def test_whom_the_server_has_let_go_by_itself_is_gone(served: Served) -> None:
+    run = start(served, layered(4, 2), "closed")
+    live = served.site.live
+    closed = Closed(json.dumps({"watch": [{"topic": "run", "run": run}]}))
+
+    async def work() -> None:
+        given: Any = closed
+        await asyncio.wait_for(Client(live, served.site, given).serve(), 20)
+
+    served.do(work)
+    # Nobody is to close it once more.
+    assert closed.application_state is WebSocketState.DISCONNECTED and closed.closed is None
 
 
 def test_who_was_far_behind_is_told_so_and_gets_it_all_anew(served: Served) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hocket.core.errors import CallerError, HocketError
 from hocket.insight.board import Board
@@ -322,6 +322,10 @@ class Client:
         except TimeoutError:
             said = f"nothing was read for {self._live.stalled:g} s"
             raise _LetGo(1008, said) from None
+        except RuntimeError as error:
+            # The server has closed it by itself: its client did not answer pings, or is gone.
+            self._socket.application_state = WebSocketState.DISCONNECTED
+            raise WebSocketDisconnect(1006) from error
 
     def _tell_problem(self, said: dict[str, Any], error: HocketError) -> None:
         frame = {"t": "error", "topic": said, "message": str(error)[:500]}
