@@ -221,6 +221,8 @@ class Feed:
             board.add(recorded)
         if not board.seq:
             raise NotFound(f"run {self.run!r} has no events")
+        # The first look at what has changed goes through all steps; it had better be here.
+        board.since(board.seq)
         return board
 
     def _tell(self) -> None:
