@@ -15,7 +15,7 @@ from cyclopts import Parameter, validators
 
 from hocket.app.host import MOST, Host
 from hocket.cli.options import FILE
-from hocket.core.errors import NotFound
+from hocket.core.errors import NotFound, Refused
 from hocket.server.serve import Ready, serve
 from hocket.server.settings import PORT, Settings
 
@@ -107,12 +107,40 @@ class Listen:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """Where questions are posted to; its options are those of the command."""
+
+    webhook: Annotated[str, Parameter(help="An address that questions are posted to.")] = ""
+    webhook_secret_env: Annotated[
+        str, Parameter(help="The variable with the secret that they are signed with.")
+    ] = ""
+
+    @property
+    def secret(self) -> str:
+        """What questions are signed with.
+
+        Raises:
+            Refused: The variable is not set, or there is nothing to sign.
+        """
+        if not self.webhook_secret_env:
+            return ""
+        if not self.webhook:
+            raise Refused("--webhook-secret-env needs --webhook")
+        found = os.environ.get(self.webhook_secret_env, "")
+        if not found:
+            raise Refused(f"the variable {self.webhook_secret_env} is not set")
+        return found
+
+
 _LISTEN: Final = Listen()
+_POST: Final = Post()
 
 
 def serve_(
     *files: Path,
     listen: Annotated[Listen, Parameter(name="*")] = _LISTEN,
+    post: Annotated[Post, Parameter(name="*")] = _POST,
     most: Annotated[
         int,
         Parameter(
@@ -145,9 +173,15 @@ def serve_(
         # Reading files takes a moment, in which the server can answer already.
         asyncio.get_running_loop().call_soon(_say_problems, told.host)
 
-    offered = _offered(files)
     how = serve(
-        listen.settings, offered, ready=ready, ending=_ending, most=most, new_tokens=new_tokens
+        listen.settings,
+        _offered(files),
+        ready=ready,
+        ending=_ending,
+        most=most,
+        new_tokens=new_tokens,
+        webhook=post.webhook,
+        webhook_secret=post.secret,
     )
     stopped = asyncio.run(how).stopped
     if stopped:
