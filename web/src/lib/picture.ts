@@ -46,6 +46,7 @@ export class Picture {
   readonly #paint: CanvasRenderingContext2D;
   #ratio = 1;
   #surfaces = new Map<string, CanvasPattern | string>();
+  #looks = new Map<string, Look>();
   #widths = new Map<string, string>();
   #own: Own | null = null;
 
@@ -61,6 +62,7 @@ export class Picture {
     this.canvas.height = Math.round(height * this.#ratio);
     this.canvas.style.height = `${height}px`;
     this.#surfaces.clear();
+    this.#looks.clear();
     const style = getComputedStyle(document.documentElement);
     const of = (name: string) => style.getPropertyValue(name).trim();
     this.#own = { paper: of("--paper"), ink: of("--ink"), soft: of("--soft"), rule: of("--rule"), band: of("--band") };
@@ -82,10 +84,16 @@ export class Picture {
     return done;
   }
 
+  #look(kind: string, scene: Scene): Look {
+    let look = this.#looks.get(kind);
+    if (!look) this.#looks.set(kind, (look = { ...scene.look(kind) }));
+    return look;
+  }
+
   #surface(kind: string, scene: Scene): CanvasPattern | string {
     const had = this.#surfaces.get(kind);
     if (had !== undefined) return had;
-    const look = scene.look(kind);
+    const look = this.#look(kind, scene);
     let made: CanvasPattern | string = look.colour;
     if (look.hatch) {
       const tile = document.createElement("canvas");
@@ -142,13 +150,14 @@ export class Picture {
   }
 
   #bar(scene: Scene, bar: Bar, x: number, wide: number, y: number): void {
-    const paint = this.#paint, own = this.#own!, look = scene.look(bar.kind);
+    const paint = this.#paint, own = this.#own!, look = this.#look(bar.kind, scene);
     const chosen = scene.any && scene.chosen(bar.call);
     paint.globalAlpha = scene.any && !chosen ? 0.4 : 1;
     if (look.colour) {
       paint.fillStyle = wide < 3 ? look.colour : this.#surface(bar.kind, scene);
       paint.fillRect(x, y + 2, wide, BAR);
-      if (wide > 2) {
+      if (wide > 4) {
+        // A thin edge keeps neighbours of one cause apart, and dark bars visible on dark paper.
         paint.strokeStyle = own.soft;
         paint.lineWidth = 0.5;
         paint.strokeRect(x + 0.25, y + 2.25, wide - 0.5, BAR - 0.5);
