@@ -37,7 +37,11 @@ export interface Box {
   of: number;
 }
 
+/** From x, y to x, y; where the layer led to begins; whether it is only wanted. */
+type Hop = [number, number, number, number, number, boolean];
+
 const BETWEEN = 72;
+const MANY = 1_500, MOST_PIXELS = 16_000_000, SETTLED = 150;
 const KINDS: Record<string, string> = {
   approve: "person", input: "person", consensus: "team", review: "review", panel: "panel", plan: "plan", gather: "gathers",
 };
@@ -53,9 +57,10 @@ export class Graph {
   readonly edges: [number, number, boolean][];
   readonly width: number;
   readonly height: number;
-  readonly #lines = new Path2D();
-  readonly #wants = new Path2D();
+  /** Stretches of lines: from a point to another, the left of the layer led to, whether only wanted. */
+  readonly #hops: Hop[] = [];
   #seen = new Map<string, [number, string]>();
+  #kept: { canvas: HTMLCanvasElement; scale: number; ink: string } | null = null;
   #left: (box: Box, layer: number) => number = (box) => box.x;
 
   constructor(told: Told) {
@@ -75,10 +80,10 @@ export class Graph {
       this.boxes[a].after.push(b);
       this.boxes[b].before.push(a);
     }
-    this.#draw(told.routes);
+    this.#route(told.routes);
   }
 
-  #draw(routes: Told["routes"]): void {
+  #route(routes: Told["routes"]): void {
     // The gap before a layer is where lines change their height: all of a layer begins at one place.
     const lefts = new Map<string, number>();
     const key = (box: Box, layer: number) => `${box.group} ${layer}`;
@@ -88,10 +93,10 @@ export class Graph {
     // A trunk is a need's unless all that hangs on it is only wanted.
     const needed = new Set(this.edges.filter(([a, b, want]) => !want && this.boxes[b].layer > this.boxes[a].layer + 1).map(([a]) => a));
     for (const [n, points] of trunks) {
-      const box = this.boxes[n], path = needed.has(n) ? this.#lines : this.#wants;
+      const box = this.boxes[n];
       let [x, y] = [box.x + box.w, box.y + box.h / 2];
       for (const [px, py] of points) {
-        this.#curve(path, x, y, px, py, px);
+        this.#hops.push([x, y, px, py, px, !needed.has(n)]);
         [x, y] = [px, py];
       }
     }
@@ -100,18 +105,8 @@ export class Graph {
       const hops = other.layer - one.layer;
       const last = trunk && hops > 1 ? trunk[hops - 2] : null;
       const [x, y] = last ?? [one.x + one.w, one.y + one.h / 2];
-      this.#curve(want ? this.#wants : this.#lines, x, y, other.x, other.y + other.h / 2, this.#left(other, other.layer));
+      this.#hops.push([x, y, other.x, other.y + other.h / 2, this.#left(other, other.layer), want]);
     }
-  }
-
-  /** A line that changes its height in the gap before the layer it leads to, and is level elsewhere. */
-  #curve(path: Path2D, x: number, y: number, toX: number, toY: number, left: number): void {
-    const bend = Math.max(x, left - BETWEEN), end = Math.max(bend, left);
-    path.moveTo(x, y);
-    path.lineTo(bend, y);
-    const half = (end - bend) / 2;
-    path.bezierCurveTo(bend + half, y, end - half, toY, end, toY);
-    path.lineTo(toX, toY);
   }
 
   /** Takes rows of the run's store; gives whether anything looks different now. */
@@ -177,14 +172,7 @@ export class Graph {
       const box = this.boxes[n];
       if (box.inside && !(box.x > right || box.x + box.w < x || box.y > below || box.y + box.h < y)) this.#group(paint, box, n, sight);
     }
-    paint.strokeStyle = own.edge;
-    paint.globalAlpha = far ? 0.5 : 0.9;
-    paint.lineWidth = Math.max(1, 0.7 / scale);
-    paint.stroke(this.#lines);
-    paint.setLineDash([5, 4]);
-    paint.stroke(this.#wants);
-    paint.setLineDash([]);
-    paint.globalAlpha = 1;
+    this.#lines(paint, sight, far);
     this.#chain(paint, sight);
     let drawn = 0;
     for (let n = 0; n < this.boxes.length; n++) {
@@ -197,17 +185,44 @@ export class Graph {
     return drawn;
   }
 
+  /** Draws the lines in sight; of a large plan from afar, a picture of them that is kept. */
+  #lines(paint: CanvasRenderingContext2D, sight: Sight, far: boolean): void {
+    const { x, y, width, height, scale, ratio } = sight;
+    const wide = Math.ceil(this.width * scale * ratio), high = Math.ceil(this.height * scale * ratio);
+    if (!far || this.#hops.length < MANY || wide * high > MOST_PIXELS) {
+      stroke(paint, sight, this.#hops, x, y, x + width / scale, y + height / scale);
+      return;
+    }
+    const had = this.#kept;
+    if (!had || had.ink !== sight.own.edge || (had.scale !== scale && performance.now() - sight.zoomed > SETTLED)) {
+      const canvas = document.createElement("canvas");
+      canvas.width = wide;
+      canvas.height = high;
+      const brush = canvas.getContext("2d")!;
+      brush.setTransform(scale * ratio, 0, 0, scale * ratio, 0, 0);
+      stroke(brush, sight, this.#hops, -Infinity, -Infinity, Infinity, Infinity);
+      this.#kept = { canvas, scale, ink: sight.own.edge };
+    }
+    // While somebody zooms the last picture is stretched; a sharp one follows.
+    paint.drawImage(this.#kept!.canvas, 0, 0, this.width, this.height);
+  }
+
+  /** Whether the picture of the lines is of another size than what is shown. */
+  get blurred(): number {
+    return this.#kept?.scale ?? 0;
+  }
+
   #chain(paint: CanvasRenderingContext2D, sight: Sight): void {
     if (sight.chain.size === 0) return;
     paint.strokeStyle = sight.own.ink;
     paint.lineWidth = Math.max(3, 2 / sight.scale);
-    const path = new Path2D();
+    paint.beginPath();
     for (const [a, b] of this.edges) {
       if (!sight.chain.has(a) || !sight.chain.has(b)) continue;
       const one = this.boxes[a], other = this.boxes[b];
-      this.#curve(path, one.x + one.w, one.y + one.h / 2, other.x, other.y + other.h / 2, this.#left(other, other.layer));
+      curve(paint, [one.x + one.w, one.y + one.h / 2, other.x, other.y + other.h / 2, this.#left(other, other.layer), false]);
     }
-    paint.stroke(path);
+    paint.stroke();
   }
 
   #speck(paint: CanvasRenderingContext2D, box: Box, n: number, { own, chosen, scale, chain }: Sight): void {
@@ -272,6 +287,36 @@ export class Graph {
   }
 }
 
+/** A line that changes its height in the gap before the layer it leads to, and is level elsewhere. */
+function curve(paint: CanvasRenderingContext2D, [x, y, toX, toY, left]: Hop): void {
+  const bend = Math.max(x, left - BETWEEN), end = Math.max(bend, left), half = (end - bend) / 2;
+  paint.moveTo(x, y);
+  paint.lineTo(bend, y);
+  paint.bezierCurveTo(bend + half, y, end - half, toY, end, toY);
+  paint.lineTo(toX, toY);
+}
+
+function stroke(paint: CanvasRenderingContext2D, sight: Sight, hops: Hop[], x: number, y: number, right: number, below: number): void {
+  const { scale, own } = sight, coarse = scale < 0.12;
+  paint.strokeStyle = own.edge;
+  paint.globalAlpha = scale < 0.28 ? 0.5 : 0.9;
+  paint.lineWidth = Math.max(1, 0.7 / scale);
+  for (const wanted of [false, true]) {
+    paint.setLineDash(wanted && !coarse ? [5, 4] : []);
+    paint.beginPath();
+    for (const hop of hops) {
+      if (hop[5] !== wanted || hop[0] > right || hop[2] < x || Math.min(hop[1], hop[3]) > below || Math.max(hop[1], hop[3]) < y) continue;
+      if (coarse) {
+        paint.moveTo(hop[0], hop[1]);
+        paint.lineTo(hop[2], hop[3]);
+      } else curve(paint, hop);
+    }
+    paint.stroke();
+  }
+  paint.setLineDash([]);
+  paint.globalAlpha = 1;
+}
+
 const FONT = "system-ui, Segoe UI, Helvetica, Arial, sans-serif";
 
 /** What is in sight, and how it looks there. */
@@ -282,6 +327,8 @@ export interface Sight {
   width: number;
   height: number;
   ratio: number;
+  /** When the scale was last changed, on the clock of the page. */
+  zoomed: number;
   chosen: number;
   chain: ReadonlySet<number>;
   own: Record<string, string>;
