@@ -20,6 +20,7 @@ from hocket.workflows import panel
 STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
     step_parts.RetryPart: (specs.Retry,),
     step_parts.RepeatPart: (specs.Repeat,),
+    step_parts.ApprovalPart: (specs.Approval,),
     models.ModelPart: (ModelOptions,),
     LimitPart: (specs.LimitSpec,),
     models.ModelAgent: (ModelOptions, specs.AgentSpec),
@@ -241,13 +242,20 @@ MEANINGS: dict[str, str] = {
     "CommandAgent.command": "The program and its fixed arguments. The item `{prompt}` becomes the "
     "prompt, which otherwise goes to standard input.",
     "effects": "Whether repeating a call could do harm; such a call is never repeated unasked. By "
-    "default true for commands, false for others.",
-    "timeout": "The longest that one call, approval or input may take.",
+    "default true for commands and sessions, false for others.",
+    "timeout": "The longest that one call, approval or input may take; by default an input has a "
+    "day, and an approval 30 seconds for each step of the plan, 5 minutes at least.",
     "within": "How long after the needs the wants are waited for. By default as long as it takes.",
     "quorum": "How many wants are enough to start. By default all.",
     "needs": "Steps that must have succeeded. Steps named in templates and expressions are added.",
     "each": "An expression that gives a list; the step is done for each item, in parallel.",
     "when": "An expression; if it is false the step is skipped.",
+    "SessionAgent.cwd": "The working folder, below the file's own; by default an empty one for each "
+    "call, or with `worktree` the file's folder.",
+    "SessionAgent.worktree": "Give each call a git worktree of the folder's repository at HEAD; the "
+    "output is then `{text, diff}`.",
+    "SessionAgent.command": "The program and its first arguments. By default `[claude]` and "
+    "`[codex]`; needed for `acp`.",
     "cwd": "The working folder; a relative one is below the file's own, which is the default.",
     "output": "What the output looks like; see [below](#output).",
     "retry": "When a failed call is tried again; a number counts tries after the first. By default "
@@ -270,6 +278,17 @@ MEANINGS: dict[str, str] = {
     "FunctionStep.call": "The function, as `module:qualname`; modules beside the file are found.",
     "FunctionStep.with": "Its arguments with templates: by name, or as a list.",
     "ApproveStep.approve": "What is shown to be approved: a template.",
+    "ApproveStep.confirm_effects": "Whether `on_timeout: approve` is meant, although what waits for "
+    "it has effects.",
+    "WorkPart.approve": "Whether a person approves of exactly what the step will do before it does "
+    "it; each item and each round for itself.",
+    "PlanPart.approve": "Whether a person approves of a run of the plan before anything begins.",
+    "ApprovalPart.timeout": "How long it is waited for; by default 30 seconds for each step of the "
+    "plan, and 5 minutes at least.",
+    "ApprovalPart.on_timeout": "What happens if nobody answers in time: `pause` the run, count as "
+    "rejected, or as approved.",
+    "ApprovalPart.confirm_effects": "Whether `approve` is meant, although what begins then has "
+    "effects.",
     "InputStep.input": "What is asked: a template.",
     "NestedStep.run": "A name under `plans`.",
     "NestedStep.with": "The nested plan's inputs: by name, with templates.",
@@ -293,9 +312,15 @@ DEFAULTS: dict[str, str] = {
     "LimitPart.margin": "see text",
     "LimitPart.adaptive": "see text",
     "LimitPart.spacing": "–",
+    "SessionAgent.cwd": "see text",
+    "SessionAgent.command": "see text",
+    "SessionAgent.pool": "4; 1 for `codex`",
+    "SessionAgent.turns": "1; 4 for `codex`",
     "cwd": "the file's folder",
     "required": "see text",
-    "timeout": "1h; 1d for people",
+    "timeout": "1h; see text",
+    "ApproveStep.timeout": "see text",
+    "ApprovalPart.timeout": "see text",
     "PlanPart.timeout": "7d",
     "grace": "5s",
     "within": "–",
@@ -375,6 +400,7 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             step_parts.NestedStep,
             step_parts.RetryPart,
             step_parts.RepeatPart,
+            step_parts.ApprovalPart,
         ),
     ),
     (
@@ -446,6 +472,7 @@ TITLES: dict[type[BaseModel], str] = {
     tool_parts.EmbedPart: "embed",
     step_parts.RetryPart: "retry",
     step_parts.RepeatPart: "repeat",
+    step_parts.ApprovalPart: "Keys of an approval",
     SimulatePart: "Keys of simulate",
     ActorPart: "simulate.agents.NAME",
     LatencyPart: "Keys of a latency",

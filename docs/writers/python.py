@@ -128,6 +128,8 @@ _TOLD = {
     "cache": "How long its answers are given again: `off`, `exact`, `similar`, a duration like "
     '`"1h"`, or a `Cache`; only without effects.',
     "review": "How the output is reviewed before the step has succeeded: a `Review`.",
+    "approve": "Whether a person approves of what it will do first: true, or a dict of `timeout`, "
+    "`on_timeout` and `confirm_effects`.",
     "local": "The embedded demo model: `smollm2-135m`.",
     "session": "A coding agent that stays warm: `claude`, `codex` or `acp`; its settings are those "
     "of [the file](file.md#session).",
