@@ -250,10 +250,10 @@ MEANINGS: dict[str, str] = {
     "needs": "Steps that must have succeeded. Steps named in templates and expressions are added.",
     "each": "An expression that gives a list; the step is done for each item, in parallel.",
     "when": "An expression; if it is false the step is skipped.",
-    "SessionAgent.cwd": "The working folder, below the file's own; by default an empty one for each "
-    "call, or with `worktree` the file's folder.",
-    "SessionAgent.worktree": "Give each call a git worktree of the folder's repository at HEAD; the "
-    "output is then `{text, diff}`.",
+    "SessionAgent.cwd": "The working folder, below the file's own; by default an empty one for "
+    "each call, or with `worktree` the file's folder.",
+    "SessionAgent.worktree": "Give each call a git worktree of the folder's repository at HEAD; "
+    "the output is then `{text, diff}`.",
     "SessionAgent.command": "The program and its first arguments. By default `[claude]` and "
     "`[codex]`; needed for `acp`.",
     "cwd": "The working folder; a relative one is below the file's own, which is the default.",

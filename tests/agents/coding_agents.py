@@ -1,8 +1,10 @@
 """Makes session agents for tests: real CLIs beside a model on the loopback, and the fakes."""
 
+import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +54,12 @@ def options_of(kind: str, program: str, variables: dict[str, str], **more: Any) 
         "env_pass": ["ANTHROPIC_API_KEY"],
         **more,
     }
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    for _ in range(2_000):
+        if holds():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came to hold")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.coding_agents import FAKES, HERE, session_agent
+from tests.agents.coding_agents import FAKES, HERE, session_agent, until
 from tests.agents.context import FakeContext, request, started
 
 from hocket.agents.session import SessionAgent
@@ -455,14 +455,6 @@ def test_wrong_options_are_refused(tmp_path: Path, options: dict[str, Any], said
 
 
 # ---- helpers ----
-
-
-async def until(holds: Any) -> None:
-    for _ in range(2_000):
-        if holds():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came to hold")
 
 
 def alive(pid: int) -> bool:

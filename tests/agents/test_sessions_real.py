@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.coding_agents import home, options_of, real, session_agent
+from tests.agents.coding_agents import home, options_of, real, session_agent, until
 from tests.agents.coding_server import READ, WRITTEN, CodingServer
 from tests.agents.context import FakeContext, request
 
@@ -115,7 +115,8 @@ async def test_what_it_asks_permission_for_is_shown_whole_and_decided_by_a_perso
         context.consent = Consent(True)
         await agent.call(request(prompt), context)
         assert len(context.asked) == 2
-        assert made.exists()
+        # Codex may answer before a command that takes long has ended.
+        await until(made.exists)
         assert f"touch {made}" in context.text("err")
 
 
