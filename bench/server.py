@@ -1,6 +1,6 @@
 """What one server costs and bears: its start, a hundred plans at once, a kill, 100,000 calls.
 
-    python -m bench.server [--plans 100] [--steps 20] [--calls 100000]
+    python bench/server.py [--plans 100] [--steps 20] [--calls 100000]
 
 A server of its own process is asked over HTTP, as a page would ask it.
 Its memory is what the system counts as resident; fairness is Jain's index of how many calls of
