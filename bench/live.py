@@ -34,8 +34,8 @@ from hocket.core.errors import HocketError
 from hocket.core.events import CallFinished, CallStarted, Recorded, Usage, Wait
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Call
-from hocket.insight.board import Board
 from hocket.journal.sqlite import SqliteJournal
+from hocket.report.board import Board
 from hocket.server.app import make_app
 from hocket.server.feed import new_machine
 from hocket.server.live import Live

@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
-from hocket.insight.board import Board
+from hocket.report.board import Board
 from hocket.server.feed import new_machine
 from hocket.server.live import Live
 from hocket.workflows.check import complete

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.insight.kit import recorded, run
-from tests.insight.test_board import board_of
+from tests.report.test_board import board_of
 
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.events import Recorded

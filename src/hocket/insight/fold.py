@@ -37,8 +37,8 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.machine import Workflow
-from hocket.core.reports import Fate
 from hocket.core.people import asking_call
+from hocket.core.reports import Fate
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
 from hocket.insight.fold_before import Before

@@ -11,8 +11,8 @@ from hocket.app.host import Host
 from hocket.app.preview import document, previews
 from hocket.core.errors import NotFound
 from hocket.core.run import RunMachine
-from hocket.insight.board_rows import cut
 from hocket.journal.base import RunRow
+from hocket.report.board_rows import cut
 from hocket.server.watch import Watch
 from hocket.server.watch import document as alert_document
 from hocket.workflows.open import open_questions

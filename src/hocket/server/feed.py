@@ -21,8 +21,8 @@ from hocket.core.errors import EngineBug, HocketError, NotFound
 from hocket.core.events import Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
-from hocket.insight.board import Board
 from hocket.journal.base import Store
+from hocket.report.board import Board
 from hocket.server.frames import Frames
 
 _SLICE: Final = 0.004

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from hocket.app.run import Run
 from hocket.core.errors import JournalError, Refused
-from hocket.insight.board import Board
 from hocket.journal.base import RunRow, Store
+from hocket.report.board import Board
 from hocket.server.feed import Feed, Listener
 
 MOST_FEEDS: Final = 200

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from hocket.insight.board import Board
+from hocket.report.board import Board
 
 MOST_BYTES: Final = 48_000
 """The most bytes of a frame."""

@@ -24,8 +24,8 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from hocket.core.errors import CallerError, HocketError
-from hocket.insight.board import Board
 from hocket.journal.base import Store
+from hocket.report.board import Board
 from hocket.server.feeds import Driven, Feeds, Polled, RunList
 from hocket.server.frames import Kind, encode
 from hocket.server.routing import Caller, Socket

@@ -8,7 +8,7 @@ import msgspec
 
 from hocket.core.events import AnyEvent, Recorded
 from hocket.core.values import Json
-from hocket.insight.board_rows import cut, ms
+from hocket.report.board_rows import cut, ms
 
 _MOST: Final = 200
 _MOST_FIELD: Final = 2_000

@@ -11,8 +11,8 @@ from hocket.core.errors import ExprError, NotFound, Refused
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json, step_of
-from hocket.insight.board import Board
-from hocket.insight.board_rows import CallRow, Row, cut
+from hocket.report.board import Board
+from hocket.report.board_rows import CallRow, Row, cut
 from hocket.server.routing import Asked, Route
 from hocket.server.runs import output_bytes
 from hocket.server.site import Site

@@ -14,7 +14,7 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, StepSpec
 from hocket.core.teams import ConsensusSpec, ReviewSpec
 from hocket.core.values import MS
-from hocket.insight.board_rows import cut, ms
+from hocket.report.board_rows import cut, ms
 from hocket.report.panel import panels
 from hocket.report.team import said_words, team_data
 from hocket.workflows.panel import GATHER, OWN_STEPS, is_panel

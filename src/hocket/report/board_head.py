@@ -11,8 +11,8 @@ from hocket.core.events import ApprovalAsked, InputAsked, Origin
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec
 from hocket.core.values import Json
-from hocket.insight.board_rows import cut, ms
 from hocket.insight.tally import Tally
+from hocket.report.board_rows import cut, ms
 from hocket.workflows.open import still_open
 from hocket.workflows.teams import kind_of
 

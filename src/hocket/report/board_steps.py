@@ -13,7 +13,7 @@ from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import step_of
 from hocket.core.views import CUT_SHORT
-from hocket.insight.board_calls import paths_of
+from hocket.report.board_calls import paths_of
 from hocket.workflows.progress import FAILED, RUNNING, SKIPPED, WAITING
 from hocket.workflows.view import Steps, unit_at, views_in
 

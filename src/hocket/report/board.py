@@ -40,12 +40,12 @@ from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import Json
 from hocket.core.views import stopped, under_way
-from hocket.insight.board_calls import CallRows, paths_of
-from hocket.insight.board_head import asked, moving, standing
-from hocket.insight.board_rows import CallRow, Row, row_of
-from hocket.insight.board_steps import Watch
 from hocket.insight.roster import Roster
 from hocket.insight.tally import Tally
+from hocket.report.board_calls import CallRows, paths_of
+from hocket.report.board_head import asked, moving, standing
+from hocket.report.board_rows import CallRow, Row, row_of
+from hocket.report.board_steps import Watch
 from hocket.workflows.view import view_at
 
 _ENDS: Final = frozenset({CallFinished, CallFailed, CallCancelled, CallLost})

@@ -11,9 +11,9 @@ from tests.insight.kit import new_machine, recorded
 from tests.insight.random_runs import QuickTeamWorld, events_of
 
 from hocket.core.events import AnyEvent, Recorded, SpecReplaced
-from hocket.insight.board import Board
-from hocket.insight.board_rows import CallRow, Row
 from hocket.insight.tally import Tally
+from hocket.report.board import Board
+from hocket.report.board_rows import CallRow, Row
 
 
 class Reader:

@@ -17,8 +17,8 @@ from hocket.core.events import (
 )
 from hocket.core.run import RunMachine
 from hocket.core.values import Call
-from hocket.insight.board_rows import CallRow, Sums, cut, ms
 from hocket.insight.roster import Roster
+from hocket.report.board_rows import CallRow, Sums, cut, ms
 
 _MOST_WHY: Final = 500
 _MOST_WAITS: Final = 40
