@@ -278,8 +278,8 @@ MEANINGS: dict[str, str] = {
     "FunctionStep.call": "The function, as `module:qualname`; modules beside the file are found.",
     "FunctionStep.with": "Its arguments with templates: by name, or as a list.",
     "ApproveStep.approve": "What is shown to be approved: a template.",
-    "ApproveStep.confirm_effects": "Whether `on_timeout: approve` is meant, although what waits for "
-    "it has effects.",
+    "ApproveStep.confirm_effects": "Whether `on_timeout: approve` is meant, although what waits "
+    "for it has effects.",
     "WorkPart.approve": "Whether a person approves of exactly what the step will do before it does "
     "it; each item and each round for itself.",
     "PlanPart.approve": "Whether a person approves of a run of the plan before anything begins.",

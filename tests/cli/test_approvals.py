@@ -21,6 +21,7 @@ def test_a_step_shows_exactly_what_it_will_do_and_does_that(home: Home) -> None:
     assert (done.status, shipped(home)) == (3, False)
     assert "to decide: hocket approve r ship" in done.err
     assert "waiting" in home.ok("show", "r").out
+    assert "1 to answer" in home.ok("runs").out
     approved = home.ok("approve", "r", "--yes")
     assert 'runs ["tee","-a","shipped.txt","it"]' in approved.err
     assert 'which reads "all"' in approved.err

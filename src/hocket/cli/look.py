@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from hocket.app.engine import Engine
 from hocket.app.files import save
 from hocket.app.livelog import log_file
+from hocket.app.questions import open_questions
 from hocket.app.state import find_run
 from hocket.cli.closing import next_lines
 from hocket.cli.output import fit, pretty, print_output, status_words
@@ -26,6 +27,7 @@ from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
+from hocket.journal.base import RunRow
 from hocket.report.data import run_document
 from hocket.report.panel import panel_lines, panels
 from hocket.report.story import Story
@@ -43,6 +45,9 @@ AsJson = Annotated[
     bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
 ]
 _FOLLOW = 0.2
+_ENDED = frozenset({"succeeded", "failed", "cancelled"})
+_LOOKED_INTO = 30
+_LONG = 20_000
 _END = 8_000
 
 
@@ -56,6 +61,7 @@ def runs(
     """List runs, newest first."""
     with closing(Engine()) as engine:
         rows = engine.journal.runs()[:limit]
+        asked = {} if json_ else {row.id: _asked(engine, row) for row in rows[:_LOOKED_INTO]}
     if json_:
         print(json.dumps([msgspec.to_builtins(row) for row in rows], indent=2))
         return 0
@@ -67,10 +73,19 @@ def runs(
     for row in rows:
         age = format_duration(max(now - row.created, 0))
         took = format_duration(max(row.updated - row.created, 0))
-        cells.append([row.id, row.name, status_words(row), f"{age} ago", took, str(row.events)])
+        waits = f", {asked[row.id]} to answer" if asked.get(row.id) else ""
+        status = f"{status_words(row)}{waits}"
+        cells.append([row.id, row.name, status, f"{age} ago", took, str(row.events)])
     for line in table(["RUN", "PLAN", "STATUS", "BEGAN", "TOOK", "EVENTS"], cells):
         print(line)
     return 0
+
+
+def _asked(engine: Engine, row: RunRow) -> int:
+    """Count the questions of a run that nobody has answered; of a long one it would take long."""
+    if row.status in _ENDED or row.events > _LONG:
+        return 0
+    return len(open_questions(engine.fold(row.id)))
 
 
 def show(
