@@ -11,6 +11,7 @@ import pytest
 from tests.agents.coding_agents import FAKES, HERE, session_agent, until
 from tests.agents.context import FakeContext, request, started
 
+from hocket.agents.prices import counted
 from hocket.agents.session import SessionAgent
 from hocket.agents.session_pools import PoolState
 from hocket.core.errors import AgentError, SpecError
@@ -428,6 +429,22 @@ async def test_nothing_leaks_in_200_faults(agent: Held) -> None:
     await until(lambda: descriptors() <= before)
     await until(lambda: not children())
     assert list((agent.state / "sessions").iterdir()) == []
+
+
+# ---- prices ----
+
+
+def test_tokens_are_priced_where_the_provider_itself_was_asked() -> None:
+    pytest.importorskip("genai_prices")
+    told = counted(1_000, 10, 200, model="gpt-5.2", provider="openai")
+    assert told is not None
+    assert told.cost is not None
+    assert told.cost > 0
+    assert told.tokens_cached == 200
+    other = counted(1_000, 10, 0, model="gpt-5.2", provider="openai", listed=False)
+    assert other is not None
+    assert other.cost is None, "unpriced, never free"
+    assert counted(0, 0, 0, model="gpt-5.2", provider="openai") is None
 
 
 # ---- options ----
