@@ -202,6 +202,14 @@ def test_sockets_say_why_not(
         assert told.value.response.status_code == 401
 
 
+def test_a_token_comes_beside_the_protocol_that_is_answered_with(tmp_path: Path) -> None:
+    with small(tmp_path, Quotas()) as served:
+        alone = [Subprotocol(f"token.{served.tokens.view}")]
+        with pytest.raises(InvalidStatus) as told:
+            connect(f"ws://127.0.0.1:{served.port}/echo", subprotocols=alone)
+        assert told.value.response.status_code == 401
+
+
 def test_a_socket_that_breaks_is_closed_and_gives_its_place_back(tmp_path: Path) -> None:
     with small(tmp_path, Quotas(sockets=1)) as served:
         for _ in range(3):
