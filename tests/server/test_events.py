@@ -73,8 +73,9 @@ def test_events_since_a_number(served: Served) -> None:
 
 def test_who_waits_is_told_when_something_happens(served: Served) -> None:
     begin(served, "tell", "waits")
-    served.until("waits", "running")
-    seq = served.get("/api/runs/waits/events")["next"]
+    asked = served.get("/api/runs/waits/events?after=1&wait=20")
+    assert asked["events"][0]["type"] == "input_asked"
+    seq = asked["next"]
     found: list[Any] = []
 
     def ask() -> None:
