@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -34,6 +35,9 @@ OUTER = plan(
     step("use", input="{{got.there}} {{got.missing}}", needs=("got",), on_failure="skip"),
     step("when", when="steps.hurry.status == 'succeeded'", needs=("hurry",), on_failure="stop"),
     timeout="10m",
+)
+GATED = msgspec.structs.replace(
+    OUTER, approval=Approval(timeout=60_000_000_000, on_timeout="pause")
 )
 PATHS = (
     *("list", "each", "each/1", "turns", "turns~2", "sure", "sign/0", "sign/1"),
@@ -145,7 +149,26 @@ class PlanMachineRules(RuleBasedStateMachine):
         assert drive.phase != "ended" or not open_questions(drive.machine)
 
 
+class GatedRules(PlanMachineRules):
+    """The same of a plan that a person approves of first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drive = Drive(GATED, thorough=False)
+
+    @precondition(lambda self: not self.drive.machine.gate.passed)
+    @rule(yes=st.sampled_from([True, True, True, False]))
+    def somebody_decides_about_the_plan(self, yes: bool) -> None:
+        self._try("approve", "run", yes)
+
+    @invariant()
+    def nothing_begins_before_it_is_approved_of(self) -> None:
+        if not self.drive.machine.gate.passed:
+            assert self.drive.flying == []
+
+
 TestPlanMachine = pytest.mark.slow(PlanMachineRules.TestCase)
+TestGated = pytest.mark.slow(GatedRules.TestCase)
 TestPlanMachine.settings = settings(
     max_examples=150,
     stateful_step_count=40,
@@ -153,3 +176,4 @@ TestPlanMachine.settings = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+TestGated.settings = TestPlanMachine.settings
