@@ -213,7 +213,6 @@ TRAVERSALS = [
     "server/token",
     "/server/token",
     "//server/token",
-    "file:///etc/passwd",
     "%2fetc%2fpasswd",
     "a" * 1500,
     "~root",
