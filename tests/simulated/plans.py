@@ -115,7 +115,11 @@ def _step(draw: Random, number: int) -> StepSpec:
     kind = draw.random()
     if kind < 0.06:
         how = draw.choice(("pause", "reject", "approve"))
-        return StepSpec(kind="approve", input="fine?", on_timeout=how, **fields)
+        # Without effects behind it, it means nothing; with some it has to be said.
+        meant = how == "approve"
+        return StepSpec(
+            kind="approve", input="fine?", on_timeout=how, confirm_effects=meant, **fields
+        )
     if kind < 0.12:
         how = draw.choice(("pause", "reject"))
         return StepSpec(kind="input", input="what?", on_timeout=how, **fields)
