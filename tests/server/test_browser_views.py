@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from tests.app.planning import changed, file_with
 from tests.report.browser import browser
 from tests.server.kit import Served, serving
-from tests.server.looking import ROOMY, elsewhere, go, looking
+from tests.server.looking import ROOMY, elsewhere, faults, go, looking
 from tests.server.pages import live_of
 
 from hocket.server.settings import Settings
@@ -91,7 +93,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     file.write_text(FILE)
     settings = Settings(quotas=ROOMY)
     with serving(folder / "state", [file], settings=settings, live=live_of) as server:
-        for plan in ("vote", "build"):
+        for plan in ("vote", "build", "talk"):
             server.post("/api/runs", {"plan": plan, "run_id": plan})
         for plan in ("vote", "build"):
             server.until(plan, "succeeded", "failed")
@@ -199,8 +201,8 @@ def test_a_consensus_is_told_as_it_went(chromium: Browser, served: Served) -> No
 
 
 def test_a_panel_streams_into_cards(chromium: Browser, served: Served) -> None:
-    served.post("/api/runs", {"plan": "talk", "run_id": "talk"})
-    with looking(chromium, served, "#/run/talk/panel") as (page, seen):
+    served.post("/api/runs", {"plan": "talk", "run_id": "stream"})
+    with looking(chromium, served, "#/run/stream/panel") as (page, seen):
         one = page.get_by_role("article", name="one")
         expect(one).to_contain_text("one two")
         expect(page.get_by_role("timer")).to_contain_text("left, until")
@@ -212,6 +214,26 @@ def test_a_panel_streams_into_cards(chromium: Browser, served: Served) -> None:
         expect(three).to_contain_text("Missing from the reply")
         expect(page.get_by_role("region", name="Contributions")).to_contain_text("1 missing")
         assert seen.complaints == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_no_serious_fault(chromium: Browser, served: Served, dark: bool) -> None:
+    asking(served, f"axe-{dark}")
+    served.until("talk", "succeeded")
+    places = {
+        "#/run/vote/team": "Who did what when",
+        "#/run/talk/panel": "Contributions",
+        "#/run/vote/cost": "tokens by fate",
+        f"#/inbox?run=axe-{dark}": "May this be done?",
+    }
+    for width in (1280, 360):
+        with looking(chromium, served, width=width, dark=dark) as (page, seen):
+            for place, word in places.items():
+                go(page, place)
+                expect(page.get_by_text(word).first).to_be_visible()
+                assert faults(page) == [], place
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, place
+            assert seen.complaints == []
 
 
 # ---- cost, reasons, what if ----
@@ -329,4 +351,46 @@ def test_limits_show_their_windows(chromium: Browser, served: Served) -> None:
         api = page.get_by_role("region", name="api")
         expect(api).to_contain_text("4/s requests")
         expect(api.get_by_role("meter")).to_have_attribute("aria-valuemax", "4")
+        assert seen.complaints == []
+
+
+# ---- plan ----
+
+
+def test_a_plan_is_drafted_mended_approved_and_started(chromium: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "hocket.yaml"
+    file.write_text(file_with(changed(risks=[{"what": "all is lost", "severity": "critical"}])))
+    settings = Settings(quotas=ROOMY)
+    with (
+        serving(tmp_path / "state", [file], settings=settings, live=live_of) as served,
+        looking(chromium, served, "#/plan") as (page, seen),
+    ):
+        page.get_by_label("Task").fill("mend the parser")
+        page.get_by_role("button", name="Draft a plan").click()
+        text = page.get_by_label("The plan, in YAML")
+        expect(text).to_be_visible()
+        sure = page.get_by_role("region", name="How sure the planner is")
+        expect(sure.get_by_role("meter")).to_have_count(4)
+        expect(page.get_by_role("region", name="What may go wrong")).to_contain_text("all is lost")
+        start = page.get_by_role("button", name="Start", exact=True)
+        good = text.input_value()
+        text.fill(good.replace("agent: coder", "agent: codr", 1))
+        # What was changed cannot be started before it is checked, nor what has mistakes.
+        expect(start).to_be_disabled()
+        page.get_by_role("button", name="Check", exact=True).click()
+        mistake = page.get_by_role("button", name="unknown agent 'codr'")
+        mistake.click()
+        line = page.evaluate(
+            "() => { const a = document.activeElement;"
+            " return a.value.slice(a.selectionStart, a.selectionEnd); }"
+        )
+        assert "codr" in line
+        expect(start).to_be_disabled()
+        text.fill(good)
+        page.get_by_role("button", name="Check", exact=True).click()
+        page.get_by_label("I have read this text").check()
+        start.click()
+        page.wait_for_url("**/run/*")
+        run = page.url.rpartition("/run/")[2].partition("/")[0].partition("?")[0]
+        assert served.until(run, "succeeded", "failed") == "succeeded"
         assert seen.complaints == []
