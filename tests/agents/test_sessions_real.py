@@ -101,11 +101,12 @@ async def test_a_cancelled_turn_is_interrupted_and_the_process_goes_on(
 async def test_what_it_asks_permission_for_is_shown_whole_and_decided_by_a_person(
     kind: str, tmp_path: Path
 ) -> None:
-    made = tmp_path / "made"
+    made = tmp_path / "work" / "made"
+    made.parent.mkdir()
     tool = "Bash" if kind == "claude" else "exec_command"
     key = "command" if kind == "claude" else "cmd"
     prompt = f'TOOL {tool} {{"{key}": "touch {made}"}}'
-    async with working(kind, tmp_path, pool=1) as (agent, _):
+    async with working(kind, tmp_path, pool=1, cwd=str(made.parent)) as (agent, _):
         context = FakeContext()
         context.consent = Consent(False, "not today")
         reply = await agent.call(request(prompt), context)

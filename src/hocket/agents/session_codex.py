@@ -19,13 +19,17 @@ _OPENING: Final = 60.0
 _STARTING: Final = 60.0
 
 _RULES: Final[dict[str, dict[str, Json]]] = {
-    "ask": {"approvalPolicy": "untrusted"},
+    "ask": {"approvalPolicy": "untrusted", "sandbox": "workspace-write"},
     "allow": {"approvalPolicy": "on-request", "sandbox": "workspace-write"},
     "deny": {"approvalPolicy": "never", "sandbox": "read-only"},
 }
-"""What a thread may do; where people are asked, the sandbox is that of the user's own settings."""
+"""What a thread may do; what a person approves of is done in the sandbox, too."""
 
-_ONCE: Final = {"ask": (), "allow": ("-s", "workspace-write"), "deny": ("-s", "read-only")}
+_ONCE: Final = {
+    "ask": ("-s", "read-only"),
+    "allow": ("-s", "workspace-write"),
+    "deny": ("-s", "read-only"),
+}
 
 _ANSWERS: Final[dict[str, tuple[Json, Json]]] = {
     "item/commandExecution/requestApproval": ("accept", "decline"),
