@@ -91,6 +91,7 @@ def play(
     *,
     host: Host | None = None,
     path: str = "/hook?x=1",
+    news: dict[str, Any] | None = None,
     **more: Any,
 ) -> tuple[Receiver, Host]:
     """Run a webhook until something holds."""
@@ -105,6 +106,8 @@ def play(
             fields = {"pauses": (0.01, 0.01), "every": 0.01, **more}
             hook = Webhook(url, ask, host, **fields)
             task = asyncio.create_task(hook.run())
+            if news is not None:
+                hook.tell(news)
             async with asyncio.timeout(20):
                 while not until(receiver, host):  # noqa: ASYNC110 (a real socket)
                     await asyncio.sleep(0.005)
@@ -151,6 +154,15 @@ def test_an_empty_reply_leaves_the_question_open_and_is_not_posted_again() -> No
 )
 def test_what_is_no_answer_to_this_question_does_not_count(reply: Any) -> None:
     _, host = play(lambda *_: http(200, reply), [question()], lambda r, h: len(r.got) == 1)
+    assert host.asked == []
+
+
+def test_an_alert_is_posted_and_no_reply_to_it_is_an_answer() -> None:
+    alert = {"kind": "alert", "id": 1, "message": "providers refused 3 calls", "digest": "d"}
+    receiver, host = play(yes, [], lambda r, h: len(r.got) == 1, news=alert, secret="s3")
+    [(_, headers, body)] = receiver.got
+    assert json.loads(body) == alert
+    assert SIGNATURE in headers
     assert host.asked == []
 
 

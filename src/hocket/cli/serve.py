@@ -16,53 +16,9 @@ from cyclopts import Parameter, validators
 from hocket.app.host import MOST, Host
 from hocket.cli.options import FILE
 from hocket.core.errors import NotFound, Refused
+from hocket.insight.alerts import rules_with
 from hocket.server.serve import Ready, serve
 from hocket.server.settings import PORT, Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listening:
-    """Where the server listens, and who may reach it."""
-
-    host: Annotated[str, Parameter(help="The address to listen on.", show_default=True)] = (
-        "127.0.0.1"
-    )
-    port: Annotated[
-        int,
-        Parameter(
-            help="The port; 0 for any that is free.",
-            show_default=True,
-            validator=validators.Number(gte=0, lte=65535),
-        ),
-    ] = PORT
-    name: Annotated[
-        list[str] | None,
-        Parameter(help="A further name that browsers call it by; repeatable.", negative=()),
-    ] = None
-    public: Annotated[
-        bool, Parameter(help="Let other machines in; needs TLS or a proxy.", negative=())
-    ] = False
-    cert: Annotated[Path | None, Parameter(help="The TLS certificate.")] = None
-    key: Annotated[Path | None, Parameter(help="Its key.")] = None
-    behind_proxy: Annotated[
-        bool, Parameter(help="A proxy with TLS stands before it.", negative=())
-    ] = False
-
-    @property
-    def settings(self) -> Settings:
-        """What the server is told of it."""
-        return Settings(
-            host=self.host,
-            port=self.port,
-            names=tuple(self.name or ()),
-            cert=self.cert,
-            key=self.key,
-            public=self.public,
-            behind_proxy=self.behind_proxy,
-        )
-
-
-LISTENING: Final = Listening()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +65,15 @@ class Listen:
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """Where questions are posted to; its options are those of the command."""
+    """What is told to whom; its options are those of the command."""
 
-    webhook: Annotated[str, Parameter(help="An address that questions are posted to.")] = ""
+    alert: Annotated[
+        list[str] | None,
+        Parameter(help="Another rule for alerts, as 'step > 5m'; repeatable.", negative=()),
+    ] = None
+    webhook: Annotated[
+        str, Parameter(help="An address that questions and alerts are posted to.")
+    ] = ""
     webhook_secret_env: Annotated[
         str, Parameter(help="The variable with the secret that they are signed with.")
     ] = ""
@@ -182,6 +144,7 @@ def serve_(
         new_tokens=new_tokens,
         webhook=post.webhook,
         webhook_secret=post.secret,
+        rules=rules_with(post.alert or ()),
     )
     stopped = asyncio.run(how).stopped
     if stopped:

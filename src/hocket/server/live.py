@@ -91,6 +91,8 @@ class Live:
     Attributes:
         feeds: The runs that are watched.
         runs: The list of runs.
+        clients: How many there are.
+        largest: The bytes of the largest frame that was sent.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Live:
         self.runs: Final = RunList(store)
         self.polled: dict[str, Polled] = {}
         self.clients = 0
+        self.largest = 0
 
     def provide(self, topic: str, ask: Callable[[], Any], every: float = 1.0) -> None:
         """Say how a small topic is asked for: ``inbox`` or ``limits``.
@@ -316,6 +319,7 @@ class Client:
             return
 
     async def _send(self, text: str) -> None:
+        self._live.largest = max(self._live.largest, len(text.encode()))
         try:
             async with asyncio.timeout(self._live.stalled):
                 await self._socket.send_text(text)

@@ -20,12 +20,14 @@ import uvicorn
 from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
 from hocket.core.errors import Refused
+from hocket.insight.alerts import DEFAULTS, Rule
 from hocket.server.app import make_app
 from hocket.server.live import Live
 from hocket.server.public import check
 from hocket.server.settings import Settings
 from hocket.server.site import Site
 from hocket.server.tokens import Tokens, tokens_of
+from hocket.server.watch import Watch, document
 from hocket.server.webhooks import Webhook, read_address
 
 WHERE: Final = "server.json"
@@ -91,6 +93,7 @@ async def serve(
     new_tokens: bool = False,
     webhook: str = "",
     webhook_secret: str = "",
+    rules: Sequence[Rule] = DEFAULTS,
 ) -> Served:
     """Serve the user's state folder until a signal ends it; a second one ends it at once.
 
@@ -101,8 +104,9 @@ async def serve(
         ending: Told when it was asked to end.
         most: How many runs it drives at once.
         new_tokens: Make new tokens; the old ones count no more.
-        webhook: The address that questions are posted to; "" for none.
+        webhook: The address that questions and alerts are posted to; "" for none.
         webhook_secret: What they are signed with.
+        rules: When to alert.
 
     Raises:
         Refused: It would be open to others without TLS, its port is taken, a file is wrong, or the
@@ -118,7 +122,7 @@ async def serve(
             tokens = tokens_of(engine.state, new=new_tokens)
             host = Host(engine, offered, most=most)
             async with (
-                _site(host, settings, tokens) as site,
+                _site(host, settings, tokens, rules) as site,
                 _posting(site, webhook, webhook_secret),
             ):
                 where = Where(url=settings.url, pid=os.getpid(), state=str(engine.state))
@@ -132,10 +136,18 @@ async def serve(
 
 
 @asynccontextmanager
-async def _site(host: Host, settings: Settings, tokens: Tokens) -> AsyncIterator[Site]:
+async def _site(
+    host: Host, settings: Settings, tokens: Tokens, rules: Sequence[Rule]
+) -> AsyncIterator[Site]:
     """Open all that routes work with."""
     live = Live(host.engine.journal, host.engine.state, host.driven)
-    site = Site(host, settings, tokens, live)
+    sessions = host.engine.sessions
+
+    def exhausted() -> int:
+        return sum(pool.exhausted for pool in sessions.state())
+
+    watching = Watch(host, rules, frame=lambda: live.largest, exhausted=exhausted)
+    site = Site(host, settings, tokens, live, watch=watching)
     await host.open()
     watch = asyncio.create_task(site.watch.run(), name="watch")
     try:
@@ -150,11 +162,12 @@ async def _site(host: Host, settings: Settings, tokens: Tokens) -> AsyncIterator
 
 @asynccontextmanager
 async def _posting(site: Site, url: str, secret: str) -> AsyncIterator[None]:
-    """Post questions to an address, if there is one."""
+    """Post questions and alerts to an address, if there is one."""
     if not url:
         yield
         return
     hook = Webhook(url, site.inbox.questions, site.host, secret=secret)
+    site.watch.tell(lambda alert: hook.tell({"kind": "alert", **document(alert)}))
     task = asyncio.create_task(hook.run(), name="webhook")
     try:
         yield

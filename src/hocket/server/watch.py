@@ -70,6 +70,10 @@ class Watch:
         self._refused, self._calls = Recent(HOUR), Recent(HOUR)
         self._failed, self._lacked = Recent(HOUR), Recent(MINUTE)
 
+    def tell(self, told: Told) -> None:
+        """Have somebody told of alerts from now on."""
+        self._told.append(told)
+
     async def run(self) -> None:
         """Look every few seconds, for ever."""
         while True:

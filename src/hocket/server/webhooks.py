@@ -38,6 +38,7 @@ _EVERY: Final = 1.0
 _PATIENCE: Final = 20.0
 _MOST_REPLY: Final = 128 << 10
 _MOST_TEXT: Final = 1_000
+_MOST_TOLD: Final = 100
 _AGAIN: Final = frozenset({408, 425, 429})
 _log: Final = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class Webhook:
         self._pauses = pauses
         self._every = every
         self._posted: dict[tuple[str, ...], asyncio.Task[None]] = {}
+        self._told: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Post questions until cancelled; a question that nobody asks any more is let go."""
@@ -178,10 +180,22 @@ class Webhook:
                     _log.warning("the inbox cannot be read for the webhook: %s", error)
                 await asyncio.sleep(self._every)
         finally:
-            tasks = list(self._posted.values())
+            tasks = [*self._posted.values(), *self._told]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def tell(self, news: Mapping[str, Any]) -> None:
+        """Post something that nobody has to answer, as an alert; returns at once."""
+        if len(self._told) >= _MOST_TOLD:
+            _log.warning("webhook %s has too much to take; an alert is left out", self.address.name)
+            return
+        task = asyncio.create_task(self._tell(dict(news)), name="webhook")
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+    async def _tell(self, news: dict[str, Any]) -> None:
+        await self._send(msgspec.json.encode(news), f"{news.get('kind')} {news.get('id')}")
 
     async def _look(self) -> None:
         now = {_key(one): one for one in await self._questions()}
@@ -193,9 +207,15 @@ class Webhook:
                 self._posted[key] = asyncio.create_task(work, name="webhook")
 
     async def _deliver(self, question: dict[str, Any]) -> None:
-        """Post a question until somebody has taken it, or it is hopeless."""
-        name, where = self.address.name, f"{question['run']} {question['path']}"
+        """Post a question, and take what is replied for its answer."""
         body = msgspec.json.encode(payload(question))
+        reply = await self._send(body, f"{question['run']} {question['path']}")
+        if reply is not None:
+            await self._answer(question, reply)
+
+    async def _send(self, body: bytes, what: str) -> bytes | None:
+        """Post a body until somebody has taken it; gives the reply, or None if it is hopeless."""
+        name = self.address.name
         for pause in (*self._pauses, None):
             try:
                 async with self._room:
@@ -204,13 +224,13 @@ class Webhook:
                 said, again = f"{type(error).__name__}: {error}", True
             else:
                 if 200 <= status < 300:
-                    await self._answer(question, reply)
-                    return
+                    return reply
                 said, again = f"status {status}", status >= 500 or status in _AGAIN
             if pause is None or not again:
-                _log.warning("webhook %s has not taken %s: %s", name, where, said)
-                return
+                _log.warning("webhook %s has not taken %s: %s", name, what, said)
+                return None
             await asyncio.sleep(pause)
+        return None
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         """Make one request; gives the status and the reply's body, cut at a length.
