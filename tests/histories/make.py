@@ -21,7 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
-from tests.machines import Drive, fold, plan, step
+from tests.machines import Drive, fold, new_machine, plan, step
 
 from hocket._version import __version__
 from hocket.core.errors import Fault
@@ -33,15 +33,17 @@ from hocket.core.events import (
     CallStarted,
     Forecasted,
     LimitChanged,
+    Recorded,
     Reserved,
     RunStarted,
     Usage,
     Wait,
 )
 from hocket.core.run import RunMachine
-from hocket.core.specs import AgentSpec, Learned, LimitSpec, Rate, Repeat, Retry
+from hocket.core.specs import AgentSpec, Approval, Learned, LimitSpec, Rate, Repeat, Retry
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, ToolSpec
 from hocket.core.values import DAY, MINUTE, SECOND, Json
+from hocket.engine.forking import INSTANTS, fork_of
 from hocket.journal.base import Answered, Sample
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
@@ -229,18 +231,63 @@ def together() -> Drive:
     return drive
 
 
+def people() -> Drive:
+    """Approvals: of the plan, of steps and of what a call wants to do; one no, one expired."""
+    sure, soon = Approval(timeout=5 * MINUTE), Approval(timeout=5 * SECOND, on_timeout="reject")
+    drive = Drive(
+        plan(
+            step("build", approval=sure, input="build {{inputs.what}}"),
+            step("each", each="[1, 2]", approval=sure, input="{{item}}", on_failure="continue"),
+            step("late", approval=soon, on_failure="skip"),
+            step("last", needs="build each"),
+            inputs="what",
+            approval=sure,
+        ),
+        inputs={"what": "it"},
+    )
+    drive.approve("run", note="go").approve("build").wait(1)
+    asked = drive.asks("build", "rm -r cache")
+    drive.wait(2).approve(asked).approve("each/0").approve("each/1", False, note="not this one")
+    return drive.done("each/0", "one").wait(4).done("build", "built").done("last", "done")
+
+
+def forked() -> Drive:
+    """A run that goes on from a point of another, with another input, at no cost."""
+    source = Drive(
+        plan(step("a"), step("b", input="{{a}} {{inputs.goal}}"), inputs="goal"),
+        inputs={"goal": "one"},
+    )
+    spent = Usage(tokens_in=9, tokens_out=4, cost=300_000)
+    source.apply(CallFinished(at=source.at, call=source.call("a"), output="A", usage=spent))
+    source.wait(3).done("b", "A one")
+    recorded = [Recorded(number, event) for number, event in enumerate(source.events, 1)]
+    fork = fork_of(
+        recorded,
+        new_machine(),
+        "forked",
+        after=next(one.seq for one in recorded if one.event.at == source.events[-1].at) - 1,
+        inputs={"goal": "two"},
+        by="ann",
+        now=source.at + MINUTE,
+    )
+    drive = Drive(fork.spec.workflow, inputs={"goal": "two"}, start=False)
+    drive.events = [fork.first, *fork.events]
+    drive.machine = fold(drive.events)
+    return drive
+
+
 RUNS: dict[str, Callable[[], Drive]] = {
     make.__name__: make
     for make in (
         *(whole, failed, retried, cancelled, crashed, replaced, limited, unfinished),
-        together,
+        *(together, people, forked),
     )
 }
 
 
 def dated(event: AnyEvent) -> AnyEvent:
     """Put all instants of an event into the year in which it happened."""
-    instants = {"at", "until", "finish", "low", "high"} & set(event.__struct_fields__)
+    instants = INSTANTS & set(event.__struct_fields__)
     known = {name: getattr(event, name) for name in instants}
     fields: dict[str, Any] = {name: at + BEGAN for name, at in known.items() if at is not None}
     if isinstance(event, CallStarted):
@@ -324,6 +371,7 @@ async def write_shared(journal: SqliteJournal) -> None:
     await ledger.sync(["api", "gpu"], BEGAN)
     ledger.close()
     journal.book.record(SAMPLES)
+    await journal.hosted.add("unfinished")
 
 
 async def read_shared(journal: SqliteJournal) -> dict[str, Any]:
@@ -339,8 +387,10 @@ async def read_shared(journal: SqliteJournal) -> dict[str, Any]:
                 del sample["cut"]
     kept = journal.answers.find(KEPT.key)
     answers = {} if kept is None else {"answers": msgspec.to_builtins(kept)}
+    hosted = {"hosted": runs} if (runs := journal.hosted.all()) else {}
     return {
         **answers,
+        **hosted,
         "held": msgspec.to_builtins(sorted(told.entries, key=lambda entry: entry.key)),
         "states": {limit: state.decode() for limit, state in told.states.items()},
         "past": past,
