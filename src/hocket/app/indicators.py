@@ -37,6 +37,11 @@ class Indicators:
             del self._known[run]
         return found
 
+    def known(self, run: str) -> Figures | None:
+        """Give a run's figures as they were last read; None if they never were."""
+        known = self._known.get(run)
+        return None if known is None else known[1]
+
     def _of(self, row: RunRow) -> Figures | None:
         seq, figures = self._known.get(row.id, (0, Figures()))
         if row.events <= seq:

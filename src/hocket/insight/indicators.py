@@ -136,6 +136,16 @@ class Figures:
         return {step: one.since for step, one in self._open.items()}
 
     @property
+    def cost(self) -> int:
+        """Pico-dollars that its calls have cost, as far as priced."""
+        return sum(spent.cost for spent in self.agents.values())
+
+    @property
+    def unpriced(self) -> int:
+        """How many of its calls have a price that nobody knows."""
+        return sum(spent.unpriced for spent in self.agents.values())
+
+    @property
     def flying(self) -> int:
         """How many calls are in flight."""
         return len(self._flying)

@@ -50,10 +50,11 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
         events: How many events it has.
         owner: Who drives it, as ``host:pid``, or "".
         alive: Whether that process lives, as far as this machine can tell.
-        here: Whether this server drives it; only then the rest is known.
+        here: Whether this server drives it; only then all of the rest is known.
         steps: How many steps there are of each status.
-        usd: Dollars spent, as far as priced.
+        usd: Dollars spent, as far as priced; of other runs as far as they were looked after.
         unpriced: Calls of unknown price.
+        calls: Calls that were made.
         waits: What its calls wait for.
         asked: How many questions wait for people.
         eta: When it will end, if that is foreseen, in milliseconds since the epoch.
@@ -72,6 +73,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, int] | None = None
     usd: float | None = None
     unpriced: int | None = None
+    calls: int | None = None
     waits: list[Waiting] | None = None
     asked: int = 0
     eta: dict[str, float] | None = None
@@ -145,13 +147,19 @@ def run_row(site: Site, kept: Kept) -> RunRow:
         here=run is not None,
     )
     if run is None:
-        return common
+        known = site.watch.known(kept.id)
+        if known is None:
+            return common
+        return msgspec.structs.replace(
+            common, usd=known.cost / 1e12, unpriced=known.unpriced, calls=known.calls
+        )
     machine = run.machine
     return msgspec.structs.replace(
         common,
         steps={status: count for status, count in machine.counts().items() if count},
         usd=run.tally.dollars,
         unpriced=run.tally.unpriced,
+        calls=run.tally.made,
         waits=waiting(run),
         asked=len(open_questions(machine)) if machine.questions else 0,
         eta=_eta(run),

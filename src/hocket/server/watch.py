@@ -84,6 +84,10 @@ class Watch:
                 _LOG.exception("runs could not be looked after")
             await asyncio.sleep(_EVERY)
 
+    def known(self, run: str) -> Figures | None:
+        """Give the figures of a run as they were last read; None if they never were."""
+        return self._indicators.known(run)
+
     async def figures(self, since: int) -> dict[str, Figures]:
         """Give the figures of the runs that began at some instant or later, by id.
 
