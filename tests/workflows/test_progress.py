@@ -80,6 +80,18 @@ def test_every_broken_rule_is_named() -> None:
     assert "wants are counted" in named
 
 
+def test_what_is_done_again_is_left_out_if_what_it_needs_was_left_out_since() -> None:
+    made = progress(step("a", on_failure="continue"), step("b", needs="a"), step("c", needs="b"))
+    made.fail(0, BROKEN)
+    made.fail(1, BROKEN)
+    made.reopen([0])
+    made.skip(0)
+    made.reopen([1])
+    assert [made.status[i] for i in range(3)] == [SKIPPED] * 3
+    assert made.skipped_by == {1: 0, 2: 0}
+    assert made.broken() == []
+
+
 @st.composite
 def graphs(draw):
     steps = []

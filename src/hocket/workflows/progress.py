@@ -128,7 +128,8 @@ class Progress:
         for i in (*causes, *below):
             self.move(i, PENDING)
         self._recount((*causes, *below))
-        for i in below:
+        # What one that has failed needs may have been left out since, too.
+        for i in (*causes, *below):
             needs = self.shape.nodes[i].needs
             lost = next((n for n in needs if self.done(n) and not self.good(n)), None)
             if lost is not None and self.status[i] == PENDING:
