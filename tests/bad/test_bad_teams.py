@@ -105,7 +105,7 @@ FILES: list[tuple[str, str, list[str]]] = [
     ("contributor that runs an unknown plan", panel("question: x", "agents: {m: {run: q}}", "synthesis: ada"), ["FILE:10:29: unknown plan 'q'"]),
     ("revise nonsense", panel("question: x", "agents: {m: ada}", "revise: soon", "synthesis: ada"), ["FILE:11:19: revise: 'soon' is not a duration; write it like '90s', '10m' or '1h30m'"]),
     # -- tools
-    ("no kind of tool", tool("{comand: [x]}"), ["FILE:3:3: a tool is an object with one of command, function; did you mean 'command'?"]),
+    ("no kind of tool", tool("{comand: [x]}"), ["FILE:3:3: a tool is an object with one of command, function, mcp; did you mean 'command'?"]),
     ("tool of two kinds", tool("{command: [x], function: 'm:f'}"), ["FILE:3:24: a tool has either 'command' or 'function', not both"]),
     ("unknown key of a tool", tool("{command: [x], aprove: true}"), ["FILE:3:24: unknown key 'aprove'; did you mean 'approve'?"]),
     ("unknown tool", tool("{command: [x]}", "{model: 'openai:x', tools: [gerp]}"), ["FILE:5:36: unknown tool 'gerp'; did you mean 'grep'?"]),

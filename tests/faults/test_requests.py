@@ -65,7 +65,9 @@ def test_approve_and_reject(home: Home) -> None:
     assert "nobody can be asked here; add --yes or --reject" in refused.err
     done = home.hocket("approve", "r", "--yes", "--note", "go")
     assert done.status == 0
-    assert done.err == "Ship it?\ndone\n"
+    first, waits, last = done.err.splitlines()
+    assert (first, last) == ("Ship it?", "done")
+    assert waits.endswith(" more, then the run is paused and can be resumed)")
     assert ended(child).status == 0
     given = next(e for e in home.events() if e["type"] == "approval_given")
     assert (given["approved"], given["by"], given["note"]) == (True, "tester", "go")

@@ -94,6 +94,8 @@ class Draw:
             fields["timeout"] = rng.choice((3 * SECOND, 30 * SECOND, DAY))
             choices = ("pause", "reject", "approve") if kind == "approve" else ("pause", "reject")
             fields["on_timeout"] = rng.choice(choices)
+            # With effects behind it, it has to be said that it is meant.
+            fields["confirm_effects"] = fields["on_timeout"] == "approve"
         if kind == "call" and self.often(0.5):
             fields["input"] = self.text(fields, needs, wants)
         return StepSpec(**fields)
