@@ -11,7 +11,7 @@ from hocket.agents.base import Context
 from hocket.agents.output import clip
 from hocket.agents.session_options import Permissions, SessionOptions
 from hocket.agents.session_pipe import Message, Pipe
-from hocket.agents.terminal import plain
+from hocket.agents.terminal import plain, visible
 from hocket.core.errors import AgentError
 from hocket.core.events import Usage
 from hocket.core.people import Consent
@@ -108,7 +108,7 @@ class Job:
             return "The operator allows nothing here."
         self.asking += 1
         try:
-            consent = await self.context.ask(plain(what))
+            consent = await self.context.ask(visible(what))
         except AgentError as error:
             consent = Consent(False, error.fault.message)
         finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 
 from hocket.agents.base import Context
 
@@ -26,7 +27,13 @@ _UNFINISHED = re.compile(
     r"|\x1b[ -/]*)\Z"
 )
 # What remains may still ring, erase, or turn the direction of reading.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SHOWN_AS_THEY_ARE = frozenset("\n\t")
+# They are letters and marks, and nothing is seen of them.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
 
 
 def plain(text: str) -> str:
@@ -35,6 +42,28 @@ def plain(text: str) -> str:
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return _CONTROL.sub("", text)
+
+
+def visible(text: str) -> str:
+    r"""Write out whatever in a text acts on a terminal, turns the reading, or cannot be seen.
+
+    It is for what somebody is to decide about: nothing is left out, each such character is there
+    as its escape, like ``\u202e``.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join([one if _seen(one) else _escape(one) for one in text])
+
+
+def _seen(one: str) -> bool:
+    if _UNSEEN.match(one):
+        return False
+    return one.isprintable() or one in _SHOWN_AS_THEY_ARE or unicodedata.category(one) == "Zs"
+
+
+def _escape(one: str) -> str:
+    code = ord(one)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class Live:

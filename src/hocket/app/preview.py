@@ -156,11 +156,12 @@ def diff_in(text: str) -> str | None:
     if match is None:
         return None
     lines: list[str] = []
-    for line in text[match.start() :].splitlines():
-        if line and not line.startswith(_OF_DIFF):
+    # By newlines alone, so that it is found again in the text, whatever else is in it.
+    for line in text[match.start() :].split("\n"):
+        if line.rstrip("\r") and not line.startswith(_OF_DIFF):
             break
         lines.append(line)
-    while lines and not lines[-1]:
+    while lines and not lines[-1].rstrip("\r"):
         lines.pop()
     return "\n".join(lines)[:_DIFF_MOST]
 

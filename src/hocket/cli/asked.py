@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hocket.agents.terminal import visible
 from hocket.app.preview import Preview
 from hocket.core.values import SECOND, format_duration
-from hocket.report.text import clean, dollars, one_line, table
+from hocket.report.text import dollars, one_line, table
 
 _COLOURS = (("+++", "1"), ("---", "1"), ("@@", "36"), ("+", "32"), ("-", "31"))
 _THEN = {
@@ -19,8 +20,8 @@ _THEN = {
 
 def asked_lines(one: Preview, now: int, *, colour: bool) -> Iterator[str]:
     """Say exactly what is asked, and what is known besides."""
-    shown = clean(one.shown).rstrip("\n")
-    diff = None if one.detail.diff is None else clean(one.detail.diff)
+    shown = visible(one.shown).rstrip("\n")
+    diff = None if one.detail.diff is None else visible(one.detail.diff)
     if diff is not None and diff in shown:
         before, _, after = shown.partition(diff)
         yield from before.splitlines()
@@ -38,7 +39,7 @@ def asked_lines(one: Preview, now: int, *, colour: bool) -> Iterator[str]:
 def list_lines(found: list[Preview], now: int) -> list[str]:
     """Give a table of what waits."""
     rows = [
-        [one.path, one_line(one.shown, 60), _left(one, now) or "the run is paused for it"]
+        [one.path, one_line(visible(one.shown), 60), _left(one, now) or "the run is paused for it"]
         for one in found
     ]
     return table(["WHAT", "SHOWS", "WAITS FOR"], rows)

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hocket.agents.terminal import visible
 from hocket.app.run import Run
 from hocket.app.stream import Done, Item, Piece
 from hocket.cli.closing import waiting_lines
@@ -42,7 +43,7 @@ from hocket.limits.admission import Queue
 from hocket.report.places import Place
 from hocket.report.story import Story
 from hocket.report.team import closing, headline
-from hocket.report.text import clean, clip, counts_words, one_line, queue_words, spent_words
+from hocket.report.text import clip, counts_words, one_line, queue_words, spent_words
 from hocket.workflows.open import still_open
 
 TOO_SOON: Final = 0.5
@@ -163,7 +164,7 @@ class LiveDisplay:
 
     def show_asked(self, asked: ApprovalAsked, *, whole: bool = False) -> None:
         """Show above the picture what is to be approved, cut unless it is wanted whole."""
-        text = clean(asked.shown).rstrip("\n")
+        text = visible(asked.shown).rstrip("\n")
         shown = text if whole else _beginning(text)
         self.say("\n".join(f"  │ {line}" for line in shown.split("\n")), "yellow")
         if len(shown) < len(text):
@@ -172,7 +173,7 @@ class LiveDisplay:
 
     def cut(self, asked: ApprovalAsked) -> bool:
         """Tell whether not all of it is shown at first."""
-        text = clean(asked.shown).rstrip("\n")
+        text = visible(asked.shown).rstrip("\n")
         return len(_beginning(text)) < len(text)
 
     async def _redraw(self, run: Run) -> None:

@@ -47,7 +47,7 @@ def _restated(view: StepView, status: StepStatus) -> StepView:
 def _asking(view: StepView, path: str) -> StepView:
     if view.status != "running":
         return view
-    return msgspec.structs.replace(view, status="waiting", detail=f"waits for {path}")
+    return msgspec.structs.replace(view, status="waiting", detail=f"waits for approval: {path}")
 
 
 def _steps_of(path: str) -> list[str]:

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
+from hocket.agents.terminal import visible
 from hocket.config.drafts import Confidence, Drafted
 from hocket.core.values import Json
 from hocket.report.prediction import prediction_data, prediction_lines
-from hocket.report.text import clean, one_line, table
+from hocket.report.text import one_line, table
 
 _CELLS: Final = 20
 _WIDE: Final = 70
@@ -46,34 +47,34 @@ def draft_lines(found: Drafted, now: int) -> list[str]:
     draft = found.draft
     if draft is None:
         return [f"no draft: the planning run is {found.status}. {found.reason}".rstrip(". ")]
-    lines = [clean(draft.title), "", *clean(draft.summary).splitlines(), ""]
+    lines = [visible(draft.title), "", *visible(draft.summary).splitlines(), ""]
     rows = [
         [
             f"  {step.name}",
             step.agent,
             ", ".join(step.needs),
             "a person first" if step.approve else "",
-            one_line(step.why or step.prompt, _WIDE),
+            one_line(visible(step.why or step.prompt), _WIDE),
         ]
         for step in draft.steps
     ]
-    lines += [clean(line) for line in table(["  step", "by", "needs", "approval", "what"], rows)]
+    lines += [visible(line) for line in table(["  step", "by", "needs", "approval", "what"], rows)]
     lines += ["", "how sure the planner says to be:", *_bars(draft.confidence)]
     if draft.risks:
         lines += ["", "what may go wrong:"]
         for risk in draft.risks:
-            lines.append(f"  {risk.severity}: {clean(one_line(risk.what))}")
+            lines.append(f"  {risk.severity}: {one_line(visible(risk.what))}")
             if risk.mitigation:
-                lines.append(f"    {clean(one_line(risk.mitigation))}")
+                lines.append(f"    {one_line(visible(risk.mitigation))}")
     if draft.questions:
         lines += ["", "what it would have asked:"]
-        lines += [f"  {clean(one_line(question))}" for question in draft.questions]
+        lines += [f"  {one_line(visible(question))}" for question in draft.questions]
     lines.append("")
     if found.problems:
-        lines += ["mistakes in it:", *[f"  {clean(line)}" for line in found.problems]]
+        lines += ["mistakes in it:", *[f"  {visible(line)}" for line in found.problems]]
     if found.prediction is not None:
         lines += prediction_lines(found.prediction, now)
-    lines += [f"needs approval: {clean(one_line(why))}" for why in found.why]
+    lines += [f"needs approval: {one_line(visible(why))}" for why in found.why]
     return lines
 
 

@@ -32,7 +32,11 @@ _MARKS: Final[dict[StepStatus, str]] = {
 
 
 def clean(text: str) -> str:
-    """Take out of a text what would steer a terminal."""
+    """Take out of a text what would steer a terminal, or turn the direction of reading.
+
+    What somebody is to decide about is shown by `hocket.agents.terminal.visible`, which leaves
+    nothing out.
+    """
     return plain(text)
 
 
@@ -54,7 +58,10 @@ def dollars(cost: int | None) -> str:
     if not cost:
         return "$0"
     amount = cost / 1e12
-    return f"${amount:.2f}" if amount >= 1 else f"${amount:.6f}".rstrip("0").rstrip(".")
+    if amount >= 1:
+        return f"${amount:.2f}"
+    whole, _, rest = f"{amount:.6f}".rstrip("0").partition(".")
+    return f"${whole}.{rest:0<2}"
 
 
 def counts_words(counts: Mapping[StepStatus, int]) -> str:

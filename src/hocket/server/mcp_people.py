@@ -14,12 +14,12 @@ from mcp.server.mcpserver import Context, Elicit, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
 
+from hocket.agents.terminal import visible
 from hocket.app.planner import drafted, is_planning, with_text
 from hocket.app.state import find_run
 from hocket.config.drafts import Drafted
 from hocket.core.errors import HocketError, NotFound, Refused
 from hocket.core.events import ApprovalAsked
-from hocket.report.text import clean
 from hocket.server.mcp_desk import Desk
 from hocket.server.routing import Caller
 
@@ -117,7 +117,7 @@ async def person_decides(
     """Ask the client's person about a step, where the client can."""
     if shown is None or not can_ask(ctx):
         return None
-    text = clean(shown.asked.shown)
+    text = visible(shown.asked.shown)
     if len(text) > MOST_SHOWN:
         raise ToolError(
             f"what {shown.asked.path} shows is too long for here ({len(text):,} characters); "
@@ -183,4 +183,4 @@ async def person_starts(
         return None
     why = "\n".join(f"- {reason}" for reason in draft.why)
     about = "May this plan run? It needs your approval:"
-    return Elicit(f"{about}\n{why}\n\n{clean(draft.text)}\n\n{draft.digest}", Decision)
+    return Elicit(f"{about}\n{why}\n\n{visible(draft.text)}\n\n{draft.digest}", Decision)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hocket.agents.terminal import visible
 from hocket.core.events import ApprovalAsked, InputAsked
 from hocket.core.run import RunMachine
 from hocket.core.values import Json
@@ -164,7 +165,7 @@ def shown_uri(run: str, step: str) -> str:
 
 def asked_words(asked: ApprovalAsked | InputAsked) -> str:
     """Write what a person is asked."""
-    return asked.shown if isinstance(asked, ApprovalAsked) else asked.prompt
+    return visible(asked.shown) if isinstance(asked, ApprovalAsked) else asked.prompt
 
 
 def question(run: str, asked: ApprovalAsked | InputAsked, most: int = SHOWN) -> Question:

@@ -342,7 +342,9 @@ def view_of(node: Node, state: State) -> StepView:
     elif progress.status[index] == SKIPPED:
         detail = state.skip_reason(index)
     elif live is not None and live.asked:
-        detail = "waits for " + ", ".join(live.asked)
+        what = "input" if node.spec.kind == "input" else "approval"
+        items = [path for path in live.asked if path != node.spec.name]
+        detail = f"waits for {what}" + f": {', '.join(items)}" * bool(items)
     if node.each is not None:
         value = progress.value(index)
         if live is not None and live.items is not None:
