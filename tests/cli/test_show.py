@@ -30,3 +30,13 @@ def test_prune_says_that_a_killed_run_was_stopped(home: Home) -> None:
     os.kill(child.pid, signal.SIGKILL)
     ended(child)
     assert home.ok("prune", "r", "--all", "-n").out == "would delete r (stopped (resumable))\n"
+
+
+def test_show_says_which_calls_went_down_with_their_process(home: Home) -> None:
+    home.write(hangs("slow"))
+    child = home.running()
+    home.until(lambda: home.lines("begun.txt"), child)
+    assert "when its process ended" not in home.ok("show", "r").out
+    os.kill(child.pid, signal.SIGKILL)
+    ended(child)
+    assert "1 call was in flight when its process ended: lost" in home.ok("show", "r").out

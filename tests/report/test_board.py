@@ -13,7 +13,7 @@ from tests.insight.random_runs import QuickTeamWorld, events_of
 from hocket.core.events import AnyEvent, Recorded, SpecReplaced
 from hocket.insight.tally import Tally
 from hocket.report.board import Board
-from hocket.report.board_rows import CallRow, Row
+from hocket.report.board_rows import CallRow, Row, ms
 
 
 class Reader:
@@ -78,6 +78,12 @@ def compare(reader: Reader, events: list[Recorded]) -> None:
     assert fresh.names() == [row.id for row in whole]
     assert reader.calls == fresh.calls
     assert reader.head == fresh.head()
+    # As `hocket show` counts: from the run's start to its last event.
+    machine = fresh.machine
+    assert reader.head["began"] == ms(events[0].event.at)
+    assert reader.head["flying"] == len(fresh.flying)
+    rests = machine.said in ("paused", "succeeded", "failed", "cancelled")
+    assert reader.head["rested"] == (ms(events[-1].event.at) if rests else None)
     views = fresh.machine.view()
     assert [(row.id, row.k, row.st, row.done, row.of) for row in whole] == [
         (view.path, view.kind, view.status, view.done, view.total) for view in views

@@ -195,7 +195,7 @@ class Board:
 
     def head(self, after: int | None = None) -> dict[str, Json]:
         """Give the head: all of it, or what can have changed after an event."""
-        machine, found = self.machine, moving(self.machine, self.tally, self._calls.began)
+        machine, found = self.machine, moving(self.machine, self.tally)
         found["seq"] = self.seq
         found["output_bytes"] = self._size() if machine.phase == "ended" else None
         if after is None or after < self.born:

@@ -45,8 +45,6 @@ class CallRows:
         self.flying: dict[str, None] = {}
         self.latest: dict[str, int] = {}
         """The last attempt at each path."""
-        self.began: int | None = None
-        """When the first call left."""
         self.roster: Roster
         self._machine = machine
         self._fell: int | None = None
@@ -69,8 +67,6 @@ class CallRows:
         waits = event.waits
         if waits:
             row.w = self._waits(waits)
-        if self.began is None:
-            self.began = event.at
         waited = sum([wait.until - wait.since for wait in waits])
         for path in paths_of(event.call.path):
             sums = self._sums(path)

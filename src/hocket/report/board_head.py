@@ -48,7 +48,7 @@ def standing(machine: RunMachine, program: str, forked: Origin | None) -> dict[s
     }
 
 
-def moving(machine: RunMachine, tally: Tally, began: int | None) -> dict[str, Json]:
+def moving(machine: RunMachine, tally: Tally) -> dict[str, Json]:
     """Give what changes as the run goes on."""
     end, ended = machine.end, machine.phase == "ended"
     reason = end.reason if end is not None else machine.pause_reason
@@ -57,9 +57,11 @@ def moving(machine: RunMachine, tally: Tally, began: int | None) -> dict[str, Js
     return {
         "status": machine.said,
         "reason": cut(reason, _MOST_REASON),
-        "began": None if began is None else ms(began),
+        "began": ms(machine.started_at),
         "ended": ms(end.at) if ended and end is not None else None,
+        "rested": ms(machine.at) if ended or machine.paused else None,
         "at": ms(machine.at),
+        "flying": machine.calls.running,
         "steps": {status: count for status, count in counts.items() if count},
         "total": sum(counts.values()),
         "calls": {

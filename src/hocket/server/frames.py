@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from hocket.report.board import Board
+from hocket.server.heads import joined
 
 MOST_BYTES: Final = 48_000
 """The most bytes of a frame."""
@@ -129,7 +130,7 @@ class Frames:
         parts: list[str] = []
         room = MOST_BYTES - _ROOM - len(self._run)
         if kind == "run" and place.at == 0:
-            head = encode(self.board.head(stretch.after) | self.aside)
+            head = encode(joined(self.board.head(stretch.after), self.aside))
             room -= len(head)
             parts.append(f'"head":{head.decode()}')
         names = stretch.names[place.at : place.at + MOST_NAMES]

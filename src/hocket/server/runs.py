@@ -16,6 +16,7 @@ from hocket.core.errors import CallerError, NotFound, Refused
 from hocket.core.values import Call, Json
 from hocket.journal.base import RunRow as Kept
 from hocket.server.answers import ranged
+from hocket.server.heads import Head, joined
 from hocket.server.routing import Asked, Bytes, Route
 from hocket.server.site import Site
 
@@ -230,7 +231,7 @@ def _place(cursor: str) -> tuple[int, str] | None:
 async def _head(site: Site, asked: Asked) -> dict[str, Any]:
     kept = site.host.row(asked.path["run"])
     board = await site.live.board(kept.id)
-    return {**board.head(), **outside(site.host.driven(kept.id), kept)}
+    return joined(board.head(), outside(site.host.driven(kept.id), kept))
 
 
 def outside(run: Run | None, kept: Kept | None) -> dict[str, Any]:
@@ -317,7 +318,7 @@ ROUTES: Final = [
         role="view",
         handler=_head,
         about="A run as a whole: its state, its steps and calls counted, what is waited for.",
-        gives=dict[str, Any],
+        gives=Head,
     ),
     Route(
         method="GET",

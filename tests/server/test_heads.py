@@ -1,0 +1,74 @@
+"""A run's head: all counts from the run's start, and what went down with a process is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.insight.kit import new_machine, recorded
+from tests.machines import Drive, plan, step
+from tests.server.kit import PLANS, serving
+
+from hocket.core.values import SECOND
+from hocket.report.board import Board
+from hocket.server.frames import Frames, Place
+from hocket.server.heads import Head, joined
+
+HERE = {"owner": "h:1", "alive": True, "here": True, "waits": []}
+GONE = {"owner": "h:1", "alive": False, "here": False, "waits": []}
+
+
+def board_of(drive: Drive) -> Board:
+    board = Board(new_machine())
+    for one in recorded(drive.events):
+        board.add(one)
+    return board
+
+
+def pushed(frames: Frames) -> dict[str, Any]:
+    head: dict[str, Any] = json.loads(frames.next("run", Place(frames.stretch("run", None))).text)[
+        "head"
+    ]
+    return head
+
+
+def test_calls_that_went_down_with_their_process_are_told() -> None:
+    drive = Drive(plan(step("a"), step("b"), step("c")))
+    drive.wait(3).done("c")
+    board = board_of(drive)
+    gone = joined(board.head(), GONE)
+    assert (gone["status"], gone["flying"], gone["interrupted"]) == ("running", 2, 2)
+    assert gone["rested"] == gone["at"] == drive.at / 1e6
+    here = joined(board.head(), HERE)
+    assert (here["flying"], here["interrupted"], here["rested"]) == (2, 0, None)
+    frames = Frames("r", board)
+    assert pushed(frames)["interrupted"] == 0
+    frames.tell(GONE)
+    assert (pushed(frames)["interrupted"], pushed(frames)["alive"]) == (2, False)
+
+
+def test_a_paused_run_rests_since_its_last_event() -> None:
+    drive = Drive(plan(step("a"), step("b", needs=("a",))))
+    drive.wait(3).pause()
+    assert joined(board_of(drive).head(), HERE)["rested"] is None, "a call is in flight"
+    drive.wait(4).done("a")
+    head = joined(board_of(drive).head(), HERE)
+    assert (head["status"], head["rested"] - head["began"]) == ("paused", 7 * SECOND / 1e6)
+    assert joined(board_of(drive.go_on()).head(), HERE)["rested"] is None
+
+
+def test_the_head_is_what_the_api_says_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "plans.yaml"
+    file.write_text(PLANS)
+    with serving(tmp_path / "state", [file]) as served:
+        for name in ("say", "ask", "fail"):
+            served.post("/api/runs", {"plan": name, "run_id": name})
+            served.until(
+                name, "running" if name == "ask" else {"say": "succeeded", "fail": "failed"}[name]
+            )
+            head = served.get(f"/api/runs/{name}")
+            assert msgspec.to_builtins(msgspec.convert(head, Head)) == head
+            document = served.get("/openapi.json")["components"]["schemas"]["Head"]
+            assert document["properties"].keys() == head.keys()
