@@ -63,11 +63,9 @@ def test_the_head_is_what_the_api_says_it_is(tmp_path: Path) -> None:
     file = tmp_path / "plans.yaml"
     file.write_text(PLANS)
     with serving(tmp_path / "state", [file]) as served:
-        for name in ("say", "ask", "fail"):
+        for name, status in (("say", "succeeded"), ("ask", "running"), ("fail", "failed")):
             served.post("/api/runs", {"plan": name, "run_id": name})
-            served.until(
-                name, "running" if name == "ask" else {"say": "succeeded", "fail": "failed"}[name]
-            )
+            served.until(name, status)
             head = served.get(f"/api/runs/{name}")
             assert msgspec.to_builtins(msgspec.convert(head, Head)) == head
             document = served.get("/openapi.json")["components"]["schemas"]["Head"]

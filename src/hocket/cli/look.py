@@ -131,11 +131,9 @@ def show(
     if machine.end is not None and machine.end.reason:
         print(f"  {clean(machine.end.reason)}")
     print(f"  {counts_words(machine.counts())}")
-    if stopped and machine.calls.running:
-        lost = (
-            "1 call was" if machine.calls.running == 1 else f"{machine.calls.running:,} calls were"
-        )
-        print(f"  {lost} in flight when its process ended: lost, to be made anew")
+    if stopped and (lost := machine.calls.running):
+        calls = "1 call was" if lost == 1 else f"{lost:,} calls were"
+        print(f"  {calls} in flight when its process ended")
     print(f"  {spent_words(tally)}")
     if kept := kept_words(tally):
         print(f"  {kept}")

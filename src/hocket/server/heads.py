@@ -36,7 +36,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         calls: How many calls have started and how they ended.
         flying: How many calls are in flight by what is recorded.
         interrupted: How many of these went down with the process that drove the run: whoever
-            takes the run up makes them anew; 0 while a process drives it.
+            takes the run up finds them lost; 0 while a process drives it.
         tokens: Tokens read, written, and read from a provider's cache.
         usd: Dollars spent, as far as priced.
         unpriced: Calls of unknown price.
