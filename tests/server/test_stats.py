@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -115,3 +118,23 @@ def test_a_figure_is_read_once(served: Served) -> None:
     first = served.do(lambda: served.site.watch.figures(0))
     again = served.do(lambda: served.site.watch.figures(0))
     assert all(again[run] is one for run, one in first.items())
+
+
+def test_pools_of_sessions_are_told(tmp_path: Path) -> None:
+    fake = Path(__file__).parents[1] / "agents" / "fake_claude.py"
+    file = tmp_path / "hocket.yaml"
+    command = json.dumps([sys.executable, "-S", str(fake)])
+    file.write_text(
+        "version: 1\n"
+        f"agents: {{c: {{session: claude, command: {command}, permissions: deny, pool: 1}}}}\n"
+        "plans: {p: {steps: {a: {agent: c, prompt: hi}, b: {agent: c, prompt: '{{a}}'}}}}\n"
+    )
+    with serving(tmp_path / "state", [file]) as served:
+        assert served.get("/api/stats")["pools"] == []
+        run = served.post("/api/runs", {"file": "hocket.yaml", "plan": "p"})["run"]
+        assert served.until(run, "succeeded", "failed") == "succeeded"
+        (pool,) = served.get("/api/stats")["pools"]
+        assert (pool["agent"], pool["spawned"], pool["jobs"], pool["busy"]) == ("c", 1, 2, 0)
+        read = served.ask("GET", "/metrics").body.decode()
+        assert 'hocket_sessions{agent="c",state="size"} 1.0' in read
+        assert 'hocket_sessions_spawned_total{agent="c"} 1.0' in read

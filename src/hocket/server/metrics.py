@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from hocket._version import __version__
+from hocket.agents.session_pools import PoolState
 from hocket.core.values import SECOND
 from hocket.insight.indicators import Figures, Spent
 from hocket.server.site import Site
@@ -86,8 +87,35 @@ def _of_server(site: Site) -> Iterator[Metric]:
     yield _gauge("memory_bytes", "What the server's process holds.", memory())
     yield _gauge("runs_here", "Runs that this server drives.", len(site.host.runs))
     yield _gauge("start_time_seconds", "When the server started.", site.started / SECOND)
+    yield from _of_pools(site.host.engine.sessions.state())
     firing = sum(alert.until is None for alert in site.watch.alerts.all())
     yield _gauge("alerts_firing", "Alerts whose rule holds now.", firing)
+
+
+def _of_pools(pools: Iterable[PoolState]) -> Iterator[Metric]:
+    """Tell of pools of warm sessions; those of one agent are added up."""
+    told = ("busy", "idle", "waiting", "size")
+    workers = GaugeMetricFamily(
+        "hocket_sessions", "Warm sessions of coding agents.", labels=["agent", "state"]
+    )
+    gone: dict[str, Counter[str]] = {}
+    for pool in pools:
+        gone.setdefault(pool.agent, Counter()).update(
+            {name: getattr(pool, name) for name in (*told, "exhausted", "spawned", "failed")}
+        )
+    for agent, counts in sorted(gone.items()):
+        for state in told:
+            workers.add_metric([agent, state], counts[state])
+    yield workers
+    for name, about in (
+        ("exhausted", "How often every warm session was at work."),
+        ("spawned", "Processes that were started."),
+        ("failed", "Processes that have failed."),
+    ):
+        metric = CounterMetricFamily(f"hocket_sessions_{name}", about, labels=["agent"])
+        for agent, counts in sorted(gone.items()):
+            metric.add_metric([agent], counts[name])
+        yield metric
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:

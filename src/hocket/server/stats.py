@@ -27,12 +27,21 @@ class Since(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class StatsDocument(msgspec.Struct, kw_only=True):
-    """Indicators over many runs; see ``hocket stats --json``."""
+    """Indicators over many runs, as ``hocket stats --json`` gives them, and this server's pools.
+
+    Fields:
+        since: From when on runs count.
+        until: The present instant.
+        indicators: The figures, each with its target.
+        agents: What each agent has done and spent.
+        pools: How the pools of warm sessions stand.
+    """
 
     since: float
     until: float
     indicators: list[dict[str, Any]]
     agents: list[dict[str, Any]]
+    pools: list[dict[str, Any]]
 
 
 class AlertsDocument(msgspec.Struct, kw_only=True):
@@ -64,7 +73,8 @@ async def _stats(site: Site, asked: Asked) -> Any:
         since = now - parse_duration(query.since) if query.since else 0
     except ValueError as error:
         raise Refused(f"since: {error}") from error
-    return stats_document(await site.watch.stats(max(0, since)))
+    pools = [msgspec.to_builtins(pool) for pool in site.host.engine.sessions.state()]
+    return {**stats_document(await site.watch.stats(max(0, since))), "pools": pools}
 
 
 async def _alerts(site: Site, asked: Asked) -> Any:
