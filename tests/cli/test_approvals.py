@@ -6,6 +6,7 @@ import os
 import signal
 
 from tests.cli.kit import Home, ended
+from tests.server.kit import serving
 
 SHIP = 'ship: {command: [tee, -a, shipped.txt, "{{inputs.what}}"], stdin: all, approve: true}'
 INPUTS = "inputs: {what: {default: it}}"
@@ -88,4 +89,22 @@ def test_the_second_who_answers_is_told(home: Home) -> None:
     assert second.status == 2
     assert "tester has approved 'ship' already, at " in second.err
     ended(child)
+    assert shipped(home)
+
+
+def test_who_approves_in_a_paused_run_of_a_server_is_told_how_it_goes_on(home: Home) -> None:
+    text = SHIP.replace("approve: true", "approve: {timeout: 1ms}")
+    file = home.write(text, plan=INPUTS)
+    with serving(home.state, [file]) as served:
+        served.post("/api/runs", {"plan": "p", "run_id": "r"})
+        served.until("r", "paused")
+        [question] = served.get("/api/inbox")["questions"]
+        assert question["expires"] is None
+        assert "ship" in question["paused"]
+        approved = home.ok("approve", "r", "--yes").err
+        assert f"but the run is paused ({question['paused']})" in approved
+        assert "to go on: hocket resume r" in approved
+        assert not shipped(home)
+        assert home.ok("resume", "r").err == "done\n"
+        served.until("r", "succeeded")
     assert shipped(home)

@@ -10,10 +10,14 @@ from hocket.core.events import (
     AnyEvent,
     CallFailed,
     CallFinished,
+    CallLost,
     CallStarted,
+    ContinueRequested,
     LimitChanged,
+    PauseRequested,
     RetryRequested,
     RunEnded,
+    RunResumed,
     Usage,
 )
 from hocket.core.values import SECOND, Call
@@ -113,6 +117,56 @@ def test_a_run_that_is_taken_up_again_runs() -> None:
     assert one.status == "failed"
     one.add(RetryRequested(at=T0 + 3 * SECOND, path="a", by="anna"))
     assert one.status == "running"
+
+
+def at(seconds: float) -> int:
+    return T0 + round(seconds * SECOND)
+
+
+RESTS: dict[str, list[AnyEvent]] = {
+    "failed, and tried again": [
+        failed("a", 2, "failed"),
+        ended(2, "failed"),
+        RetryRequested(at=at(502), path="a", by="anna"),
+    ],
+    "failed, and taken up by another process to be tried again": [
+        failed("a", 2, "failed"),
+        ended(2, "failed"),
+        RunResumed(at=at(502), epoch=2),
+        RetryRequested(at=at(502), path="a", by="anna"),
+    ],
+    "paused while a call is in flight": [
+        PauseRequested(at=at(1), by="anna"),
+        finished("a", 2),
+        ContinueRequested(at=at(502), by="anna"),
+    ],
+    "paused while nothing is": [
+        finished("a", 2),
+        PauseRequested(at=at(2), by="anna"),
+        RunResumed(at=at(502), epoch=2),
+    ],
+    "paused by its own plan, which no event says": [
+        finished("a", 2),
+        ContinueRequested(at=at(502), by="anna"),
+    ],
+    "killed": [
+        started("b", 0),
+        finished("b", 2),
+        RunResumed(at=at(502), epoch=2),
+        CallLost(at=at(502), call=Call("a", 1)),
+    ],
+}
+
+
+@pytest.mark.parametrize("how", RESTS)
+def test_a_run_that_rests_takes_no_time(how: str) -> None:
+    one = figures(started("a", 0), *RESTS[how], started("c", 502), finished("c", 504), ended(504))
+    assert one.worked == 4 * SECOND
+    busy = 6 if how == "killed" else 4
+    assert (one.busy, one.active) == (busy * SECOND, 4 * SECOND)
+    assert value(stats([one], 0, at(600)), "speed_up") == busy / 4
+    again = figures(started("a", 0), *RESTS[how])
+    assert again.worked == 2 * SECOND
 
 
 def test_budgets_tell_their_marks() -> None:

@@ -103,3 +103,13 @@ def test_pages_can_watch_it(served: Served) -> None:
     assert {one["path"] for one in told["questions"]} == {"ok", "age"}
     assert told["alerts"] == []
     assert served.do(given["limits"])["limits"] == []
+
+
+def test_a_question_tells_why_its_run_is_paused(served: Served) -> None:
+    served.post("/api/runs", {"plan": "ask", "run_id": "one"})
+    assert {one["paused"] for one in questions(served)} == {""}
+    served.post("/api/runs/one/pause", {})
+    paused = questions(served)
+    assert all(one["paused"] for one in paused) and len(paused) == 2
+    served.post("/api/runs/one/resume", {})
+    assert {one["paused"] for one in questions(served)} == {""}

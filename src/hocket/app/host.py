@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from hocket.app.driving import ENDED, Driving, Full, Heir
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
@@ -89,7 +91,7 @@ class Host:
         Raises:
             JournalError: The journal cannot be read.
         """
-        return self.engine.journal.runs()
+        return [_as_driven(row, self.runs.get(row.id)) for row in self.engine.journal.runs()]
 
     def row(self, run: str) -> RunRow:
         """Give a run as a list shows it.
@@ -258,3 +260,10 @@ class Host:
             JournalError, OwnershipLost: It could not be read or recorded.
         """
         await self.ask(run, Retry(by=by, path=path))
+
+
+def _as_driven(row: RunRow, run: Run | None) -> RunRow:
+    """Give a run's row: where its plan has paused it, that stands in no event of its own."""
+    if run is None or not run.machine.paused:
+        return row
+    return msgspec.structs.replace(row, status="paused")

@@ -77,10 +77,11 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         shown: Exactly what is asked.
         digest: The digest of that, which a decision has to name; "" for an input.
         asked_at: Since when.
-        expires: When it counts as unanswered; None if it has, and the run is paused for it.
+        expires: When it counts as unanswered; None if it does so already.
         on_timeout: What happens then: ``pause``, ``reject``, ``approve``; a call is told ``no``.
         detail: What is known besides.
         output: JSON Schema of the input that is waited for.
+        paused: Why the run is paused, so that an answer counts once it goes on; "" if it isn't.
     """
 
     run: str
@@ -94,6 +95,12 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     on_timeout: str
     detail: Detail = Detail()
     output: Json = None
+    paused: str = ""
+
+
+def paused_for(machine: RunMachine) -> str:
+    """Say why a run is paused; "" if it isn't."""
+    return (machine.pause_reason or "paused") if machine.phase == "pausing" else ""
 
 
 def previews(machine: RunMachine, store: Store | None = None) -> list[Preview]:
@@ -106,7 +113,7 @@ def previews(machine: RunMachine, store: Store | None = None) -> list[Preview]:
     Raises:
         JournalError: The journal cannot be read.
     """
-    found = []
+    found, paused = [], paused_for(machine)
     for path, (asked, expires) in open_questions(machine).items():
         step = None if path == GATE else step_at(machine.spec.workflow, path)
         approve = isinstance(asked, ApprovalAsked)
@@ -129,6 +136,7 @@ def previews(machine: RunMachine, store: Store | None = None) -> list[Preview]:
                 on_timeout=_on_timeout(machine.spec.workflow, path, step),
                 detail=Detail(command=command, stdin=stdin, diff=diff, estimate=estimate),
                 output=None if isinstance(asked, ApprovalAsked) else asked.output,
+                paused=paused,
             )
         )
     return found

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from hocket.app.engine import Engine
-from hocket.app.preview import Preview, previews
+from hocket.app.preview import Preview, paused_for, previews
 from hocket.app.questions import already
 from hocket.app.state import find_run
 from hocket.cli.asked import asked_lines, list_lines
@@ -22,6 +22,7 @@ from hocket.core.errors import Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
 from hocket.core.values import Json
 from hocket.journal.base import RunRow
+from hocket.report.text import clean
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.02
@@ -163,10 +164,29 @@ def post(run: str, request: AnyRequest) -> int:
                 raise Refused(answer.refusal)
             if answer is not None:
                 print("done", file=sys.stderr)
+                if isinstance(request, Approve | Send):
+                    _tell_paused(engine, row.id)
                 return 0
             time.sleep(_LOOK)
     print(f"noted; the owner {row.owner} has not answered yet", file=sys.stderr)
     return 0
+
+
+def _tell_paused(engine: Engine, run: str) -> None:
+    """Say how a run goes on that is paused, so that what was decided counts only then."""
+    if why := clean(paused_for(engine.fold(run))):
+        print(f"but the run is paused ({why}); to go on: hocket resume {run}", file=sys.stderr)
+
+
+def paused_elsewhere(run: str) -> bool:
+    """Tell whether a process holds that run and waits for somebody to let it go on.
+
+    Raises:
+        NotFound: No such run.
+    """
+    with closing(Engine()) as engine:
+        row = _row(engine.journal.runs(), run)
+        return row.alive and engine.fold(row.id).paused
 
 
 def owner_alive(run: str) -> bool:

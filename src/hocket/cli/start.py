@@ -35,14 +35,14 @@ from hocket.cli.options import (
     Quiet,
     Weight,
 )
-from hocket.cli.requests import owner_alive, post
+from hocket.cli.requests import owner_alive, paused_elsewhere, post
 from hocket.cli.shown import SHOWN
 from hocket.cli.user import user
 from hocket.cli.weights import fetch_weights
 from hocket.config.diff import spec_diff
 from hocket.config.overrides import Overrides, bounded_as, overridden
 from hocket.core.errors import NotFound, Refused
-from hocket.core.requests import AnyRequest, Retry
+from hocket.core.requests import AnyRequest, Continue, Retry
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
 from hocket.core.values import Json
@@ -122,6 +122,7 @@ def resume(
     """Take up a run that was paused, or whose process died.
 
     What it has finished is not done again.
+    If a server holds the run and it is paused, the server goes on with it.
     Its limits stay as it began with them, unless --new-spec takes the file's or others are given.
 
     Args:
@@ -130,7 +131,10 @@ def resume(
     show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
     if new_spec and pinned:
         raise Refused("--new-spec and --pinned exclude each other")
-    how = _Again(new_spec, pinned, file, Overrides(limit or (), budget, priority, weight, deadline))
+    others = Overrides(limit or (), budget, priority, weight, deadline)
+    if not new_spec and file is None and not others and paused_elsewhere(run):
+        return post(run, Continue(by=user()))
+    how = _Again(new_spec, pinned, file, others)
     return _go_on(run, (), show, json_, how, wait=not no_wait)
 
 

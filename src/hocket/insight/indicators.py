@@ -19,9 +19,12 @@ from hocket.core.events import (
     CallFinished,
     CallLost,
     CallStarted,
+    ContinueRequested,
     LimitChanged,
+    PauseRequested,
     RetryRequested,
     RunEnded,
+    RunResumed,
     RunStarted,
     SpecReplaced,
     Usage,
@@ -104,10 +107,17 @@ class Figures:
         self._flying: dict[Call, tuple[str, int]] = {}
         self._open: dict[str, _Open] = {}
         self._active_since = 0
+        self._idle = 0
+        """For how long it has rested, until it last went on."""
+        self._rests: int | None = None
+        """Since when it rests; None while it goes on."""
+        self._pausing = False
+        self._fell = 0
+        """When the process that drove it before was last heard of."""
 
     def add(self, event: AnyEvent) -> None:
         """Take an event in."""
-        self.at = event.at
+        before, self.at = self.at, event.at
         if isinstance(event, CallStarted):
             self._started(event)
         elif isinstance(event, CallFinished):
@@ -118,17 +128,25 @@ class Figures:
             self.timed_out += event.reason == "timeout"
             self._landed(event.call, event.at, event.usage)
         elif isinstance(event, CallLost):
-            self._landed(event.call, event.at, None)
+            # Whatever it was doing, it did until its process died.
+            since = self._flying.get(event.call, ("", event.at))[1]
+            at = self._fell if since <= self._fell else event.at
+            self._landed(event.call, at, None)
         elif isinstance(event, RunEnded):
+            self._rests = event.at
             self.status = event.status
             self.plan_timed_out = event.status == "failed" and _PLAN_TIMED_OUT in event.reason
         elif isinstance(event, RunStarted):
             self.run, self.name, self.began = event.run, event.spec.name, event.at
         elif isinstance(event, LimitChanged) and event.what == "warned":
             self._warned(event)
-        elif isinstance(event, RetryRequested | SpecReplaced):
-            # A run that had ended goes on.
-            self.status = "running"
+        else:
+            self._other(event, before)
+
+    @property
+    def worked(self) -> int:
+        """For how many nanoseconds it was under way: not paused, not ended, and driven."""
+        return (self.at if self._rests is None else self._rests) - self.began - self._idle
 
     @property
     def open(self) -> dict[str, int]:
@@ -149,6 +167,29 @@ class Figures:
     def flying(self) -> int:
         """How many calls are in flight."""
         return len(self._flying)
+
+    def _other(self, event: AnyEvent, before: int) -> None:
+        """Take in what says that the run rests, or goes on."""
+        if isinstance(event, PauseRequested):
+            self._pausing = True
+            if not self._flying and self._rests is None:
+                self._rests = event.at
+        elif isinstance(event, RetryRequested | SpecReplaced):
+            # A run that had ended goes on.
+            self.status = "running"
+            if self._rests is not None:
+                self._goes_on(event.at, before)
+        elif isinstance(event, RunResumed):
+            self._fell = before
+            self._goes_on(event.at, before)
+        elif isinstance(event, ContinueRequested):
+            self._goes_on(event.at, before)
+
+    def _goes_on(self, at: int, before: int) -> None:
+        """It goes on; if nothing has said since when it rested, it did since its last event."""
+        self._idle += at - (before if self._rests is None else self._rests)
+        self._rests = None
+        self._pausing = False
 
     def _warned(self, event: LimitChanged) -> None:
         match = _MARK.search(event.message)
@@ -190,6 +231,8 @@ class Figures:
         self.busy += at - since
         if not self._flying:
             self.active += at - self._active_since
+            if self._pausing and self._rests is None:
+                self._rests = at
         if usage is not None and not kept:
             spent.cost += usage.cost or 0
             tokens = (usage.tokens_in or 0) + (usage.tokens_out or 0)
@@ -351,7 +394,7 @@ def _plain(
     memory: int | None,
 ) -> list[Indicator]:
     calls = sum(one.calls for one in runs)
-    wall = sum(one.at - one.began for one in ended)
+    wall = sum(one.worked for one in ended)
 
     def figure(name: str, label: str, value: float | None, unit: Unit, about: str) -> Indicator:
         return Indicator(name=name, label=label, value=value, unit=unit, about=about)
@@ -364,7 +407,7 @@ def _plain(
             "speed-up over sequential",
             _ratio(sum(one.busy for one in ended), wall),
             "times",
-            "time of all calls of ended runs, over the time of these runs",
+            "time of all calls of ended runs, over the time in which these were under way",
         ),
         figure(
             "timeouts",

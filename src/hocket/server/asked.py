@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from hocket.app.host import Host
-from hocket.app.preview import document, previews
+from hocket.app.preview import document, paused_for, previews
 from hocket.core.errors import NotFound
 from hocket.core.run import RunMachine
 from hocket.journal.base import RunRow
@@ -88,8 +88,9 @@ class Inbox:
         except NotFound:
             return _Known(row.events, (), [])
         events = -1 if run is not None else row.events
+        paused = paused_for(machine)
         key = tuple(
-            (path, one.asked.at, getattr(one.asked, "digest", ""), one.expires)
+            (path, one.asked.at, getattr(one.asked, "digest", ""), one.expires, paused)
             for path, one in open_questions(machine).items()
         )
         if before is not None and before.key == key:

@@ -157,6 +157,7 @@ def run_row(site: Site, kept: Kept) -> RunRow:
     machine = run.machine
     return msgspec.structs.replace(
         common,
+        status="paused" if machine.paused else kept.status,
         steps={status: count for status, count in machine.counts().items() if count},
         usd=run.tally.dollars,
         unpriced=run.tally.unpriced,
