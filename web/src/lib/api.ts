@@ -24,11 +24,21 @@ const KEY = "hocket.token";
 let token = "";
 let refused: () => void = () => {};
 
+/** A part of an address as text, or null if it is none. */
+export function decoded(part: string): string | null {
+  try {
+    return decodeURIComponent(part);
+  } catch (error) {
+    if (error instanceof URIError) return null;
+    throw error;
+  }
+}
+
 /** Takes the token out of the address, or what this tab had before. */
 export function takeToken(): boolean {
   const found = /^#token=([^&]+)(?:&(.*))?$/.exec(location.hash);
   if (found) {
-    sessionStorage.setItem(KEY, decodeURIComponent(found[1]));
+    sessionStorage.setItem(KEY, decoded(found[1]) ?? found[1]);
     history.replaceState(null, "", `${location.pathname}${found[2] ? `#${found[2]}` : ""}`);
   }
   token = sessionStorage.getItem(KEY) ?? "";

@@ -40,10 +40,18 @@ export function ago(ms: number, now: number): string {
   return `${Math.floor(s / 86400)} d ago`;
 }
 
+/** When it will likely be over; one instant where the two ends say the same. */
+export function span(low: number, high: number): string {
+  const [from, to] = [clock(low), clock(high)];
+  return from === to ? from : `${from} to ${to}`;
+}
+
 export function dollars(usd: number | null | undefined): string {
   if (usd === null || usd === undefined) return "";
   if (usd >= 1 || usd === 0) return `$${usd.toFixed(2)}`;
-  return `$${usd.toFixed(6).replace(/0+$/, "").replace(/\.$/, "")}`;
+  if (usd > 0 && usd < 5e-7) return "< $0.000001";
+  // Two digits at least, as money is written.
+  return `$${usd.toFixed(6).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
 }
 
 /** Money with what is not known of it: `$1.20 + 3 unpriced`. */
@@ -76,6 +84,7 @@ export const STATES: Record<string, { mark: string; tone: string }> = {
   held: { mark: "!", tone: "ask" },
   pausing: { mark: "‖", tone: "wait" },
   paused: { mark: "‖", tone: "wait" },
+  interrupted: { mark: "‖", tone: "wait" },
   ending: { mark: "◌", tone: "wait" },
   succeeded: { mark: "✓", tone: "good" },
   finished: { mark: "✓", tone: "good" },

@@ -21,6 +21,7 @@ let timer = 0;
 let asked = false;
 let heard = 0;
 let started = false;
+let beats = 0;
 
 /** What the page says of its connection. */
 export const live = $state({
@@ -160,6 +161,7 @@ function connect(): void {
   mine.onclose = () => {
     if (socket !== mine) return;
     socket = null;
+    if (!started) return;
     live.state = "reconnecting";
     // A refused token looks like any other failure here: a plain request tells them apart.
     if (tries > 0) get("about").catch(() => {});
@@ -175,14 +177,25 @@ function beat(): void {
   else socket.send(JSON.stringify({ ping: Math.round(performance.now()) }));
 }
 
+/** Leaves the connection, and tries no more until `goLive` is called. */
+export function leave(): void {
+  started = false;
+  clearTimeout(timer);
+  socket?.close();
+  socket = null;
+  live.state = "connecting";
+}
+
 /** Opens the connection, and keeps it open. */
 export function goLive(): void {
   if (started) return;
   started = true;
+  tries = 0;
   connect();
-  window.setInterval(beat, 20_000);
+  if (beats) return;
+  beats = window.setInterval(beat, 20_000);
   addEventListener("online", () => {
-    if (socket) return;
+    if (socket || !started) return;
     clearTimeout(timer);
     connect();
   });

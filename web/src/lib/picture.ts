@@ -68,6 +68,14 @@ export class Picture {
     this.#own = { paper: of("--paper"), ink: of("--ink"), soft: of("--soft"), rule: of("--rule"), band: of("--band") };
   }
 
+  /** How wide the longest of some names is. */
+  widest(names: string[]): number {
+    this.#paint.font = `12px ${FONT}`;
+    let most = 0;
+    for (const name of new Set(names)) most = Math.max(most, this.#paint.measureText(name).width);
+    return Math.ceil(most);
+  }
+
   draw(scene: Scene): Done {
     const paint = this.#paint, own = this.#own!;
     const done: Done = { drawn: 0, merged: 0, growing: 0 };

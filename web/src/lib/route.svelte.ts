@@ -1,5 +1,7 @@
 // Where the page is: all of it stands in the address, so that a link leads to the same sight and
 // the browser's back and forward work. `#/run/ID/table?step=build&sort=-took`
+import { decoded } from "./api.ts";
+
 export interface Place {
   view: string;
   run: string;
@@ -8,9 +10,15 @@ export interface Place {
   at: Record<string, string>;
 }
 
+/** No screen has this name. */
+const NOWHERE = "?";
+
 function read(): Place {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
-  const [view = "", run = "", tab = ""] = path.split("/").map(decodeURIComponent);
+  const parts = path.split("/").map(decoded);
+  // What cannot be read leads nowhere, and that is said.
+  if (parts.includes(null)) return { view: NOWHERE, run: "", tab: "", at: {} };
+  const [view = "", run = "", tab = ""] = parts as string[];
   const at: Record<string, string> = {};
   new URLSearchParams(query).forEach((value, name) => (at[name] = value));
   return { view: view || "runs", run: view === "run" ? run : "", tab: view === "run" ? tab : "", at };

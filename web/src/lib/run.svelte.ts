@@ -1,6 +1,7 @@
 // One run as this page knows it: its head, its steps and its calls, by their names.
 // A frame replaces what it names and nothing else, so it costs what is in it, however large the run.
 import { get, ofRun, problem } from "./api.ts";
+import { now } from "./clock.svelte.ts";
 import { watch } from "./live.svelte.ts";
 import type { CallRow, Frame, Head, Row } from "./types.ts";
 
@@ -8,6 +9,12 @@ export interface Changes {
   rows?: (changed: Row[]) => void;
   calls?: (changed: CallRow[]) => void;
 }
+
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+/** Whether a run has not ended and nobody drives it. */
+export const isStill = (run: { status: string; alive: boolean; here: boolean }): boolean =>
+  !ENDED.includes(run.status) && run.status !== "new" && !run.alive && !run.here;
 
 export class RunStore {
   readonly id: string;
@@ -28,6 +35,22 @@ export class RunStore {
 
   constructor(id: string) {
     this.id = id;
+  }
+
+  /** Whether nobody drives it: nothing is under way, whatever was when its process went. */
+  get still(): boolean {
+    return this.head !== null && isStill(this.head);
+  }
+
+  /** Now; of a run that nobody drives the last instant that is known of. */
+  now(): number {
+    return this.still ? this.head!.at : now();
+  }
+
+  /** A step's state; what was running when its process went is interrupted. */
+  stateOf(row: Row): string {
+    const state = row.st ?? "pending";
+    return state === "running" && this.still ? "interrupted" : state;
   }
 
   /** Begins to watch; the steps always, the calls when a view asks for them. */

@@ -32,11 +32,15 @@ export function lookOf(cause: string): Look {
   return session.about?.looks[kind] ?? session.about?.fates[kind] ?? PLAIN;
 }
 
+// Waits of one kind that would be called the same.
+const HOW: Record<string, string> = { spacing: ", spacing", closed: ", closed", breaker: ", down", reserved: ", reserved" };
+
 /** A cause in words: `rate limit flash`, `slot of run`. */
 export function causeText(cause: string): string {
   const [, detail = ""] = cause.split(/:(.*)/s, 2);
   const name = lookOf(cause).name;
-  return detail ? `${name} ${detail.replace(/^agent:/, "")}` : name;
+  const how = HOW[cause.split(":", 1)[0]] ?? "";
+  return (detail ? `${name} ${detail.replace(/^agent:/, "")}` : name) + how;
 }
 
 /** What is waited for, in words: the server tells the kind and the name apart. */

@@ -1,5 +1,6 @@
 // Events in words: one line each, and the step or call that it is about.
 import { dollars, duration, valueText } from "./format.ts";
+import { plainText } from "./plain.ts";
 import type { Slim } from "./types.ts";
 
 export interface Line {
@@ -10,7 +11,7 @@ export interface Line {
 }
 
 const cut = (text: string, most = 160): string => {
-  const line = text.replace(/\s+/g, " ").trim();
+  const line = plainText(text.replace(/\s+/g, " ").trim());
   return line.length > most ? `${line.slice(0, most)}…` : line;
 };
 
@@ -68,7 +69,7 @@ export function told(event: Slim): Line {
     case "step_failed": return line(`failed: ${fault(event)}`, "bad");
     case "limit_changed": return line(`limit ${String(event.limit ?? "")} ${String(event.what ?? "")}: ${cut(String(event.message ?? ""))}`, "wait");
     case "forecasted": return line("forecast made anew");
-    case "time_passed": return line("a time came");
+    case "time_passed": return line("the clock moved on, for what waits for it");
     case "run_ended": return line(`the run ended: ${String(event.status ?? "")}${event.reason ? `, ${cut(String(event.reason))}` : ""}`, event.status === "succeeded" ? "good" : "bad");
     default: {
       const { seq: _seq, at: _at, type, path: _path, call: _call, ...rest } = event;

@@ -47,6 +47,7 @@ export interface RunRow {
   steps: Record<string, number> | null;
   usd: number | null;
   unpriced: number | null;
+  calls: number | null;
   waits: Wait[] | null;
   asked: number;
   eta: Eta | null;
@@ -63,6 +64,8 @@ export interface Question {
   asked_at: number;
   expires: number | null;
   on_timeout: string;
+  /** Why the run is paused, as "" if it is not. */
+  paused?: string;
   detail: {
     command?: unknown[] | null;
     stdin?: unknown;
@@ -94,6 +97,8 @@ export interface Head {
   created: number;
   began: number | null;
   ended: number | null;
+  /** When it came to rest: ended, paused, or left by its process; null while it goes on. */
+  rested: number | null;
   at: number;
   seq: number;
   inputs: Record<string, unknown>;
@@ -106,6 +111,8 @@ export interface Head {
   steps: Record<string, number>;
   total: number;
   calls: Record<string, number>;
+  /** How many calls went down with the process that drove the run. */
+  interrupted: number;
   tokens: { in: number; out: number; cached: number };
   usd: number;
   unpriced: number;
