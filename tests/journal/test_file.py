@@ -291,6 +291,50 @@ def test_a_file_too_large_for_the_disk_fails_alone(disk: tuple[Path, Mount]) -> 
     run(main())
 
 
+def test_with_room_again_the_same_process_goes_on(disk: tuple[Path, Mount]) -> None:
+    state, mount = disk
+    mount("size=6m")
+
+    async def main() -> None:
+        with SqliteJournal(state) as journal:
+            log = await journal.start(started("r1"))
+            filler = state / "filler"
+            filler.write_bytes(bytes(4_300_000))
+            with pytest.raises(schema.NoRoom):
+                while True:
+                    seq = log.append([finished(k, os.urandom(9_000).hex()) for k in range(3)])
+                    await log.durable(seq)
+            acknowledged = [item.seq for item in journal.read("r1")]
+            with pytest.raises(schema.NoRoom):
+                await journal.resume("r1")
+            filler.unlink()
+            again = await journal.resume("r1")
+            assert again.seq == acknowledged[-1]
+            await again.durable(again.append([finished(1)]))
+            assert (state / RESERVE).exists()
+            with pytest.raises(schema.NoRoom):
+                log.append([finished(1)])
+            assert [item.seq for item in journal.read("r1")] == [*acknowledged, again.seq]
+
+    run(main())
+
+
+def test_what_is_made_in_a_folder_open_to_others_is_not(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+
+    async def main() -> None:
+        with SqliteJournal(state) as journal:
+            await journal.start(started("r1"))
+            modes = {path.name: path.stat().st_mode & 0o777 for path in state.iterdir()}
+            bells = [name for name in modes if name.startswith("bell-")]
+            assert len(bells) == 1
+            del modes[bells[0]]
+            assert len(modes) == 4 and set(modes.values()) == {0o600}, modes
+
+    run(main())
+
+
 def test_a_folder_that_cannot_be_written_is_named_in_one_sentence(
     disk: tuple[Path, Mount],
 ) -> None:

@@ -11,16 +11,22 @@ import pytest
 
 from hocket.core import events as ev
 from hocket.core.errors import JournalError
+from hocket.core.requests import Pause
 from hocket.core.values import Call
-from hocket.journal import store
-from hocket.journal.schema import FILE
+from hocket.journal import schema, store
+from hocket.journal.schema import FILE, NoRoom
 from hocket.journal.sqlite import SqliteJournal
+from hocket.limits.claim import Claim, Entry
 
 started = runpy.run_path(str(Path(__file__).with_name("owner_process.py")))["started"]
 
 
 def finished(number: int, output: Any = None) -> ev.CallFinished:
     return ev.CallFinished(at=number, call=Call("a", number), output=output)
+
+
+def entry(key: str) -> Entry:
+    return Entry("a", key, 1, Claim())
 
 
 def run(coroutine: Any) -> Any:
@@ -59,6 +65,113 @@ def test_a_write_that_failed_is_never_tried_again_and_everybody_is_told(
             await log.close()
             assert tries == 1
             assert [item.seq for item in journal.read("r1")] == [1]
+
+    run(main())
+
+
+def test_with_room_again_new_logs_are_written_and_old_ones_stay_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    room = False
+
+    def fail(db: object, appends: Sequence[object]) -> set[int]:
+        raise full
+
+    monkeypatch.setattr(schema, "is_room", lambda state: room)
+
+    async def main() -> None:
+        nonlocal room
+        with SqliteJournal(tmp_path) as journal:
+            log = await journal.start(started("r1"))
+            other = await journal.start(started("r2"))
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "commit", fail)
+                with pytest.raises(NoRoom, match="make room"):
+                    await log.durable(log.append([finished(2)]))
+            with pytest.raises(NoRoom):
+                await journal.start(started("r3"))
+            room = True
+            again = await journal.resume("r1")
+            assert (again.epoch, again.seq) == (2, 1)
+            for each in (log, other):
+                with pytest.raises(NoRoom):
+                    each.append([finished(3)])
+            for each in (log, other):
+                await each.close()
+            await again.durable(again.append([finished(4)]))
+            asked = asyncio.Event()
+            again.watch(lambda seq: None, lambda posts: asked.set() if posts else None)
+            journal.post("r1", Pause())
+            await asked.wait()
+            await (await journal.start(started("r3"))).close()
+            found = [item.event for item in journal.read("r1", after=1)]
+            assert found == [finished(4)]
+            owners = {row.id: row.owner != "" for row in journal.runs()}
+            assert owners == {"r1": True, "r2": False, "r3": False}
+
+    run(main())
+
+
+def test_a_writer_that_finds_no_room_again_says_so_and_tries_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    quota = OSError(122, "Disk quota exceeded")
+
+    def fail(*arguments: object) -> Any:
+        raise full
+
+    def refuse(state: Path) -> None:
+        raise quota
+
+    monkeypatch.setattr(schema, "is_room", lambda state: True)
+
+    async def main() -> None:
+        with SqliteJournal(tmp_path) as journal:
+            log = await journal.start(started("r1"))
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "commit", fail)
+                # What cannot be given up now is given up as soon as there is room.
+                patch.setattr(store, "release_run", fail)
+                with pytest.raises(NoRoom):
+                    await log.durable(log.append([finished(2)]))
+                assert [row.owner != "" for row in journal.runs()] == [True]
+            with monkeypatch.context() as patch:
+                patch.setattr(schema, "make_reserve", refuse)
+                with pytest.raises(NoRoom):
+                    await journal.resume("r1")
+            assert (await journal.resume("r1")).epoch == 2
+
+    run(main())
+
+
+def test_what_others_hold_of_limits_is_known_after_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    monkeypatch.setattr(schema, "is_room", lambda state: True)
+    keep = {"a": 0}
+
+    def fail(db: object, appends: Sequence[object]) -> set[int]:
+        raise full
+
+    async def main() -> None:
+        with SqliteJournal(tmp_path) as journal, SqliteJournal(tmp_path) as beside:
+            ledger, another = journal.ledger(lambda: None), beside.ledger(lambda: None)
+            await ledger.reserve([entry("k1")], 1, keep)
+            log = await journal.start(started("r1"))
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "write_owned", fail)
+                with pytest.raises(NoRoom):
+                    await log.durable(log.append([finished(2)], claims=["k1"]))
+            # It never left, and its process has begun anew.
+            assert (await ledger.reserve([entry("k2")], 2, keep))[0] == [True]
+            told = await another.sync(["a"], 3)
+            assert [(one.key, one.over) for one in told.entries] == [("k2", False)]
 
     run(main())
 

@@ -35,7 +35,7 @@ class Bell:
         self._thread: threading.Thread | None = None
         if not hasattr(socket, "AF_UNIX") or len(os.fsencode(self._path)) > _LONGEST_PATH:
             return
-        _sweep(state)
+        sweep(state)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self._socket.bind(str(self._path))
@@ -82,7 +82,7 @@ def ring(state: Path, name: str) -> None:
             return
 
 
-def _sweep(state: Path) -> None:
+def sweep(state: Path) -> None:
     """Remove the sockets that killed processes left behind."""
     for path in state.glob("bell-*"):
         if not _NAME.fullmatch(path.name):

@@ -109,7 +109,8 @@ class Keeper:
 
         def work(db: Database) -> None:
             port.dead = True
-            self.ports.pop(port.key, None)
+            if self.ports.get(port.key) is port:
+                del self.ports[port.key]
             store.release_run(db, port.key, port.epoch)
 
         return work
@@ -142,7 +143,12 @@ class Keeper:
         """Tell all owned runs that nothing more is written."""
         for port in self.ports.values():
             port.fail(failure)
+
+    def begin_anew(self) -> None:
+        """Forget what was owned: after a failure it was given up."""
         self.ports.clear()
+        for stake in self.stakes:
+            stake.begin_anew()
 
     def look_soon(self) -> None:
         """Have the next `look` look at once."""

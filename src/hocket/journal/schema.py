@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote
@@ -47,8 +48,14 @@ COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
 GET_FORMAT: Final = "SELECT value FROM meta WHERE key = 'format'"
 SET_META: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
+_FAILED_SYNCS: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+
 Parameter: TypeAlias = "str | bytes | int | None"
 Row: TypeAlias = "tuple[object, ...]"
+
+
+class NoRoom(JournalError):
+    """The disk is full; once there is room, runs can be begun and resumed again."""
 
 
 class Cursor(Protocol):
@@ -211,7 +218,7 @@ def journal_error(error: sqlite3.Error | OSError, path: Path) -> JournalError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     folder = path.parent
     if is_full(error, path):
-        return JournalError(
+        return NoRoom(
             f"the disk of {folder} is full; nothing acknowledged was lost, but nothing more can "
             "be recorded: make room, then resume the run"
         )
@@ -243,7 +250,7 @@ def is_full(error: sqlite3.Error | OSError, path: Path) -> bool:
     code = getattr(error, "sqlite_errorcode", 0)
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return True
-    if code & 0xFF != sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_IOERR_FSYNC:
+    if code & 0xFF != sqlite3.SQLITE_IOERR or code in _FAILED_SYNCS:
         return False
     try:
         disk = os.statvfs(path.parent)
@@ -261,6 +268,7 @@ def open_for_writing(state: Path) -> sqlite3.Connection:
     path = state / FILE
     try:
         _make_folder(state)
+        _make_file(path)
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             db = _connect(path, "rwc")
@@ -359,6 +367,13 @@ def _make_folder(state: Path) -> None:
         sync_folder(folder.parent)
 
 
+def _make_file(path: Path) -> None:
+    """Create the file, unless there is one, so that only its user can read it and its log."""
+    # One that exists must not be opened: to close it would take the locks of this process off it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def sync_folder(folder: Path) -> None:
     """Make a folder's entries durable."""
     handle = os.open(folder, os.O_RDONLY)
@@ -377,10 +392,20 @@ def make_reserve(state: Path) -> None:
     path = state / RESERVE
     if path.exists() and path.stat().st_size >= RESERVE_BYTES:
         return
-    # Zeros that are written, not a hole: a hole sets nothing aside.
-    path.write_bytes(bytes(RESERVE_BYTES))
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        # Zeros that are written, not a hole: a hole sets nothing aside.
+        file.write(bytes(RESERVE_BYTES))
 
 
 def free_reserve(state: Path) -> None:
     """Give the room back."""
     (state / RESERVE).unlink(missing_ok=True)
+
+
+def is_room(state: Path) -> bool:
+    """Tell whether there is room for the reserve, and enough beside it to go on for a while."""
+    try:
+        disk = os.statvfs(state)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize >= 3 * RESERVE_BYTES // 2

@@ -152,6 +152,10 @@ class Stake:
         """Learn of the bell that wakes this process, and how long a lease is."""
         self._bell, self._lease = bell, lease
 
+    def begin_anew(self) -> None:
+        """Forget what is known of the file: what was held was given up, as by another one."""
+        self._view, self._next, self._rung = _View(), None, False
+
     # -- within a transaction ---------------------------------------------------------------
 
     def reserve(

@@ -3,6 +3,8 @@
 A batch is whatever was queued while the previous commit was on its way to the disk: there is no
 timer to wait for, and a slow disk makes larger batches.
 A failed write is never tried again: after a failed sync nobody knows what is on disk.
+Only where room was all that was missing, and there is some again, the writer begins anew: for logs
+that are opened from then on; those that were open stay failed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from hocket.journal import schema, store
 from hocket.journal.bell import Bell
 from hocket.journal.keeper import Keeper, Port
 from hocket.journal.notes import Notes
-from hocket.journal.schema import Database, in_transaction
+from hocket.journal.schema import Database, NoRoom, in_transaction
 from hocket.journal.stake import Note, Stake
 from hocket.journal.store import Append
 
@@ -70,6 +72,8 @@ class Writer:
         self._closed = False
         self._stopping = False
         self._bell: Bell | None = None
+        self._first: list[_Item] = []
+        """What is taken before what is queued."""
         self._notes = Notes()
         self._thread = threading.Thread(target=self._main, name="hocket-writer", daemon=True)
         self._thread.start()
@@ -83,7 +87,7 @@ class Writer:
             JournalError: Nothing is written any more.
         """
         if self._failure is not None:
-            raise JournalError(*self._failure.args)
+            raise type(self._failure)(*self._failure.args)
         self._queue.put(_Queued(port, append))
 
     def submit(self, work: Callable[[Database], T], stake: Stake | None = None) -> Future[T]:
@@ -119,38 +123,60 @@ class Writer:
     # ---- the thread ----
 
     def _main(self) -> None:
+        try:
+            while True:
+                self._write()
+                if not self._refuse():
+                    return
+        finally:
+            if self._bell is not None:
+                self._bell.close()
+
+    def _write(self) -> None:
+        """Write what is queued until the end, or a failure."""
         path = self._state / schema.FILE
         try:
             db = schema.open_for_writing(self._state)
         except JournalError as error:
             self._failure = error
-        else:
-            try:
-                self._prepare()
-                while not self._stopping:
-                    self._turn(db, self._take())
-                self._finish(db)
-            except (sqlite3.Error, OSError) as error:
-                self._break(db, error, path)
-            except Exception as error:
-                # A mistake of ours: told to all who wait, who would otherwise wait for ever.
-                self._end(JournalError(f"the journal's writer stopped: {error!r}"))
-            finally:
-                if self._bell is not None:
-                    self._bell.close()
-                db.close()
-        self._refuse_the_rest()
+            return
+        try:
+            self._prepare(db)
+            while not self._stopping:
+                self._turn(db, self._take())
+            self._finish(db)
+        except (sqlite3.Error, OSError) as error:
+            self._break(db, error, path)
+        except Exception as error:
+            # A mistake of ours: told to all who wait, who would otherwise wait for ever.
+            self._end(JournalError(f"the journal's writer stopped: {error!r}"))
+        finally:
+            db.close()
 
-    def _prepare(self) -> None:
-        self._bell = Bell(self._state, self.look)
-        self.keeper.bell = self._bell.name
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        if self._bell is None:
+            self._bell = Bell(self._state, self.look)
+            self.keeper.bell = self._bell.name
         try:
             schema.make_reserve(self._state)
         except OSError:
+            if self._failure is not None:
+                # There is less room than the disk says.
+                raise
             # Almost full already: runs go on as long as they can, only without a reserve.
             schema.free_reserve(self._state)
+        if self._failure is not None:
+            # The log had grown while others read it, and nobody writes into it now.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._give_up(db)
+            self.keeper.begin_anew()
+            self._notes = Notes()
+            self._failure = None
 
     def _take(self) -> list[_Item]:
+        if self._first:
+            first, self._first = self._first, []
+            return first
         pauses = (self.keeper.until_look(), self._notes.patience())
         pause = min((seconds for seconds in pauses if seconds is not None), default=None)
         try:
@@ -187,7 +213,7 @@ class Writer:
         self.keeper.look(db)
 
     def _requeue(self, item: _Item) -> None:
-        """Whoever still waits for an answer gets a refusal from `_refuse_the_rest`."""
+        """Whoever still waits for an answer gets a refusal from `_refuse`."""
         if isinstance(item, _Stop) or (isinstance(item, _Job) and not item.future.done()):
             self._queue.put(item)
 
@@ -252,16 +278,29 @@ class Writer:
         self._failure = failure
         self.keeper.end(failure)
 
-    def _refuse_the_rest(self) -> None:
-        """Answer everybody who comes after a failure, until the journal is closed."""
+    def _refuse(self) -> bool:
+        """Answer everybody who comes after a failure, until the journal is closed.
+
+        Gives whether to begin anew: somebody wants to write, and there is room again.
+        """
         failure = self._failure or JournalError("the journal is closed")
-        while True:
-            if self._stopping and self._queue.empty():
-                return
+        for item in self._first:
+            # It has not come to them.
+            self._answer(item, failure)
+        self._first = []
+        while not (self._stopping and self._queue.empty()):
             item = self._queue.get()
-            if isinstance(item, _Stop):
-                self._stopping = True
-            elif isinstance(item, _Queued):
-                item.port.fail(failure)
-            elif isinstance(item, _Job) and item.future.set_running_or_notify_cancel():
-                item.future.set_exception(JournalError(*failure.args))
+            wanted = isinstance(item, _Job) and not self._stopping
+            if wanted and isinstance(failure, NoRoom) and schema.is_room(self._state):
+                self._first = [item]
+                return True
+            self._answer(item, failure)
+        return False
+
+    def _answer(self, item: _Item, failure: JournalError) -> None:
+        if isinstance(item, _Stop):
+            self._stopping = True
+        elif isinstance(item, _Queued):
+            item.port.fail(failure)
+        elif isinstance(item, _Job) and item.future.set_running_or_notify_cancel():
+            item.future.set_exception(type(failure)(*failure.args))
