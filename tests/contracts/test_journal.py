@@ -337,11 +337,19 @@ def test_a_request_without_answer_is_told_to_the_next_owner_only(make: Make) -> 
         await log.durable(log.append([ev.PauseRequested(at=3, by="me")], [Taken(done)]))
         await log.close()
         late = make().post("r1", Cancel(hard=True))
+        waiting = make().waiting("r1")
         again = await make().resume("r1")
         told: list[Posted] = []
         again.watch(lambda seq: None, told.extend)
         await soon(lambda: len(told) == 2)
-        assert told == [Posted(left, Cancel()), Posted(late, Cancel(hard=True))]
+        assert told == waiting
+        assert [(post.id, post.request) for post in told] == [
+            (left, Cancel()),
+            (late, Cancel(hard=True)),
+        ]
+        answers = [Taken(left), Taken(late, "no")]
+        await again.durable(again.append([ev.RunResumed(at=4, epoch=2)], answers))
+        assert make().waiting("r1") == []
         assert len(heard) == 2
 
     run(main())

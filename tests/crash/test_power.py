@@ -52,7 +52,7 @@ def write(db: Any, path: Path, acks: dict[str, int]) -> None:
         taken: tuple[Taken, ...] = ()
         if number % 4 == 3:
             request = encode_request(Pause())
-            id, _ = schema.in_transaction(db, lambda db, row=request: store.post(db, "r", row))
+            id, _ = schema.in_transaction(db, lambda db, row=request: store.post(db, "r", row, 7))
             taken = (Taken(id),)
         keys: tuple[str, ...] = ()
         if worker["claims"](number):

@@ -37,10 +37,10 @@ from hocket.engine.desk import Desks
 from hocket.engine.engine import Engine as Shell
 from hocket.engine.engine import Parts
 from hocket.engine.engine import Run as Driven
-from hocket.engine.inbox import event_of
 from hocket.engine.lookahead import LookAhead
 from hocket.engine.memo import Memo
 from hocket.engine.runner import Observer
+from hocket.engine.takeover import rehearse
 from hocket.forecast.search import BUDGET
 from hocket.insight.tally import Tally
 from hocket.journal.base import Store
@@ -391,8 +391,8 @@ class Engine:
             NotFound: No such run.
             Refused: It would be refused.
         """
-        machine = self.fold(run_id)
-        machine.apply(event_of(machine, request, machine.at))
+        machine, posts = self.fold(run_id), self.journal.waiting(run_id)
+        rehearse(machine, posts, request, max(time.time_ns(), machine.at))
 
     def _status(self, run_id: str) -> str | None:
         return next((row.status for row in self.journal.runs() if row.id == run_id), None)

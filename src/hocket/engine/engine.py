@@ -14,11 +14,8 @@ from hocket.agents.base import ready
 from hocket.core.errors import JournalError, NotFound, Refused, suggest
 from hocket.core.events import (
     AnyEvent,
-    CallLost,
     Recorded,
-    RunResumed,
     RunStarted,
-    SpecReplaced,
 )
 from hocket.core.machine import WorkflowFactory
 from hocket.core.requests import AnyRequest
@@ -33,14 +30,14 @@ from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
 from hocket.engine.foresight import MOST_EVENTS, Ask, Foresight
 from hocket.engine.forking import fork_of
-from hocket.engine.inbox import event_of
 from hocket.engine.memo import Memo
 from hocket.engine.outlook import Prospect
 from hocket.engine.recall import CACHE
 from hocket.engine.runner import Runner
+from hocket.engine.takeover import take_over
 from hocket.forecast.durations import Durations
 from hocket.forecast.search import BUDGET
-from hocket.journal.base import Journal, Log
+from hocket.journal.base import Log, Store
 from hocket.limits.admission import Queue
 from hocket.limits.spending import Spending
 from hocket.workflows.teams import VERSIONS, versions_of
@@ -75,7 +72,7 @@ class Parts(msgspec.Struct, frozen=True):
         budget: How many events one look may simulate.
     """
 
-    journal: Journal
+    journal: Store
     files: Files
     hire: Hire
     capacity: Callable[[str, AgentSpec], int | None]
@@ -389,37 +386,24 @@ class Engine:
             if machine.phase == "ended" and spec is None and not requests:
                 raise Refused(f"run {run} has ended: {machine.said}")
             clock = self._clock(machine.at)
-            opening = self._take_over(machine, log, clock.now(), spec, requests)
+            posts = self.parts.journal.waiting(run)
+            opening = take_over(
+                machine, log.epoch, clock.now(), posts=posts, spec=spec, requests=requests
+            )
+            # All of it fits, or nothing is recorded.
+            last = log.append(opening.events, opening.taken)
         except BaseException:
             await log.close()
             raise
-        for recorded in opening:
-            spending.add(recorded.event)
+        for event in opening.events:
+            spending.add(event)
         runner, foresight = await self._runner(machine, log, clock, spending, before)
         watching = observers if foresight is None else [*observers, foresight]
-        runner.audience.admit(watching, opening)
+        first = last - len(opening.events) + 1
+        runner.audience.admit(watching, [Recorded(*it) for it in enumerate(opening.events, first)])
+        runner.taken = frozenset(answer.id for answer in opening.taken)
         runner.stay, runner.wait = stay, wait
         return Run(runner, foresight)
-
-    def _take_over(
-        self,
-        machine: RunMachine,
-        log: Log,
-        at: int,
-        spec: RunSpec | None,
-        requests: Sequence[AnyRequest],
-    ) -> list[Recorded]:
-        """Record that the run goes on here, and what became of the calls of its former owner."""
-        events: list[AnyEvent] = [RunResumed(at=at, epoch=log.epoch)]
-        events.extend(CallLost(at=at, call=call) for call in machine.calls.in_flight())
-        if spec is not None:
-            events.append(SpecReplaced(at=at, spec=spec, digest=spec_digest(spec)))
-        events.extend(event_of(machine, request, at) for request in requests)
-        # All of it fits, or nothing is recorded.
-        for event in events:
-            machine.apply(event)
-        first = log.append(events) - len(events) + 1
-        return [Recorded(first + i, event) for i, event in enumerate(events)]
 
     def _versions(self, spec: RunSpec) -> dict[str, int]:
         return {_tag(spec): self.parts.kinds[_tag(spec)].version, **versions_of(spec)}

@@ -15,9 +15,41 @@ from hocket.core.events import (
     InputGiven,
     PauseRequested,
     RetryRequested,
+    TimePassed,
 )
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.run import RunMachine
+from hocket.core.values import format_duration
+from hocket.journal.base import Posted
+from hocket.workflows.open import open_questions
+
+
+def event_of_post(machine: RunMachine, post: Posted, at: int) -> AnyEvent:
+    """Give the event that a posted request becomes.
+
+    An answer is judged by when it was posted, whenever it is read.
+
+    Raises:
+        Refused: It was posted when its question's time was over, and what follows from that was
+            settled by it; or what is sent does not fit what is waited for.
+    """
+    request = post.request
+    if post.at and isinstance(request, Approve | Send):
+        question = open_questions(machine).get(request.path)
+        expires = None if question is None else question.expires
+        if expires is not None and post.at >= expires and _lapses(machine, request.path, at):
+            late = format_duration(post.at - expires)
+            raise Refused(
+                f"the time to answer {request.path!r} was over {late} before this was posted"
+            )
+    return event_of(machine, request, at)
+
+
+def _lapses(machine: RunMachine, path: str, at: int) -> bool:
+    """Tell whether a question is closed once its time is over; else it goes on being asked."""
+    later = machine.fork()
+    later.apply(TimePassed(at=at))
+    return path not in open_questions(later)
 
 
 def event_of(machine: RunMachine, request: AnyRequest, at: int) -> AnyEvent:

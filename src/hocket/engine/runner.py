@@ -38,7 +38,7 @@ from hocket.engine.crew import Crew
 from hocket.engine.departures import Departures
 from hocket.engine.desk import Desk
 from hocket.engine.flight import Files, Outcome
-from hocket.engine.inbox import event_of
+from hocket.engine.inbox import event_of, event_of_post
 from hocket.engine.line import Line
 from hocket.engine.memo import Memo
 from hocket.journal.base import Answered, Log, Posted, Taken
@@ -97,6 +97,8 @@ class Runner:
         """Whether a paused run is waited for, to go on in this process."""
         self.wait = True
         """Whether to wait for people; if not, the run is paused when only they are waited for."""
+        self.taken: frozenset[int] = frozenset()
+        """What was posted and was taken in with the run, if it was taken over."""
         self._heard = False
         """Whether what people have asked for until now is known and done."""
         self._settled = asyncio.Event()
@@ -304,8 +306,10 @@ class Runner:
             if self.failure is not None or self.halted:
                 # Without an answer it is told again to the next owner.
                 break
+            if post.id in self.taken:
+                continue
             try:
-                event = event_of(self.machine, post.request, self.now())
+                event = event_of_post(self.machine, post, self.now())
                 self.record(event, (Taken(post.id),))
             except Refused as error:
                 refusal = Taken(post.id, str(error))

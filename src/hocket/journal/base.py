@@ -45,10 +45,17 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Posted(msgspec.Struct, frozen=True):
-    """A request in the inbox, by its id."""
+    """A request in the inbox.
+
+    Fields:
+        id: Its id.
+        request: What is asked.
+        at: When it was posted; 0 if that is not known.
+    """
 
     id: int
     request: AnyRequest
+    at: int = 0
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -252,6 +259,13 @@ class Inbox(Protocol):
 
     def post(self, run: str, request: AnyRequest) -> int:
         """Leave a request, ring the owner's bell, and give the request's id.
+
+        Raises:
+            NotFound: No such run.
+        """
+
+    def waiting(self, run: str) -> list[Posted]:
+        """Give the requests to a run that its owner has not answered, oldest first.
 
         Raises:
             NotFound: No such run.

@@ -199,13 +199,13 @@ class Keeper:
         if not listening:
             return
         fresh: dict[int, list[Posted]] = {}
-        for id, run, request in store.unanswered(db, min(port.told for port in listening)):
+        for id, run, request, at in store.unanswered(db, min(port.told for port in listening)):
             port = self.ports.get(run)
             if port is None or id <= port.told or port.progress.on_posted is None:
                 continue
             port.told = id
             try:
-                fresh.setdefault(run, []).append(Posted(id, decode_request(request, id)))
+                fresh.setdefault(run, []).append(Posted(id, decode_request(request, id), at))
             except JournalError as error:
                 db.execute(store.ANSWER, (str(error), id, run))
         for port in listening:

@@ -188,14 +188,14 @@ class MemoryInbox:
     """Requests and answers in memory."""
 
     def __init__(self) -> None:
-        self.posts: dict[int, tuple[str, AnyRequest]] = {}
+        self.posts: dict[int, tuple[str, AnyRequest, int]] = {}
         self.answers: dict[int, Taken] = {}
         self._last = 0
 
-    def post(self, run: str, request: AnyRequest) -> int:
-        """Leave a request, and give its id."""
+    def post(self, run: str, request: AnyRequest, at: int) -> int:
+        """Leave a request at an instant, and give its id."""
         self._last += 1
-        self.posts[self._last] = (run, request)
+        self.posts[self._last] = (run, request, at)
         return self._last
 
     def forget(self, runs: Sequence[str]) -> None:
@@ -205,8 +205,8 @@ class MemoryInbox:
     def open_posts(self, run: str) -> list[Posted]:
         """Give the requests to a run that have no answer, oldest first."""
         return [
-            Posted(id, request)
-            for id, (to, request) in self.posts.items()
+            Posted(id, request, at)
+            for id, (to, request, at) in self.posts.items()
             if to == run and id not in self.answers
         ]
 
@@ -225,9 +225,16 @@ class MemoryJournal:
     Args:
         latency: Seconds of the loop's time that a commit takes; None for the next turn.
         fail_after: The number of appends after which every write fails; None for never.
+        wall: Gives the instant at which something is posted; by default nobody knows it.
     """
 
-    def __init__(self, *, latency: float | None = None, fail_after: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        latency: float | None = None,
+        fail_after: int | None = None,
+        wall: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.blobs: Final = MemoryBlobs()
         self.book = MemoryBook()
         self.answers = MemoryAnswers()
@@ -236,6 +243,7 @@ class MemoryJournal:
         self.hosted: Final = MemoryHosted()
         self.commits: Final = Commits(latency, fail_after, self._fail)
         self._latency = latency
+        self._wall = wall
         self._runs: dict[str, _Run] = {}
 
     async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> MemoryLog:
@@ -337,10 +345,19 @@ class MemoryJournal:
             NotFound: No such run.
         """
         found = self._find(run)
-        id = self.inbox.post(run, request)
+        id = self.inbox.post(run, request, self._wall())
         if found.log is not None:
             found.log.look()
         return id
+
+    def waiting(self, run: str) -> list[Posted]:
+        """Give the requests to a run that its owner has not answered, oldest first.
+
+        Raises:
+            NotFound: No such run.
+        """
+        self._find(run)
+        return self.inbox.open_posts(run)
 
     def answer(self, id: int) -> Taken | None:
         """Give the owner's answer, or None as long as there is none."""
@@ -361,7 +378,7 @@ class MemoryJournal:
         """
         failure = JournalError("the process that held this journal has crashed")
         self.commits.die(failure, keep_in_flight=keep_in_flight)
-        twin = MemoryJournal(latency=self._latency)
+        twin = MemoryJournal(latency=self._latency, wall=self._wall)
         twin.blobs.stored.update(self.blobs.stored)
         twin._runs = {id: run.copy() for id, run in self._runs.items() if run.events}
         twin.book = self.book.copy()

@@ -104,7 +104,7 @@ def m003_answers(db: Database) -> None:
 
 
 def m004_hosted(db: Database) -> None:
-    """Add which runs servers drive."""
+    """Add which runs servers drive, and when requests were posted."""
     for statement in M004:
         db.execute(statement)
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
@@ -22,9 +23,18 @@ from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef
 from hocket.journal import answers, blobs, book, schema, store
-from hocket.journal.base import Answered, OnFailed, OnPosted, Past, RunRow, Sample, Taken
+from hocket.journal.base import (
+    Answered,
+    OnFailed,
+    OnPosted,
+    Past,
+    Posted,
+    RunRow,
+    Sample,
+    Taken,
+)
 from hocket.journal.bell import ring
-from hocket.journal.codec import decode, encode, encode_request
+from hocket.journal.codec import decode, decode_request, encode, encode_request
 from hocket.journal.hosted import SqliteHosted
 from hocket.journal.keeper import Port
 from hocket.journal.owner import myself
@@ -212,7 +222,9 @@ class SqliteJournal:
         hosted: Which runs servers drive.
     """
 
-    def __init__(self, state: Path, *, lease: float = LEASE) -> None:
+    def __init__(
+        self, state: Path, *, lease: float = LEASE, wall: Callable[[], int] = time.time_ns
+    ) -> None:
         self.blobs: Final = SqliteBlobs(self)
         self.book: Final = SqliteBook(self)
         self.answers: Final = answers.SqliteAnswers(self)
@@ -220,6 +232,7 @@ class SqliteJournal:
         self._state = state.absolute()
         self._path = self._state / schema.FILE
         self._lease = lease
+        self._wall = wall
         self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
         self._writer: Writer | None = None
@@ -335,12 +348,29 @@ class SqliteJournal:
             NotFound: No such run.
             JournalError: The file cannot be written.
         """
-        row = encode_request(request)
+        row, at = encode_request(request), self._wall()
         if not self._path.exists():
             raise store.no_such_run(run)
-        id, bell = self.write(lambda db: store.post(db, run, row))
+        id, bell = self.write(lambda db: store.post(db, run, row, at))
         ring(self._state, bell)
         return id
+
+    def waiting(self, run: str) -> list[Posted]:
+        """Give the requests to a run that its owner has not answered, oldest first.
+
+        Raises:
+            NotFound: No such run.
+            JournalError: The file cannot be read.
+        """
+        rows = self.query(lambda db: store.waiting(db, run))
+        if rows is None:
+            raise store.no_such_run(run)
+        posts = []
+        for id, row, at in rows:
+            # What cannot be read is not for us to judge: its owner refuses it, with the reason.
+            with suppress(JournalError):
+                posts.append(Posted(id, decode_request(row, id), at))
+        return posts
 
     def answer(self, id: int) -> Taken | None:
         """Give the owner's answer, or None as long as there is none.

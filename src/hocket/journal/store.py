@@ -53,9 +53,11 @@ FORGET_OWNERS: Final = """
 DELETE FROM owners WHERE lease_until < ? AND key NOT IN (SELECT owner FROM runs)
     AND key NOT IN (SELECT owner FROM ledger WHERE state < 2)"""
 LAST_EVENT: Final = "SELECT coalesce(max(n), 0) FROM events WHERE run = ?"
-POST: Final = "INSERT INTO inbox (run, request) VALUES (?, ?) RETURNING id"
+POST: Final = "INSERT INTO inbox (run, request, at) VALUES (?, ?, ?) RETURNING id"
 UNANSWERED: Final = """
-SELECT id, run, request FROM inbox WHERE refusal IS NULL AND id > ? ORDER BY id"""
+SELECT id, run, request, at FROM inbox WHERE refusal IS NULL AND id > ? ORDER BY id"""
+WAITING: Final = """
+SELECT id, request, at FROM inbox WHERE run = ? AND refusal IS NULL ORDER BY id"""
 ANSWER_OF: Final = "SELECT refusal FROM inbox WHERE id = ? AND refusal IS NOT NULL"
 BELL_OF: Final = """
 SELECT o.bell FROM runs AS r JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
@@ -294,23 +296,33 @@ def owned_by(db: Database, owner: int) -> dict[int, int]:
     return {integer(run): integer(epoch) for run, epoch in rows}
 
 
-def post(db: Database, id: str, request: str) -> tuple[int, str]:
-    """Leave a request; gives its id and the name of the owner's bell.
+def post(db: Database, id: str, request: str, at: int) -> tuple[int, str]:
+    """Leave a request at an instant; gives its id and the name of the owner's bell.
 
     Raises:
         NotFound: There is no such run.
     """
-    row = db.execute(POST, (find_run(db, id), request)).fetchall()[0]
+    row = db.execute(POST, (find_run(db, id), request, at)).fetchall()[0]
     bell = one(db.execute(BELL_OF, (id,))) or ("",)
     return integer(row[0]), text(bell[0])
 
 
-def unanswered(db: Database, after: int) -> list[tuple[int, int, str]]:
-    """Give the open requests of all runs as (id, run's key, request), oldest first."""
+def unanswered(db: Database, after: int) -> list[tuple[int, int, str, int]]:
+    """Give the open requests of all runs as (id, run's key, request, instant), oldest first."""
     return [
-        (integer(id), integer(run), text(request))
-        for id, run, request in db.execute(UNANSWERED, (after,)).fetchall()
+        (integer(id), integer(run), text(request), integer(at))
+        for id, run, request, at in db.execute(UNANSWERED, (after,)).fetchall()
     ]
+
+
+def waiting(db: Database, id: str) -> list[tuple[int, str, int]]:
+    """Give the open requests of one run as (id, request, instant), oldest first.
+
+    Raises:
+        NotFound: There is no such run.
+    """
+    rows = db.execute(WAITING, (find_run(db, id),)).fetchall()
+    return [(integer(id), text(request), integer(at)) for id, request, at in rows]
 
 
 def answer_of(db: Database, id: int) -> Taken | None:

@@ -157,4 +157,6 @@ M004: Final = (
     """CREATE TABLE hosted (
         run TEXT PRIMARY KEY
     ) WITHOUT ROWID""",
+    # When a request was posted, in nanoseconds; 0 for those that were there before.
+    "ALTER TABLE inbox ADD COLUMN at INTEGER NOT NULL DEFAULT 0",
 )
