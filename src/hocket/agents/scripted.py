@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -25,6 +25,9 @@ from hocket.core.specs import AgentSpec
 from hocket.core.values import SECOND, Call, Json, parse_duration
 
 _ROUND = re.compile(r"~(\d+)\Z")
+
+_PART = re.compile(r"\[(\d+)\]|\.(\w+)|(\[\.\.\.\])")
+"""A part of a path as msgspec writes it."""
 
 _NO_TOOLS = "the reply that is due calls tools, and it has none"
 
@@ -116,7 +119,10 @@ class ScriptedAgent:
     """
 
     def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
-        self._options = read(ScriptedOptions, name, spec.options)
+        try:
+            self._options = read(ScriptedOptions, name, spec.options)
+        except SpecError as error:
+            raise SpecError([_placed(one) for one in error.problems]) from None
         problems = _problems(("agents", name), self._options)
         if problems:
             raise SpecError(problems)
@@ -181,6 +187,21 @@ class ScriptedAgent:
                 raise fault("permanent", f"the step's {SpecError(problems)}")
         prompt = _prompt(request.input)
         return _due(options, prompt, request.call), prompt
+
+
+def _placed(problem: Problem) -> Problem:
+    """Give a problem within an option the place of its culprit, and say which kinds there are."""
+    message, at, path = problem.message.rpartition(" - at `$")
+    if not at:
+        return problem
+    parts: list[str | int] = []
+    for index, key, other in _PART.findall(path):
+        if other:
+            # Whoever reads the option does not say under which key of an object it is.
+            break
+        parts.append(int(index) if index else key)
+    hint = f"the kinds are {', '.join(get_args(FaultKind))}" if parts[-1:] == ["kind"] else ""
+    return Problem(where=(*problem.where, *parts), message=message, hint=hint)
 
 
 def _problems(where: tuple[str | int, ...], options: ScriptedOptions) -> list[Problem]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from hocket.app.adapters import adapter
 from hocket.app.budgets import budget_problems
 from hocket.app.state import state_folder
 from hocket.app.tools import described
@@ -15,7 +16,7 @@ from hocket.config.file import Loaded, read
 from hocket.config.overrides import Overrides, overridden
 from hocket.config.presets import FILE as PRESETS_FILE
 from hocket.config.presets import known_presets
-from hocket.core.errors import SpecError
+from hocket.core.errors import Problem, SpecError
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 from hocket.workflows.check import problems
@@ -54,14 +55,31 @@ def checked(loaded: Loaded, plan: str | None, overrides: Overrides = _AS_IT_IS) 
     """Give the spec of a file's plan with other limits, if its limits make sense.
 
     Raises:
-        SpecError: They don't, or a budget could not be kept; its lines say where.
+        SpecError: They don't, a budget could not be kept, or a script has mistakes; its lines say
+            where.
         NotFound: There is no such plan, or no limit that is to be another.
         Refused: A limit cannot be read.
     """
     spec = overridden(loaded.spec(plan), overrides, loaded)
-    if found := (problems(spec) if overrides else []) or budget_problems(spec):
+    found = (problems(spec) if overrides else []) or _script_problems(spec)
+    if found := found or budget_problems(spec):
         raise loaded.mistakes(spec.name, found)
     return spec
+
+
+def _script_problems(spec: RunSpec) -> list[Problem]:
+    """Find what is wrong with scripts, which stand in a file as their agents have them."""
+    found: list[Problem] = []
+    for name, agent in spec.agents.items():
+        if agent.kind != "scripted":
+            continue
+        try:
+            adapter(agent.kind)(name, agent, state=Path(), live={})
+        except SpecError as error:
+            for one in error.problems:
+                where = ("agents", name, "scripted", *one.where[2:])
+                found.append(msgspec.structs.replace(one, where=where))
+    return found
 
 
 def settle(spec: RunSpec, path: str | Path, loaded: Loaded | None = None) -> RunSpec:
