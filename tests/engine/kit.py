@@ -16,6 +16,7 @@ from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, Call, FileRef, Json
 from hocket.engine.desk import Desks
 from hocket.engine.engine import Engine, Kind, Parts
+from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
 from hocket.simulator.loop import pending_tasks, run_virtual, virtual_loop
 from hocket.workflows.plan import VERSION, make_plan
@@ -147,7 +148,7 @@ def step(name: str, *needs: str, agent: str = "a", **more: Any) -> StepSpec:
 
 
 def engine(
-    journal: MemoryJournal,
+    journal: Store,
     agents: Mapping[str, Doer | Exception],
     *,
     capacity: Mapping[str, int] | None = None,

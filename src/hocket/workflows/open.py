@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hocket.core.events import ApprovalAsked, InputAsked
 from hocket.core.gate import GATE
 from hocket.core.machine import Workflow
-from hocket.core.run import RunMachine
+from hocket.core.run import OPEN, RunMachine
 from hocket.workflows.floor import join
 from hocket.workflows.plan import PlanMachine, state_of, waits_at
 from hocket.workflows.team import Team
@@ -27,7 +27,7 @@ class Open(NamedTuple):
 
 def open_questions(machine: RunMachine) -> dict[str, Open]:
     """Give the open questions of a run by path; costs what is live."""
-    if machine.phase in ("new", "ended"):
+    if machine.phase not in OPEN:
         return {}
     times = questions_of(machine.workflow) if machine.gate.passed else {GATE: machine.gate.expires}
     found = {
@@ -41,7 +41,7 @@ def open_questions(machine: RunMachine) -> dict[str, Open]:
 
 def still_open(machine: RunMachine, path: str) -> bool:
     """Tell whether the question at `path` still waits for somebody; others cost nothing."""
-    if machine.phase in ("new", "ended"):
+    if machine.phase not in OPEN:
         return False
     if not machine.gate.passed:
         return path == GATE
