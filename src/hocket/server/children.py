@@ -17,24 +17,39 @@ from hocket.server.quotas import TooMany
 
 _MOST: Final = 2
 _MOST_WAITING: Final = 32
+"""So many are at work or wait of those that answer soon, and as many of the others."""
 _MOST_BYTES: Final = 64 << 20
 _NICE: Final = 10
 _SAID: Final = 4_000
 EXIT_USAGE: Final = 2
 
 
+class _Lane:
+    """Commands that wait for one another.
+
+    Args:
+        most: How many run at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.free = asyncio.Semaphore(most)
+        self.waiting = 0
+
+
 class Children:
     """Runs ``hocket … --json`` in niced processes, a few at a time.
 
+    What somebody waits for who looks at a page has places of its own: it never waits for
+    simulations, which may take minutes.
+
     Args:
         state: The state folder that they look at.
-        most: How many run at once.
+        most: How many run at once of those that answer soon, and as many of the others.
     """
 
     def __init__(self, state: Path, most: int = _MOST) -> None:
         self._state = state
-        self._free = asyncio.Semaphore(most)
-        self._waiting = 0
+        self._soon, self._late = _Lane(most), _Lane(most)
         self._alive: set[asyncio.subprocess.Process] = set()
 
     async def __call__(self, args: Sequence[str], seconds: float = 60.0, given: bytes = b"") -> Any:
@@ -52,14 +67,15 @@ class Children:
             PeerError: It failed otherwise, or took too long.
             TooMany: Too many wait already.
         """
-        if self._waiting >= _MOST_WAITING:
+        lane = self._soon if _answers_soon(args) else self._late
+        if lane.waiting >= _MOST_WAITING:
             raise TooMany("too many computations wait already", 5.0)
-        self._waiting += 1
+        lane.waiting += 1
         try:
-            async with self._free:
+            async with lane.free:
                 return await self._run(args, seconds, given)
         finally:
-            self._waiting -= 1
+            lane.waiting -= 1
 
     async def _run(self, args: Sequence[str], seconds: float, given: bytes) -> Any:
         command, *rest = args
@@ -97,6 +113,11 @@ class Children:
         for process in list(self._alive):
             _kill(process)
             await process.wait()
+
+
+def _answers_soon(args: Sequence[str]) -> bool:
+    """Tell whether a command plays no run again."""
+    return args[0] != "simulate" and (args[0] != "explain" or "--no-simulate" in args[1:2])
 
 
 async def _talk(process: asyncio.subprocess.Process, given: bytes) -> tuple[bytes, bytes]:
