@@ -138,3 +138,24 @@ def test_pools_of_sessions_are_told(tmp_path: Path) -> None:
         read = served.ask("GET", "/metrics").body.decode()
         assert 'hocket_sessions{agent="c",state="size"} 1.0' in read
         assert 'hocket_sessions_spawned_total{agent="c"} 1.0' in read
+
+
+def test_only_some_runs_are_looked_after_and_all_are_summed_up(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_MOST", 1)
+    site = served.site
+    site.watch = Watch(site.host, [read_rule("errors > 1%")])
+    rows = sorted(site.host.rows(), key=lambda row: row.updated)
+    assert served.do(site.watch.look) == []
+    newest, oldest = rows[-1].id, rows[0].id
+    assert site.watch.known(newest) is not None
+    assert site.watch.known(oldest) is None
+    found = {one["name"]: one["value"] for one in served.get("/api/stats")["indicators"]}
+    assert found["runs"] == len(rows)
+    # Runs of before that are looked after now are none of the last hour's.
+    monkeypatch.setattr(watch, "_MOST", 100)
+    assert served.do(site.watch.look) == []
+    run = served.post("/api/runs", {"file": "hocket.yaml", "plan": "fail"})["run"]
+    served.until(run, "failed")
+    assert [one.value for one in served.do(site.watch.look)] == [1.0]

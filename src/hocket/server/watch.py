@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hocket.app.host import Host
 from hocket.app.indicators import Indicators
@@ -21,7 +21,10 @@ from hocket.insight.indicators import Figures, Stats, stats
 
 _LOG: Final = logging.getLogger("hocket.alerts")
 _EVERY: Final = 5.0
-_DAY: Final = 24 * HOUR
+_MOST: Final = 500
+"""So many runs are looked after, those whose last event is the newest, and all that run here."""
+_SHARE: Final = 0.5
+"""How much of the time reading may take from what else the server does."""
 _STATM: Final = Path("/proc/self/statm")
 
 Told = Callable[[Alert], None]
@@ -35,6 +38,14 @@ def memory() -> int:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+class _Counts(NamedTuple):
+    """How many calls there were: refused ones, all, and those that failed otherwise."""
+
+    refused: int
+    calls: int
+    failed: int
 
 
 class Watch:
@@ -66,7 +77,9 @@ class Watch:
         self._frame = frame
         self._exhausted = exhausted
         self._indicators = Indicators(host.engine.journal)
-        self._reading = asyncio.Lock()
+        self._looked = time.time_ns()
+        self._counts: dict[str, _Counts] = {}
+        self._sums = _Counts(0, 0, 0)
         self._refused, self._calls = Recent(HOUR), Recent(HOUR)
         self._failed, self._lacked = Recent(HOUR), Recent(MINUTE)
 
@@ -91,11 +104,24 @@ class Watch:
     async def figures(self, since: int) -> dict[str, Figures]:
         """Give the figures of the runs that began at some instant or later, by id.
 
+        All that was recorded since the last time is read, in slices: of a large state folder it
+        takes a while the first time, and takes little from what else is done meanwhile.
+
         Raises:
             JournalError: The journal cannot be read.
         """
-        async with self._reading:
-            return await asyncio.to_thread(self._indicators.figures, since)
+        return await self._figures(since, None)
+
+    async def _figures(self, since: int, most: int | None) -> dict[str, Figures]:
+        found: dict[str, Figures] = {}
+        here = list(self._host.runs)
+        rows = await asyncio.to_thread(self._indicators.rows, since, most, here)
+        slices = self._indicators.read(rows, found)
+        while True:
+            began = time.monotonic()
+            if await asyncio.to_thread(next, slices, True):
+                return found
+            await asyncio.sleep((time.monotonic() - began) * (1 - _SHARE) / _SHARE)
 
     async def stats(self, since: int) -> Stats:
         """Sum up the runs that began at some instant or later, and what the server is at.
@@ -103,8 +129,7 @@ class Watch:
         Raises:
             JournalError: The journal cannot be read.
         """
-        # It may be asked about more than is looked after, and that is to stay known.
-        figures = await self.figures(0)
+        figures = await self.figures(since)
         return stats(
             figures.values(),
             since,
@@ -121,7 +146,8 @@ class Watch:
             JournalError: The journal cannot be read.
         """
         now = time.time_ns()
-        figures = await self.figures(0)
+        figures = await self._figures(0, _MOST)
+        self._count(figures, now)
         fired = self.alerts.look(now, self._readings(figures, now))
         for alert in fired:
             _LOG.warning("%s (rule: %s)", alert.message, alert.rule)
@@ -129,15 +155,35 @@ class Watch:
                 told(alert)
         return fired
 
+    def _count(self, figures: Mapping[str, Figures], now: int) -> None:
+        """Add up what calls have come to since the last look.
+
+        Of a run that was not looked after before only counts what cannot be older.
+        """
+        counts: dict[str, _Counts] = {}
+        for run, one in figures.items():
+            found = counts[run] = _Counts(one.refused, one.calls, one.failed - one.refused)
+            fresh = _Counts(0, 0, 0) if one.began >= self._looked else found
+            before = self._counts.get(run, fresh)
+            self._sums = _Counts(
+                *(
+                    whole + part - old
+                    for whole, part, old in zip(self._sums, found, before, strict=True)
+                )
+            )
+        self._counts = counts
+        self._looked = now
+
     def _readings(self, figures: Mapping[str, Figures], now: int) -> Iterator[Reading]:
         yield Reading("memory", "", memory())
         yield Reading("exhausted", "", self._lacked.note(now, self._exhausted()))
-        every = figures.values()
-        yield Reading("refused", "", self._refused.note(now, sum(one.refused for one in every)))
-        calls = self._calls.note(now, sum(one.calls for one in every))
-        failed = self._failed.note(now, sum(one.failed - one.refused for one in every))
+        refused = self._refused.note(now, self._sums.refused)
+        yield Reading("refused", "", refused)
+        calls = self._calls.note(now, self._sums.calls)
+        failed = self._failed.note(now, self._sums.failed)
         if calls:
             yield Reading("errors", "", failed / calls)
+        every = figures.values()
         ended = [one for one in every if one.status != "running" and one.at >= now - HOUR]
         if ended:
             late = sum(one.plan_timed_out for one in ended)
