@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.machines import AGENTS, Drive, plan, step
 
-from hocket.core.specs import AgentSpec, Approval, Repeat, Retry
+from hocket.core.errors import Refused
+from hocket.core.events import ApprovalGiven
+from hocket.core.specs import AgentSpec, Approval, Repeat, Retry, StepSpec
+from hocket.core.teams import ConsensusSpec, Member, ReviewSpec
 from hocket.core.values import MINUTE, digest
 
 ASK = Approval()
@@ -31,7 +35,7 @@ def test_nothing_leaves_before_a_person_has_seen_exactly_what_will() -> None:
     assert drive.flying == []
     assert (drive.status("ship"), drive.detail("ship")) == ("waiting", "waits for ship")
     [text] = shown(drive)
-    assert text.splitlines() == [
+    assert text.splitlines()[:-1] == [
         'runs ["kubectl","apply","v1"]',
         "in ops",
         'which reads "all of\\nv1"',
@@ -44,7 +48,7 @@ def test_nothing_leaves_before_a_person_has_seen_exactly_what_will() -> None:
 def test_a_model_is_shown_with_its_prompt() -> None:
     drive = Drive(step("a", input="Do it.", approval=ASK, fallback="g"))
     [text] = shown(drive)
-    assert text.splitlines() == [
+    assert text.splitlines()[:-1] == [
         "calls f: function",
         "with: Do it.",
         "if that fails:",
@@ -129,7 +133,14 @@ def test_a_nested_plan_begins_when_it_was_approved_of() -> None:
     nest = step("nest", kind="plan", plan=inner, input={"k": "v"}, approval=ASK)
     drive = Drive(nest)
     assert drive.flying == []
-    assert shown(drive)[0].startswith("runs plan 'inner': one")
+    [text] = shown(drive)
+    assert text.splitlines()[:-1] == [
+        "runs plan 'inner': 1 step",
+        'with: {"k":"v"}',
+        "1. one",
+        "   calls f: function",
+        "   with: {{inputs.k}}",
+    ]
     assert drive.approve("nest").flying == ["nest/one"]
     assert drive.fails("nest/one", "permanent").retry("nest").flying == ["nest/one"]
     assert len(shown(drive)) == 1
@@ -159,3 +170,79 @@ def test_a_pause_while_it_waits_lets_it_be_answered() -> None:
     drive = command().pause().approve("ship")
     assert (drive.phase, drive.flying) == ("paused", [])
     assert drive.go_on().flying == ["ship"]
+
+
+def session(**options: Any) -> AgentSpec:
+    told = {"session": "acp", "command": ["coder"], "cwd": "src", "permissions": "ask", **options}
+    return AgentSpec(kind="session", effects=True, options=told)
+
+
+def chat(**options: Any) -> AgentSpec:
+    return AgentSpec(kind="chat", options={"model": "openai:m", **options})
+
+
+def does(name: str = "x", **fields: Any) -> StepSpec:
+    return step(name, approval=ASK, **fields)
+
+
+def nests(inner: StepSpec) -> StepSpec:
+    named = plan(inner, name="inner")
+    return does(kind="plan", agent="", plan=named)
+
+
+def runs(*words: str) -> AgentSpec:
+    return AgentSpec(kind="command", effects=True, options={"command": [*words]})
+
+
+MEMBERS = ConsensusSpec(members=(Member(name="a", agent="c"), Member(name="b", agent="f")))
+JURY = does(kind="consensus", agent="", input="Which?", team=MEMBERS)
+JUDGED = does(input="Do it.", review=ReviewSpec(members=(Member(name="a", agent="c"),)))
+BY_C = does(agent="c", input="Do it.")
+INNER = step("i", agent="c", input="Do it.")
+CHANGES = {
+    "an inner step's command": (nests(INNER), runs("echo", "ok"), runs("rm", "-r"), '["rm","-r"'),
+    "an inner session": (nests(INNER), session(), session(permissions="allow"), '"allow"'),
+    "permissions": (BY_C, session(), session(permissions="allow"), 'permissions: "allow"'),
+    "a session's program": (BY_C, session(), session(command=["evil"]), 'command: ["evil"]'),
+    "a session's folder": (BY_C, session(), session(cwd="/"), 'cwd: "/"'),
+    "a model's address": (BY_C, chat(), chat(base_url="http://e/"), 'base_url: "http://e/"'),
+    "a model": (BY_C, chat(), chat(model="openai:n"), "asks c: chat openai:n"),
+    "a member": (JURY, chat(), chat(base_url="http://e/"), 'base_url: "http://e/"'),
+    "a member's program": (JURY, session(), session(command=["evil"]), 'command: ["evil"]'),
+    "a reviewer": (JUDGED, chat(), chat(model="openai:n"), "c: chat openai:n"),
+    "effects": (BY_C, runs("echo"), msgspec.structs.replace(runs("echo"), effects=False), "echo"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_a_step_does_differently_is_shown_and_asked_about_anew(what: str) -> None:
+    asks, before, after, seen = CHANGES[what]
+    drive = Drive(asks, agents={**AGENTS, "c": before})
+    [old] = drive.said("ApprovalAsked")
+    drive.replace(asks, agents={**AGENTS, "c": after})
+    new = drive.said("ApprovalAsked")[-1]
+    assert seen in new.shown
+    assert new.digest != old.digest
+    with pytest.raises(Refused, match="shows something else by now"):
+        drive.apply(ApprovalGiven(at=drive.at, path="x", approved=True, digest=old.digest, by="a"))
+    assert drive.flying == []
+    assert drive.approve("x").flying != []
+
+
+def test_a_changed_text_of_a_team_or_of_an_inner_step_is_asked_about_anew() -> None:
+    policy = msgspec.structs.replace(MEMBERS, final="present")
+    for old, new in (
+        (JURY, msgspec.structs.replace(JURY, team=policy)),
+        (nests(INNER), nests(step("i", agent="c", input="Do something else."))),
+        (BY_C, msgspec.structs.replace(BY_C, retry=Retry(tries=4))),
+    ):
+        drive = Drive(old, agents={**AGENTS, "c": chat()}).replace(new)
+        first, second = drive.said("ApprovalAsked")
+        assert first.digest != second.digest
+
+
+def test_what_only_says_when_a_call_is_made_asks_nobody_again() -> None:
+    limited = msgspec.structs.replace(chat(), concurrency=2)
+    drive = Drive(BY_C, agents={**AGENTS, "c": chat()}).approve("x").fails("x", "permanent")
+    drive.replace(msgspec.structs.replace(BY_C, takes=5), agents={**AGENTS, "c": limited})
+    assert len({event.digest for event in drive.said("ApprovalAsked")}) == 1

@@ -11,39 +11,97 @@ from typing import Final
 
 import msgspec
 
-from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec, steps_of
+from hocket.core.specs import (
+    AgentSpec,
+    PlanSpec,
+    RunSpec,
+    StepSpec,
+    agents_of,
+    steps_of,
+    unlearned_step,
+)
+from hocket.core.teams import ToolSpec
 from hocket.core.template import show
-from hocket.core.values import Json
+from hocket.core.values import Json, canonical, digest
 
 PROMPT: Final = "{prompt}"
 """The word of a command that a prompt takes the place of, as `hocket.agents.command` has it."""
+MOST_STEPS: Final = 1_000
+"""The most steps of a plan that are written out; the digest names the others with them."""
 _NAMED: Final = ("model", "id", "ref", "local", "name")
 
 
 def shown_step(step: StepSpec, given: Json, agents: Mapping[str, AgentSpec]) -> str:
-    """Write down what a step will do.
+    """Write down what a step will do; its last line names all that is not written out.
 
     Args:
         step: The step.
         given: What its agent, its team or its nested plan gets, rendered.
         agents: All agents of the run.
     """
+    lines = _doings(step, given, agents)
     if step.plan is not None:
-        names = ", ".join(inner.name for inner in step.plan.steps[:50])
-        more = len(step.plan.steps) - 50
-        rest = f" and {more:,} more" if more > 0 else ""
-        lines = [f"runs plan {step.plan.name!r}: {names}{rest}"]
-        return "\n".join([*lines, *_named("with", given)])
+        size = steps_of(step.plan)
+        _steps(step.plan, agents, "", lines, [0])
+        if size > MOST_STEPS:
+            lines.append(f"… and {size - MOST_STEPS:,} more steps")
+    return "\n".join([*lines, f"settings {settings_digest(step, agents)}"])
+
+
+def settings_digest(step: StepSpec, agents: Mapping[str, AgentSpec]) -> str:
+    """Name all that decides what a step does, by content: its own settings and its agents'.
+
+    What only decides when a call is made does not count.
+    """
+    names: dict[str, None] = {}
+    _involved(step, agents, names)
+    bare = {name: _bare(agents[name]) for name in names if name in agents}
+    own = msgspec.structs.replace(unlearned_step(step), uses={}, takes=None, hedge=None, learned={})
+    return digest(canonical([own, bare]))
+
+
+def tool_digest(tool: ToolSpec, agent: AgentSpec) -> str:
+    """Name all that decides what a tool does, by content."""
+    return digest(canonical([tool, _bare(agent)]))
+
+
+def _bare(agent: AgentSpec) -> AgentSpec:
+    return msgspec.structs.replace(agent, limits=(), concurrency=None)
+
+
+def _involved(step: StepSpec, agents: Mapping[str, AgentSpec], names: dict[str, None]) -> None:
+    names.update(dict.fromkeys(sorted(agents_of(step, agents))))
+    for inner in () if step.plan is None else step.plan.steps:
+        _involved(inner, agents, names)
+
+
+def _doings(step: StepSpec, given: Json, agents: Mapping[str, AgentSpec]) -> list[str]:
+    """Say what a step does; the steps of a nested plan are not in it."""
+    if step.plan is not None:
+        size = steps_of(step.plan)
+        steps = f"{size:,} step{'s' if size > 1 else ''}"
+        return [f"runs plan {step.plan.name!r}: {steps}", *_named("with", given)]
     if step.team is not None:
         members = ", ".join(member.agent for member in step.team.members)
-        return "\n".join([f"{step.kind} of {members}", *_named("about", given)])
+        lines = [f"{step.kind} of {members}", *_named("about", given)]
+        return [*lines, *_seats(step, agents)]
     lines = _call(step.agent, given, agents[step.agent], step.options)
     for name in step.fallback:
         lines += ["if that fails:", *_call(name, given, agents[name], {})]
     if step.review is not None:
         reviewers = ", ".join(member.agent for member in step.review.members)
-        lines.append(f"what it gives is reviewed by {reviewers}")
-    return "\n".join(lines)
+        lines += [f"what it gives is reviewed by {reviewers}", *_seats(step, agents)]
+    return lines
+
+
+def _seats(step: StepSpec, agents: Mapping[str, AgentSpec]) -> list[str]:
+    """Say who they are that work together, beside who does the step's own call."""
+    names = agents_of(step, agents) - {step.agent, *step.fallback}
+    lines = []
+    for name in sorted(names):
+        told = agents[name].options
+        lines += [_who(name, agents[name], told), *("   " + one for one in _settings(told))]
+    return lines
 
 
 def shown_command(agent: AgentSpec, given: Json, options: Mapping[str, Json]) -> list[str]:
@@ -78,14 +136,24 @@ def _call(name: str, given: Json, agent: AgentSpec, options: Mapping[str, Json])
     if agent.kind == "command":
         return shown_command(agent, given, options)
     told = {**agent.options, **options}
-    known = next((str(told[key]) for key in _NAMED if isinstance(told.get(key), str)), "")
     does = "calls" if agent.kind == "function" else "asks"
-    lines = [f"{does} {name}: {agent.kind}{f' {known}' if known else ''}"]
+    lines = [f"{does} {_who(name, agent, told)}", *_settings(told)]
     if agent.tools:
         lines.append(f"which may call {', '.join(agent.tools)}")
     if isinstance(told.get("system"), str):
         lines += _named("told before", told["system"])
     return [*lines, *_named("with" if agent.kind == "function" else "asked", given)]
+
+
+def _who(name: str, agent: AgentSpec, told: Mapping[str, Json]) -> str:
+    known = next((str(told[key]) for key in _NAMED if isinstance(told.get(key), str)), "")
+    return f"{name}: {agent.kind}{f' {known}' if known else ''}"
+
+
+def _settings(told: Mapping[str, Json]) -> list[str]:
+    """Write an agent's settings down, a line each, but what is said of it elsewhere."""
+    first = next((key for key in _NAMED if isinstance(told.get(key), str)), "")
+    return [f"{key}: {_json(told[key])}" for key in told if key not in (first, "system")]
 
 
 def _named(word: str, value: Json) -> list[str]:
@@ -99,16 +167,12 @@ def _json(value: Json) -> str:
     return msgspec.json.encode(value).decode()
 
 
-MOST_STEPS: Final = 1_000
-"""The most steps of a plan that are written out; the digest names the others with them."""
-
-
-def shown_plan(spec: RunSpec, digest: str, inputs: Mapping[str, Json]) -> str:
+def shown_plan(spec: RunSpec, mark: str, inputs: Mapping[str, Json]) -> str:
     """Write down what a run will do, with its texts as they stand.
 
     Args:
         spec: The run's spec.
-        digest: `spec_digest` of it, which names also what is not written out.
+        mark: `spec_digest` of it, which names also what is not written out.
         inputs: The run's inputs.
     """
     plan, size = spec.workflow, steps_of(spec.workflow)
@@ -119,7 +183,7 @@ def shown_plan(spec: RunSpec, digest: str, inputs: Mapping[str, Json]) -> str:
     _steps(plan, spec.agents, "", lines, [0])
     if size > MOST_STEPS:
         lines.append(f"… and {size - MOST_STEPS:,} more steps")
-    return "\n".join([*lines, f"spec {digest}"])
+    return "\n".join([*lines, f"spec {mark}"])
 
 
 def _steps(
@@ -135,7 +199,7 @@ def _steps(
             return
         lines.append(f"{before}{number}. {step.name}{_when(step)}")
         indent = " " * (len(before) + 3)
-        lines += [indent + line for line in _does(step, agents).splitlines()]
+        lines += [indent + line for line in _does(step, agents)]
         if step.plan is not None:
             _steps(step.plan, agents, f"{before}{number}.", lines, count)
 
@@ -155,11 +219,14 @@ def _when(step: StepSpec) -> str:
     return "".join(f", {text}" for text in told)
 
 
-def _does(step: StepSpec, agents: Mapping[str, AgentSpec]) -> str:
+def _does(step: StepSpec, agents: Mapping[str, AgentSpec]) -> list[str]:
     if step.kind == "approve":
-        return "\n".join(_named("asks a person to approve of", step.input))
-    if step.kind == "input":
-        return "\n".join(_named("asks a person", step.input))
-    if step.kind == "gather":
-        return "gathers what these have given"
-    return shown_step(step, step.input, agents)
+        lines = _named("asks a person to approve of", step.input)
+    elif step.kind == "input":
+        lines = _named("asks a person", step.input)
+    elif step.kind == "gather":
+        return ["gathers what these have given"]
+    else:
+        lines = _doings(step, step.input, agents)
+    # A text in it may have lines of its own.
+    return "\n".join(lines).split("\n")

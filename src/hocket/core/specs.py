@@ -8,6 +8,7 @@ Defaults are left out of the encoding, so a plan of 100,000 steps stays small.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -308,6 +309,21 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def steps_of(plan: PlanSpec) -> int:
     """Count the steps of a plan, those of nested plans with them."""
     return sum(1 if step.plan is None else 1 + steps_of(step.plan) for step in plan.steps)
+
+
+def agents_of(step: StepSpec, agents: Mapping[str, AgentSpec]) -> frozenset[str]:
+    """Name every agent that a step's calls may go to, those of tools included."""
+    names = {name for name in (step.agent, *step.fallback) if name}
+    for team in (step.team, step.review):
+        if team is not None:
+            for member in team.members:
+                names.update((member.agent, *member.fallback))
+            names.add(getattr(team, "presenter", ""))
+            names.add(getattr(team, "fixer", ""))
+    for name in list(names):
+        if name in agents:
+            names.update(tool.agent for tool in agents[name].tools.values())
+    return frozenset(names - {""})
 
 
 def patience(steps: int) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from hocket.core.errors import Problem
-from hocket.core.specs import AgentSpec, Approval, PlanSpec, StepSpec
+from hocket.core.specs import AgentSpec, Approval, PlanSpec, StepSpec, agents_of
 from hocket.core.template import Place
-from hocket.workflows.jobs import agents_of
 
 _HINT = "let it be pause or reject, or say confirm_effects: true"
 

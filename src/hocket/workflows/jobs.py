@@ -45,18 +45,3 @@ def job_of(
         tools=tuple(tools),
         sample=sample,
     )
-
-
-def agents_of(step: StepSpec, agents: Mapping[str, AgentSpec]) -> frozenset[str]:
-    """Name every agent that a step's calls may go to, those of tools included."""
-    names = {name for name in (step.agent, *step.fallback) if name}
-    for team in (step.team, step.review):
-        if team is not None:
-            for member in team.members:
-                names.update((member.agent, *member.fallback))
-            names.add(getattr(team, "presenter", ""))
-            names.add(getattr(team, "fixer", ""))
-    for name in list(names):
-        if name in agents:
-            names.update(tool.agent for tool in agents[name].tools.values())
-    return frozenset(names - {""})

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from hocket.core.expr import Reference, parse_expr
 from hocket.core.machine import JobSpec
-from hocket.core.specs import AgentSpec, PlanSpec, StepSpec
+from hocket.core.specs import AgentSpec, PlanSpec, StepSpec, agents_of
 from hocket.core.template import Template, parse_template
-from hocket.workflows.jobs import agents_of, job_of
+from hocket.workflows.jobs import job_of
 from hocket.workflows.live import ALONE, Place
 from hocket.workflows.teams import TeamMaker, team_of
 

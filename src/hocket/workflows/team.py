@@ -15,10 +15,9 @@ from hocket.core.errors import EngineBug, Fault, Refused
 from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepView, Workflow
 from hocket.core.reports import Report
-from hocket.core.specs import AgentSpec, StepSpec
+from hocket.core.specs import AgentSpec, StepSpec, agents_of
 from hocket.core.values import Json
 from hocket.workflows.floor import Asked, Floor, Prompt, join
-from hocket.workflows.jobs import agents_of
 
 _TIMING: Final[dict[str, Any]] = {"uses": {}, "takes": None, "hedge": None}
 """What says when calls are made, and nothing of what they give."""

@@ -16,7 +16,7 @@ from hocket.core.errors import ExprError, Fault, Refused, suggest
 from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.expr import Lookup
 from hocket.core.machine import Do, Halt, Move, StepView
-from hocket.core.shown import shown_command
+from hocket.core.shown import shown_command, tool_digest
 from hocket.core.specs import PERSON_TIMEOUT, AgentSpec, Retry, StepSpec
 from hocket.core.teams import ToolSpec
 from hocket.core.template import parse_template
@@ -245,13 +245,15 @@ class ToolCalls:
     def _shown(self, call: _Call) -> str:
         """Write down what will be done: the tool with its arguments, and a command as it is run."""
         lines = [f"{call.name} {_json(call.args)}"]
-        agent = self._agents[self._tools[call.name].agent]
+        tool = self._tools[call.name]
+        agent = self._agents[tool.agent]
         if agent.kind == "command":
             lines.extend(shown_command(agent, call.given, {}))
         elif agent.kind == "mcp":
             told = agent.options
             where = told.get("url") or _json(told.get("command"))
             lines.append(f"calls {told['tool']} of the MCP server {told['server']}, {where}")
+        lines.append(f"settings {tool_digest(tool, agent)}")
         return "\n".join(lines)
 
 
