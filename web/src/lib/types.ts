@@ -160,7 +160,7 @@ export interface CallRow {
 }
 
 export interface StepDetail {
-  row: Row;
+  row: Row | null;
   prompt: string | null;
   output: unknown;
   output_bytes: number | null;
