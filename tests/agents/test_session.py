@@ -127,6 +127,15 @@ async def test_a_question_is_shown_whole_and_a_person_decides(agent: Held, kind:
         assert (reply.output, context.asked) == (answer, [])
 
 
+@KINDS
+async def test_what_cannot_be_seen_in_a_question_is_written_out(agent: Held, kind: str) -> None:
+    context = FakeContext()
+    context.consent = Consent(False, "no")
+    await agent(kind).call(request("ASK rm a\u202eb\u200bc"), context)
+    [asked] = context.asked
+    assert "rm a\\u202eb\\u200bc" in asked
+
+
 async def test_a_change_of_files_is_shown_with_its_diff(agent: Held) -> None:
     context = FakeContext()
     await agent("codex").call(request("PATCH src/new.py"), context)

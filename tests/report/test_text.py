@@ -7,7 +7,10 @@ import pytest
 from hocket.agents.terminal import visible
 from hocket.app.preview import Preview, diff_in
 from hocket.cli.asked import asked_lines, list_lines
+from hocket.cli.live import LiveDisplay
+from hocket.core.events import ApprovalAsked
 from hocket.report.text import clean, dollars, one_line
+from hocket.server.mcp_replies import asked_words, question
 
 TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
 UNSEEN = [*range(0x200B, 0x200E), 0x00AD, 0x2060, 0xFEFF, 0x3164, 0xFE0F, 0xE0041, 0x2028, 0x0085]
@@ -49,6 +52,16 @@ def test_a_question_shows_each_character_of_it_and_of_its_diff() -> None:
     assert shown[0] == 'runs ["rm","\\u202egpj.exe"]'
     assert shown[-2:] == ["-old\\u000d", "+new\\u202eevil\\u2028x\\u000d"]
     assert "\\u202egpj" in list_lines([asked], 0)[1]
+
+
+def test_pictures_and_clients_show_the_same() -> None:
+    asked = ApprovalAsked(at=0, path="ship", shown="rm \u202egpj.exe", digest="d")
+    display = LiveDisplay()
+    told: list[str] = []
+    display.say = lambda text, style="": told.append(text)  # type: ignore[method-assign]
+    display.show_asked(asked)
+    assert told == ["  │ rm \\u202egpj.exe"]
+    assert asked_words(asked) == question("r", asked).shown == "rm \\u202egpj.exe"
 
 
 @pytest.mark.parametrize(
