@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 
+import pytest
 from tests.cli.kit import Home, ended
 from tests.server.kit import serving
 
@@ -64,6 +66,50 @@ def test_all_items_of_a_step_are_shown_and_decided_about_together(home: Home) ->
     done = home.ok("approve", "r", "ship", "--yes")
     assert 'runs ["echo","no 1"]' in done.err
     assert home.ok("resume", "r").data == ["no 1", "no 2"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "decided"),
+    [
+        ("y\n", "approved"),
+        ("YES\n", "approved"),
+        ("n\n", "rejected"),
+        ("reject\n", "rejected"),
+        ("\n", ""),
+        ("\x04", ""),
+        ("maybe\n", ""),
+    ],
+)
+def test_only_a_clear_word_at_the_terminal_decides(home: Home, typed: str, decided: str) -> None:
+    home.write(SHIP, plan=INPUTS)
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    ours, theirs = pty.openpty()
+    try:
+        child = home.start("approve", "r", stdin=theirs)
+        os.write(ours, typed.encode())
+        err = child.communicate(timeout=60)[1]
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "approve ship? [y/n]" in err
+    if not decided:
+        assert "nothing is decided, and ship still waits" in err
+        assert child.returncode == 2
+        home.ok("approve", "r", "--yes")
+        return
+    assert child.returncode == 0
+    again = home.hocket("approve", "r", "--yes")
+    assert again.status == 2
+    assert f"'ship' was {decided} by tester already" in again.err
+
+
+def test_an_answer_that_is_noted_is_not_asked_for_again(home: Home) -> None:
+    home.write(SHIP, plan=INPUTS)
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    home.ok("approve", "r", "--yes")
+    done = home.ok("resume", "r")
+    assert "to decide" not in done.err
+    assert shipped(home)
 
 
 def test_an_approval_waits_over_a_killed_process(home: Home) -> None:

@@ -94,8 +94,7 @@ def approve(
         if not sys.stdin.isatty():
             raise Refused("nobody can be asked here; add --yes or --reject")
         what = asked[0].path if len(asked) == 1 else f"all {len(asked)} of {step}"
-        print(f"approve {what}? [y/N] ", end="", file=sys.stderr, flush=True)
-        reject = sys.stdin.readline().strip().lower() not in {"y", "yes"}
+        reject = not _decision(what)
     return max(
         post(
             run,
@@ -103,6 +102,21 @@ def approve(
         )
         for one in asked
     )
+
+
+def _decision(what: str) -> bool:
+    """Ask at the terminal; only a clear word decides.
+
+    Raises:
+        Refused: It was none, and nothing is decided.
+    """
+    print(f"approve {what}? [y/n] ", end="", file=sys.stderr, flush=True)
+    word = sys.stdin.readline().strip().lower()
+    if word in {"y", "yes"}:
+        return True
+    if word in {"n", "no", "reject"}:
+        return False
+    raise Refused(f"nothing is decided, and {what} still waits: say y to approve, n to reject")
 
 
 def send(
