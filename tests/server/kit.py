@@ -18,6 +18,7 @@ import uvicorn
 
 from hocket.app.engine import Engine
 from hocket.app.host import Host
+from hocket.server import connections
 from hocket.server.app import make_app
 from hocket.server.live import Live
 from hocket.server.settings import Settings
@@ -154,6 +155,7 @@ def serving(
     live: Callable[[Any], Any] | None = None,
     app: Callable[[Site], Any] = make_app,
     buffer: int = 0,
+    protocols: Callable[[], dict[str, Any]] | None = None,
 ) -> Iterator[Served]:
     """Serve a state folder until the block ends.
 
@@ -165,6 +167,7 @@ def serving(
         app: Makes the application.
         buffer: The most bytes that the kernel keeps for a client that does not read; 0 for what it
             likes, which is megabytes.
+        protocols: Gives what connections are, as uvicorn's options; by default the server's own.
     """
     port_taken = socket.create_server(("127.0.0.1", 0))
     if buffer:
@@ -185,6 +188,8 @@ def serving(
                 lifespan="off",
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
+                **(protocols or connections.protocols)(),
                 timeout_graceful_shutdown=1,
             )
             server = uvicorn.Server(config)

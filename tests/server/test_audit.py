@@ -142,7 +142,13 @@ def test_no_secret_comes_out_anywhere(
         key: value
         for key, value in told[-1].items()
         if key in {"by", "role", "method", "path", "status"}
-    } == {"by": "api", "role": "operate", "method": "POST", "path": "/break", "status": 500}
+    } == {
+        "by": "api (operate, 127.0.0.1)",
+        "role": "operate",
+        "method": "POST",
+        "path": "/break",
+        "status": 500,
+    }
 
 
 def test_who_did_what_and_who_was_turned_away(watched: Served) -> None:
@@ -160,8 +166,8 @@ def test_who_did_what_and_who_was_turned_away(watched: Served) -> None:
     ]
     assert found == [
         ("page:anna", "POST", "/api/runs", 201, ""),
-        ("api", "POST", "/api/runs", 404, "not_found"),
-        ("api", "POST", "/api/runs", 403, "role"),
+        ("api (operate, 127.0.0.1)", "POST", "/api/runs", 404, "not_found"),
+        ("api (view, 127.0.0.1)", "POST", "/api/runs", 403, "role"),
         ("", "GET", "/api/runs", 401, "token"),
         ("", "GET", "/api/runs", 421, "host"),
         ("", "GET", "/api/runs", 403, "origin"),

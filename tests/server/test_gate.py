@@ -274,7 +274,9 @@ def test_what_is_done_has_a_name_that_draws_nothing(served: Served) -> None:
 
     assert by("anna") == "api:anna"
     assert by("anna", **{"Sec-Fetch-Site": "same-origin"}) == "page:anna"
-    assert by("") == "api"
+    # Without a name it says at least what is known: who has answered first is asked later.
+    assert by("") == "api (operate, 127.0.0.1)"
+    assert by("", **{"Sec-Fetch-Site": "same-origin"}) == "page (operate, 127.0.0.1)"
     assert by("a\tb\x1b[31mc") == "api:ab[31mc"
     assert by("x" * 100) == "api:" + "x" * 40
     assert by("Zoë".encode().decode("latin-1")) == "api:Zoë"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.server.kit import Served
@@ -106,6 +108,9 @@ def test_what_a_token_allows() -> None:
     assert "v" * 43 not in repr(tokens)
 
 
+TLS: Any = {"cert": Path("c"), "key": Path("k"), "public": True}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -118,6 +123,8 @@ def test_what_a_token_allows() -> None:
         (Settings(public=True, names=("a.example",)), "--public needs TLS"),
         (Settings(public=True, behind_proxy=True), "--name NAME"),
         (Settings(behind_proxy=True), "--name NAME"),
+        (Settings(proxies=("192.0.2.1",)), "add --behind-proxy"),
+        (Settings(behind_proxy=True, names=("a.b",), proxies=("there",)), "is no address"),
         (Settings(cert=Path("c.pem")), "--cert needs --key"),
         (Settings(key=Path("k.pem")), "--key needs --cert"),
         (Settings(cert=Path("no.pem"), key=Path("no.pem")), "no.pem"),
@@ -143,12 +150,38 @@ def test_what_may_be_reached() -> None:
     assert not is_loopback("0.0.0.0") and not is_loopback("127.0.0.1.example.org")
 
 
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        (Settings(), "http://127.0.0.1:8437"),
+        (Settings(host="::1"), "http://[::1]:8437"),
+        (Settings(host="0.0.0.0", behind_proxy=True, names=("a.b",)), "https://a.b"),
+        (Settings(behind_proxy=True, names=("a.b:8443", "c.d")), "https://a.b:8443"),
+        (Settings(host="0.0.0.0", names=("a.b",), **TLS), "https://a.b:8437"),
+        (Settings(host="0.0.0.0", names=("a.b:444",), **TLS), "https://a.b:444"),
+        (Settings(host="::", names=("[fd00::1]",), **TLS), "https://[fd00::1]:8437"),
+    ],
+)
+def test_the_address_that_is_told_is_one_that_is_answered(settings: Settings, url: str) -> None:
+    assert settings.url == url
+    assert url in settings.origins(proxied=settings.behind_proxy)
+
+
+def test_a_key_with_a_passphrase_is_told_of(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = "openssl req -x509 -newkey rsa:2048 -passout pass:word -subj /CN=x -days 1"
+    where = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*made.split(), *where], check=True, capture_output=True)
+    with pytest.raises(Refused, match=r"has a passphrase.*openssl pkey"):
+        check(Settings(cert=cert, key=key))
+
+
 def test_the_names_that_are_answered() -> None:
     proxied = Settings(public=True, behind_proxy=True, names=("Hocket.example.org",))
-    assert "hocket.example.org" in proxied.hosts()
-    assert "https://hocket.example.org" in proxied.origins()
-    assert "http://hocket.example.org" not in proxied.origins()
-    assert "http://127.0.0.1:8437" in proxied.origins()
+    assert proxied.hosts(proxied=True) == {"hocket.example.org"}
+    assert proxied.origins(proxied=True) == {"https://hocket.example.org"}
+    assert proxied.hosts() == Settings().hosts() and proxied.origins() == Settings().origins()
+    assert Settings().hosts(proxied=True) == frozenset()
     assert Settings().hosts() == {"127.0.0.1:8437", "localhost:8437", "[::1]:8437"}
     assert Settings().origins() == {f"http://{host}" for host in Settings().hosts()}
     assert Settings(host="::1").hosts() == Settings().hosts()

@@ -185,8 +185,8 @@ class Host:
 
     # -- what may be asked ------------------------------------------------------------------
 
-    async def ask(self, run: str, request: AnyRequest) -> None:
-        """Ask something of a run, wherever it is driven.
+    async def ask(self, run: str, request: AnyRequest) -> bool:
+        """Ask something of a run, wherever it is driven; tells whether it was answered already.
 
         One that is driven here is asked at once.
         One of another process gets the request into its inbox, and its answer is waited for a
@@ -199,7 +199,7 @@ class Host:
             JournalError, OwnershipLost: It could not be recorded.
         """
         try:
-            await self._ask(run, request)
+            return await self._ask(run, request)
         except Refused as error:
             told = None
             if isinstance(request, Approve | Send):
@@ -208,15 +208,17 @@ class Host:
                 raise
             raise Refused(told) from error
 
-    async def _ask(self, run: str, request: AnyRequest) -> None:
+    async def _ask(self, run: str, request: AnyRequest) -> bool:
         async with self._driving.lock(run):
             here = await self._driving.under_way(run)
             if here is not None:
-                return ask_of(here, request)
+                ask_of(here, request)
+                return True
             row = self.row(run)
             if not row.alive:
-                return await self._take_up_with(row, request)
-        await self._post(row, request)
+                await self._take_up_with(row, request)
+                return True
+        return await self._post(row, request)
 
     async def _take_up_with(self, row: RunRow, request: AnyRequest) -> None:
         """Take a run up that nobody drives; if it refuses the request, it stays as it is."""
@@ -228,8 +230,8 @@ class Host:
         requests = () if isinstance(request, Continue) else (request,)
         await self._driving.take_up(row.id, requests, anyhow=isinstance(request, Cancel))
 
-    async def _post(self, row: RunRow, request: AnyRequest) -> None:
-        """Leave a request for a run's owner, and wait a little for the answer."""
+    async def _post(self, row: RunRow, request: AnyRequest) -> bool:
+        """Leave a request for a run's owner, and wait a little; tells whether it has answered."""
         journal = self.engine.journal
         number = await asyncio.to_thread(journal.post, row.id, request)
         until = time.monotonic() + _PATIENCE
@@ -238,28 +240,29 @@ class Host:
             if answer is not None and answer.refusal:
                 raise Refused(answer.refusal)
             if answer is not None:
-                return
+                return True
             await asyncio.sleep(_LOOK)
+        return False
 
-    async def resume(self, run: str, *, by: str) -> None:
-        """Have a run go on that is paused, or that nobody drives.
+    async def resume(self, run: str, *, by: str) -> bool:
+        """Have a run go on that is paused, or that nobody drives; tells the same as `ask`.
 
         Raises:
             NotFound: No such run.
             Refused: It is under way, has ended, or too many runs are driven here.
             JournalError, OwnershipLost: It could not be read or recorded.
         """
-        await self.ask(run, Continue(by=by))
+        return await self.ask(run, Continue(by=by))
 
-    async def retry(self, run: str, path: str, *, by: str) -> None:
-        """Do a failed or held step again, or with "" all that have failed.
+    async def retry(self, run: str, path: str, *, by: str) -> bool:
+        """Do a failed or held step again, or with "" all that have failed; tells as `ask` does.
 
         Raises:
             NotFound: No such run.
             Refused: Nothing of that path has failed, or too many runs are driven here.
             JournalError, OwnershipLost: It could not be read or recorded.
         """
-        await self.ask(run, Retry(by=by, path=path))
+        return await self.ask(run, Retry(by=by, path=path))
 
 
 def _as_driven(row: RunRow, run: Run | None) -> RunRow:

@@ -18,7 +18,7 @@ from hocket.cli.options import FILE
 from hocket.core.errors import NotFound, Refused
 from hocket.insight.alerts import rules_with
 from hocket.server.serve import Ready, serve
-from hocket.server.settings import PORT, Settings
+from hocket.server.settings import PORT, PROXIES, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,10 @@ class Listen:
     behind_proxy: Annotated[
         bool, Parameter(help="A proxy with TLS stands before it.", negative=())
     ] = False
+    proxy: Annotated[
+        list[str] | None,
+        Parameter(help="The proxy's address, by default this machine's; repeatable.", negative=()),
+    ] = None
 
     @property
     def settings(self) -> Settings:
@@ -60,6 +64,7 @@ class Listen:
             key=self.key,
             public=self.public,
             behind_proxy=self.behind_proxy,
+            proxies=tuple(self.proxy or PROXIES),
         )
 
 

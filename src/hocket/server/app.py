@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -33,6 +33,7 @@ from hocket.server import (
 from hocket.server.answers import Reason, TurnedAway, encoded, turned_away
 from hocket.server.gate import (
     CALLER,
+    ENDS,
     PROTOCOL,
     App,
     Gate,
@@ -136,11 +137,15 @@ class Router:
             found = self._find(scope)
             acting = found.role == "operate"
             self._allow(caller, found.role)
-            if isinstance(found, Mount):
-                await self._mounted(found, scope, receive, watched)
-            else:
-                answer = await self._asked(found, scope, receive)
-                await self._answer(found, answer, caller, receive, watched)
+            with self._site.doors.under_way.one(caller.client):
+                if isinstance(found, Mount):
+                    await self._mounted(found, scope, receive, watched)
+                else:
+                    await self._routed(found, scope, receive, watched)
+        except asyncio.CancelledError:
+            # The server ends, and has waited for this as long as it does.
+            reason = "unavailable"
+            await self._cut(scope, receive, watched)
         except Exception as error:
             refusal = turned_away(error) or self._bug(error)
             reason = refusal.reason
@@ -188,17 +193,46 @@ class Router:
         if caller.role != "operate":
             hint = "the other token lets its bearer act"
             raise TurnedAway(403, "forbidden", "role", "this token lets you look only", hint)
-        host = caller.address.rpartition(":")[0]
-        if wait := self._site.doors.acting.take(host):
-            raise TooMany("too many requests that change something", wait)
+        self._act(caller.host)
 
-    async def _asked(self, route: Route, scope: Scope, receive: Receive) -> Any:
-        """Read a request and let its handler answer."""
+    def _act(self, who: str) -> None:
+        """Count that somebody acts, or has something computed.
+
+        Raises:
+            TooMany: It does so too often.
+        """
+        if wait := self._site.doors.acting.take(who):
+            raise TooMany("too many requests that change or compute something", wait)
+
+    async def _routed(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read a request, let its handler answer, and send that."""
+        caller: Caller = scope[CALLER]
+        doors = self._site.doors
+        asked = await self._asked(route, scope, receive)
+        if route.role == "operate":
+            # What was begun to be done is done, also if nobody waits for the answer.
+            answer = await route.handler(self._site, asked)
+        elif route.computes:
+            self._act(caller.client)
+            with doors.computing.one(caller.client):
+                answer = await _while_wanted(route.handler(self._site, asked), scope, receive)
+        else:
+            answer = await _while_wanted(route.handler(self._site, asked), scope, receive)
+        if isinstance(answer, Stream):
+            with doors.streams.one(caller.client):
+                await _stream(answer, scope, receive, send)
+            return
+        if not isinstance(answer, Bytes):
+            answer = Bytes(data=encoded(answer), media=route.media, status=route.status)
+        await answer_bytes(send, answer)
+
+    async def _asked(self, route: Route, scope: Scope, receive: Receive) -> Asked:
+        """Read a request."""
         headers = headers_of(scope)
         query = read_query(route, scope["query_string"])
         patience = self._site.settings.quotas.body_seconds
         body = await read_body(route, headers, receive, patience)
-        asked = Asked(
+        return Asked(
             caller=scope[CALLER],
             path=_match(_parts(route.path), _segments(scope)) or {},
             query=query,
@@ -207,18 +241,6 @@ class Router:
             range=headers.get("range", [""])[0],
             last_event=headers.get("last-event-id", [""])[0],
         )
-        return await route.handler(self._site, asked)
-
-    async def _answer(
-        self, route: Route, answer: Any, caller: Caller, receive: Receive, send: Send
-    ) -> None:
-        if isinstance(answer, Stream):
-            with self._site.doors.streams.one(_client(caller)):
-                await _stream(answer, receive, send)
-            return
-        if not isinstance(answer, Bytes):
-            answer = Bytes(data=encoded(answer), media=route.media, status=route.status)
-        await answer_bytes(send, answer)
 
     async def _mounted(self, mount: Mount, scope: Scope, receive: Receive, send: Send) -> None:
         """Let another application answer, with a body no larger than it may be."""
@@ -235,7 +257,7 @@ class Router:
             return message if left >= 0 else {"type": "http.disconnect"}
 
         app = next(app for one, app in self._mounts if one is mount)
-        with self._site.doors.streams.one(_client(scope[CALLER])):
+        with self._site.doors.streams.one(scope[CALLER].client):
             await app(scope, bounded, send)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,7 +267,7 @@ class Router:
             if socket is None:
                 raise TurnedAway(404, "not_found", "path", "there is no socket at this address")
             self._allow(caller, socket.role)
-            with self._site.doors.sockets.one(_client(caller)):
+            with self._site.doors.sockets.one(caller.client):
                 await self._hold(socket, caller, WebSocket(scope, receive, send))
         except (TurnedAway, TooMany) as error:
             refusal = turned_away(error)
@@ -268,6 +290,13 @@ class Router:
         if all(state is WebSocketState.CONNECTED for state in both):
             await open_.close(code)
 
+    async def _cut(self, scope: Scope, receive: Receive, send: _Watched) -> None:
+        """End an answer that the server cannot wait for."""
+        if not send.status:
+            await turn_away(scope, receive, send, _ending())
+        elif not send.over:
+            await send({"type": "http.response.body", "body": b""})
+
     def _bug(self, error: Exception) -> TurnedAway:
         """Write an error that nobody foresaw to the log, and give what the client is told."""
         name = secrets.token_hex(4)
@@ -279,15 +308,18 @@ class Router:
 
 
 class _Watched:
-    """Sends, and remembers the status that was sent."""
+    """Sends, and remembers the status that was sent, and whether that was all."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
+        self.over = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+        elif message["type"] == "http.response.body":
+            self.over = not message.get("more_body", False)
         await self._send(message)
 
 
@@ -337,24 +369,42 @@ def _wrong_method(method: str, known: Sequence[str]) -> TurnedAway:
     return TurnedAway(405, "bad_input", "method", said, headers=[("Allow", allowed)])
 
 
-def _client(caller: Caller) -> str:
-    return f"{caller.role} {caller.address.rpartition(':')[0]}"
+def _ending() -> TurnedAway:
+    hint = "ask again when it has been started again"
+    return TurnedAway(503, "unavailable", "unavailable", "this server is ending", hint)
 
 
-async def _stream(answer: Stream, receive: Receive, send: Send) -> None:
-    """Send an answer as it comes, until it ends or the client goes."""
+async def _while_wanted(work: Awaitable[Any], scope: Scope, receive: Receive) -> Any:
+    """Do something until it is done, its client goes, or the server ends.
+
+    Raises:
+        TurnedAway: It was ended before it was done.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.create_task(_gone(receive))
+    gone.add_done_callback(lambda _: task.cancel())
+    scope[ENDS] = task.cancel
+    try:
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise _ending()
+        return task.result()
+    finally:
+        del scope[ENDS]
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _stream(answer: Stream, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer as it comes, until it ends, the client goes, or the server ends."""
     headers = [(b"content-type", answer.media.encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    sending = asyncio.create_task(_send_all(answer, send))
-    gone = asyncio.create_task(_gone(receive))
     try:
-        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sending, gone):
-            task.cancel()
-        await asyncio.gather(sending, gone, return_exceptions=True)
-    if not sending.cancelled() and (error := sending.exception()) is not None:
-        raise error
+        await _while_wanted(_send_all(answer, send), scope, receive)
+    except TurnedAway:
+        # Whoever still listens is told in good order that nothing more comes.
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_all(answer: Stream, send: Send) -> None:

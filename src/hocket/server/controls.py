@@ -8,7 +8,8 @@ import msgspec
 
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
 from hocket.core.values import Json
-from hocket.server.routing import Asked, Handler, Route
+from hocket.server.answers import encoded
+from hocket.server.routing import Asked, Bytes, Handler, Route
 from hocket.server.site import Site
 
 _MOST_NOTE: Final = 2000
@@ -109,14 +110,17 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     run: str
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has become of a run.
 
     Fields:
         status: The run's status now.
+        noted: Whether it was asked of the process that drives the run, and has not answered yet;
+            the HTTP status is 202 then.
     """
 
     status: str
+    noted: bool = False
 
 
 async def _start(site: Site, asked: Asked) -> Begun:
@@ -133,27 +137,25 @@ def _only_file(site: Site) -> str:
     return next(iter(files)) if len(files) == 1 else ""
 
 
-async def _pause(site: Site, asked: Asked) -> Done:
+async def _pause(site: Site, asked: Asked) -> Bytes | Done:
     return await _ask(site, asked, Pause(by=asked.caller.by))
 
 
-async def _resume(site: Site, asked: Asked) -> Done:
+async def _resume(site: Site, asked: Asked) -> Bytes | Done:
     run = asked.path["run"]
-    await site.host.resume(run, by=asked.caller.by)
-    return _done(site, run)
+    return _done(site, run, await site.host.resume(run, by=asked.caller.by))
 
 
-async def _cancel(site: Site, asked: Asked) -> Done:
+async def _cancel(site: Site, asked: Asked) -> Bytes | Done:
     return await _ask(site, asked, Cancel(by=asked.caller.by, hard=asked.body.now))
 
 
-async def _retry(site: Site, asked: Asked) -> Done:
+async def _retry(site: Site, asked: Asked) -> Bytes | Done:
     run = asked.path["run"]
-    await site.host.retry(run, asked.body.step, by=asked.caller.by)
-    return _done(site, run)
+    return _done(site, run, await site.host.retry(run, asked.body.step, by=asked.caller.by))
 
 
-async def _approve(site: Site, asked: Asked) -> Done:
+async def _approve(site: Site, asked: Asked) -> Bytes | Done:
     body: ApproveBody = asked.body
     request = Approve(
         by=asked.caller.by,
@@ -165,7 +167,7 @@ async def _approve(site: Site, asked: Asked) -> Done:
     return await _ask(site, asked, request)
 
 
-async def _send(site: Site, asked: Asked) -> Done:
+async def _send(site: Site, asked: Asked) -> Bytes | Done:
     return await _ask(
         site, asked, Send(by=asked.caller.by, path=asked.body.step, value=asked.body.value)
     )
@@ -183,15 +185,18 @@ async def _fork(site: Site, asked: Asked) -> Begun:
     return Begun(run=run)
 
 
-async def _ask(site: Site, asked: Asked, request: AnyRequest) -> Done:
+async def _ask(site: Site, asked: Asked, request: AnyRequest) -> Bytes | Done:
     run = asked.path["run"]
-    await site.host.ask(run, request)
-    return _done(site, run)
+    return _done(site, run, await site.host.ask(run, request))
 
 
-def _done(site: Site, run: str) -> Done:
+def _done(site: Site, run: str, answered: bool) -> Bytes | Done:
     driven = site.host.driven(run)
-    return Done(status=site.host.row(run).status if driven is None else driven.machine.said)
+    status = site.host.row(run).status if driven is None else driven.machine.said
+    if answered:
+        return Done(status=status)
+    noted = Done(status=status, noted=True)
+    return Bytes(data=encoded(noted), media="application/json", status=202)
 
 
 def _control(name: str, handler: Handler, body: type[msgspec.Struct], about: str) -> Route:

@@ -60,11 +60,16 @@ async def _events(site: Site, asked: Asked) -> EventsPage | Stream:
     run, query = asked.path["run"], asked.query
     live: Any = site.live
     board = await live.board(run)
-    if EVENT_STREAM in asked.accepts:
-        return Stream(chunks=_stream(site, run, begin(asked.last_event, query.after)))
-    if query.wait and board.seq <= query.after:
-        async with News(live.feeds.of(run)) as news:
-            await news.wait_for(query.after, query.wait)
+    streams = EVENT_STREAM in asked.accepts
+    after = begin(asked.last_event, query.after) if streams else query.after
+    if after > board.seq:
+        raise beyond(run, after, board.seq)
+    if streams:
+        return Stream(chunks=_stream(site, run, after))
+    if query.wait and board.seq <= after:
+        with site.doors.streams.one(asked.caller.client):
+            async with News(live.feeds.of(run)) as news:
+                await news.wait_for(after, query.wait)
     board = await live.board(run)
     read = await asyncio.to_thread(page, live.store, run, query.after, query.limit)
     return EventsPage(
@@ -111,6 +116,11 @@ async def follow(
 def page(store: Any, run: str, after: int, limit: int) -> list[Recorded]:
     """Read some events."""
     return list(islice(store.read(run, after), limit))
+
+
+def beyond(run: str, after: int, last: int) -> CallerError:
+    """Say that a reader wants what comes after an event that there is not."""
+    return CallerError(f"run {run} has {last} events, and none with number {after}: begin anew")
 
 
 def begin(last_event: str, after: int) -> int:

@@ -192,12 +192,17 @@ class Polled:
             value = self._ask()
             if asyncio.iscoroutine(value):
                 value = await value
-            if value != self.value:
+            if self.value is None or _timeless(value) != _timeless(self.value):
                 self.value = value
                 self.changes += 1
                 for listener in list(self._listeners):
                     listener()
             await asyncio.sleep(_pause(self._every, time.perf_counter() - since))
+
+
+def _timeless(value: dict[str, Any]) -> dict[str, Any]:
+    """Give what is told without when it was asked for."""
+    return {name: part for name, part in value.items() if name != "at"}
 
 
 def _pause(least: float, took: float) -> float:

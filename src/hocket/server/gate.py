@@ -7,15 +7,18 @@ treats HTTP: the browser's own protections don't hold for them.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from hocket.server.answers import Reason, TurnedAway, error_body, turned_away
 from hocket.server.audit import Entry
 from hocket.server.page_files import ASSETS, Page
+from hocket.server.public import is_loopback
 from hocket.server.quotas import TooMany
-from hocket.server.routing import Bytes, Caller
+from hocket.server.routing import Bytes, Caller, Role
 from hocket.server.site import Site
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -28,6 +31,8 @@ PROTOCOL: Final = "hocket"
 """The WebSocket subprotocol that is answered with; the token travels beside it."""
 CALLER: Final = "hocket.caller"
 """Where the scope has who asks."""
+ENDS: Final = "hocket.ends"
+"""Where the scope has what ends an answer, as long as it may be ended without harm."""
 
 _TOKEN: Final = "token."
 _BEARER: Final = "bearer "
@@ -75,8 +80,7 @@ class Gate:
         self._app = app
         self._site = site
         self._page = page
-        self._hosts = site.settings.hosts()
-        self._origins = site.settings.origins()
+        self._proxies = frozenset(map(_address, site.settings.proxies))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a connection."""
@@ -105,7 +109,7 @@ class Gate:
             TurnedAway: It may not come in.
         """
         headers = headers_of(scope)
-        self._check_place(headers, opens=_opens(scope, headers))
+        self._check_place(scope, headers)
         if len(scope["path"]) > _MOST_PATH or len(scope["query_string"]) > _MOST_QUERY:
             raise TurnedAway(414, "bad_input", "size", "this address is too long")
         if (
@@ -119,28 +123,34 @@ class Gate:
             if scope["path"].startswith(ASSETS):
                 # An older page, still open, asks for what has been built anew; it sends no token.
                 raise TurnedAway(404, "not_found", "path", "the page has no such file")
-        address = address_of(scope, headers, behind_proxy=self._site.settings.behind_proxy)
-        scope[CALLER] = self._caller(scope, headers, address)
+        scope[CALLER] = self._caller(scope, headers, self._address(scope, headers))
         return None
 
-    def _check_place(self, headers: dict[str, list[str]], *, opens: bool) -> None:
+    def _check_place(self, scope: Scope, headers: dict[str, list[str]]) -> None:
         """Check that a request was meant for us, and does not come from another site's page.
-
-        Args:
-            headers: The request's headers.
-            opens: Whether a person opens our page, by a link wherever it may stand.
 
         Raises:
             TurnedAway: It was not, or does.
         """
+        settings = self._site.settings
+        proxied = self._by_proxy(scope) and headers.get("x-forwarded-proto") == ["https"]
         hosts = headers.get("host", [])
-        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+        known = settings.hosts(proxied=proxied)
+        if settings.behind_proxy and not proxied and not is_loopback(_address(_peer(scope))):
+            # What comes past the proxy has crossed a network in the clear.
+            known = frozenset()
+        if len(hosts) != 1 or hosts[0].lower() not in known:
             hint = "call it by an address that it was started with: hocket serve --name NAME"
+            if settings.behind_proxy:
+                hint += "; the proxy has to add X-Forwarded-Proto: https, and to be a --proxy"
             raise TurnedAway(421, "forbidden", "host", "this server has another name", hint)
         origins = headers.get("origin", [])
-        if origins and (len(origins) > 1 or origins[0].lower() not in self._origins):
+        if origins and (
+            len(origins) > 1 or origins[0].lower() not in settings.origins(proxied=proxied)
+        ):
             raise TurnedAway(403, "forbidden", "origin", "another site's page asks for this")
         sites = headers.get("sec-fetch-site", [])
+        opens = _opens(scope, headers)
         if sites and not opens and (len(sites) > 1 or sites[0].lower() not in _OUR_SITE):
             raise TurnedAway(403, "forbidden", "cross_site", "another site's page asks for this")
 
@@ -166,11 +176,25 @@ class Gate:
             )
         if wait := doors.requests.take(f"{role} {host}"):
             raise _too_many(TooMany("too many requests", wait))
-        return Caller(role=role, by=_by(headers), address=address)
+        return Caller(role=role, by=_by(headers, role, host), address=address)
+
+    def _by_proxy(self, scope: Scope) -> bool:
+        """Tell whether a connection comes from the proxy that was declared."""
+        return self._site.settings.behind_proxy and _address(_peer(scope)) in self._proxies
+
+    def _address(self, scope: Scope, headers: dict[str, list[str]]) -> str:
+        """Say where a connection comes from: what its proxy says, and nobody else."""
+        host, port = scope.get("client") or ("", 0)
+        if not self._by_proxy(scope):
+            return f"{host}:{port}"
+        said = [_address(one) for one in ",".join(headers.get("x-forwarded-for", [])).split(",")]
+        # The last proxy adds to what it was told, which may be anything.
+        far = next((one for one in reversed(said) if one and one not in self._proxies), host)
+        return f"{far}:0"
 
     def _note(self, scope: Scope, refusal: TurnedAway) -> None:
         headers = headers_of(scope)
-        address = address_of(scope, headers, behind_proxy=self._site.settings.behind_proxy)
+        address = self._address(scope, headers)
         self._site.audit.refused(entry_of(scope, address, refusal.status, refusal.reason))
 
 
@@ -196,13 +220,21 @@ def headers_of(scope: Scope) -> dict[str, list[str]]:
     return found
 
 
-def address_of(scope: Scope, headers: dict[str, list[str]], *, behind_proxy: bool) -> str:
-    """Say where a connection comes from; behind a proxy, as the proxy says last."""
-    host, port = scope.get("client") or ("", 0)
-    if behind_proxy and (forwarded := headers.get("x-forwarded-for")):
-        last = forwarded[-1].rpartition(",")[2].strip()
-        return f"{_printable(last, _MOST_NAME)}:0"
-    return f"{host}:{port}"
+def _peer(scope: Scope) -> str:
+    """Say what address a connection comes from."""
+    host: str = (scope.get("client") or ("", 0))[0]
+    return host
+
+
+def _address(said: str) -> str:
+    """Write an address as all write it; what is none is given as it is, as far as it is text."""
+    said = said.strip()
+    host = said[1:].partition("]")[0] if said.startswith("[") else said
+    for one in (host, host.rpartition(":")[0]):
+        with suppress(ValueError):
+            address = ipaddress.ip_address(one)
+            return str(getattr(address, "ipv4_mapped", None) or address)
+    return _printable(said, _MOST_NAME)
 
 
 def entry_of(
@@ -316,12 +348,12 @@ def _token(scope: Scope, headers: dict[str, list[str]]) -> str:
     return given[0] if len(given) == 1 else ""
 
 
-def _by(headers: dict[str, list[str]]) -> str:
+def _by(headers: dict[str, list[str]], role: Role, host: str) -> str:
     """Say under what name that is recorded what a caller does."""
     # Only browsers send this header, and a script on a page cannot change it.
     kind = "page" if headers.get("sec-fetch-site") else "api"
     name = _printable(headers.get("hocket-by", [""])[0], _MOST_NAME)
-    return f"{kind}:{name}" if name else kind
+    return f"{kind}:{name}" if name else f"{kind} ({role}, {host})"
 
 
 def _printable(text: str, most: int) -> str:

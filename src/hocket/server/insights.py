@@ -229,6 +229,7 @@ ROUTES: Final[list[Route]] = [
         body=Simulation,
         gives=dict[str, Any],
         most=32_768,
+        computes=True,
     ),
 ]
 """The routes of this module."""

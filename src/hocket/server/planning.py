@@ -129,6 +129,7 @@ ROUTES = [
         about="Check and predict a draft's text, as it was edited.",
         body=Text,
         gives=DraftDocument,
+        computes=True,
     ),
     Route(
         method="POST",

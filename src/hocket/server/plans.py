@@ -154,5 +154,6 @@ ROUTES: Final = [
         body=CheckBody,
         gives=Checked,
         most=_MOST,
+        computes=True,
     ),
 ]

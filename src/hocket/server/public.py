@@ -8,7 +8,7 @@ import ssl
 from typing import Final
 
 from hocket.core.errors import Refused
-from hocket.server.settings import Settings
+from hocket.server.settings import PROXIES, Settings
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?\Z")
@@ -24,6 +24,7 @@ def check(settings: Settings) -> None:
     _check_tls(settings)
     if settings.behind_proxy and not settings.names:
         raise Refused("--behind-proxy needs the name that browsers call the proxy by: --name NAME")
+    _check_proxies(settings)
     if not is_loopback(settings.host) and not settings.public:
         raise Refused(
             f"--host {settings.host} lets other machines in: add --public, with --cert and --key "
@@ -60,16 +61,40 @@ def _check_names(settings: Settings) -> None:
             )
 
 
+def _check_proxies(settings: Settings) -> None:
+    if settings.proxies != PROXIES and not settings.behind_proxy:
+        raise Refused("--proxy says where a proxy is: add --behind-proxy and --name NAME")
+    for address in settings.proxies:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise Refused(
+                f"--proxy {address[:80]!r} is no address: write it as 192.0.2.7"
+            ) from error
+
+
 def _check_tls(settings: Settings) -> None:
     if (settings.cert is None) != (settings.key is None):
         given, lacks = ("--cert", "--key") if settings.key is None else ("--key", "--cert")
         raise Refused(f"{given} needs {lacks}, too")
     if settings.cert is None or settings.key is None:
         return
+    wanted: list[str] = []
+
+    def passphrase() -> str:
+        # What nobody is here to give must not be asked for.
+        wanted.append("")
+        return ""
+
     try:
-        # A password that nobody is here to give must not be asked for.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            settings.cert, settings.key, password=lambda: ""
+            settings.cert, settings.key, password=passphrase
         )
     except (OSError, ValueError) as error:
+        if wanted:
+            raise Refused(
+                f"--key {settings.key} has a passphrase, which a server cannot be asked for: "
+                f"write it without one, as openssl pkey -in {settings.key} -out FILE does, for "
+                "your own eyes alone"
+            ) from error
         raise Refused(f"--cert {settings.cert} and --key {settings.key}: {error}") from error

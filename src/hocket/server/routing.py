@@ -20,14 +20,25 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         role: What the token allows.
-        by: The name that what is done is recorded under, as in ``page``, ``api`` or ``mcp``, with
-            the name behind it that the caller gave, as in ``page:anna``.
+        by: The name that what is done is recorded under: ``page`` or ``api``, with the name behind
+            it that the caller gave, as in ``page:anna``, or else its role and address, as in
+            ``api (operate, 127.0.0.1)``.
         address: Where the request came from, as ``host:port``.
     """
 
     role: Role
     by: str
     address: str = ""
+
+    @property
+    def host(self) -> str:
+        """The address without the port."""
+        return self.address.rpartition(":")[0]
+
+    @property
+    def client(self) -> str:
+        """Who counts as one client: a role from an address."""
+        return f"{self.role} {self.host}"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +118,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         media: The media type of what is given.
         status: The status of success.
         most: The most bytes of a body.
+        computes: Whether it computes for long in a process of its own: it counts as acting does.
     """
 
     method: Method
@@ -120,6 +132,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     media: str = "application/json"
     status: int = 200
     most: int = 1 << 20
+    computes: bool = False
 
 
 class Socket(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from hocket.app.host import MOST, Host
 from hocket.core.errors import Refused
 from hocket.insight.alerts import DEFAULTS, Rule
 from hocket.server.app import make_app
+from hocket.server.connections import protocols
 from hocket.server.live import Live
 from hocket.server.public import check
 from hocket.server.settings import Settings
@@ -34,7 +35,6 @@ WHERE: Final = "server.json"
 """The file in the state folder that says where the server is, while there is one."""
 
 _LARGEST_MESSAGE: Final = 64 << 10
-_CONNECTIONS: Final = 1000
 _GRACE: Final = 2
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HARD: Final = 130
@@ -187,12 +187,11 @@ def _config(site: Site) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        ws="websockets-sansio",
+        **protocols(),
         ws_max_size=_LARGEST_MESSAGE,
         # A window for each client would take more memory than what it saves on one machine.
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=_LARGEST_MESSAGE,
-        limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE,
         ssl_certfile=settings.cert,

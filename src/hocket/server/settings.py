@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 
 PORT: Final = 8437
+PROXIES: Final = ("127.0.0.1", "::1")
+"""Where a proxy is, if nothing else is said: on this machine."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PORT_BEHIND: Final = re.compile(r":[0-9]+\Z")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -25,8 +27,12 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         refusals: Requests without a good token a second, from one address.
         refusals_burst: How many of them may come at once.
         sockets: The most WebSockets of one role from one address.
-        streams: The most event streams of one role from one address.
+        streams: The most event streams of one role from one address; who waits for events by
+            JSON has one, too.
         connections: The most WebSockets and event streams in all.
+        under_way: The most requests of one role from one address that are being answered.
+        all_under_way: The most requests in all that are being answered.
+        computing: The most simulations and checks of one role from one address at once.
         body_seconds: How long a request's body may take to come.
         audit_bytes: At what size the audit's file is put aside.
     """
@@ -40,6 +46,9 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sockets: int = 32
     streams: int = 32
     connections: int = 200
+    under_way: int = 64
+    all_under_way: int = 400
+    computing: int = 4
     body_seconds: float = 20.0
     audit_bytes: int = 4 << 20
 
@@ -55,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         key: The file of the certificate's key.
         public: Whether others than this machine may reach it.
         behind_proxy: Whether a proxy with TLS stands before it and calls it by one of `names`.
+        proxies: The addresses that this proxy may come from.
         page: Whether the page is served, too.
         quotas: What one client may use.
     """
@@ -66,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key: Path | None = None
     public: bool = False
     behind_proxy: bool = False
+    proxies: tuple[str, ...] = PROXIES
     page: bool = True
     quotas: Quotas = Quotas()
 
@@ -77,20 +88,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """The address to open, as far as this machine knows it."""
+        if self.behind_proxy and self.names:
+            return f"https://{self.names[0]}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         if self.host in {"0.0.0.0", "::"}:
-            host = self.names[0].partition(":")[0] if self.names else "127.0.0.1"
+            host = self.names[0] if self.names else "127.0.0.1"
+            if self.names and _PORT_BEHIND.search(host):
+                return f"{self.scheme}://{host}"
         return f"{self.scheme}://{host}:{self.port}"
 
-    def hosts(self) -> frozenset[str]:
-        """Give every value of the header ``Host`` that is answered."""
-        return self._direct() | self._proxied()
+    def hosts(self, *, proxied: bool = False) -> frozenset[str]:
+        """Give every value of the header ``Host`` that is answered.
 
-    def origins(self) -> frozenset[str]:
-        """Give every value of the header ``Origin`` that is answered."""
-        direct = {f"{self.scheme}://{host}" for host in self._direct()}
+        Args:
+            proxied: Whether a request comes by way of the proxy.
+        """
+        return self._proxied() if proxied else self._direct()
+
+    def origins(self, *, proxied: bool = False) -> frozenset[str]:
+        """Give every value of the header ``Origin`` that is answered.
+
+        Args:
+            proxied: Whether a request comes by way of the proxy.
+        """
         # A page that came without TLS under a proxy's name may be anybody's.
-        return frozenset(direct | {f"https://{host}" for host in self._proxied()})
+        scheme = "https" if proxied else self.scheme
+        return frozenset(f"{scheme}://{host}" for host in self.hosts(proxied=proxied))
 
     def _proxied(self) -> frozenset[str]:
         """Give the names that a proxy is called by."""

@@ -46,6 +46,8 @@ class Doors:
         self.refusals = Buckets(quotas.refusals, quotas.refusals_burst, clock)
         self.sockets = Places(quotas.sockets, total)
         self.streams = Places(quotas.streams, total)
+        self.under_way = Places(quotas.under_way, Total(quotas.all_under_way))
+        self.computing = Places(quotas.computing, Total(quotas.all_under_way))
 
 
 class Site:

@@ -18,9 +18,11 @@ from hocket.app.livelog import log_file
 from hocket.core.errors import CallerError
 from hocket.core.values import Call
 from hocket.journal.base import RunRow, Store
+from hocket.report.board import Board
+from hocket.server.events import beyond
 from hocket.server.feed import Feed, Listener
 from hocket.server.feeds import Polled, RunList
-from hocket.server.frames import MOST_BYTES, Kind, Place, encode
+from hocket.server.frames import MOST_BYTES, Frames, Kind, Place, encode
 from hocket.server.runs import RunRow as Shown
 from hocket.server.slim import slim
 from hocket.server.tail import MOST_READ, Said, Tail
@@ -62,6 +64,35 @@ class Topic(Protocol):
         """It is watched no more."""
 
 
+class _Same:
+    """Sees to it that a feed goes on telling of the same run.
+
+    Args:
+        feed: The feed.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._frames: Frames | None = None
+
+    def board(self) -> Board | None:
+        """Give the run; None before it was read.
+
+        Raises:
+            CallerError: It was removed, and another one has begun under its id; or it is gone.
+            HocketError: It cannot be read.
+        """
+        feed, frames = self._feed, self._feed.frames
+        if feed.problem is not None and (frames is None or feed.over):
+            raise feed.problem
+        if self._frames is not None and frames is not None and frames is not self._frames:
+            raise CallerError(
+                f"run {feed.run} was removed, and another one has begun under its id: watch it anew"
+            )
+        self._frames = frames or self._frames
+        return None if frames is None else frames.board
+
+
 class RowsTopic:
     """The head and the steps of a run, or its calls.
 
@@ -90,6 +121,7 @@ class RowsTopic:
         self._seen: int | None = said.get("after")
         self._before: int | None = self._seen
         self._place: Place | None = None
+        self._frames: Frames | None = None
         self._aside_at = -1
         self._asided = 0.0
         self._took = 0.0
@@ -104,6 +136,11 @@ class RowsTopic:
             raise feed.problem
         if frames is None:
             return None
+        if frames is not self._frames:
+            if self._frames is not None:
+                # Another run of that id: nothing of what was seen is of it.
+                self._seen = self._before = self._place = None
+            self._frames = frames
         if self._place is None:
             if self._kind == "run" and now >= self._asided:
                 self._asided = now + _ASIDE
@@ -144,7 +181,8 @@ class RowsTopic:
         if stretch.after is not None and not stretch.names and not news and self._kind == "calls":
             self._seen = stretch.until
             return None
-        self._place = Place(stretch, seen=stretch.after)
+        # What has no call in it is not told of, so its reader may be farther back than we are.
+        self._place = Place(stretch, seen=None if stretch.after is None else self._before)
         return None
 
 
@@ -165,14 +203,22 @@ class EventsTopic:
         self._store = store
         self._wake: Listener = partial(wake)
         self._seen: int = said.get("after") or 0
+        self._known = False
+        self._same = _Same(feed)
         feed.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
-        feed, board = self._feed, self._feed.board
-        if feed.problem is not None and (board is None or feed.over):
-            raise feed.problem
-        if board is None or board.seq <= self._seen:
+        feed, board = self._feed, self._same.board()
+        if board is None:
+            return None
+        if not self._known:
+            # The board may be behind what is on disk, and so behind its reader.
+            last = board.seq if board.seq >= self._seen else (await feed.fresh()).seq
+            if self._seen > last:
+                raise beyond(feed.run, self._seen, last)
+            self._known = True
+        if board.seq <= self._seen:
             return None
         lines = await asyncio.to_thread(self._read, self._seen)
         if not lines:
@@ -222,13 +268,12 @@ class LogTopic:
         self._over: dict[str, None] = {}
         self._looked = -1
         self._turn = 0
+        self._same = _Same(feed)
         feed.listen(self._wake)
 
     async def take(self, now: float) -> str | None:
         """Give the next frame."""
-        feed, board = self._feed, self._feed.board
-        if feed.problem is not None and (board is None or feed.over):
-            raise feed.problem
+        board = self._same.board()
         if board is None:
             return None
         if board.seq != self._looked:

@@ -49,7 +49,7 @@ Questions = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
 class Asks(Protocol):
     """Asks something of a run."""
 
-    async def ask(self, run: str, request: AnyRequest) -> None:
+    async def ask(self, run: str, request: AnyRequest) -> object:
         """Ask it.
 
         Raises:
