@@ -134,6 +134,11 @@ class Fake:
         self.tool("Bash", {"command": rest})
         self.answer(self.ask({"command": rest}))
 
+    def do_denied(self, rest):
+        """Says what it has not done, as it does where it can ask nobody."""
+        denied = {"tool_name": "Write", "tool_use_id": "t", "tool_input": {"file_path": rest}}
+        self.result("not done", permission_denials=[denied])
+
     def do_write(self, rest):
         name, _, text = rest.partition(" ")
         with open(name, "a") as file:

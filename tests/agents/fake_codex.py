@@ -121,6 +121,10 @@ class Fake:
 def once():
     text = sys.stdin.read()
     out(type="thread.started", thread_id="t")
+    if text.startswith("DENIED "):
+        changes = [{"path": text.removeprefix("DENIED "), "kind": "add"}]
+        item = {"type": "file_change", "id": "f", "changes": changes, "status": "failed"}
+        out(type="item.completed", item=item)
     out(type="item.completed", item={"type": "agent_message", "text": text})
     used = {"input_tokens": 100, "cached_input_tokens": 20, "output_tokens": 5}
     out(type="turn.completed", usage=used)

@@ -117,7 +117,13 @@ async def test_a_question_is_shown_whole_and_a_person_decides(agent: Held, kind:
         context.consent = consent
         reply = await made.call(request("ASK rm -rf /tmp/x"), context)
         assert reply.output == answer
-        assert reply.notes == (() if consent else ("permission was denied: no",))
+        if consent:
+            assert reply.notes == ()
+        else:
+            [note] = reply.notes
+            assert note.startswith("permission was denied: ")
+            assert "rm -rf /tmp/x" in note
+            assert note.endswith(": no")
     assert len(context.asked) == 2
     assert "rm -rf /tmp/x" in context.asked[0]
     for permissions, answer in (("deny", answers[0]), ("allow", answers[1])):
@@ -125,6 +131,17 @@ async def test_a_question_is_shown_whole_and_a_person_decides(agent: Held, kind:
         decided = agent(kind, permissions=permissions)
         reply = await decided.call(request("ASK rm -rf /tmp/x"), context)
         assert (reply.output, context.asked) == (answer, [])
+        noted = [note for note in reply.notes if "rm -rf /tmp/x" in note]
+        assert len(noted) == (permissions == "deny")
+
+
+@pytest.mark.parametrize("kind", ["claude", "codex"])
+async def test_what_a_program_denies_by_itself_is_told(agent: Held, kind: str) -> None:
+    made = agent(kind, one_shot="always", permissions="deny")
+    reply = await made.call(request("DENIED x.txt"), FakeContext())
+    [note] = reply.notes
+    assert note.startswith("permission was denied: ")
+    assert "x.txt" in note
 
 
 @KINDS

@@ -107,7 +107,16 @@ class Claude:
             for question in tuple(self._questions.values()):
                 question.cancel()
         self._session = str(result.get("session_id", ""))
+        self._note_denials(job, result)
         return _answer(result, self._count(result))
+
+    def _note_denials(self, job: Job, result: Message) -> None:
+        """Tell of what the program has denied by itself, as it does where it can ask nobody."""
+        denials = result.get("permission_denials")
+        for one in denials if isinstance(denials, list) else ():
+            if isinstance(one, dict):
+                tool, given = str(one.get("tool_name")), one.get("tool_input") or {}
+                job.deny(asked(f"{self.pipe.name} asks: {tool}", given, job.folder))
 
     def interrupt(self, job: Job) -> None:
         """Ask to end the turn."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any, Final
 
 from hocket.agents.output import clip, fault
 from hocket.agents.prices import counted
-from hocket.agents.session_job import Answer, Job, Misunderstood, Waiting, asked
+from hocket.agents.session_job import Answer, Job, Misunderstood, Waiting, asked, shown
 from hocket.agents.session_options import COMMANDS, SessionOptions
 from hocket.agents.session_pipe import Message, Pipe
 from hocket.agents.session_rpc import Rpc, Unknown
@@ -195,6 +196,8 @@ class Codex:
                 thread.text = str(item.get("text", ""))
             return
         if not started:
+            if self._options.permissions == "deny":
+                _note_denial(thread.job, item)
             return
         match kind:
             case "commandExecution":
@@ -305,10 +308,31 @@ class CodexOnce:
                 if item.get("type") == "agent_message":
                     self._text = str(item.get("text", ""))
                     job.say(self._text + "\n")
-                elif item.get("type") == "command_execution" and message["type"] == "item.started":
+                elif message["type"] == "item.completed":
+                    if self._options.permissions != "allow":
+                        _note_denial(job, item)
+                elif item.get("type") == "command_execution":
                     job.tool("command", item.get("command"))
             case _:
                 pass  # where threads and turns begin
+
+
+_COMMANDS: Final = ("commandExecution", "command_execution")
+_CHANGES: Final = ("fileChange", "file_change")
+_SANDBOX: Final = re.compile(r"read-only file system|operation not permitted|sandbox", re.I)
+
+
+def _note_denial(job: Job, item: Message) -> None:
+    """Tell of what the sandbox has not let happen, where nobody can be asked."""
+    kind, status = item.get("type"), item.get("status")
+    if status not in ("failed", "declined"):
+        return
+    if kind in _CHANGES:
+        job.deny(f"change {_paths(item.get('changes'))}", "the sandbox is read-only")
+    elif kind in _COMMANDS:
+        said = str(item.get("aggregatedOutput") or item.get("aggregated_output") or "")
+        if status == "declined" or _SANDBOX.search(said):
+            job.deny(f"run {shown(item.get('command'))}", "the sandbox is read-only")
 
 
 def _answer(thread: _Thread, done: Message) -> Answer:

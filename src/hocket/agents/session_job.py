@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -15,6 +15,9 @@ from hocket.agents.terminal import plain, visible
 from hocket.core.errors import AgentError
 from hocket.core.events import Usage
 from hocket.core.people import Consent
+
+_TOLD: Final = 200
+_MOST_DENIED: Final = 10
 
 
 class Misunderstood(Exception):
@@ -65,6 +68,7 @@ class Job:
         """When the agent last gave a sign of life."""
         self._permissions = permissions
         self._open = False
+        self._denied: dict[str, None] = {}
 
     def hear(self) -> None:
         """The agent gave a sign of life."""
@@ -88,6 +92,22 @@ class Job:
         if text not in self.notes:
             self.notes.append(text)
 
+    def deny(self, what: str, why: str = "") -> None:
+        """Tell the reader what the agent was not allowed to do, each thing once.
+
+        Args:
+            what: What it was going to do.
+            why: Why it may not.
+        """
+        told = clip(" ".join(plain(what).split()), _TOLD)
+        if told in self._denied:
+            return
+        self._denied[told] = None
+        if len(self._denied) <= _MOST_DENIED:
+            self.note(f"permission was denied: {told}{f': {why}' if why else ''}")
+        else:
+            self.note("more was denied than is noted here")
+
     def spend(self, usage: Usage) -> None:
         """Say what the call has spent until now."""
         self.spent = usage
@@ -105,6 +125,7 @@ class Job:
         if self._permissions == "allow":
             return None
         if self._permissions == "deny":
+            self.deny(what, "permissions are set to deny")
             return "The operator allows nothing here."
         self.asking += 1
         try:
@@ -116,8 +137,7 @@ class Job:
             self.hear()
         if consent:
             return None
-        if consent.why:
-            self.note(f"permission was denied: {consent.why}")
+        self.deny(what, consent.why)
         return f"The operator has not allowed it: {consent.why or 'no reason is given'}."
 
 
