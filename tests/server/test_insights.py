@@ -15,7 +15,7 @@ from hocket.config.change import changed
 from hocket.core.errors import CallerError, PeerError
 from hocket.journal.base import RunRow
 from hocket.server.explained import EVERY, Explanations, slim
-from hocket.server.insights import MOST_SETTINGS, Simulation, simulation_args
+from hocket.server.insights import MOST_SETTINGS, ExplainQuery, Simulation, simulation_args
 from hocket.server.knobs import knobs
 from hocket.server.teams import spec_path
 
@@ -149,6 +149,7 @@ def test_an_explanation_comes_without_what_the_page_has_already(served: Served) 
     assert sum(share["ns"] for share in told["shares"]) == told["took"]
     assert told["bounds"]["best"] <= told["took"]
     assert told["seq"] == served.site.host.row("work").events
+    assert ExplainQuery().simulate is False, "what takes long is for those who ask for it"
 
 
 def test_what_can_be_set_is_told_as_it_is(served: Served) -> None:

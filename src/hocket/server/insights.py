@@ -53,10 +53,10 @@ class ExplainQuery(msgspec.Struct, kw_only=True):
     """How a run is to be explained.
 
     Fields:
-        simulate: Simulate what the findings propose, too.
+        simulate: Simulate what the findings propose, too: it takes many times as long.
     """
 
-    simulate: bool = True
+    simulate: bool = False
 
 
 class Simulation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
