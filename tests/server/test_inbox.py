@@ -111,5 +111,9 @@ def test_a_question_tells_why_its_run_is_paused(served: Served) -> None:
     served.post("/api/runs/one/pause", {})
     paused = questions(served)
     assert all(one["paused"] for one in paused) and len(paused) == 2
+    (ok,) = questions(served, "?path=ok")
+    body = {"step": "ok", "digest": ok["digest"], "approved": True}
+    assert served.post("/api/runs/one/approve", body)["status"] == "paused"
+    assert len(questions(served)) == 1
     served.post("/api/runs/one/resume", {})
     assert {one["paused"] for one in questions(served)} == {""}
