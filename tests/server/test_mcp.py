@@ -55,6 +55,8 @@ def test_a_client_plans_approves_executes_and_explains(
         (shown,) = talk.asked
         # Exactly the plan's text was shown, and what was approved of is named by its bytes.
         assert plan["text"] in shown and plan["digest"] in shown
+        assert plan["agents"] == ["one answers from a script", "two answers from a script"]
+        assert all(f"- {agent}" in shown for agent in plan["agents"])
         assert run["status"] == "succeeded" and run["output"] == "goodbye"
         assert run["steps"] == {"succeeded": 2}
 
@@ -111,7 +113,8 @@ def test_a_client_that_cannot_ask_gets_the_question_and_passes_on_the_answer(
             done = await talk.call("run_status", run=run["run"], wait_s=50)
             assert done["status"] == "succeeded" and done["output"] == "goodbye"
             again = await talk.call("approve", run=run["run"], approved=True, digest="x")
-            assert "answered already" in again["news"][0]
+            assert "has approved 'run' already, at 20" in again["news"][0]
+            assert again["news"][0].endswith(": they did")
 
     asyncio.run(session())
 
@@ -143,9 +146,12 @@ def test_a_person_who_does_not_answer_has_not_said_no(
         async with over_stdio(tmp_path, mode, lambda shown: action) as talk:
             gate = await talk.call("execute_task", plan="gate", inputs={"what": "it"}, wait_s=50)
             same = await talk.call("approve", run=gate["run"])
-            assert (
-                same["questions"] == gate["questions"] and "nobody has decided" in same["news"][0]
-            )
+            assert same["questions"] == gate["questions"]
+            said = {"decline": "declined to answer", "cancel": "put the question away"}[action]
+            assert said in same["news"][0] and "stays open" in same["news"][0]
+            plan = await talk.call("plan_task", task="Tidy up the house")
+            run = await talk.call("execute_task", plan=plan["plan"])
+            assert run["status"] == "not started" and said in run["reason"]
 
     asyncio.run(session())
 
@@ -161,7 +167,9 @@ def test_the_second_who_answers_is_told(mode: str, tmp_path: Path) -> None:
                     # While the first person still thinks, a second one answers.
                     run = await second.call("run_status", run="last")
                     digest = run["questions"][0]["digest"]
-                    await second.call("approve", run="last", approved=False, digest=digest)
+                    await second.call(
+                        "approve", run="last", approved=False, digest=digest, note="too soon"
+                    )
                     return {"approved": True}
 
                 first = talking_to(served.url, served.token("operate"), mode, answer)
@@ -169,7 +177,8 @@ def test_the_second_who_answers_is_told(mode: str, tmp_path: Path) -> None:
                     inputs = {"what": "it"}
                     gate = await talk.call("execute_task", plan="gate", inputs=inputs, wait_s=50)
                     result = await talk.client.call_tool("approve", {"run": gate["run"]})
-                    assert "already" in result.content[0].text  # type: ignore[union-attr]
+                    told = result.content[0].text  # type: ignore[union-attr]
+                    assert "has rejected 'ok' already, at 20" in told and ": too soon" in told
                     done = await talk.call("run_status", run=gate["run"], wait_s=50)
                     assert done["status"] == "failed"
 
@@ -323,6 +332,7 @@ def test_tools_say_when_to_use_them(tmp_path: Path) -> None:
             for tool in tools:
                 assert tool.description and tool.description.endswith(".")
                 assert tool.output_schema is not None
+                assert tool.input_schema["additionalProperties"] is False
                 # Resolvers are the server's own affair.
                 assert not {"ctx", "draft", "decision", "shown"} & set(tool.input_schema)
             looks = {

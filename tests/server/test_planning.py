@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,32 @@ def test_a_risky_plan_waits_unless_these_bytes_were_approved(tmp_path: Path) -> 
         assert "mend by {{look}}" in asked[0]["shown"]
 
 
+def test_what_is_approved_is_the_agents_too(tmp_path: Path) -> None:
+    file = tmp_path / "hocket.yaml"
+    acts = changed(steps=[{"name": "make", "agent": "build", "prompt": "hi"}])
+    file.write_text(file_with(acts))
+    evil = tmp_path / "evil"
+    with serving(tmp_path / "state", [file]) as served:
+        found = drafted(served)
+        assert found["why"] == ["step make runs cat, which may change things"]
+        assert found["agents"] == [f'build runs ["cat"] in {tmp_path}']
+        path = f"/api/plan/{found['run']}/start"
+        mine = {"text": found["text"], "digest": found["digest"], "approved": True}
+        tree = json.loads(file_with(acts))
+        tree["agents"]["build"]["command"] = ["touch", str(evil)]
+        file.write_text(json.dumps(tree))
+        for body in (mine, {**mine, "approved": False}):
+            refused = served.ask("POST", path, body)
+            assert (refused.status, refused.kind) == (409, "refused")
+            assert "look at it again" in refused.json()["error"]["message"]
+        unnamed = served.ask("POST", path, {"text": found["text"], "approved": True})
+        assert (unnamed.status, "give its digest" in unnamed.body.decode()) == (409, True)
+        file.write_text(file_with(acts))
+        run = served.post(path, mine)["run"]
+        assert served.until(run, "succeeded", "failed") == "succeeded"
+    assert not evil.exists()
+
+
 def test_what_cannot_be_planned(tmp_path: Path) -> None:
     file = tmp_path / "hocket.yaml"
     file.write_text(file_with(GOOD))
@@ -64,6 +91,8 @@ def test_what_cannot_be_planned(tmp_path: Path) -> None:
         assert served.ask("POST", "/api/plan", {"task": "  "}).status == 409
         assert served.ask("POST", "/api/plan", {"task": "x", "agent": "nobody"}).status == 404
         assert served.ask("POST", "/api/plan", {"task": "x", "folder": "/"}).status == 400
+        build = served.ask("POST", "/api/plan", {"task": "x", "agent": "build"})
+        assert (build.status, "cannot plan" in build.body.decode()) == (409, True)
         run = served.post("/api/runs", {"file": "hocket.yaml", "plan": "hello"})["run"]
         assert served.ask("GET", f"/api/plan/{run}").status == 409
         assert served.ask("POST", "/api/plan", {"task": "x"}, token="view").status == 403

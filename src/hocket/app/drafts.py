@@ -2,22 +2,37 @@
 
 A draft names agents of the operator's file and gives them prompts.
 It can state no program, no function and no model: those come from that file alone.
+What a draft is approved by is its text and all that it would run, agents included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from hocket.app.load import checked, settle
 from hocket.config.file import Loaded, read_text
-from hocket.config.models import CommandAgent, LocalAgent, ModelAgent, PlanPart, ScriptedAgent
+from hocket.config.models import (
+    CommandAgent,
+    LocalAgent,
+    ModelAgent,
+    PlanPart,
+    ScriptedAgent,
+    SessionAgent,
+)
 from hocket.config.step_parts import CommandSettings, CommandStep, FunctionStep, ShellStep
 from hocket.core.errors import CallerError, Problem, SpecError
-from hocket.core.specs import RunSpec
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec, spec_digest
+from hocket.core.values import Json, digest
 
 DRAFT: Final = "(draft)"
 """Stands in place of a file's name where a draft's mistakes are told."""
 _SETTINGS: Final = frozenset(CommandSettings.model_fields)
+_ACTS: Final = frozenset({"command", "session"})
+"""Agents that do what a prompt says, whatever their file says of repeating it."""
 
 
 def spec_of(text: str, base: Loaded, *, approve: bool = False) -> RunSpec:
@@ -34,7 +49,7 @@ def spec_of(text: str, base: Loaded, *, approve: bool = False) -> RunSpec:
     """
     loaded = read_text(text, DRAFT, presets=base.presets, base=base)._replace(place=base.place)
     assert loaded.document is not None
-    if foreign := _foreign(loaded):
+    if foreign := [*_elsewhere(loaded, base), *_foreign(loaded)]:
         raise SpecError(
             foreign,
             [
@@ -44,7 +59,9 @@ def spec_of(text: str, base: Loaded, *, approve: bool = False) -> RunSpec:
             ],
         )
     name = loaded.spec().name
-    if approve and not loaded.file.plans[name].approve:
+    gate = loaded.file.plans[name].approve
+    # A gate that opens by itself is none.
+    if approve and (not gate or gate.on_timeout == "approve"):
         plans = {**loaded.file.plans, name: _gated(loaded.file.plans[name])}
         loaded = loaded._replace(file=loaded.file.model_copy(update={"plans": plans}))
     return settle(checked(loaded, name), base.source, loaded)
@@ -64,6 +81,14 @@ def mistakes(text: str, base: Loaded) -> list[str]:
     except CallerError as error:
         return [str(error)]
     return []
+
+
+def _elsewhere(loaded: Loaded, base: Loaded) -> Iterator[Problem]:
+    """Find that a draft extends another file than the one whose agents it gets."""
+    name = Path(base.source).name
+    if loaded.file.extends not in {None, name}:
+        message = f"a draft extends {name}, whose agents it was drafted for, and no other file"
+        yield Problem(where=("extends",), message=message)
 
 
 def _foreign(loaded: Loaded) -> list[Problem]:
@@ -89,6 +114,8 @@ def staff(loaded: Loaded) -> dict[str, str]:
             found[name] = f"asks {agent.model}. {(agent.system or '')[:200]}".strip()
         elif isinstance(agent, CommandAgent):
             found[name] = f"runs {agent.command[0]} with the prompt on its standard input"
+        elif isinstance(agent, SessionAgent):
+            found[name] = f"a coding agent: {agent.session}. {(agent.system or '')[:200]}".strip()
         elif isinstance(agent, LocalAgent):
             found[name] = "the small embedded demo model: short texts only"
         elif isinstance(agent, ScriptedAgent):
@@ -96,3 +123,102 @@ def staff(loaded: Loaded) -> dict[str, str]:
         else:
             found[name] = "an agent of the file"
     return found
+
+
+# ---- what is approved ----
+
+
+def binding(text: str, spec: RunSpec) -> str:
+    """Name a draft's text and all that it would run, for who approves of it.
+
+    Args:
+        text: The text.
+        spec: What `spec_of` makes of it; whether that waits for an approval does not count.
+    """
+    return digest(f"{text}\n{spec_digest(ungated(spec))}".encode())
+
+
+def ungated(spec: RunSpec) -> RunSpec:
+    """Give a spec that waits for no approval of the whole plan."""
+    workflow = msgspec.structs.replace(spec.workflow, approval=None)
+    return msgspec.structs.replace(spec, workflow=workflow)
+
+
+def harms(spec: RunSpec) -> list[str]:
+    """Say which steps may change things, and by whom: a line for each step and agent."""
+    return list(_harms(spec.workflow, "", spec.agents))
+
+
+def _harms(plan: PlanSpec, within: str, agents: dict[str, AgentSpec]) -> Iterator[str]:
+    for step in plan.steps:
+        path = f"{within}{step.name}"
+        if step.plan is not None:
+            yield from _harms(step.plan, f"{path}/", agents)
+        for name in dict.fromkeys(_done_by(step)):
+            about = agents[name]
+            if about.kind in _ACTS or about.effects or step.effects:
+                yield f"step {path} {_does(name, about)}, which may change things"
+            for tool, told in about.tools.items():
+                if agents[told.agent].effects:
+                    yield f"step {path} may use tool {tool} of {name}, which may change things"
+
+
+def _done_by(step: StepSpec) -> Iterator[str]:
+    """Name the agents that may be called for a step."""
+    if step.agent:
+        yield step.agent
+    yield from step.fallback
+    for team in (step.team, step.review):
+        for member in () if team is None else team.members:
+            yield member.agent
+            yield from member.fallback
+        # Whoever mends what reviewers have found.
+        if fixer := getattr(team, "fixer", ""):
+            yield fixer
+
+
+def _does(name: str, about: AgentSpec) -> str:
+    if about.kind == "command":
+        command = about.options["command"]
+        return f"runs {command if isinstance(command, str) else command[0]}"
+    if about.kind == "session":
+        return f"lets {about.options['session']} work"
+    return f"calls {name}"
+
+
+def crew(spec: RunSpec) -> list[str]:
+    """Say what each agent that a plan uses is: a line each."""
+    return [f"{name} {_is(about)}{_with(about)}" for name, about in spec.agents.items()]
+
+
+def _is(about: AgentSpec) -> str:
+    told = about.options
+    place = f" in {told['cwd']}" if told.get("cwd") else ""
+    match about.kind:
+        case "command":
+            return f"runs {_json(told['command'])}{place}"
+        case "session":
+            model = f", model {told['model']}" if told.get("model") else ""
+            runs = f", runs {_json(told['command'])}" if told.get("command") else ""
+            may = f", may act: {told.get('permissions', 'ask')}"
+            return f"is a warm session of {told['session']}{model}{runs}{place}{may}"
+        case "mcp":
+            there = told.get("url") or _json(told.get("command"))
+            return f"is tool {told['tool']} of MCP server {told['server']}: {there}"
+        case "function":
+            return f"calls {told['ref']}"
+        case "model":
+            at = f" at {told['base_url']}" if told.get("base_url") else ""
+            return f"asks {told['model']}{at}"
+        case "local":
+            return f"asks the embedded model {told['model']}"
+        case _:
+            return "answers from a script"
+
+
+def _with(about: AgentSpec) -> str:
+    return f", with tools {', '.join(about.tools)}" if about.tools else ""
+
+
+def _json(value: Json) -> str:
+    return msgspec.json.encode(value).decode()

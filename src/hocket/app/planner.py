@@ -14,35 +14,34 @@ from typing import Final
 
 import msgspec
 
-from hocket.app.drafts import mistakes, spec_of, staff
+from hocket.app.drafts import binding, crew, harms, mistakes, spec_of, staff, ungated
 from hocket.app.engine import Engine
 from hocket.app.gathering import MOST_READ, inventory
 from hocket.app.host import Host
 from hocket.app.load import load_file
+from hocket.app.planning_run import PLANNING, is_planning
 from hocket.app.predict import predicted
 from hocket.app.spot import load_spot
-from hocket.config.drafts import (
-    SCHEMA,
-    Bar,
-    Drafted,
-    draft_text,
-    plan_name,
-    read_draft,
-    reasons,
-    text_digest,
-)
+from hocket.app.written import draft_text
+from hocket.config.drafts import SCHEMA, Bar, Drafted, plan_name, read_draft, reasons
 from hocket.config.file import Loaded
-from hocket.config.models import LocalAgent, ModelAgent, ScriptedAgent
+from hocket.config.models import (
+    CommandAgent,
+    LocalAgent,
+    ModelAgent,
+    ScriptedAgent,
+    SessionAgent,
+)
 from hocket.config.overrides import Overrides
 from hocket.core.errors import NotFound, Refused, suggest
-from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
 from hocket.journal.base import Store
 
-PLANNING: Final = "planning"
-"""The name of every planning run's plan."""
+UNKNOWN: Final = "as long as it has mistakes, nobody can tell what its steps may change"
+"""Why a draft with mistakes needs approval."""
 
+_AS_IT_IS: Final = Overrides()
 _CONTEXT: Final = """\
 Somebody else is going to plan the task below. Gather what they must know; plan nothing yourself.
 
@@ -114,30 +113,34 @@ def planner_of(loaded: Loaded, agent: str | None) -> str:
 
     Raises:
         NotFound: There is none.
+        Refused: It runs a program.
     """
     agents = loaded.file.agents
     if agent is not None:
         if agent in agents:
+            if isinstance(agents[agent], CommandAgent):
+                said = f"{loaded.source}: agent {agent!r} runs a program, which cannot plan"
+                raise Refused(f"{said}; name an agent that asks a model, or a session")
             return agent
         hint = suggest(agent, agents) or f"there are {', '.join(agents) or 'none'}"
         raise NotFound(f"{loaded.source}: there is no agent {agent!r}; {hint}")
     for name, part in agents.items():
-        if isinstance(part, ModelAgent | LocalAgent | ScriptedAgent) or "session" in (
-            part.model_fields_set
-        ):
+        if isinstance(part, ModelAgent | SessionAgent | LocalAgent | ScriptedAgent):
             return name
     raise NotFound(f"{loaded.source} has no agent that could plan; state one under agents")
 
 
-def planning_spec(loaded: Loaded, agent: str) -> RunSpec:
+def planning_spec(loaded: Loaded, agent: str, overrides: Overrides = _AS_IT_IS) -> RunSpec:
     """Give the spec of a planning run.
 
     Args:
         loaded: The operator's file.
         agent: Who plans.
+        overrides: What is to be otherwise than in the file.
 
     Raises:
         SpecError: The file's limits or budgets make no sense.
+        NotFound: There is no limit that is to be another.
     """
     steps: dict[str, Json] = {
         "context": {"agent": agent, "prompt": _CONTEXT, "output": _CONTEXT_SCHEMA, "retry": 2},
@@ -161,7 +164,7 @@ def planning_spec(loaded: Loaded, agent: str) -> RunSpec:
     names = ("task", "files", "most", "staff", "folder", "source")
     plan = {"inputs": {name: {} for name in names}, "steps": steps}
     tree: dict[str, Json] = {"version": 1, "agents": {}, "plans": {PLANNING: plan}}
-    return load_spot(tree, PLANNING, loaded, Overrides())
+    return load_spot(tree, PLANNING, loaded, overrides)
 
 
 def planning_inputs(loaded: Loaded, task: str, folder: Path) -> dict[str, Json]:
@@ -201,14 +204,6 @@ def check_draft(draft: Json, file: str) -> dict[str, Json]:
     return {"problems": [*mistakes(text, load_file(file))]}
 
 
-def is_planning(machine: RunMachine) -> bool:
-    """Tell whether a run is a planning run."""
-    steps = {step.name for step in machine.spec.workflow.steps}
-    return machine.spec.name == PLANNING and {"context", "draft", "check", "mend"} == steps - {
-        "read"
-    }
-
-
 def drafted(engine: Engine, run: str, bar: Bar | None = None) -> Drafted:
     """Give what a planning run has come to.
 
@@ -232,11 +227,14 @@ def drafted(engine: Engine, run: str, bar: Bar | None = None) -> Drafted:
     mended = machine.workflow.result("mend")
     draft = read_draft(mended if mended is not None else machine.workflow.result("draft"))
     source = str(machine.inputs["source"])
-    why = tuple(reasons(draft, bar or Bar()))
-    text = draft_text(draft, Path(source).name, approve=bool(why))
-    return with_text(
-        engine.journal, msgspec.structs.replace(found, draft=draft, why=why, file=source), text
-    )
+    found = msgspec.structs.replace(found, draft=draft, file=source, bar=bar or Bar())
+    text = draft_text(draft, Path(source).name, approve=bool(reasons(draft, found.bar)))
+    whole = with_text(engine.journal, found, text)
+    if not whole.why or reasons(draft, found.bar):
+        return whole
+    # What it needs approval for shows only in what becomes of its text.
+    text = draft_text(draft, Path(source).name, approve=True)
+    return with_text(engine.journal, found, text)
 
 
 def with_text(store: Store, found: Drafted, text: str) -> Drafted:
@@ -246,42 +244,64 @@ def with_text(store: Store, found: Drafted, text: str) -> Drafted:
         SpecError: The operator's file has mistakes by now.
     """
     base = load_file(found.file)
-    problems = tuple(mistakes(text, base))
-    prediction = None
-    if not problems:
-        prediction = predicted(store, spec_of(text, base), {}, time.time_ns())
+    if problems := tuple(mistakes(text, base)):
+        why = (*_by_words(found), UNKNOWN)
+        return msgspec.structs.replace(
+            found, text=text, digest="", agents=(), problems=problems, why=why, prediction=None
+        )
+    spec = spec_of(text, base)
     return msgspec.structs.replace(
-        found, text=text, digest=text_digest(text), problems=problems, prediction=prediction
+        found,
+        text=text,
+        digest=binding(text, spec),
+        agents=tuple(crew(spec)),
+        problems=(),
+        why=_why(found, spec),
+        prediction=predicted(store, spec, {}, time.time_ns()),
     )
 
 
-def ready_spec(found: Drafted, text: str, approved: str = "") -> RunSpec:
+def _by_words(found: Drafted) -> list[str]:
+    return [] if found.draft is None else reasons(found.draft, found.bar)
+
+
+def _why(found: Drafted, spec: RunSpec) -> tuple[str, ...]:
+    """Say why a draft needs a person's approval, as it is to run now."""
+    why = [*_by_words(found), *harms(spec)]
+    if not why and spec.workflow.approval is not None:
+        why = ["its text asks for an approval"]
+    return tuple(why)
+
+
+def ready_spec(found: Drafted, text: str, *, shown: str = "", approved: bool = False) -> RunSpec:
     """Give the spec that a draft's text runs as.
 
-    Where the draft needs approval, the plan waits for it before it begins, unless exactly this
-    text was approved.
+    Where the draft needs approval, the plan waits for it before it begins, unless exactly what
+    would run was approved.
 
     Args:
         found: The draft.
         text: Its text, as it may have been edited.
-        approved: The digest of the text that a person has approved of, or "".
+        shown: The digest of what a person has seen, or "": what runs now has to be that.
+        approved: Whether the person has approved of it.
 
     Raises:
-        Refused: There is no draft, or something else was approved.
+        Refused: There is no draft, or what would run is not what was shown.
         SpecError: The text has mistakes.
         NotFound: It has several plans.
     """
     if found.draft is None:
         raise Refused(f"run {found.run} has no draft: it is {found.status}")
-    if approved and approved != text_digest(text):
-        raise Refused("the plan's text is not the one that was approved; look at it again")
-    spec = spec_of(text, load_file(found.file), approve=bool(found.why) and not approved)
-    if not approved:
-        return spec
-    # The text asks for what it has got already.
-    return msgspec.structs.replace(
-        spec, workflow=msgspec.structs.replace(spec.workflow, approval=None)
-    )
+    if approved and not shown:
+        raise Refused("an approval names what was shown: give its digest")
+    base = load_file(found.file)
+    spec = spec_of(text, base)
+    if shown and shown != binding(text, spec):
+        raise Refused("the plan, or an agent of it, is not as it was shown; look at it again")
+    if approved:
+        # The text asks for what it has got already.
+        return ungated(spec)
+    return spec_of(text, base, approve=True) if _why(found, spec) else spec
 
 
 def suggested_name(found: Drafted) -> str:
@@ -321,7 +341,9 @@ async def draft(
     return await host.start_spec(spec, inputs, by=by)
 
 
-async def start_draft(host: Host, found: Drafted, text: str, *, by: str, approved: str = "") -> str:
+async def start_draft(
+    host: Host, found: Drafted, text: str, *, by: str, shown: str = "", approved: bool = False
+) -> str:
     """Run a draft's text on a host; gives the run's id.
 
     Args:
@@ -329,7 +351,8 @@ async def start_draft(host: Host, found: Drafted, text: str, *, by: str, approve
         found: The draft.
         text: Its text, as it may have been edited.
         by: Who asks.
-        approved: The digest of the text that a person has approved of, or "".
+        shown: The digest of what a person has seen, or "".
+        approved: Whether the person has approved of it.
 
     Raises:
         Refused: As `ready_spec`, or the host drives as many runs as it may.
@@ -337,7 +360,7 @@ async def start_draft(host: Host, found: Drafted, text: str, *, by: str, approve
         NotFound: It has several plans.
         JournalError: It could not be recorded.
     """
-    spec = await asyncio.to_thread(ready_spec, found, text, approved)
+    spec = await asyncio.to_thread(ready_spec, found, text, shown=shown, approved=approved)
     return await host.start_spec(spec, {}, by=by)
 
 

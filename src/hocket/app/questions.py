@@ -15,8 +15,13 @@ def open_questions(machine: RunMachine) -> dict[str, ApprovalAsked | InputAsked]
     return {path: question.asked for path, question in open_with_times(machine).items()}
 
 
-def already(journal: Journal, run: str, path: str) -> str | None:
-    """Say who has answered what people were last asked at a path, and when; None if nobody has.
+def already(journal: Journal, run: str, path: str = "") -> str | None:
+    """Say who has answered what people were last asked, and when; None if nobody has.
+
+    Args:
+        journal: Where the run is.
+        run: The run.
+        path: Whose question it was; "" for the last one of any.
 
     Raises:
         NotFound: No such run.
@@ -25,9 +30,9 @@ def already(journal: Journal, run: str, path: str) -> str | None:
     given: ApprovalGiven | InputGiven | None = None
     for recorded in journal.read(run):
         event = recorded.event
-        if isinstance(event, ApprovalGiven | InputGiven) and event.path == path:
+        if isinstance(event, ApprovalGiven | InputGiven) and path in {"", event.path}:
             given = event
-        elif isinstance(event, ApprovalAsked | InputAsked) and event.path == path:
+        elif isinstance(event, ApprovalAsked | InputAsked) and path in {"", event.path}:
             given = None
     if given is None:
         return None
@@ -36,4 +41,5 @@ def already(journal: Journal, run: str, path: str) -> str | None:
         what = "approved" if given.approved else "rejected"
     at = datetime.fromtimestamp(given.at // 10**9, UTC)
     who = given.by or "somebody"
-    return f"{who} has {what} {path!r} already, at {at:%Y-%m-%d %H:%M:%S} UTC"
+    note = f": {given.note}" if isinstance(given, ApprovalGiven) and given.note else ""
+    return f"{who} has {what} {given.path!r} already, at {at:%Y-%m-%d %H:%M:%S} UTC{note}"

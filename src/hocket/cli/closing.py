@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hocket.app.planning_run import is_planning
 from hocket.app.questions import open_questions
 from hocket.core.events import ApprovalAsked
 from hocket.core.machine import StepView
@@ -70,11 +71,14 @@ def next_lines(machine: RunMachine, *, alive: bool = False) -> list[str]:
     if machine.phase == "ended":
         if machine.said == "failed":
             lines.append(f"  to do what failed again: hocket retry {run}")
+        if machine.said == "succeeded" and is_planning(machine):
+            lines.append(f"  to write the plan that it gave: hocket plan --from {run}")
         lines.append(f"  to look at it: hocket show {run}")
     elif machine.phase in {"running", "pausing"} and not alive:
         if over_budget(machine):
             lines.append(f"  to go on with more: hocket resume {run} --budget DOLLARS")
-        lines.append(f"  to go on: hocket resume {run}")
+        again = f"plan --from {run}" if is_planning(machine) else f"resume {run}"
+        lines.append(f"  to go on: hocket {again}")
     return lines
 
 

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from hocket.agents.mcp import McpOptions
 from hocket.agents.mcp_servers import Listed, Servers
+from hocket.agents.terminal import visible
+from hocket.app.written import written
 from hocket.config.mcp_parts import McpUnion
 from hocket.config.pin import tool_pin
 from hocket.config.yaml import YamlError, parse
 from hocket.core.errors import AgentError, NotFound, PeerError, Refused
 from hocket.core.values import Json
-from hocket.report.text import clean
 
 _SERVER: TypeAdapter[Any] = TypeAdapter(McpUnion)
 
@@ -107,19 +107,10 @@ def _print(server: str, name: str, told: Listed, tools: dict[str, Json]) -> None
     known = tools.get(name, {}).get("pin")
     now = tool_pin(told.name, told.about, told.schema)
     state = "" if known is None else " (as pinned)" if known == now else " (CHANGED)"
-    print(f"{server}/{told.name}{state}", file=sys.stderr)
-    for line in clean(told.about).splitlines():
+    print(f"{server}/{visible(told.name)}{state}", file=sys.stderr)
+    for line in visible(told.about).splitlines():
         print(f"  {line}", file=sys.stderr)
     entry = {"mcp": server, "tool": told.name, "pin": now, "about": told.about, "args": told.schema}
     if name == told.name:
         del entry["tool"]
-    text = yaml.dump({name: entry}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    print("".join(f"  {line}\n" for line in text.splitlines()), end="")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes everything out: a file of plans has no references."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write everything out."""
-        return True
+    print("".join(f"  {line}\n" for line in written({name: entry}).splitlines()), end="")

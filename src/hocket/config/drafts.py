@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
-import yaml
 
 from hocket.core.errors import Refused
-from hocket.core.values import Json, digest
+from hocket.core.values import Json
 from hocket.forecast.predict import Prediction
 
 Severity: TypeAlias = Literal["low", "medium", "high", "critical"]
@@ -165,7 +164,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """When a drafted plan needs a person's approval before it runs.
+    """When a drafted plan needs a person's approval for what its planner says of it.
+
+    One whose steps may change things needs it in any case.
 
     Fields:
         below: If any confidence is lower than this.
@@ -191,7 +192,7 @@ def read_draft(value: Json) -> Draft:
 
 
 def reasons(draft: Draft, bar: Bar) -> list[str]:
-    """Say why a draft needs a person's approval; nothing if it needs none."""
+    """Say why a draft needs a person's approval by its planner's words; empty if it does not."""
     found = ["every drafted plan is to be approved"] if bar.always else []
     name, least = draft.confidence.least
     if least < bar.below:
@@ -209,51 +210,6 @@ def plan_name(draft: Draft) -> str:
     return name if name[:1].isalpha() else f"plan-{name}".strip("-")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and nothing by reference."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write everything out."""
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def draft_text(draft: Draft, extends: str, *, approve: bool) -> str:
-    """Write a draft as a file of plans that extends the operator's.
-
-    Args:
-        draft: It.
-        extends: The name of the operator's file.
-        approve: Whether the plan waits for a person's approval before it begins.
-    """
-    steps: dict[str, Json] = {}
-    for step in draft.steps:
-        about: dict[str, Json] = {"agent": step.agent, "prompt": step.prompt}
-        if step.needs:
-            about["needs"] = list(step.needs)
-        if step.approve:
-            about["approve"] = True
-        steps[step.name] = about
-    plan: dict[str, Json] = {"approve": True} if approve else {}
-    plan["steps"] = steps
-    tree = {"version": 1, "extends": extends, "plans": {plan_name(draft): plan}}
-    lines = [f"# {line}".rstrip() for line in [draft.title, "", *draft.summary.splitlines()]]
-    body = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2)
-    return "\n".join([*lines, body])
-
-
-def text_digest(text: str) -> str:
-    """Name a draft's text by its bytes, for who approves of it."""
-    return digest(text.encode())
-
-
 class Drafted(msgspec.Struct, frozen=True, kw_only=True):
     """What a planning run has come to.
 
@@ -263,10 +219,12 @@ class Drafted(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why there is no draft, or "".
         draft: The draft; None as long as there is none.
         text: It as a file of plans that can be edited.
-        digest: Names the text by its bytes.
+        digest: Names the text by its bytes, and all that it would run; "" where it has mistakes.
+        agents: What each agent that it uses is, a line each.
         problems: What is wrong with it, each with its place.
         why: Why it needs a person's approval; empty if it needs none.
         file: The operator's file.
+        bar: When a draft needs approval for what its planner says of it.
         prediction: What is expected of a run of it; None where it has mistakes.
     """
 
@@ -276,7 +234,9 @@ class Drafted(msgspec.Struct, frozen=True, kw_only=True):
     draft: Draft | None = None
     text: str = ""
     digest: str = ""
+    agents: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
     file: str = ""
+    bar: Bar = Bar()
     prediction: Prediction | None = None

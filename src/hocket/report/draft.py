@@ -14,6 +14,7 @@ from hocket.report.text import one_line, table
 
 _CELLS: Final = 20
 _WIDE: Final = 70
+_WIDEST: Final = 300
 
 
 def draft_document(found: Drafted, now: int) -> dict[str, Json]:
@@ -35,6 +36,7 @@ def draft_document(found: Drafted, now: int) -> dict[str, Json]:
         "risks": [] if found.draft is None else msgspec.to_builtins(list(found.draft.risks)),
         "text": found.text,
         "digest": found.digest,
+        "agents": list(found.agents),
         "problems": list(found.problems),
         "needs_approval": bool(found.why),
         "why": list(found.why),
@@ -59,6 +61,9 @@ def draft_lines(found: Drafted, now: int) -> list[str]:
         for step in draft.steps
     ]
     lines += [visible(line) for line in table(["  step", "by", "needs", "approval", "what"], rows)]
+    if found.agents:
+        lines += ["", "what these agents are:"]
+        lines += [f"  {one_line(visible(agent), _WIDEST)}" for agent in found.agents]
     lines += ["", "how sure the planner says to be:", *_bars(draft.confidence)]
     if draft.risks:
         lines += ["", "what may go wrong:"]

@@ -15,7 +15,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
 
 from hocket.agents.terminal import visible
-from hocket.app.planner import drafted, is_planning, with_text
+from hocket.app.planner import drafted, with_text
+from hocket.app.planning_run import is_planning
 from hocket.app.state import find_run
 from hocket.config.drafts import Drafted
 from hocket.core.errors import HocketError, NotFound, Refused
@@ -89,6 +90,14 @@ def can_ask(ctx: Context) -> bool:
     known = ctx.client_capabilities
     form = None if known is None else known.elicitation
     return form is not None and (form.form is not None or form.url is None)
+
+
+def undecided(action: str) -> str:
+    """Say that a person was asked, and has not answered."""
+    return {
+        "decline": "the person was asked, and declined to answer",
+        "cancel": "the person was asked, and put the question away without an answer",
+    }[action]
 
 
 async def asked_now(ctx: Context, run: str, step: str) -> Open | None:
@@ -178,9 +187,13 @@ async def person_starts(
     """Ask the client's person whether a drafted plan may run, where that is to be asked."""
     if draft is None or not draft.why or not can_ask(ctx):
         return None
-    if len(draft.text) > MOST_SHOWN:
+    why = "\n".join(f"- {reason}" for reason in draft.why)
+    who = "\n".join(f"- {agent}" for agent in draft.agents)
+    text = visible(
+        f"May this plan run? It needs your approval:\n{why}\n\n"
+        f"{draft.text}\n\nIts agents:\n{who}\n\n{draft.digest}"
+    )
+    if len(text) > MOST_SHOWN:
         # Its run will wait for the approval, which other ways can show in full.
         return None
-    why = "\n".join(f"- {reason}" for reason in draft.why)
-    about = "May this plan run? It needs your approval:"
-    return Elicit(f"{about}\n{why}\n\n{visible(draft.text)}\n\n{draft.digest}", Decision)
+    return Elicit(text, Decision)

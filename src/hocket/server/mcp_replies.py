@@ -6,9 +6,11 @@ Texts that are longer are cut, and say where the rest is: in a resource, or in a
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+import re
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from hocket.agents.terminal import visible
 from hocket.core.events import ApprovalAsked, InputAsked
@@ -17,13 +19,18 @@ from hocket.core.values import Json
 from hocket.insight.tally import Tally
 from hocket.report.text import clean
 
+MOST: Final = 4_000
+"""The most bytes of a reply."""
 SHOWN: Final = 2_000
 """The most characters of a text in a reply."""
 MANY: Final = 20
 """The most rows of a list in a reply."""
 
-_ALL: Final = 6_000
+_ALL: Final = 2_000
 """The most characters of all questions of a reply together."""
+_LEAST: Final = 200
+"""Texts are not cut shorter than this."""
+_CUT: Final = re.compile(r"… \([\d,]+ characters in all\)\Z")
 
 
 def _untitled(schema: dict[str, Any]) -> None:
@@ -39,6 +46,30 @@ class Said(BaseModel):
     model_config = ConfigDict(json_schema_extra=_untitled)
 
 
+class Whole(Said):
+    """What a tool gives."""
+
+    rest: list[str] = Field(default=[], description="What did not fit in, and how to get it.")
+
+    def where(self, name: str) -> str:
+        """Say how all of a field is to be had."""
+        return ""
+
+    def length(self, name: str) -> int:
+        """Say how many rows a list has, or would have if there were room."""
+        return len(getattr(self, name))
+
+    def shortened(self, name: str, left: int) -> None:
+        """Say how many rows of a list did not fit in, and how to get them."""
+        self.rest = [*self.rest, f"{left:,} more {name}: {self.where(name)}"]
+
+
+class Long(Whole):
+    """What a tool gives where a text may be too long."""
+
+    more: str = Field(default="", description="Where all of it is, if it was cut.")
+
+
 class Question(Said):
     """What a person is asked."""
 
@@ -49,7 +80,7 @@ class Question(Said):
     more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
 
 
-class RunReply(Said):
+class RunReply(Long):
     """How a run stands."""
 
     run: str = Field(description="The run's id, for run_status, approve, cancel_run and explain.")
@@ -63,9 +94,19 @@ class RunReply(Said):
     seq: int = Field(default=0, description="Give it to run_status as after to wait for news.")
     news: list[str] = Field(default=[], description="What has happened since after.")
     output: str = Field(default="", description="What the plan gives, a text or JSON.")
-    more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
     questions: list[Question] = []
+    asked: int = Field(default=0, description="How many questions wait for people in all.")
     next: str = Field(default="", description="What to do now.")
+
+    def where(self, name: str) -> str:
+        """Say how all of a field is to be had."""
+        if name == "questions":
+            return questions_uri(self.run)
+        return f"hocket show {self.run}" if name == "news" else output_uri(self.run)
+
+    def length(self, name: str) -> int:
+        """Say how many rows a list has, or would have if there were room."""
+        return self.asked if name == "questions" else super().length(name)
 
 
 class VerdictReply(RunReply):
@@ -75,14 +116,13 @@ class VerdictReply(RunReply):
     findings: list[str] = []
 
 
-class PlanReply(Said):
+class PlanReply(Long):
     """A plan that an agent has drafted, and what is expected of it."""
 
     plan: str = Field(description="The plan's handle, for execute_task.")
     ready: bool = Field(description="Whether it is drafted.")
     status: str = ""
     text: str = Field(default="", description="The plan itself, as YAML.")
-    more: str = Field(default="", description="The resource that holds all of it, if it was cut.")
     digest: str = Field(default="", description="Names the plan; an approval is bound to it.")
     confidence: dict[str, float] = {}
     risks: list[str] = []
@@ -90,18 +130,28 @@ class PlanReply(Said):
     prediction: list[str] = Field(default=[], description="What it is expected to take and cost.")
     needs_approval: bool = False
     why: str = Field(default="", description="Why a person has to approve of it.")
+    agents: list[str] = Field(default=[], description="What each agent that it uses is.")
     next: str = ""
 
+    def where(self, name: str) -> str:
+        """Say how all of a field is to be had."""
+        if name == "text":
+            return f"hocket://plan/{self.plan}"
+        return f"hocket plan --from {self.plan}, or the page"
 
-class ExplainReply(Said):
+
+class ExplainReply(Long):
     """Why a run took as long, and cost as much, as it did."""
 
     run: str
     headline: str
     shares: list[str] = Field(default=[], description="Where the time went, largest first.")
     findings: list[str] = Field(default=[], description="What to change, and what it would gain.")
-    more: str = ""
     next: str = ""
+
+    def where(self, name: str) -> str:
+        """Say how all of a field is to be had."""
+        return f"hocket explain {self.run}"
 
 
 class PlanRow(Said):
@@ -113,12 +163,18 @@ class PlanRow(Said):
     problems: list[str] = []
 
 
-class PlansReply(Said):
+class PlansReply(Whole):
     """The plans that can be executed."""
 
     plans: list[PlanRow]
-    left_out: int = 0
+    skipped: int = Field(default=0, description="How many are before these.")
+    left_out: int = Field(default=0, description="How many come after these.")
     next: str = ""
+
+    def shortened(self, name: str, left: int) -> None:
+        """Say how many did not fit in, and how to get them."""
+        self.left_out += left
+        self.next = f"list_plans(skip={self.skipped + len(self.plans)}) gives those after these"
 
 
 class RunRow(Said):
@@ -130,12 +186,21 @@ class RunRow(Said):
     alive: bool = Field(description="Whether a process drives it now.")
 
 
-class RunsReply(Said):
+class RunsReply(Whole):
     """The newest runs."""
 
     runs: list[RunRow]
-    left_out: int = 0
+    skipped: int = Field(default=0, description="How many are before these.")
+    left_out: int = Field(default=0, description="How many come after these.")
     next: str = ""
+
+    def shortened(self, name: str, left: int) -> None:
+        """Say how many did not fit in, and how to get them."""
+        self.left_out += left
+        self.next = f"list_runs(skip={self.skipped + len(self.runs)}) gives those after these"
+
+
+W = TypeVar("W", bound=Whole)
 
 
 def cut(text: str, most: int = SHOWN) -> tuple[str, bool]:
@@ -144,6 +209,42 @@ def cut(text: str, most: int = SHOWN) -> tuple[str, bool]:
     if len(text) <= most:
         return text, False
     return f"{text[:most]}… ({len(text):,} characters in all)", True
+
+
+def fitted(reply: W) -> W:
+    """Cut the longest parts of a reply until it has its size, and say how to get the rest."""
+    lists = {name: reply.length(name) for name, value in reply if isinstance(value, list)}
+    # There is room for what is then said of the rest.
+    while len(to_json(reply, indent=2)) > MOST - _LEAST:
+        size = {
+            name: len(to_json(value, indent=2))
+            for name, value in reply
+            if (isinstance(value, list) and len(value) > 1)
+            or (isinstance(value, str) and len(value) > _LEAST and name != "next")
+        }
+        if not size:
+            break
+        name = max(size, key=lambda one: size[one])
+        value = getattr(reply, name)
+        if isinstance(value, str):
+            setattr(reply, name, _shorter(value))
+            if isinstance(reply, Long) and not reply.more:
+                reply.more = reply.where(name)
+        else:
+            # Of news the last ones matter, of all else the first ones.
+            setattr(reply, name, value[1:] if name == "news" else value[:-1])
+    for name, length in lists.items():
+        if left := length - len(getattr(reply, name)):
+            reply.shortened(name, left)
+    return reply
+
+
+def _shorter(text: str) -> str:
+    """Cut a text that may be cut already to three quarters."""
+    match = _CUT.search(text)
+    tail = f"… ({len(text):,} characters in all)" if match is None else match[0]
+    body = text if match is None else text[: match.start()]
+    return body[: 3 * len(body) // 4] + tail
 
 
 def words(value: Json) -> str:
@@ -156,6 +257,11 @@ def words(value: Json) -> str:
 def output_uri(run: str, step: str = "") -> str:
     """Name the resource that holds what a run, or a step of it, gave."""
     return f"hocket://run/{run}/output" + (f"/{step}" if step else "")
+
+
+def questions_uri(run: str) -> str:
+    """Name the resource that lists all that people are asked in a run."""
+    return f"hocket://run/{run}/questions"
 
 
 def shown_uri(run: str, step: str) -> str:

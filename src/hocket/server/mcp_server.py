@@ -7,14 +7,20 @@ from contextlib import asynccontextmanager
 from inspect import cleandoc
 from typing import Any, Final
 
+import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 
 from hocket._version import __version__
+from hocket.agents.terminal import visible
 from hocket.app.state import find_run
 from hocket.core.errors import CallerError, HocketError, NotFound
+from hocket.core.events import ApprovalAsked
 from hocket.core.values import format_duration
+from hocket.report.text import one_line
+from hocket.server.mcp_arguments import Server
 from hocket.server.mcp_desk import Desk
 from hocket.server.mcp_people import desk_of, draft_of
 from hocket.server.mcp_replies import ExplainReply, asked_words, cut, words
@@ -104,6 +110,20 @@ async def _of_run(ctx: Context, run: str, step: str) -> str:
     return cut(words(value), _MOST)[0]
 
 
+async def _questions(run: str, ctx: Context) -> str:
+    """All that people are asked in a run now, a line each."""
+    try:
+        found = await desk_of(ctx).glance(run)
+    except NotFound as error:
+        raise ResourceNotFoundError(str(error)) from error
+    lines = [
+        f"{'approve' if isinstance(asked, ApprovalAsked) else 'input'} {asked.path}: "
+        f"{one_line(visible(asked_words(asked)))}"
+        for asked in found.asked
+    ]
+    return cut("\n".join(lines), _MOST)[0]
+
+
 async def _shown(run: str, step: str, ctx: Context) -> str:
     """All that a step shows to be approved of, or asks for."""
     try:
@@ -149,7 +169,11 @@ def make_server(desk: Desk) -> MCPServer[Desk]:
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
         yield desk
 
-    server = MCPServer[Desk](
+    server = Server(
+        [
+            Tool.from_function(tool, description=cleandoc(tool.__doc__ or ""), annotations=kind)
+            for tool, kind in _TOOLS
+        ],
         name="hocket",
         title="Hocket",
         version=__version__,
@@ -157,15 +181,18 @@ def make_server(desk: Desk) -> MCPServer[Desk]:
         lifespan=lifespan,
         log_level="WARNING",
     )
-    for tool, kind in _TOOLS:
-        server.add_tool(tool, description=cleandoc(tool.__doc__ or ""), annotations=kind)
     server.resource("hocket://run/{run}/output", name="output")(_output)
     server.resource("hocket://run/{run}/output/{+step}", name="step-output")(_step_output)
+    server.resource("hocket://run/{run}/questions", name="questions")(_questions)
     server.resource("hocket://run/{run}/shown/{+step}", name="shown")(_shown)
     server.resource("hocket://plan/{plan}", name="plan", mime_type="application/yaml")(_plan)
     return server
 
 
 async def serve_stdio(desk: Desk) -> None:
-    """Speak MCP on standard input and output until the client closes them."""
-    await make_server(desk).run_stdio_async()
+    """Speak MCP on standard input and output until the client closes them, or is gone."""
+    try:
+        await make_server(desk).run_stdio_async()
+    except* (BrokenPipeError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        # Nobody reads any more: that is how a client goes whose process has died.
+        pass

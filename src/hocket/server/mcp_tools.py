@@ -5,6 +5,7 @@ Only the operator's plans and agents are run; what a client gives is data and ne
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -16,13 +17,14 @@ from pydantic import Field
 
 from hocket.app.planner import draft as draft_plan
 from hocket.app.planner import start_draft
+from hocket.app.questions import already
 from hocket.app.spot import load_spot
 from hocket.app.state import find_run
 from hocket.config.drafts import Drafted
 from hocket.config.file import Loaded
 from hocket.config.overrides import Overrides
 from hocket.config.spot import Seats, one_step, read_seats
-from hocket.core.errors import HocketError, NotFound, Refused
+from hocket.core.errors import HocketError, NotFound, Refused, suggest
 from hocket.core.requests import Approve, Cancel, Send
 from hocket.core.values import Json
 from hocket.report.prediction import prediction_lines
@@ -38,6 +40,7 @@ from hocket.server.mcp_people import (
     draft_of,
     person_decides,
     person_starts,
+    undecided,
 )
 from hocket.server.mcp_replies import (
     MANY,
@@ -48,13 +51,15 @@ from hocket.server.mcp_replies import (
     RunRow,
     RunsReply,
     VerdictReply,
+    Whole,
     cut,
     fill,
+    fitted,
     questions,
 )
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", bound=Whole)
 Reply = TypeVar("Reply", bound=RunReply)
 
 Wait = Annotated[
@@ -65,18 +70,20 @@ Agents = Annotated[
     str,
     Field(description="Agents of the operator's files, as flash*3,pro; all of the first, if none."),
 ]
+Skip = Annotated[int, Field(ge=0, description="How many of the first to leave out.")]
 
+_STATUSES: Final = ("running", "paused", "succeeded", "failed", "cancelled")
 _QUESTION: Final = "{{inputs.question}}"
 _CHANGE: Final = "{{inputs.change}}"
 
 
 def told(tool: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Have a tool say what is wrong, where that can be mended, instead of only that it failed."""
+    """Have a tool give replies of their size, and say what is wrong where that can be mended."""
 
     @wraps(tool)
     async def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return await tool(*args, **kwargs)
+            return fitted(await tool(*args, **kwargs))
         except HocketError as error:
             raise ToolError(str(error)) from error
 
@@ -125,7 +132,7 @@ def _plan_reply(found: Drafted) -> PlanReply:
         return reply
     reply.text, short = cut(found.text, 4_000)
     reply.more = f"hocket://plan/{found.run}" if short else ""
-    reply.digest = found.digest
+    reply.digest, reply.agents = found.digest, [cut(one, 300)[0] for one in found.agents]
     confidence = found.draft.confidence
     reply.confidence = {n: getattr(confidence, n) for n in confidence.__struct_fields__}
     reply.risks = [f"{one.severity}: {cut(one.what, 200)[0]}" for one in found.draft.risks[:MANY]]
@@ -166,16 +173,16 @@ async def execute_task(
         return await _status(ctx, RunReply, run, wait_s)
     if inputs:
         raise Refused("a drafted plan takes no inputs")
-    approved = ""
     if decision.action != "accept":
-        return _unstarted(draft, "nobody has decided, so nothing runs")
+        return _unstarted(draft, f"{undecided(decision.action)}, so nothing runs")
     said: Decision | None = decision.data
-    if said is not None:
-        if not said.approved:
-            note = f": {cut(said.note, 500)[0]}" if said.note else ""
-            return _unstarted(draft, f"a person said no{note}; plan it anew by plan_task")
-        approved = draft.digest
-    run = await start_draft(desk.host, draft, draft.text, by=by, approved=approved)
+    if said is not None and not said.approved:
+        note = f": {cut(said.note, 500)[0]}" if said.note else ""
+        return _unstarted(draft, f"a person said no{note}; plan it anew by plan_task")
+    approved = said is not None
+    run = await start_draft(
+        desk.host, draft, draft.text, by=by, shown=draft.digest, approved=approved
+    )
     return await _status(ctx, RunReply, run, wait_s)
 
 
@@ -308,13 +315,14 @@ async def approve(
     if shown is None:
         run_id = find_run(desk.host.rows(), run)
         reply = await _status(ctx, RunReply, run_id, 0)
+        answered = await asyncio.to_thread(already, desk.host.engine.journal, run_id, step)
         what = f"{step} does not wait" if step else "nothing waits"
-        reply.news = [f"{what} for an approval; it may have been answered already"]
+        reply.news = [cut(answered, 500)[0] if answered else f"{what} for an approval"]
         return reply
     asked = shown.asked
     if decision.action != "accept":
         reply = await _status(ctx, RunReply, shown.run, 0)
-        reply.news = ["nobody has decided; the question stays open"]
+        reply.news = [f"{undecided(decision.action)}; the question stays open"]
         return reply
     said: Decision | None = decision.data
     if said is not None:
@@ -359,7 +367,7 @@ async def cancel_run(
 
 
 @told
-async def list_plans(ctx: Context) -> PlansReply:
+async def list_plans(ctx: Context, skip: Skip = 0) -> PlansReply:
     """List the plans that execute_task can run, with their inputs."""
     offers = desk_of(ctx).host.offers()
     rows = [
@@ -367,29 +375,39 @@ async def list_plans(ctx: Context) -> PlansReply:
             file=offer.file,
             plan=offer.plan,
             inputs={
-                name: (about.about or "text or JSON") + ("" if about.required else " (optional)")
-                for name, about in offer.inputs.items()
+                name: cut(about.about or "text or JSON", 100)[0]
+                + ("" if about.required else " (optional)")
+                for name, about in list(offer.inputs.items())[:MANY]
             },
             problems=[cut(line, 300)[0] for line in offer.problems[:5]],
         )
-        for offer in offers[:MANY]
+        for offer in offers[skip : skip + MANY]
     ]
-    left = max(0, len(offers) - MANY)
-    return PlansReply(plans=rows, left_out=left, next="execute_task(plan=…, file=…, inputs=…)")
+    reply = PlansReply(plans=rows, skipped=skip, next="execute_task(plan=…, file=…, inputs=…)")
+    if left := max(0, len(offers) - skip - MANY):
+        reply.shortened("plans", left)
+    return reply
 
 
 @told
 async def list_runs(
     ctx: Context,
     status: Annotated[str, Field(description="Only runs of this status, as running.")] = "",
+    skip: Skip = 0,
 ) -> RunsReply:
     """List the newest runs, also those of other processes."""
+    if status and status not in _STATUSES:
+        hint = suggest(status, _STATUSES) or f"there are {', '.join(_STATUSES)}"
+        raise Refused(f"runs have no status {status[:80]!r}; {hint}")
     rows = [row for row in desk_of(ctx).host.rows() if status in {"", row.status}]
     few = [
-        RunRow(run=row.id, plan=row.name, status=row.status, alive=row.alive) for row in rows[:MANY]
+        RunRow(run=row.id, plan=row.name, status=row.status, alive=row.alive)
+        for row in rows[skip : skip + MANY]
     ]
-    left = max(0, len(rows) - MANY)
-    return RunsReply(runs=few, left_out=left, next="run_status(run=…)" if few else "list_plans()")
+    reply = RunsReply(runs=few, skipped=skip, next="run_status(run=…)" if few else "list_plans()")
+    if left := max(0, len(rows) - skip - MANY):
+        reply.shortened("runs", left)
+    return reply
 
 
 # ---- within ----
@@ -405,7 +423,7 @@ async def _status(ctx: Context, kind: type[Reply], run: str, wait: float, after:
     if after:
         lines, last = desk.news(run, after)
         reply.news, reply.seq = [cut(line, 200)[0] for line in lines], last
-    reply.questions = questions(run, found.asked)
+    reply.questions, reply.asked = questions(run, found.asked), len(found.asked)
     if isinstance(reply, VerdictReply) and machine.end is not None:
         output = machine.end.output
         verdict = output if isinstance(output, dict) else {}

@@ -40,8 +40,9 @@ class Start(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     Fields:
         text: It, as it was edited.
-        digest: The digest of the text that was shown.
-        approved: Whether whoever asks has approved of exactly that text.
+        digest: The digest that was shown with it; if it is given, what runs has to be that,
+            agents included.
+        approved: Whether whoever asks has approved of exactly that; it takes the digest.
     """
 
     text: str
@@ -67,6 +68,7 @@ class DraftDocument(msgspec.Struct, kw_only=True):
     risks: list[dict[str, Any]]
     text: str
     digest: str
+    agents: list[str]
     problems: list[str]
     needs_approval: bool
     why: list[str]
@@ -97,8 +99,14 @@ async def _check(site: Site, asked: Asked) -> Any:
 async def _start(site: Site, asked: Asked) -> Begun:
     body: Start = asked.body
     found = await _found(site, asked.path["run"])
-    approved = body.digest if body.approved else ""
-    run = await start_draft(site.host, found, body.text, by=asked.caller.by, approved=approved)
+    run = await start_draft(
+        site.host,
+        found,
+        body.text,
+        by=asked.caller.by,
+        shown=body.digest,
+        approved=body.approved,
+    )
     return Begun(run=run)
 
 
