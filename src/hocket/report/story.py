@@ -31,12 +31,13 @@ from hocket.core.events import (
 )
 from hocket.core.values import MS, Call, format_duration
 from hocket.report.text import cause_words, dollars, one_line
+from hocket.report.unanswered import Unanswered
 
 _WORTH_SAYING = 50 * MS
 
 
 class Story:
-    """Tells events one by one; remembers only what is in flight.
+    """Tells events one by one; remembers only what is in flight and what waits for people.
 
     Attributes:
         important: Whether the line told last matters to somebody who watches a live picture.
@@ -46,10 +47,12 @@ class Story:
         self.important = False
         self._since: dict[Call, int] = {}
         self._fault = ""
+        self._unanswered = Unanswered()
 
     def tell(self, event: AnyEvent) -> str:
         """Give the line that an event is worth, or ""."""
         self.important = True
+        self._unanswered.note(event)
         match event:
             case CallStarted():
                 self.important = False
@@ -82,8 +85,9 @@ class Story:
                     return ""
                 return f"{event.path} has failed: {one_line(event.fault.message)}"
             case TimePassed():
-                self.important = False
-                return ""
+                line = "; ".join(self._unanswered.passed(event.at))
+                self.important = bool(line)
+                return line
             case _:
                 return _tell_run(event)
 
@@ -115,7 +119,8 @@ def _tell_run(event: AnyEvent) -> str:
             return f"{event.path} waits for approval"
         case ApprovalGiven():
             verdict = "approved" if event.approved else "rejected"
-            return f"{event.path} {verdict} by {event.by or 'somebody'}"
+            note = f": {one_line(event.note)}" if event.note else ""
+            return f"{event.path} {verdict} by {event.by or 'somebody'}{note}"
         case InputAsked():
             return f"{event.path} waits for input: {one_line(event.prompt, 100)}"
         case InputGiven():
