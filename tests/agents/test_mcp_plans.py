@@ -83,6 +83,26 @@ def pinned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+def test_what_cannot_be_seen_of_a_tool_is_shown_and_pinned_as_an_escape(tmp_path: Path) -> None:
+    about = "Find\u202e senil\x1b[2J.\nÄ\u3164"
+    done = hocket(tmp_path, "mcp", str(write(tmp_path, tree({}, about))), "--pin")
+    assert "words/find\n  Find\\u202e senil\\u001b[2J.\n  Ä\\u3164\n" in done.stderr
+    assert not {"\u202e", "\x1b", "\u3164"} & set(done.stdout + done.stderr)
+    assert "\\u202e" in done.stdout and "Ä" in done.stdout
+    # What is pasted means the same.
+    found = yaml.safe_load(done.stdout)
+    assert found["find"]["about"] == about
+    write(tmp_path, tree({"find": found["find"]}, about))
+    (tmp_path / "hocket.yaml").write_text(
+        (tmp_path / "hocket.yaml").read_text().partition("tools:")[0]
+        + "tools:\n"
+        + done.stdout.partition("\n  shout:")[0]
+        + "\nagents: {a: {scripted: {}, tools: [find]}}\n"
+        + "plans: {p: {steps: {s: {agent: a, prompt: x}}}}\n"
+    )
+    assert "no mistakes" in hocket(tmp_path, "check").stdout
+
+
 def run(folder: Path, data: dict[str, Json], answer: bool | None = None) -> list[Any]:
     async def whole() -> list[Any]:
         async with Engine(folder / "state", look_ahead=0) as engine:
