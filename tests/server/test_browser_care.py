@@ -273,6 +273,11 @@ def test_what_is_chosen_is_brought_into_sight(
         expect(page.locator(row)).to_be_visible()
         page.wait_for_function("row => document.querySelector('.virtual').scrollTop > 0", arg=row)
         assert not covered(page, row)
+        # Heads stand over their columns, also beside a scroll bar.
+        ends = page.locator(".c-took").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().right)"
+        )
+        assert max(ends) - min(ends) < 0.5
         go(page, f"#/run/many/timeline?by=step&step={last}")
         page.wait_for_function("() => document.querySelector('.scroll')?.scrollTop > 1000")
         expect(page.get_by_label(f"Timeline of {MANY} calls")).to_be_visible()

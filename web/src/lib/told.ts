@@ -37,6 +37,10 @@ const fault = (event: Slim): string => {
   const one = event.fault as { message?: string; kind?: string } | undefined;
   return cut(one?.message ?? one?.kind ?? "");
 };
+const WHYS: Record<string, string> = { stop: "nothing waits for it any more", cancel: "the run is cancelled", timeout: "it took too long", hedge: "the call beside it was faster" };
+
+/** Why a call was cancelled, in words. */
+export const why = (reason: string): string => WHYS[reason] ?? cut(reason);
 const by = (event: Slim): string => (event.by ? ` by ${String(event.by)}` : "");
 
 /** Tells an event. What this page does not know of yet is told by its name and its fields. */
@@ -59,7 +63,7 @@ export function told(event: Slim): Line {
     }
     case "call_finished": return line(`call finished${spent(event.usage)}${output}`, "good");
     case "call_failed": return line(`call failed: ${fault(event)}`, "bad");
-    case "call_cancelled": return line(`call cancelled: ${cut(String(event.reason ?? ""))}`);
+    case "call_cancelled": return line(`call cancelled: ${why(String(event.reason ?? ""))}`);
     case "call_lost": return line("call lost with its process", "bad");
     case "approval_asked": return line(`approval asked: ${cut(String(event.shown ?? ""))}`, "ask");
     case "approval_given": return line(`${event.approved ? "approved" : "rejected"}${by(event)}${event.note ? `: ${cut(String(event.note))}` : ""}`, event.approved ? "good" : "bad");
