@@ -18,10 +18,12 @@ from tests.server.test_events import streamed
 
 from hocket.server.settings import Settings
 
+WHOLE = " ".join(["one two three four five six seven eight"] * 4)
 PLANS = """
 version: 1
 agents:
   talker: {scripted: {replies: [{output: one two three, after: 30ms, stream: true}]}}
+  slow: {scripted: {replies: [{output: WHOLE, after: 1500ms, stream: true}]}}
   quiet: {scripted: {replies: [{output: {n: 1}}]}}
   tool: {command: [echo, done]}
   bad: {scripted: {replies: [{error: {kind: permanent, message: cannot}}]}}
@@ -32,6 +34,10 @@ plans:
       still: {agent: quiet, prompt: hi}
       work: {agent: tool, needs: [talk]}
       sure: {approve: "all well?", needs: [work]}
+  slow:
+    steps:
+      a: {agent: slow, prompt: hi}
+      b: {agent: slow, prompt: hi}
   fails:
     steps:
       a: {agent: bad, prompt: hi}
@@ -42,10 +48,61 @@ plans:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("agui")
     file = folder / "plans.yaml"
-    file.write_text(PLANS)
+    file.write_text(PLANS.replace("WHOLE", WHOLE))
     settings = Settings(quotas=ROOMY)
     with serving(folder / "state", [file], settings=settings, live=live_of) as server:
         yield server
+
+
+def test_wherever_it_is_broken_off_nothing_comes_twice_and_nothing_is_left_out(
+    served: Served,
+) -> None:
+    run = "broken"
+    served.post("/api/runs", {"file": "plans.yaml", "plan": "good", "run_id": run})
+    told = follow(served, run)
+    for had in range(1, len(told)):
+        rest = follow(served, run, told[had - 1]["id"])
+        assert joined(told[:had] + rest) == joined(told), told[had - 1]
+        assert kinds(told[had:]) == kinds(rest)
+
+
+def kinds(told: list[Any]) -> list[str]:
+    return [said["type"] for said in told if said["type"] != "TEXT_MESSAGE_CONTENT"]
+
+
+def joined(told: list[Any]) -> list[Any]:
+    """What was told, but for how texts were cut into messages."""
+    texts: dict[str, str] = {}
+    rest = []
+    for said in told:
+        if said["type"] == "TEXT_MESSAGE_CONTENT":
+            name = said["messageId"]
+            texts[name] = texts.get(name, "") + said["delta"]
+        else:
+            rest.append({key: value for key, value in said.items() if key != "id"})
+    return [texts, rest]
+
+
+def test_what_a_model_in_flight_has_said_is_not_said_again(served: Served) -> None:
+    """The reader breaks off in the middle of two texts, and goes on in the middle of both."""
+    served.post("/api/runs", {"file": "plans.yaml", "plan": "slow", "run_id": "slow"})
+    had: list[Any] = []
+    for number, said in streamed(served, "/api/runs/slow/agui"):
+        had.append({"id": number, **said})
+        texts = joined(had)[0]
+        if len(texts) == 2 and all("two" in text for text in texts.values()):
+            break
+    assert "/" in had[-1]["id"]
+    rest = follow(served, "slow", had[-1]["id"])
+    assert joined(had + rest)[0] == {"a#1": WHOLE, "b#1": WHOLE}
+    assert joined(had)[0]["a#1"] not in ("", WHOLE)
+
+
+@pytest.mark.parametrize("last", ["x", "1.", "1/", "1/2-", "-1", "1.2.3", "9999"])
+def test_an_id_that_is_none_of_this_stream_is_refused(served: Served, last: str) -> None:
+    run = served.post("/api/runs", {"file": "plans.yaml", "plan": "fails"})["run"]
+    reply = served.ask("GET", f"/api/runs/{run}/agui", headers={"Last-Event-ID": last})
+    assert (reply.status, reply.kind) == (400, "bad_input")
 
 
 def follow(served: Served, run: str, last: str = "") -> list[Any]:

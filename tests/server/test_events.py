@@ -116,3 +116,16 @@ def test_a_wrong_last_event_is_refused(served: Served) -> None:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": "x"}
     assert served.ask("GET", "/api/runs/wrong/events", headers=headers).status == 400
     assert served.ask("GET", "/api/runs/wrong/events?wait=51").status == 400
+
+
+def test_who_has_had_more_events_than_there_are_is_told_so(served: Served) -> None:
+    begin(served, "tell", "fewer")
+    stream = {"Accept": "text/event-stream"}
+    for path, headers in (
+        ("/api/runs/fewer/events?after=900&wait=50", {}),
+        ("/api/runs/fewer/events?after=900", stream),
+        ("/api/runs/fewer/events", {**stream, "Last-Event-ID": "900"}),
+    ):
+        reply = served.ask("GET", path, headers=headers)
+        assert (reply.status, reply.kind) == (400, "bad_input")
+        assert "begin anew" in reply.json()["error"]["message"]

@@ -27,9 +27,11 @@ from tests.server.pages import (
 from websockets.exceptions import ConnectionClosed
 
 from hocket.app.livelog import log_file
+from hocket.core.requests import Pause, Send
 from hocket.core.values import Call
+from hocket.server.events import News
 from hocket.server.frames import MOST_BYTES
-from hocket.server.live import MOST_TOPICS, Client, Live
+from hocket.server.live import MOST_TOPICS, Client, Live, Watched
 from hocket.server.settings import Settings
 
 
@@ -171,6 +173,68 @@ def test_events_come_as_they_happen(served: Served) -> None:
     assert kinds[0] == "run_started" and kinds.count("call_finished") == 10
 
 
+def test_who_has_had_more_events_than_there_are_is_told_so(served: Served) -> None:
+    run = start(served, layered(2, 2), "fewer")
+    with open_socket(served) as link:
+        link.send(json.dumps({"watch": [{"topic": "events", "run": run, "after": 900}]}))
+        told = json.loads(link.recv(10))
+        assert (told["t"], told["topic"]["run"]) == ("error", run)
+        assert "begin anew" in told["message"]
+
+
+def test_calls_go_on_from_where_their_reader_is(served: Served) -> None:
+    """What happens without any call is not told of, and is no gap for who hears of the next."""
+    body = {"file": "plans.yaml", "plan": "tell", "run_id": "gap"}
+    served.post("/api/runs", body)
+    served.until("gap", "waiting", "running")
+    live = served.site.live
+
+    async def work() -> tuple[Any, Any]:
+        client = Client(live, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+        feed = live.feeds.of("gap")
+        await feed.fresh()
+        topic = client._open(Watched(topic="calls", run="gap"))
+        first = json.loads(await topic.take(100.0) or "")
+        board = await feed.fresh()
+        async with News(feed) as news:
+            await served.site.host.ask("gap", Pause(by="test"))
+            assert await news.wait_for(board.seq, 20)
+            assert await topic.take(200.0) is None
+            await served.site.host.resume("gap", by="test")
+            await served.site.host.ask("gap", Send(by="test", path="word", value="hey"))
+            while not board.calls:
+                assert await news.wait_for(board.seq, 20)
+        second = json.loads(await topic.take(300.0) or "")
+        topic.close()
+        return first, second
+
+    first, second = served.do(work)
+    assert second["p"] == first["s"] < second["s"]
+    assert second["calls"][0]["c"] == "after#1" and "snap" not in second
+
+
+def test_limits_are_not_sent_because_time_has_passed(served: Served) -> None:
+    asked: list[int] = []
+    full = [1]
+
+    def ask() -> dict[str, Any]:
+        asked.append(0)
+        return {"at": len(asked), "limits": list(full)}
+
+    served.site.live.provide("limits", ask, 0.01)
+    with open_socket(served) as link:
+        link.send(json.dumps({"watch": [{"topic": "limits"}]}))
+        assert json.loads(link.recv(10)) == {"t": "limits", "at": 1, "limits": [1]}
+        for number in range(5):
+            link.send(json.dumps({"ping": number}))
+            assert json.loads(link.recv(10)) == {"pong": number}
+            since = len(asked)
+            while len(asked) == since:
+                served.get("/api/about")
+        full[:] = [2]
+        assert json.loads(link.recv(10))["limits"] == [2]
+
+
 def test_small_topics_are_sent_when_they_have_changed(served: Served) -> None:
     questions: list[dict[str, Any]] = [{"run": "r", "shown": "x" * 3_000} for _ in range(40)]
     served.site.live.provide("inbox", lambda: {"questions": list(questions), "alerts": []}, 0.02)
@@ -292,8 +356,6 @@ def test_who_was_far_behind_is_told_so_and_gets_it_all_anew(served: Served) -> N
     async def work() -> list[dict[str, Any]]:
         await live.board(run)
         client = Client(live, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
-        from hocket.server.live import Watched
-
         topic = client._open(Watched(topic="run", run=run))
         frames: list[dict[str, Any]] = []
         now = 100.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -17,6 +18,29 @@ from hocket.core.events import RunEnded, RunStarted
 
 def begin(served: Served, plan: str, **more: object) -> str:
     return str(served.post("/api/runs", {"plan": plan, **more})["run"])
+
+
+def test_what_a_hanging_owner_has_not_answered_is_only_noted(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second engine stands for the other process; its loop does nothing while we ask."""
+    monkeypatch.setattr("hocket.app.host._PATIENCE", 0.05)
+
+    async def other() -> None:
+        async with Engine(served.site.host.engine.state, look_ahead=0) as engine:
+            plans = served.site.host.engine.state.parent / "plans.yaml"
+            run = await engine.begin(load_plan(plans, "tell"), {}, run_id="hangs")
+            reply = served.ask("POST", "/api/runs/hangs/cancel", {})
+            assert (reply.status, reply.json()["noted"]) == (202, True)
+            assert reply.json()["status"] != "cancelled"
+            for name in ("pause", "resume"):
+                assert served.ask("POST", f"/api/runs/hangs/{name}", {}).status == 202
+            await run.result()
+
+    asyncio.run(other())
+    assert served.until("hangs", "cancelled")
+    assert "noted" not in served.post("/api/runs", {"plan": "tell", "run_id": "here"})
+    assert served.post("/api/runs/here/cancel", {}).keys() == {"status"}
 
 
 def test_a_run_from_its_start_to_its_output(served: Served) -> None:

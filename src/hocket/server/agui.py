@@ -1,17 +1,19 @@
 """A run as a stream of AG-UI events, so that front ends made for agents can show it.
 
 AG-UI knows no numbers and no resumption, so it is an adapter at the edge and nothing more:
-each message has the number of the event that it comes from as its id, and whoever sends that back
-as ``Last-Event-ID`` gets what follows.
+each message has an id that says how much of the run its reader has been told, and whoever sends
+that back as ``Last-Event-ID`` gets what follows, and nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Final
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from hocket.app.livelog import log_file
+from hocket.core.errors import CallerError
 from hocket.core.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -30,7 +32,7 @@ from hocket.core.events import (
 from hocket.core.run import RunMachine
 from hocket.core.values import MS, Call, Json
 from hocket.insight.tally import Tally
-from hocket.server.events import ALIVE, begin, follow, message
+from hocket.server.events import ALIVE, beyond, follow, message
 from hocket.server.feed import new_machine
 from hocket.server.frames import encode
 from hocket.server.routing import Asked, Route, Stream
@@ -44,7 +46,48 @@ _PERIOD: Final = 0.2
 _BEATS: Final = 75
 """After so many periods without a word the stream says that it is still there."""
 
+_ID: Final = re.compile(r"(\d{1,15})(?:\.(\d{1,6}))?(?:/(\d{1,15}(?:-\d{1,15})*))?\Z", re.ASCII)
+_MOST_OPEN: Final = 64
+
 Said = dict[str, Json]
+
+
+class Told(NamedTuple):
+    """How much of a run a reader has been told.
+
+    Fields:
+        event: The last event of which all.
+        messages: How many messages of the event after it, what models say not counted.
+        offsets: Up to which byte of what each model says that was in flight after `event`, in the
+            order of their beginnings; empty if there were none, or more than an id can hold.
+    """
+
+    event: int
+    messages: int = 0
+    offsets: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        said = str(self.event)
+        if self.messages:
+            said += f".{self.messages}"
+        if self.offsets and len(self.offsets) <= _MOST_OPEN:
+            said += f"/{'-'.join(map(str, self.offsets))}"
+        return said
+
+
+def told_of(last_event: str) -> Told:
+    """Read the id of a message.
+
+    Raises:
+        CallerError: It is none.
+    """
+    if not last_event:
+        return Told(0)
+    match = _ID.match(last_event)
+    if match is None:
+        raise CallerError("Last-Event-ID is the id of a message of this stream")
+    offsets = tuple(map(int, match[3].split("-"))) if match[3] else ()
+    return Told(int(match[1]), int(match[2] or 0), offsets)
 
 
 class Translator:
@@ -64,25 +107,38 @@ class Translator:
         self._said: dict[Call, None] = {}
         self._state: dict[str, Json] = {}
 
-    def take(self, recorded: Recorded) -> list[Said]:
-        """Take the next event in, and say what it means."""
+    def tails(self) -> list[Tail]:
+        """Give where what models in flight say is read from."""
+        return [tail for tail in self._open.values() if tail is not None]
+
+    def go_on(self, offsets: Sequence[int]) -> None:
+        """Leave out what a reader has had of what models in flight say."""
+        speaking = [(call, tail) for call, tail in self._open.items() if tail is not None]
+        if len(speaking) != len(offsets):
+            return
+        for (call, tail), offset in zip(speaking, offsets, strict=True):
+            tail.at = offset
+            if offset:
+                self._said[call] = None
+
+    def take(self, recorded: Recorded) -> Iterator[Said]:
+        """Take the next event in, and say bit by bit what it means; all of it has to be heard."""
         event = recorded.event
         self._machine.apply(event)
         self._machine.drain()
         self._tally.add(event)
-        found = list(self._told(recorded))
-        if not isinstance(event, RunEnded):
-            found += self._delta()
         at = event.at // MS
-        return [{**said, "timestamp": at} for said in found]
+        for said in self._told(recorded):
+            yield {**said, "timestamp": at}
+        if not isinstance(event, RunEnded):
+            for said in self._delta():
+                yield {**said, "timestamp": at}
 
-    def heard(self) -> list[Said]:
+    def heard(self) -> Iterator[Said]:
         """Say what models in flight have said since."""
-        found: list[Said] = []
         for call, tail in self._open.items():
             if tail is not None:
-                found += self._content(call, tail, ended=False)
-        return found
+                yield from self._content(call, tail, ended=False)
 
     # -- within -----------------------------------------------------------------------------
 
@@ -210,31 +266,44 @@ def _why(event: Any) -> str:
 async def _agui(site: Site, asked: Asked) -> Stream:
     live: Any = site.live
     run = asked.path["run"]
-    await live.board(run)
-    return Stream(chunks=_stream(live, run, begin(asked.last_event, 0)))
+    board = await live.board(run)
+    after = told_of(asked.last_event)
+    if after.event > board.seq:
+        raise beyond(run, after.event, board.seq)
+    return Stream(chunks=_stream(live, run, after))
 
 
-async def _stream(live: Any, run: str, after: int) -> AsyncIterator[bytes]:
+async def _stream(live: Any, run: str, after: Told) -> AsyncIterator[bytes]:
     """Translate from the first event on; what the reader has had is not sent again."""
     translator = Translator(new_machine(), lambda call: Tail(log_file(live.state, run, call)))
     seq = idle = 0
     async for recorded in follow(live, run, 0, _PERIOD):
+        tails = translator.tails()
         if recorded is None:
-            told = translator.heard()
-            for said in told:
-                yield message(seq, said)
-            idle = 0 if told else idle + 1
+            idle += 1
+            for said in translator.heard():
+                idle = 0
+                yield message(str(Told(seq, 0, _offsets(tails))), said)
             if idle % _BEATS == _BEATS - 1:
                 yield ALIVE
             continue
-        told = translator.take(recorded)
         before, seq = seq, recorded.seq
-        if seq <= after:
-            continue
-        for place, said in enumerate(told, 1):
-            # Only the last message of an event says that its reader has had all of it.
-            yield message(seq if place == len(told) else before, said)
+        heard, count = _offsets(tails), 0
+        for said in translator.take(recorded):
+            now = _offsets(tails)
+            # How what a model says is cut into messages is by chance; everything else is not.
+            spoken, heard = now != heard, now
+            count += not spoken
+            had = before == after.event and count <= after.messages and not spoken
+            if before >= after.event and not had:
+                yield message(str(Told(before, count, heard)), said)
+        if seq == after.event:
+            translator.go_on(after.offsets)
         await asyncio.sleep(0)
+
+
+def _offsets(tails: Sequence[Tail]) -> tuple[int, ...]:
+    return tuple(tail.at for tail in tails)
 
 
 ROUTES: Final = [

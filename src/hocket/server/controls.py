@@ -208,6 +208,7 @@ def _control(name: str, handler: Handler, body: type[msgspec.Struct], about: str
         about=about,
         body=body,
         gives=Done,
+        notes=True,
     )
 
 

@@ -131,10 +131,9 @@ def begin(last_event: str, after: int) -> int:
     """
     if not last_event:
         return after
-    number = last_event.partition(".")[0]
-    if not (number.isascii() and number.isdecimal() and len(number) < 16):
+    if not (last_event.isascii() and last_event.isdecimal() and len(last_event) < 16):
         raise CallerError("Last-Event-ID is the number of an event")
-    return int(number)
+    return int(last_event)
 
 
 def message(seq: int | str, data: Json) -> bytes:

@@ -98,6 +98,8 @@ def _responses(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
     content = {media: schema for media in route.media.split(" | ")}
     found: dict[str, Any] = {str(route.status): {"description": "Done.", "content": content}}
     error = {"application/json": {"schema": schema_of[ErrorAnswer]}}
+    if route.notes:
+        found["202"] = {"description": "Asked, and not answered yet.", "content": content}
     if route.gives is None and route.status == 200:
         found["206"] = {"description": "The bytes that were asked for.", "content": content}
         found["416"] = {"description": "There are fewer bytes.", "content": error}

@@ -118,6 +118,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         media: The media type of what is given.
         status: The status of success.
         most: The most bytes of a body.
+        notes: Whether 202 may say that it was asked of another process, and not answered yet.
         computes: Whether it computes for long in a process of its own: it counts as acting does.
     """
 
@@ -132,6 +133,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     media: str = "application/json"
     status: int = 200
     most: int = 1 << 20
+    notes: bool = False
     computes: bool = False
 
 
