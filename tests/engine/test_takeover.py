@@ -10,8 +10,9 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.kit import WALL, Doer, engine, plan, says, step
+from tests.engine.kit import WALL, Doer, engine, events, plan, says, step, virtual, wall
 
+from hocket.agents.base import Context, Request
 from hocket.core.errors import Refused
 from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked, Recorded, TimePassed
 from hocket.core.requests import AnyRequest, Approve, Send
@@ -221,6 +222,46 @@ def test_the_first_answer_in_time_decides_whoever_resumes_when(
         assert len(world.doer.calls) == (wanted is True)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("approved", [False, True])
+@pytest.mark.parametrize("on_timeout", ON_TIMEOUT)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_owner_that_was_not_awake_reads_what_was_posted_before_time_passes(
+    kind: Kind, on_timeout: OnTimeout, approved: bool
+) -> None:
+    async def main() -> None:
+        journal, doer = MemoryJournal(wall=wall), says("done")
+        shell = engine(journal, {"a": doer})
+        run = await shell.start(asking(kind, on_timeout), {}, run="r", seed=1, stay=False)
+        await asyncio.sleep(2)
+        [asked] = [e for e in events(journal) if isinstance(e, ApprovalAsked)]
+        request = Approve(by="ann", path=asked.path, approved=approved, digest=asked.digest)
+        # Nobody rings.
+        journal.inbox.post("r", request, wall())
+        machine = await run.settled()
+        assert machine.said == ("succeeded" if approved else "failed")
+        assert len(doer.calls) == approved
+
+    virtual(main)
+
+
+def test_a_question_of_a_call_that_died_takes_no_answer() -> None:
+    async def main() -> None:
+        async def asks(request: Request, context: Context) -> str:
+            return str(await context.ask("rm x"))
+
+        journal = MemoryJournal(wall=wall)
+        run = await engine(journal, {"a": Doer(asks)}).start(plan(step("a")), {}, run="r", seed=1)
+        await asyncio.sleep(1)
+        await run.stop()
+        [asked] = [e for e in events(journal) if isinstance(e, ApprovalAsked)]
+        answer = Approve(by="ann", path=asked.path, approved=True, digest=asked.digest)
+        machine = engine(journal, {}).fold("r")
+        with pytest.raises(Refused, match="a#1 died with its process"):
+            rehearse(machine, [], answer, wall())
+
+    virtual(main)
 
 
 def test_who_comes_second_is_told_while_nobody_drives_the_run(world: World) -> None:

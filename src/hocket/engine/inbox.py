@@ -45,6 +45,14 @@ def event_of_post(machine: RunMachine, post: Posted, at: int) -> AnyEvent:
     return event_of(machine, request, at)
 
 
+def first_due(machine: RunMachine, at: int) -> int | None:
+    """Give the first instant by `at` at which a question's time is over; None if there is none."""
+    if not (machine.questions or machine.calls.people.open):
+        return None
+    times = [question.expires for question in open_questions(machine).values()]
+    return min([due for due in times if due is not None and due <= at], default=None)
+
+
 def _lapses(machine: RunMachine, path: str, at: int) -> bool:
     """Tell whether a question is closed once its time is over; else it goes on being asked."""
     later = machine.fork()

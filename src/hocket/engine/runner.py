@@ -38,7 +38,7 @@ from hocket.engine.crew import Crew
 from hocket.engine.departures import Departures
 from hocket.engine.desk import Desk
 from hocket.engine.flight import Files, Outcome
-from hocket.engine.inbox import event_of, event_of_post
+from hocket.engine.inbox import event_of, event_of_post, first_due
 from hocket.engine.line import Line
 from hocket.engine.memo import Memo
 from hocket.journal.base import Answered, Log, Posted, Taken
@@ -101,6 +101,10 @@ class Runner:
         """What was posted and was taken in with the run, if it was taken over."""
         self._heard = False
         """Whether what people have asked for until now is known and done."""
+        self._heard_at = 0
+        """Until which instant what was posted is known."""
+        self._listens_at: int | None = None
+        """The instant at which the inbox was asked for, as long as it has not come."""
         self._settled = asyncio.Event()
         """Set when the run has ended or is paused, or when it has failed."""
 
@@ -284,10 +288,18 @@ class Runner:
         if self.failure is not None or self.halted:
             return
         due = self.machine.deadline()
-        if due is not None and due <= self.now() + EARLY:
-            self.record(TimePassed(at=max(due, self.now())))
-        else:
+        if due is None or due > self.now() + EARLY:
             self._alarm.set(due)
+            return
+        at = max(due, self.now())
+        asked = first_due(self.machine, at)
+        if asked is not None and self._heard_at < asked:
+            # Somebody may have answered in time, and this process was not awake.
+            if self._listens_at is None:
+                self._listens_at = at
+                self._log.look()
+            return
+        self.record(TimePassed(at=at))
 
     def _written(self, seq: int) -> None:
         """Take note of how far the disk is; calls that wait for it may start."""
@@ -320,8 +332,12 @@ class Runner:
             except Exception as error:
                 self.fail(error)
         self._heard = True
+        listened, self._listens_at = self._listens_at, None
         if self.failure is None:
             self.follow()
+        if listened is not None:
+            self._heard_at = listened
+            self._woken()
 
     async def _keep(self) -> None:
         """Notice when the journal fails, also while nothing waits for it."""

@@ -151,6 +151,9 @@ class Log(Protocol):
         that was replaced must not go on with calls in flight.
         """
 
+    def look(self) -> None:
+        """Have the watcher told of what was posted until now, also if it is nothing new."""
+
     async def close(self) -> None:
         """Write what is queued and give the run up.
 

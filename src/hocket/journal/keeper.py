@@ -33,7 +33,7 @@ class Port:
 
     Attributes:
         told: The last request that the owner was told of; only the writer thread uses it.
-        looked: Whether the owner was told of its inbox at all; only the writer thread uses it.
+        looked: Whether the owner was told of its inbox since it asked for that.
         dead: Whether its writing has ended; what is still queued for it is dropped.
     """
 

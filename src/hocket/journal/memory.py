@@ -112,7 +112,8 @@ class MemoryLog:
         self.look()
 
     def look(self) -> None:
-        """Tell the watcher of the requests that it was not told of, in the loop's next turn."""
+        """Have the watcher told of what was posted until now, also if it is nothing new."""
+        self._looked = False
         self._loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:

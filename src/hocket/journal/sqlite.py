@@ -40,6 +40,7 @@ from hocket.journal.keeper import Port
 from hocket.journal.owner import myself
 from hocket.journal.progress import status_after
 from hocket.journal.schema import Database, in_transaction
+from hocket.journal.slices import in_slices
 from hocket.journal.sqlite_ledger import SqliteLedger
 from hocket.journal.store import Append, Claim, New
 from hocket.journal.writer import Writer
@@ -115,6 +116,11 @@ class SqliteLog:
     ) -> None:
         """Have the loop told of commits, of requests within a second, and of the failure."""
         self._progress.watch(on_durable, on_posted, on_failed)
+        self._writer.look()
+
+    def look(self) -> None:
+        """Have the watcher told of what was posted until now, also if it is nothing new."""
+        self._port.looked = False
         self._writer.look()
 
     async def close(self) -> None:
@@ -255,7 +261,7 @@ class SqliteJournal:
             JournalError: It could not be written, or the id is taken.
         """
         events = (first, *copied)
-        rows = [encode(event) for event in events]
+        rows = [encode(event) async for event in in_slices(events)]
         new = New(first.run, first.spec.name, first.at, rows, status_after(events))
         return await self._own(first.run, self._open_writer().keeper.create(new))
 
