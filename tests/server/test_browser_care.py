@@ -124,7 +124,7 @@ def test_a_card_that_came_too_late_stays_until_it_is_dismissed(
         mine.get_by_role("button", name="Reject").click()
         # The server has told that the question is over; what came of this answer still stands.
         expect(page.get_by_text("1 open question", exact=True)).to_be_visible()
-        expect(mine.get_by_role("alert")).to_contain_text("already")
+        expect(mine.get_by_role("alert")).to_contain_text(re.compile("already|approved by"))
         expect(mine).to_contain_text("Nothing was done here.")
         expect(mine.get_by_role("timer")).to_have_count(0)
         mine.get_by_role("button", name="Dismiss").click()
@@ -281,6 +281,9 @@ def test_what_is_chosen_is_brought_into_sight(
         go(page, f"#/run/many/timeline?by=step&step={last}")
         page.wait_for_function("() => document.querySelector('.scroll')?.scrollTop > 1000")
         expect(page.get_by_label(f"Timeline of {MANY} calls")).to_be_visible()
+        # The whole run stays in sight.
+        view = page.evaluate("window.__timeline.view")
+        assert (view["from"], view["to"]) == (0, view["whole"])
         assert seen.complaints == []
 
 
