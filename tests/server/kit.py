@@ -189,7 +189,7 @@ def serving(
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                **(protocols or connections.protocols)(),
+                **(protocols() if protocols else connections.protocols(wanted)),
                 timeout_graceful_shutdown=1,
             )
             server = uvicorn.Server(config)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import logging
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,9 +19,11 @@ import pytest
 from tests.server.kit import Served, serving
 from tests.server.test_quotas import open_socket
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from hocket.server.app import Router, make_app
-from hocket.server.connections import Connection, Socket
+from hocket.server.connections import Connection, Socket, protocols
 from hocket.server.gate import Gate
 from hocket.server.routing import Asked, Route, Stream
 from hocket.server.settings import Quotas, Settings
@@ -181,6 +186,45 @@ def _count(served: Served) -> Callable[[], Any]:
         )
 
     return count
+
+
+def test_who_has_not_even_begun_tls_keeps_nobody_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 1"
+    alternative = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    where = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*made.split(), *alternative, *where], check=True, capture_output=True)
+    settings = Settings(public=True, cert=cert, key=key)
+    encrypted = protocols(settings)["http"]
+    bounds = type("Bounds", (encrypted,), {"most_each": 20, "most": 60, "head_seconds": 1.0})
+    with (
+        serving(
+            tmp_path / "state", settings=settings, protocols=lambda: {"http": bounds, "ws": Socket}
+        ) as served,
+        ExitStack() as stack,
+    ):
+        known = ssl.create_default_context(cafile=cert)
+        beginnings = ("", "\x16\x03\x01", "GET / HTTP/1.1\r\n")
+        silent = [stack.enter_context(opened(served, beginnings[n % 3])) for n in range(150)]
+        link = http.client.HTTPSConnection("127.0.0.1", served.port, timeout=20, context=known)
+        stack.callback(link.close)
+        for _ in range(2):
+            link.request("GET", "/openapi.json", headers=_bearer(served))
+            assert json.loads(link.getresponse().read())["openapi"]
+        protocol = [Subprotocol("hocket"), Subprotocol(f"token.{served.tokens.view}")]
+        address = f"wss://127.0.0.1:{served.port}/api/live"
+        with connect(address, subprotocols=protocol, ssl=known) as one:
+            one.send('{"ping": 1}')
+            assert json.loads(one.recv(20)) == {"pong": 1}
+        assert all(is_over(one) for one in silent)
+    # All of them are over for the server, too, so that it has not waited for any at its end.
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR], caplog.text
+
+
+def _bearer(served: Served) -> dict[str, str]:
+    return {"Authorization": f"Bearer {served.tokens.view}"}
 
 
 def test_when_it_is_full_it_says_so_in_json(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ somebody new, from the same address, too, is heard all the same.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
+from contextlib import suppress
 from typing import Any, Final
 
 import h11
@@ -17,6 +19,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from hocket.server.answers import Told, error_body
 from hocket.server.gate import CALLER, ENDS, Receive, Scope, Send
+from hocket.server.settings import Settings
 
 HEAD_SECONDS: Final = 10.0
 """Seconds within which a request's head has to come."""
@@ -36,7 +39,12 @@ _WRONG: Final = Told(kind="bad_input", message="this is no HTTP request that can
 
 
 class Connection(H11Protocol):
-    """An HTTP connection that is let go if nothing is asked on it."""
+    """An HTTP connection that is let go if nothing is asked on it.
+
+    TLS begins only here, so that whoever has not even begun it is counted, and not waited for.
+    """
+
+    tls: ssl.SSLContext | None = None
 
     head_seconds = HEAD_SECONDS
     most_each = MOST_EACH
@@ -49,6 +57,7 @@ class Connection(H11Protocol):
         self.limit_concurrency = None
         self._head: asyncio.TimerHandle | None = None
         self._since = 0.0
+        self._early: bytearray | None = None
 
     @property
     def loose(self) -> bool:
@@ -61,12 +70,20 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._since = self.loop.time()
         self._wait_for_head()
+        if self.tls is not None:
+            transport.pause_reading()
+            self._early = bytearray()
+            self._shaking = self.loop.create_task(self._shake_hands(self.tls))
         if len(self.connections) > self.most:
             self.app = _full
         self._make_room()
 
     def data_received(self, data: bytes) -> None:
         """Take in what has come; a head that comes bit by bit has no more time than others."""
+        if self._early is not None:
+            # It came with the end of the handshake, of which we hear in the next turn.
+            self._early += data
+            return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self._wait_for_head()
@@ -110,9 +127,32 @@ class Connection(H11Protocol):
 
     # -- within -----------------------------------------------------------------------------
 
+    async def _shake_hands(self, tls: ssl.SSLContext) -> None:
+        """Begin TLS."""
+        transport = None
+        with suppress(OSError):
+            # It may be no TLS, come too slowly, or its client may go: there is nobody to tell.
+            transport = await self.loop.start_tls(
+                self.transport,
+                self,
+                tls,
+                server_side=True,
+                ssl_handshake_timeout=self.head_seconds,
+            )
+        if transport is None:
+            self.connection_lost(None)
+            return
+        super().connection_made(transport)
+        early, self._early = self._early, None
+        if early:
+            self.data_received(bytes(early))
+
     def _wait_for_head(self) -> None:
         if self._head is None:
-            self._head = self.loop.call_later(self.head_seconds, self.transport.abort)
+            self._head = self.loop.call_later(self.head_seconds, self._abort)
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
     def _stop_waiting(self) -> None:
         if self._head is not None:
@@ -132,7 +172,7 @@ class Connection(H11Protocol):
             return
         oldest = min((one for one in crowd if one is not self), key=lambda one: one._since)
         # What it was still to be sent is not waited for: it may be read never.
-        oldest.transport.abort()
+        oldest._abort()
         # It is told so in the next turn only, and must not be counted until then.
         self.connections.discard(oldest)
 
@@ -152,9 +192,13 @@ class Socket(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
 
-def protocols() -> dict[str, Any]:
+def protocols(settings: Settings) -> dict[str, Any]:
     """Give the options of `uvicorn.Config` that have it use these."""
-    return {"http": Connection, "ws": Socket}
+    if settings.cert is None:
+        return {"http": Connection, "ws": Socket}
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(settings.cert, settings.key)
+    return {"http": type("Encrypted", (Connection,), {"tls": tls}), "ws": Socket}
 
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:

@@ -187,15 +187,13 @@ def _config(site: Site) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        **protocols(),
+        **protocols(settings),
         ws_max_size=_LARGEST_MESSAGE,
         # A window for each client would take more memory than what it saves on one machine.
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=_LARGEST_MESSAGE,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE,
-        ssl_certfile=settings.cert,
-        ssl_keyfile=settings.key,
     )
 
 
