@@ -313,6 +313,8 @@ def test_a_run_that_nobody_drives_stands_still(chromium: Browser, served: Served
         told = page.locator("main").inner_text()
         passes(page, 1500)
         assert page.locator("main").inner_text() == told
+        go(page, "#/run/hang/graph")
+        page.wait_for_function("() => window.__graph?.place('slow')?.state === 'interrupted'")
         go(page, "#/run/hang/timeline")
         page.wait_for_function("() => window.__timeline?.drawn > 0")
         whole = page.evaluate("window.__timeline.view.whole")

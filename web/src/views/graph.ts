@@ -46,7 +46,7 @@ const KINDS: Record<string, string> = {
   approve: "person", input: "person", consensus: "team", review: "review", panel: "panel", plan: "plan", gather: "gathers",
 };
 // What is to be seen first of several states of one box.
-const FIRST = ["failed", "held", "waiting", "running", "stopped", "pending", "succeeded", "skipped"];
+const FIRST = ["failed", "held", "waiting", "running", "interrupted", "stopped", "pending", "succeeded", "skipped"];
 
 /** The path of a step in its plan, without items and rounds: `a/3~2/b` is of `a/b`. */
 export const planPath = (path: string): string => path.replace(/(\/\d+)?(~\d+)?(?=\/|$)/g, "");
