@@ -187,3 +187,11 @@ def test_nothing_is_known_of_no_runs() -> None:
 def test_only_runs_since_an_instant_count() -> None:
     assert value(stats([figures()], T0, T0), "runs") == 1
     assert value(stats([figures()], T0 + 1, T0), "runs") == 0
+
+
+def test_kept_answers_are_no_calls_and_no_sum_ever_falls() -> None:
+    one = figures(started("a", 0))
+    before = one.calls
+    kept = CallFinished(at=T0 + SECOND, call=Call("a", 1), saved=Usage(cost=5))
+    one.add(kept)
+    assert (before, one.calls, one.cost) == (0, 0, 0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.server.kit import Served, serving
 
+from hocket.server import asked
 from hocket.server.asked import _brief
 from hocket.server.inbox import provide
 
@@ -117,3 +118,13 @@ def test_a_question_tells_why_its_run_is_paused(served: Served) -> None:
     assert len(questions(served)) == 1
     served.post("/api/runs/one/resume", {})
     assert {one["paused"] for one in questions(served)} == {""}
+
+
+def test_runs_that_are_driven_here_are_never_too_many_to_be_asked(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "MOST_RUNS", 0)
+    for number in range(3):
+        served.post("/api/runs", {"plan": "ask", "run_id": f"r{number}"})
+    assert {one["run"] for one in questions(served)} == {"r0", "r1", "r2"}
+    assert served.get("/api/inbox")["unasked"] == 0

@@ -43,7 +43,7 @@ class Spent(msgspec.Struct):
     """What one agent has done and spent.
 
     Fields:
-        calls: Calls that were really made.
+        calls: Calls that were really made and have ended.
         failed: Those of them that failed.
         refused: Those that the provider would not have.
         cost: Pico-dollars, as far as priced.
@@ -78,7 +78,7 @@ class Figures:
         began: When it began.
         at: When its last event happened.
         agents: What each agent has done.
-        calls: Calls that were really made.
+        calls: Calls that were really made and have ended.
         failed: Calls that failed, refused ones among them.
         refused: Calls that the provider would not have.
         timed_out: Calls that took longer than they may.
@@ -151,17 +151,18 @@ class Figures:
     @property
     def open(self) -> dict[str, int]:
         """Since when the steps with calls in flight have been at work, by name."""
-        return {step: one.since for step, one in self._open.items()}
+        # It is read while another thread may take events in: a list is made in one go.
+        return {step: one.since for step, one in list(self._open.items())}
 
     @property
     def cost(self) -> int:
         """Pico-dollars that its calls have cost, as far as priced."""
-        return sum(spent.cost for spent in self.agents.values())
+        return sum(spent.cost for spent in list(self.agents.values()))
 
     @property
     def unpriced(self) -> int:
         """How many of its calls have a price that nobody knows."""
-        return sum(spent.unpriced for spent in self.agents.values())
+        return sum(spent.unpriced for spent in list(self.agents.values()))
 
     @property
     def flying(self) -> int:
@@ -203,8 +204,7 @@ class Figures:
         self._flying[event.call] = event.agent, event.at
         self.peak = max(self.peak, len(self._flying))
         self._open.setdefault(step, _Open(event.at)).flying += 1
-        self.agents.setdefault(event.agent, Spent()).calls += 1
-        self.calls += 1
+        self.agents.setdefault(event.agent, Spent())
 
     def _failed(self, event: CallFailed) -> None:
         self.failed += 1
@@ -224,9 +224,9 @@ class Figures:
             return
         agent, since = known
         spent = self.agents[agent]
-        if kept:
-            self.calls -= 1
-            spent.calls -= 1
+        if not kept:
+            self.calls += 1
+            spent.calls += 1
         spent.busy += at - since
         self.busy += at - since
         if not self._flying:
@@ -326,7 +326,7 @@ def stats(
     ended = [one for one in runs if one.status != "running"]
     agents: dict[str, Spent] = {}
     for one in runs:
-        for name, spent in one.agents.items():
+        for name, spent in list(one.agents.items()):
             _join(agents.setdefault(name, Spent()), spent)
     found = (*_targeted(runs, ended, frame), *_plain(runs, ended, agents, exhausted, memory))
     return Stats(since=since, until=until, indicators=found, agents=dict(sorted(agents.items())))

@@ -18,7 +18,7 @@ from hocket.server.watch import document as alert_document
 from hocket.workflows.open import open_questions
 
 MOST_RUNS: Final = 100
-"""So many of the newest runs that have not ended are asked for their questions."""
+"""So many of the newest runs that others drive, or nobody, are asked for their questions."""
 _SHOWN: Final = 6_000
 _MOST_ALERTS: Final = 50
 _OPEN: Final = frozenset({"running", "paused"})
@@ -52,6 +52,9 @@ class Inbox:
         host: Whose runs.
         live: Folds those that are not driven here.
         watch: Knows what has gone wrong.
+
+    Attributes:
+        unasked: How many runs that others drive, or nobody, were too many to be asked.
     """
 
     def __init__(self, host: Host, live: Boards, watch: Watch) -> None:
@@ -59,6 +62,7 @@ class Inbox:
         self._live = live
         self._watch = watch
         self._known: dict[str, _Known] = {}
+        self.unasked = 0
 
     async def questions(self, run: str | None = None) -> list[dict[str, Any]]:
         """Give all open questions, those first that were asked first.
@@ -70,8 +74,13 @@ class Inbox:
             JournalError: The journal cannot be read.
         """
         rows = await asyncio.to_thread(self._host.rows)
-        wanted = [row for row in rows if row.status in _OPEN][:MOST_RUNS]
-        known = {row.id: await self._of(row) for row in wanted if run in (None, row.id)}
+        wanted = [row for row in rows if row.status in _OPEN and run in (None, row.id)]
+        if run is None:
+            others = [row for row in wanted if self._host.driven(row.id) is None]
+            left = {row.id for row in others[MOST_RUNS:]}
+            self.unasked = len(left)
+            wanted = [row for row in wanted if row.id not in left]
+        known = {row.id: await self._of(row) for row in wanted}
         if run is None:
             self._known = known
         found = [question for one in known.values() for question in one.questions]
@@ -107,9 +116,10 @@ class Inbox:
         return {"questions": [_brief(one) for one in await self.questions()], **self.alerts()}
 
     def alerts(self) -> dict[str, Any]:
-        """Tell of the newest alerts."""
+        """Tell of the newest alerts, and of how many runs were not asked."""
         alerts = self._watch.alerts.all()
-        return {"alerts": [alert_document(one) for one in alerts[:_MOST_ALERTS]]}
+        shown = [alert_document(one) for one in alerts[:_MOST_ALERTS]]
+        return {"alerts": shown, "unasked": self.unasked}
 
 
 def _brief(question: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def _of_runs(figures: Mapping[str, Figures]) -> Iterator[Metric]:
     yield runs
     agents: dict[str, Spent] = {}
     for one in every:
-        for name, spent in one.agents.items():
+        for name, spent in list(one.agents.items()):
             whole = agents.setdefault(name, Spent())
             for field in Spent.__struct_fields__:
                 setattr(whole, field, getattr(whole, field) + getattr(spent, field))

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 from hocket.app.host import Host
 from hocket.app.indicators import Indicators
-from hocket.core.errors import HocketError
 from hocket.core.values import HOUR, MINUTE, SECOND
 from hocket.insight.alerts import DEFAULTS, Alert, Alerts, Reading, Recent, Rule
 from hocket.insight.indicators import Figures, Stats, stats
@@ -92,8 +91,8 @@ class Watch:
         while True:
             try:
                 await self.look()
-            except HocketError:
-                # What is wrong with the journal shows wherever it is used; the next look may work.
+            except Exception:
+                # Alerts must not end with one look that went wrong; the next one may work.
                 _LOG.exception("runs could not be looked after")
             await asyncio.sleep(_EVERY)
 
@@ -196,7 +195,7 @@ class Watch:
 def _of_run(one: Figures, now: int) -> Iterator[Reading]:
     for step, since in one.open.items():
         yield Reading("step", f"{one.run} {step}", float(max(0, now - since)), one.run, step)
-    for limit, mark in one.warned.items():
+    for limit, mark in list(one.warned.items()):
         yield Reading("budget", f"{limit} of {one.run}", mark / 100, one.run)
 
 
