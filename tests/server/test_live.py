@@ -231,6 +231,7 @@ def test_limits_are_not_sent_because_time_has_passed(served: Served) -> None:
             since = len(asked)
             while len(asked) == since:
                 served.get("/api/about")
+        assert served.site.live.polled["limits"].changes == 1
         full[:] = [2]
         assert json.loads(link.recv(10))["limits"] == [2]
 
