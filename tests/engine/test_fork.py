@@ -35,6 +35,7 @@ from hocket.core.values import SECOND, Json
 from hocket.engine.engine import Run
 from hocket.engine.forking import INSTANTS, Fork, fork_of
 from hocket.insight.tally import Tally
+from hocket.journal import slices
 from hocket.journal.memory import MemoryJournal
 from hocket.limits.spending import Spending
 from hocket.simulator.loop import run_virtual
@@ -47,9 +48,9 @@ def numbered(found: list[AnyEvent]) -> list[Recorded]:
 
 
 def forked(found: list[AnyEvent], after: int | None, **inputs: Json) -> Fork:
-    return fork_of(
-        numbered(found), new_machine(), "f", after=after, inputs=inputs, by="anna", now=LATER
-    )
+    source = numbered(found)
+    how: Any = {"after": after, "inputs": inputs, "by": "anna", "now": LATER}
+    return asyncio.run(fork_of(source, new_machine(), "f", **how))
 
 
 # What is taken over
@@ -104,6 +105,22 @@ def test_under_other_inputs_a_fork_of_any_run_still_stands(seed: int) -> None:
         except Refused:
             continue
         fold([made.first, *made.events]).check()
+
+
+def test_others_have_a_turn_now_and_then_while_a_long_run_is_forked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slices, "SLICE", 2)
+    found = max((make().events for make in RUNS.values()), key=len)
+    how: Any = {"after": None, "inputs": {}, "by": "anna", "now": LATER}
+    work = fork_of(numbered(found), new_machine(), "f", **how)
+    turns = 0
+    with pytest.raises(StopIteration) as ended:
+        while True:
+            work.send(None)
+            turns += 1
+    # It goes through all of them once to see where the run was, and once to move them.
+    assert turns >= len(found) // 2 + len(ended.value.value.events) // 2 - 2 > 2
 
 
 def test_every_instant_of_an_event_moves_with_it() -> None:
@@ -251,8 +268,8 @@ def test_what_cannot_be_is_refused_and_leaves_nothing() -> None:
         many = len(events(journal))
         with pytest.raises(Refused, match=r"no input 'wrd'; did you mean 'word'\?"):
             await shell.fork("r", run="f", inputs={"wrd": 1})
-        for after in (0, many + 1):
-            with pytest.raises(Refused, match=f"no event {after}; the last one is"):
+        for after, why in ((0, "from 1"), (-1, "from 1"), (many + 1, f"the last one is {many}")):
+            with pytest.raises(Refused, match=f"no event {after}; .*{why}"):
                 await shell.fork("r", run="f", after=after)
         with pytest.raises(NotFound):
             await shell.fork("none", run="f")

@@ -261,7 +261,7 @@ def forked() -> Drive:
     source.apply(CallFinished(at=source.at, call=source.call("a"), output="A", usage=spent))
     source.wait(3).done("b", "A one")
     recorded = [Recorded(number, event) for number, event in enumerate(source.events, 1)]
-    fork = fork_of(
+    begun = fork_of(
         recorded,
         new_machine(),
         "forked",
@@ -270,6 +270,7 @@ def forked() -> Drive:
         by="ann",
         now=source.at + MINUTE,
     )
+    fork = asyncio.run(begun)
     drive = Drive(fork.spec.workflow, inputs={"goal": "two"}, start=False)
     drive.events = [fork.first, *fork.events]
     drive.machine = fold(drive.events)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from tests.insight.kit import recorded, run
 from tests.report.test_board import board_of
 
-from hocket.core.errors import JournalError, NotFound, Refused
+from hocket.core.errors import CallerError, JournalError, NotFound, Refused
 from hocket.core.events import Recorded
 from hocket.core.specs import StepSpec
 from hocket.server import feed as feed_module
 from hocket.server import feeds as feeds_module
 from hocket.server.feeds import Feeds, RunList
+from hocket.server.topics import EventsTopic, RowsTopic
 
 EVENTS = recorded(
     run(
@@ -31,16 +34,17 @@ class Store:
 
     def __init__(self, until: int) -> None:
         self.until = until
-        self.broken = False
+        self.broken = self.gone = False
+        self.events = EVENTS
         self.reads = 0
 
     def read(self, run: str, after: int = 0) -> Any:
         self.reads += 1
         if self.broken:
             raise JournalError("the disk is gone")
-        if run == "nobody":
+        if run == "nobody" or self.gone:
             raise NotFound("no such run")
-        return iter(EVENTS[after : self.until])
+        return iter(self.events[after : self.until])
 
 
 class Driven:
@@ -76,6 +80,13 @@ def feeds_of(store: Store, driven: Driven | None = None) -> Feeds:
     given: Any = store
     mine: Any = driven
     return Feeds(given, lambda run: mine)
+
+
+def postponed(by: int) -> list[Recorded]:
+    return [
+        Recorded(one.seq, msgspec.structs.replace(one.event, at=one.event.at + by))
+        for one in EVENTS
+    ]
 
 
 def is_whole(board: Any, until: int) -> None:
@@ -166,6 +177,59 @@ def test_a_mistake_of_ours_is_told_and_not_made_again_and_again(
 
     asyncio.run(work())
     assert len(told) == 1
+
+
+def test_another_run_of_the_same_id_is_begun_anew() -> None:
+    store = Store(len(EVENTS))
+
+    async def work() -> None:
+        feeds = feeds_of(store)
+        feed = feeds.of("r")
+        rows = RowsTopic({"topic": "run"}, "run", feed, lambda run: {}, lambda: None)
+        given: Any = store
+        events = EventsTopic({"topic": "events"}, feed, given, lambda: None)
+        await seen(feed, len(EVENTS))
+        assert json.loads(await rows.take(0.0) or "")["snap"]
+        while "more" in (await rows.take(1.0) or ""):
+            continue
+        while await events.take(0.0):
+            continue
+        # One that has as many events, which are the same but for their times, and a shorter one.
+        for later, until in ((1, len(EVENTS)), (2, 5)):
+            store.events, store.until = postponed(later), until
+            board = await feeds.board("r")
+            assert board.seq == until
+            assert board.machine.at == EVENTS[until - 1].event.at + later
+            assert json.loads(await rows.take(9.0 * later) or "")["snap"]
+            with pytest.raises(CallerError, match="another one has begun"):
+                await events.take(9.0)
+        store.gone = True
+        with pytest.raises(NotFound):
+            await feeds.board("r")
+        assert feed.board is None
+        feeds.close()
+
+    asyncio.run(work())
+
+
+def test_a_run_that_was_removed_and_has_begun_again_is_followed() -> None:
+    store = Store(4)
+
+    async def work() -> None:
+        feeds = feeds_of(store)
+        feed, heard = feeds.of("r"), asyncio.Event()
+        store.gone = True
+        feed.listen(heard.set)
+        await heard.wait()
+        assert feed.over
+        store.gone = False
+        rows = RowsTopic({"topic": "run"}, "run", feed, lambda run: {}, lambda: None)
+        assert await rows.take(0.0) is None
+        await seen(feed, 4)
+        assert json.loads(await rows.take(0.0) or "")["snap"]
+        feeds.close()
+
+    asyncio.run(work())
 
 
 def test_a_run_that_is_not_there_leaves_nothing_behind() -> None:

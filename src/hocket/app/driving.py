@@ -16,7 +16,10 @@ from hocket.app.run import Run
 from hocket.app.state import check_run_id
 from hocket.core.errors import JournalError, OwnershipLost, Refused
 from hocket.core.requests import AnyRequest
+from hocket.core.run import RunMachine
+from hocket.engine.replay import Checked
 from hocket.journal.base import RunRow
+from hocket.journal.schema import NoRoom
 
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 """What the status of a run is that has ended."""
@@ -88,7 +91,12 @@ class Driving:
                 raise
 
     async def take_up(
-        self, run: str, requests: Sequence[AnyRequest] = (), *, anyhow: bool = False
+        self,
+        run: str,
+        requests: Sequence[AnyRequest] = (),
+        *,
+        anyhow: bool = False,
+        check: Checked = lambda machine: None,
     ) -> None:
         """Drive a run from now on whose owner is gone, with the run's lock held.
 
@@ -96,6 +104,7 @@ class Driving:
             run: The run's id.
             requests: What to ask of it at once.
             anyhow: Do it also if so many runs are driven that no other one may begin.
+            check: Is shown the run as it was left, and may refuse to go on with it.
 
         Raises:
             NotFound: No such run.
@@ -103,10 +112,15 @@ class Driving:
             JournalError: It could not be read or recorded.
         """
         async with self._room(anyhow=anyhow):
-            machine = await asyncio.to_thread(self._engine.fold, run)
-            find_functions_beside(machine.spec.source)
+
+            def checked(machine: RunMachine) -> None:
+                check(machine)
+                with_functions(machine)
+
+            self._drive(
+                await self._engine.resume(run, requests=requests, hosted=True, check=checked)
+            )
             self.let_be.discard(run)
-            self._drive(await self._engine.resume(run, requests=requests, hosted=True))
 
     async def close(self) -> None:
         """Stop driving; every run can be resumed."""
@@ -151,12 +165,34 @@ class Driving:
         except OwnershipLost:
             # Somebody else drives it by now.
             pass
+        except NoRoom as error:
+            # It is taken up again as soon as there is room.
+            _say(f"run {run.id} rests", error)
         except Exception as error:
             self.let_be.add(run.id)
             _say(f"run {run.id} is driven here no more", error)
         finally:
             self._runs.pop(run.id, None)
             self._followers.pop(run.id, None)
+
+
+class _Pausing(Refused):
+    """A run is about to pause, and waits for people."""
+
+
+def _not_pausing(machine: RunMachine) -> None:
+    """Leave a run alone that only people can have go on.
+
+    Raises:
+        _Pausing: This is one.
+    """
+    if machine.phase == "pausing":
+        raise _Pausing(f"run {machine.run} waits for people")
+
+
+def with_functions(machine: RunMachine) -> None:
+    """Let the functions of a run's plan be imported before it is driven."""
+    find_functions_beside(machine.spec.source)
 
 
 class Heir:
@@ -171,6 +207,7 @@ class Heir:
         self._engine = engine
         self._driving = driving
         self._unborn: dict[str, float] = {}
+        self._no_room = False
 
     async def watch(self) -> None:
         """See that what servers drive is driven, for ever."""
@@ -201,6 +238,7 @@ class Heir:
         # The oldest first: others may wait for them.
         orphans.sort(key=lambda row: (row.created, row.id))
         gate = asyncio.Semaphore(_AT_ONCE)
+        self._no_room = False
         await asyncio.gather(*(self._go_on(row.id, gate) for row in orphans))
 
     def _is_over(self, run: str, row: RunRow | None) -> bool:
@@ -214,15 +252,16 @@ class Heir:
     async def _go_on(self, run: str, gate: asyncio.Semaphore) -> None:
         driving = self._driving
         async with gate, driving.lock(run):
-            if run in driving.runs:
+            if self._no_room or run in driving.runs:
                 return
             try:
-                machine = await asyncio.to_thread(self._engine.fold, run)
-                if machine.phase == "pausing":
-                    # Nobody has asked for it: an answer has not come in time.
-                    driving.let_be.add(run)
-                    return
-                await driving.take_up(run)
+                await driving.take_up(run, check=_not_pausing)
+            except _Pausing:
+                # Nobody has asked for it: an answer has not come in time.
+                driving.let_be.add(run)
+            except NoRoom:
+                # Neither for this one nor for the others: the next look may find some.
+                self._no_room = True
             except Refused:
                 # Another process was faster, or there is no room for it yet.
                 return

@@ -39,13 +39,15 @@ from hocket.engine.engine import Parts
 from hocket.engine.engine import Run as Driven
 from hocket.engine.lookahead import LookAhead
 from hocket.engine.memo import Memo
+from hocket.engine.replay import Checked
 from hocket.engine.runner import Observer
 from hocket.engine.takeover import rehearse
 from hocket.forecast.search import BUDGET
 from hocket.insight.tally import Tally
-from hocket.journal.base import Store
+from hocket.journal.base import RunRow, Store
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.sqlite import SqliteJournal
+from hocket.journal.store import no_such_run
 from hocket.workflows.check import problems
 
 What: TypeAlias = Plan | RunSpec
@@ -263,6 +265,7 @@ class Engine:
         stay: bool = True,
         wait: bool = True,
         hosted: bool = False,
+        check: Checked | None = None,
     ) -> Run:
         """Take up a run whose owner is gone.
 
@@ -275,6 +278,7 @@ class Engine:
             stay: Keep a paused run here, so that it can go on.
             wait: Wait for people; else pause the run when only they are waited for.
             hosted: Whether a server drives it; if not, no server is to go on with it later.
+            check: Is shown the run as it was left, and may refuse to go on with it.
 
         Raises:
             NotFound: No such run.
@@ -299,13 +303,16 @@ class Engine:
             requests=requests,
             observers=watch.observers,
             also=watch.tally.add,
+            check=check,
             stay=stay,
             wait=wait,
         )
-        if hosted:
-            await self.journal.hosted.add(run_id)
-        elif run_id in self.journal.hosted.all():
-            await self.journal.hosted.drop(run_id)
+        try:
+            if hosted != (run_id in (note := self.journal.hosted).all()):
+                await (note.add if hosted else note.drop)(run_id)
+        except BaseException:
+            await run.stop()
+            raise
         return self._lead(run, watch, plan)
 
     async def fork(
@@ -319,6 +326,7 @@ class Engine:
         observers: Sequence[Observer] = (),
         stay: bool = True,
         wait: bool = True,
+        check: Checked | None = None,
     ) -> Run:
         """Start a run that goes on from a point of another, which stays as it is.
 
@@ -334,13 +342,16 @@ class Engine:
             observers: Who watches.
             stay: Keep a paused run here, so that it can go on.
             wait: Wait for people; else pause the run when only they are waited for.
+            check: Is shown the run as it begins, and may refuse to go on with it.
 
         Raises:
             NotFound: No such run.
             Refused: There is no such event or input, or the id is taken.
             JournalError: It could not be read or recorded.
         """
-        run_id = self._new_id(run_id, self.fold(source).spec.name)
+        if (row := self._row(source)) is None:
+            raise no_such_run(source)
+        run_id = self._new_id(run_id, row.name)
         watch = Watched(LiveLog(self._logs, run_id), observers)
         run = await self._shell({}).fork(
             source,
@@ -350,6 +361,7 @@ class Engine:
             by=by,
             observers=watch.observers,
             also=watch.tally.add,
+            check=check,
             stay=stay,
             wait=wait,
         )
@@ -394,8 +406,12 @@ class Engine:
         machine, posts = self.fold(run_id), self.journal.waiting(run_id)
         rehearse(machine, posts, request, max(time.time_ns(), machine.at))
 
+    def _row(self, run_id: str) -> RunRow | None:
+        return next((row for row in self.journal.runs() if row.id == run_id), None)
+
     def _status(self, run_id: str) -> str | None:
-        return next((row.status for row in self.journal.runs() if row.id == run_id), None)
+        row = self._row(run_id)
+        return None if row is None else row.status
 
     def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
         """Check that a run is of this plan and began with these inputs, if any are given.

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from hocket.app.driving import ENDED, Driving, Full, Heir
+from hocket.app.driving import ENDED, Driving, Full, Heir, with_functions
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
 from hocket.app.offers import Offer, Offers
@@ -176,11 +176,17 @@ class Host:
             Refused: There is no such event or input, the id is taken, or too many runs are driven.
             JournalError: It could not be read or recorded.
         """
-        spec = (await asyncio.to_thread(self.engine.fold, run)).spec
-        find_functions_beside(spec.source)
-        run_id = run_id or new_run_id(spec.name)
-        begun = partial(self.engine.fork, run, run_id=run_id, after=after, inputs=inputs, by=by)
-        await self._driving.begin(run_id, begun)
+        run_id = run_id or new_run_id(self.row(run).name)
+        begin = partial(
+            self.engine.fork,
+            run,
+            run_id=run_id,
+            after=after,
+            inputs=inputs,
+            by=by,
+            check=with_functions,
+        )
+        await self._driving.begin(run_id, begin)
         return run_id
 
     # -- what may be asked ------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 import msgspec
 
@@ -28,24 +28,23 @@ from hocket.engine.clock import Clock
 from hocket.engine.crew import Crew, Hire
 from hocket.engine.desk import Desk, Desks
 from hocket.engine.flight import Files
-from hocket.engine.foresight import MOST_EVENTS, Ask, Foresight
+from hocket.engine.foresight import Ask, Foresight
 from hocket.engine.forking import fork_of
 from hocket.engine.memo import Memo
 from hocket.engine.outlook import Prospect
 from hocket.engine.recall import CACHE
+from hocket.engine.replay import Checked, Replay, Replayed
 from hocket.engine.runner import Runner
 from hocket.engine.takeover import take_over
 from hocket.forecast.durations import Durations
 from hocket.forecast.search import BUDGET
 from hocket.journal.base import Log, Store
+from hocket.journal.slices import in_slices
 from hocket.limits.admission import Queue
 from hocket.limits.spending import Spending
 from hocket.workflows.teams import VERSIONS, versions_of
 
 PROGRAM = f"hocket {__version__}"
-
-
-Replayed: TypeAlias = Callable[[AnyEvent], None]
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -256,20 +255,22 @@ class Engine:
             JournalError: An event cannot be read, or the run began under newer rules than ours.
         """
         machine = self._machine()
-        for recorded in self._checked(self.parts.journal.read(run)):
+        for recorded in self._read(run):
             machine.apply(recorded.event)
             if also is not None:
                 also(recorded.event)
-        if machine.phase == "new":
-            raise NotFound(f"run {run!r} has no events")
         return machine
 
-    def _checked(self, events: Iterable[Recorded]) -> Iterator[Recorded]:
-        """Pass a run's events on, if they can be judged here."""
-        for recorded in events:
+    def _read(self, run: str) -> Iterator[Recorded]:
+        """Give a run's events, if they can be judged here."""
+        empty = True
+        for recorded in self.parts.journal.read(run):
             if isinstance(recorded.event, RunStarted):
                 self._check_rules(recorded.event)
+            empty = False
             yield recorded
+        if empty:
+            raise NotFound(f"run {run!r} has no events")
 
     def _check_rules(self, first: RunStarted) -> None:
         """Refuse to judge a run by older rules than those that it began under."""
@@ -290,6 +291,7 @@ class Engine:
         requests: Sequence[AnyRequest] = (),
         observers: Sequence[Observer] = (),
         also: Replayed | None = None,
+        check: Checked | None = None,
         stay: bool = True,
         wait: bool = True,
     ) -> Run:
@@ -298,6 +300,7 @@ class Engine:
         Args:
             run: The run's id.
             also: Who is shown the events that there are; observers see only what follows.
+            check: Is shown the run as it was left, and may refuse to go on with it.
             spec: A changed spec to go on with; steps that are equal in both keep their results.
             requests: What to ask of it at once, as a retry.
             observers: Who watches.
@@ -310,7 +313,10 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         log = await self.parts.journal.resume(run)
-        return await self._go_on(log, run, spec, requests, observers, also, stay, wait)
+        replay = self._replay(also, check)
+        return await self._go_on(
+            log, replay, self._read(run), spec, requests, observers, stay, wait
+        )
 
     async def fork(
         self,
@@ -322,6 +328,7 @@ class Engine:
         by: str = "",
         observers: Sequence[Observer] = (),
         also: Replayed | None = None,
+        check: Checked | None = None,
         stay: bool = True,
         wait: bool = True,
     ) -> Run:
@@ -337,6 +344,7 @@ class Engine:
             by: Who asks.
             observers: Who watches.
             also: Who is shown the events that are taken over; observers see only what follows.
+            check: Is shown the run as it begins, and may refuse to go on with it.
             stay: Keep a paused run in this process, so that it can go on here.
             wait: Wait for people; else pause the run when only they are waited for.
 
@@ -345,8 +353,8 @@ class Engine:
             Refused: There is no such event or input, or what has failed cannot be done again.
             JournalError: It could not be read or recorded.
         """
-        found = fork_of(
-            self._checked(self.parts.journal.read(source)),
+        found = await fork_of(
+            self._read(source),
             self._machine(),
             run,
             after=after,
@@ -357,34 +365,30 @@ class Engine:
         versions = self._versions(found.spec)
         first = msgspec.structs.replace(found.first, versions=versions, program=PROGRAM)
         log = await self.parts.journal.start(first, found.events)
-        return await self._go_on(log, run, None, (), observers, also, stay, wait)
+        replay = self._replay(also, check)
+        begun = (Recorded(*it) for it in enumerate((first, *found.events), 1))
+        return await self._go_on(log, replay, begun, None, (), observers, stay, wait)
 
     async def _go_on(
         self,
         log: Log,
-        run: str,
+        replay: Replay,
+        events: Iterable[Recorded],
         spec: RunSpec | None,
         requests: Sequence[AnyRequest],
         observers: Sequence[Observer],
-        also: Replayed | None,
         stay: bool,
         wait: bool,
     ) -> Run:
-        """Drive a run from what its journal holds on."""
-        spending = Spending()
-        before: list[AnyEvent] = []
-
-        def replayed(event: AnyEvent) -> None:
-            spending.add(event)
-            if len(before) <= MOST_EVENTS:
-                before.append(event)
-            if also is not None:
-                also(event)
-
+        """Drive a run from what its journal holds on, which is read once."""
+        machine = replay.machine
         try:
-            machine = self.fold(run, replayed)
+            async for recorded in in_slices(events):
+                replay.add(recorded.event)
+            run = machine.run
             if machine.phase == "ended" and spec is None and not requests:
                 raise Refused(f"run {run} has ended: {machine.said}")
+            replay.check()
             clock = self._clock(machine.at)
             posts = self.parts.journal.waiting(run)
             opening = take_over(
@@ -396,14 +400,17 @@ class Engine:
             await log.close()
             raise
         for event in opening.events:
-            spending.add(event)
-        runner, foresight = await self._runner(machine, log, clock, spending, before)
+            replay.spending.add(event)
+        runner, foresight = await self._runner(machine, log, clock, replay.spending, replay.before)
         watching = observers if foresight is None else [*observers, foresight]
         first = last - len(opening.events) + 1
         runner.audience.admit(watching, [Recorded(*it) for it in enumerate(opening.events, first)])
         runner.taken = frozenset(answer.id for answer in opening.taken)
         runner.stay, runner.wait = stay, wait
         return Run(runner, foresight)
+
+    def _replay(self, also: Replayed | None, check: Checked | None) -> Replay:
+        return Replay(self._machine(), also, check)
 
     def _versions(self, spec: RunSpec) -> dict[str, int]:
         return {_tag(spec): self.parts.kinds[_tag(spec)].version, **versions_of(spec)}

@@ -32,6 +32,7 @@ from hocket.core.events import (
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
+from hocket.journal.slices import in_slices
 
 INSTANTS: Final = frozenset({"at", "until", "expires", "finish", "low", "high"})
 """The fields of events that hold instants; those of a wait beside them."""
@@ -53,7 +54,7 @@ class Fork(NamedTuple):
     spec: RunSpec
 
 
-def fork_of(
+async def fork_of(
     source: Iterable[Recorded],
     machine: RunMachine,
     run: str,
@@ -65,6 +66,7 @@ def fork_of(
 ) -> Fork:
     """Give the beginning of a run that goes on from a point of another.
 
+    Others have their turns meanwhile, however long the run is.
     A run that was cancelled is taken up where it was before that; of one that has failed, the
     failed steps are done again.
 
@@ -80,7 +82,7 @@ def fork_of(
     Raises:
         Refused: There is no such event, or no such input, or the failed steps cannot be done again.
     """
-    first, seq, events = _beginning(source, machine, after, inputs)
+    first, seq, events = await _beginning(source, machine, after, inputs)
     unknown = [name for name in inputs if name not in machine.spec.workflow.inputs]
     if unknown:
         known = machine.spec.workflow.inputs
@@ -89,24 +91,27 @@ def fork_of(
     origin = Origin(run=first.run, seq=seq, kept=1 + len(events))
     again = _again(machine, by)
     by_now = now - machine.at
-    moved = [_moved(event, by_now) for event in (*map(_unpaid, events), *again)]
+    moved = [_moved(_unpaid(event), by_now) async for event in in_slices(events)]
+    moved += [_moved(event, by_now) for event in again]
     first = msgspec.structs.replace(first, run=run, forked=origin, at=first.at + by_now)
     return Fork(first, moved, machine.spec)
 
 
-def _beginning(
+async def _beginning(
     source: Iterable[Recorded],
     machine: RunMachine,
     after: int | None,
     inputs: Mapping[str, Json],
 ) -> tuple[RunStarted, int, list[AnyEvent]]:
     """Fold what counts into the machine; gives it, with the number of its last event."""
+    if after is not None and after < 1:
+        raise Refused(f"there is no event {after}; they are numbered from 1")
     first: RunStarted | None = None
     events: list[AnyEvent] = []
     open_: tuple[int, RunMachine] | None = None
     seq = last = 0
     changed = cancelled = False
-    for recorded in source:
+    async for recorded in in_slices(source):
         event = recorded.event
         if after is not None and recorded.seq > after:
             break

@@ -102,6 +102,8 @@ class Feed:
         """Tell somebody of whatever is new; while anybody listens the run is followed."""
         self._listeners[listener] = None
         if self._task is None or self._task.done():
+            # What was wrong then may be right by now: a run may have begun that was removed.
+            self.problem = None
             self._task = asyncio.create_task(self._follow(), name=f"feed of {self.run}")
 
     def leave(self, listener: Listener) -> None:
@@ -125,18 +127,33 @@ class Feed:
             JournalError: An event cannot be read.
         """
         async with self._lock:
-            if self._frames is None:
-                async with self._turns:
-                    board = await asyncio.to_thread(self._read_all)
-                self._frames = Frames(self.run, board)
-                self._tell()
-            board = self._frames.board
-            while page := await asyncio.to_thread(self._page, board.seq):
-                await self._take(page)
+            board = await self._catch_up()
             self.problem = None
         return board
 
     # -- within -----------------------------------------------------------------------------
+
+    async def _catch_up(self) -> Board:
+        """Take in all that is on disk; begin anew if it is of another run of the same id."""
+        try:
+            while True:
+                if self._frames is None:
+                    async with self._turns:
+                        board = await asyncio.to_thread(self._read_all)
+                    self._frames = Frames(self.run, board)
+                    self._tell()
+                board = self._frames.board
+                page = await asyncio.to_thread(self._page, board.seq, board.machine.at)
+                if page is None:
+                    self._frames = None
+                elif page:
+                    await self._take(page)
+                else:
+                    return board
+        except NotFound:
+            # What was read is of a run that is no more.
+            self._frames = None
+            raise
 
     async def _follow(self) -> None:
         while True:
@@ -181,21 +198,18 @@ class Feed:
         """Take in what is new; tells whether anything was."""
         commits = self._commits
         commits.wake.clear()
-        if self._frames is None:
-            await self.fresh()
-            return True
         async with self._lock:
-            board = self._frames.board
-            before = board.seq
-            if news := commits.after(before):
+            board = self.board
+            before = 0 if board is None else board.seq
+            if board is not None and (news := commits.after(before)):
                 await self._take(news)
+                found = board
             else:
                 commits.missed = False
-                while page := await asyncio.to_thread(self._page, board.seq):
-                    await self._take(page)
+                found = await self._catch_up()
             if commits.pending:
                 commits.wake.set()
-            return board.seq > before
+            return found is not board or found.seq > before
 
     async def _take(self, events: Sequence[Recorded]) -> None:
         """Take events in, with a turn for everybody else now and then."""
@@ -211,8 +225,14 @@ class Feed:
                 since = time.perf_counter()
         self._tell()
 
-    def _page(self, after: int) -> list[Recorded]:
-        return list(islice(self._store.read(self.run, after), _PAGE))
+    def _page(self, after: int, at: int) -> list[Recorded] | None:
+        """Read what follows on the last event that is known; None if that is not there any more.
+
+        A run that was removed may have begun again under its id; no two events of one number are
+        of the same nanosecond.
+        """
+        page = list(islice(self._store.read(self.run, after - 1), _PAGE + 1))
+        return page[1:] if page and page[0].event.at == at else None
 
     def _read_all(self) -> Board:
         """Read the whole run, in a thread of its own: nobody sees its board before it is done."""
