@@ -1,5 +1,7 @@
 """``hocket serve`` as a person starts and ends it: real processes, real sockets."""
 
+import asyncio
+import gc
 import json
 import os
 import signal
@@ -19,6 +21,8 @@ import pytest
 from tests.cli.kit import Home, ended
 from tests.faults.test_kill import hangs, notes
 
+from hocket.server.serve import Ready, serve
+from hocket.server.settings import Settings
 from hocket.server.webhooks import SIGNATURE, signature
 
 STARTS = 6.0
@@ -230,3 +234,26 @@ def test_a_webhook_without_its_secret_or_with_an_unsafe_address_does_not_start(h
         "serve", "--webhook", "https://example.org/", "--webhook-secret-env", "NOT_SET"
     )
     assert (done.status, "the variable NOT_SET is not set" in done.err) == (2, True)
+
+
+def test_it_sweeps_old_bells_and_seldom_looks_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full look through the memory of many runs would hold them all."""
+    monkeypatch.setenv("HOCKET_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    old = tmp_path / "bell-1-00000000"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        bell.bind("bell-1-00000000")
+    assert old.exists()
+    before = gc.get_threshold()
+    found: list[Any] = []
+
+    def ready(told: Ready) -> None:
+        found.append((gc.get_threshold(), gc.get_freeze_count() > 0, old.exists()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    asyncio.run(serve(Settings(port=0), ready=ready))
+    ((thresholds, frozen, left),) = found
+    assert thresholds[2] >= 10 * before[2] and frozen and not left
+    assert gc.get_threshold() == before
