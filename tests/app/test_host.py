@@ -1,18 +1,21 @@
 """A server's host: plans by name, runs side by side, requests to runs of anybody."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hocket.app import driving
 from hocket.app.engine import Engine
 from hocket.app.host import Full, Host
-from hocket.core.errors import NotFound, Refused, SpecError
+from hocket.core.errors import JournalError, NotFound, Refused, SpecError
 from hocket.core.events import ApprovalAsked, CallStarted, RunResumed
 from hocket.core.requests import Approve, Cancel, Continue, Pause, Send
+from hocket.journal import schema, slices, store
 
 pytestmark = pytest.mark.anyio
 
@@ -215,7 +218,8 @@ async def test_what_a_server_was_driving_goes_on_at_the_next(tmp_path: Path, fil
         await first.ask(paused, Pause(by="anna"))
     async with hosting(state) as second:
         again = await asked(second, run)
-        assert again.digest == answer.digest and events(second, run, RunResumed)
+        assert again.digest == answer.digest
+        await soon(lambda: events(second, run, RunResumed))
         await second.ask(run, again)
         await soon(lambda: second.row(run).status == "succeeded")
         assert len(events(second, run, CallStarted)) == 2, "what had finished is not done again"
@@ -261,6 +265,88 @@ async def test_a_paused_run_that_nobody_drives_stays_as_it_is_if_it_refuses(
         assert second.driven(run) is not None
 
 
+async def test_a_run_is_read_once_to_be_forked_or_taken_up_and_others_have_their_turns(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "SLICE", 1)
+    read: list[str] = []
+
+    def spied(host: Host) -> Host:
+        found = host.engine.journal.read
+
+        def spy(run: str, after: int = 0) -> Any:
+            read.append(run)
+            return found(run, after)
+
+        monkeypatch.setattr(host.engine.journal, "read", spy)
+        return host
+
+    async def turns_of(work: Awaitable[Any]) -> int:
+        """Do it, and count what turns others have until it is done."""
+        turns, task = 0, asyncio.ensure_future(work)
+        while not task.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await task
+        return turns
+
+    state = tmp_path / "state"
+    async with hosting(state, [file]) as first:
+        run = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        await asked(first, run)
+        spied(first)
+        await first.fork(run, after=None, inputs={}, by="anna", run_id="f")
+        assert read == [run]
+    async with Engine(state) as engine:
+        second = spied(Host(engine))
+        read.clear()
+        events = second.row("f").events
+        try:
+            turns = await turns_of(second.resume("f", by="anna"))
+        finally:
+            await second.close()
+        assert turns >= events and read == ["f"]
+
+
+async def test_what_stopped_on_a_full_disk_goes_on_when_there_is_room(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    room = False
+
+    def fail(*arguments: object) -> Any:
+        raise full
+
+    monkeypatch.setattr(schema, "is_room", lambda state: room)
+    monkeypatch.setattr(driving, "_WATCH", 0.02)
+    async with hosting(tmp_path / "state", [file]) as host:
+        runs = [
+            await host.start("plans.yaml", "gate", {"what": what}, by="anna") for what in "abcdef"
+        ]
+        answers = {run: await asked(host, run) for run in runs}
+        said = list[str]()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, told: said.append(told["message"]))
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "commit", fail)
+            patch.setattr(store, "write_owned", fail)
+            await host.ask(runs[0], answers[runs[0]])
+            await soon(lambda: not host.runs)
+        with pytest.raises(JournalError, match="make room"):
+            await host.start("plans.yaml", "quick", {}, by="anna")
+        told = len(said)
+        assert told == len(runs) and all("rests" in one for one in said)
+        room = True
+        quick = await host.start("plans.yaml", "quick", {}, by="anna")
+        await soon(lambda: set(runs) <= set(host.runs))
+        for run in runs:
+            await host.ask(run, await asked(host, run))
+        await soon(lambda: not host.runs)
+        assert {host.row(run).status for run in [*runs, quick]} == {"succeeded"}
+        assert len(said) == told
+
+
 async def test_two_who_ask_a_run_that_nobody_drives_find_it_driven_once(
     tmp_path: Path, file: Path
 ) -> None:
@@ -273,9 +359,18 @@ async def test_two_who_ask_a_run_that_nobody_drives_find_it_driven_once(
         told = await asyncio.gather(
             second.ask(run, answer), second.ask(run, answer), return_exceptions=True
         )
-        assert sorted(type(one).__name__ for one in told) == ["NoneType", "Refused"]
-        assert "anna" in str(next(one for one in told if one))
+        assert sorted(type(one).__name__ for one in told) == ["Refused", "bool"]
+        assert "anna" in str(next(one for one in told if isinstance(one, Refused)))
         await soon(lambda: second.row(run).status == "succeeded")
+
+
+async def test_a_host_may_be_closed_as_soon_as_a_run_has_begun(tmp_path: Path, file: Path) -> None:
+    async with Engine(tmp_path / "state") as engine:
+        host = Host(engine, [file])
+        run = await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        # Nothing has had a turn since.
+        await host.close()
+        assert not host.runs and not host.row(run).alive
 
 
 async def test_a_host_that_was_closed_begins_nothing(tmp_path: Path, file: Path) -> None:

@@ -125,10 +125,15 @@ class Driving:
     async def close(self) -> None:
         """Stop driving; every run can be resumed."""
         self._closed = True
-        while followers := list(self._followers.values()):
-            for follower in followers:
+        while followers := dict(self._followers):
+            for follower in followers.values():
                 follower.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+            await asyncio.gather(*followers.values(), return_exceptions=True)
+            for run in [run for run in followers if run in self._followers]:
+                # One that was cancelled before its first step has not let its run go.
+                del self._followers[run]
+                async with self._runs.pop(run):
+                    pass
 
     @asynccontextmanager
     async def _room(self, *, anyhow: bool = False) -> AsyncIterator[None]:
