@@ -44,7 +44,7 @@ from hocket.engine.runner import Observer
 from hocket.engine.takeover import rehearse
 from hocket.forecast.search import BUDGET
 from hocket.insight.tally import Tally
-from hocket.journal.base import RunRow, Store
+from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.sqlite import SqliteJournal
 from hocket.journal.store import no_such_run
@@ -349,9 +349,10 @@ class Engine:
             Refused: There is no such event or input, or the id is taken.
             JournalError: It could not be read or recorded.
         """
-        if (row := self._row(source)) is None:
+        name = next((row.name for row in self.journal.runs() if row.id == source), None)
+        if name is None:
             raise no_such_run(source)
-        run_id = self._new_id(run_id, row.name)
+        run_id = self._new_id(run_id, name)
         watch = Watched(LiveLog(self._logs, run_id), observers)
         run = await self._shell({}).fork(
             source,
@@ -406,12 +407,8 @@ class Engine:
         machine, posts = self.fold(run_id), self.journal.waiting(run_id)
         rehearse(machine, posts, request, max(time.time_ns(), machine.at))
 
-    def _row(self, run_id: str) -> RunRow | None:
-        return next((row for row in self.journal.runs() if row.id == run_id), None)
-
     def _status(self, run_id: str) -> str | None:
-        row = self._row(run_id)
-        return None if row is None else row.status
+        return next((row.status for row in self.journal.runs() if row.id == run_id), None)
 
     def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
         """Check that a run is of this plan and began with these inputs, if any are given.

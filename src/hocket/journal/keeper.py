@@ -147,8 +147,7 @@ class Keeper:
     def begin_anew(self) -> None:
         """Forget what was owned: after a failure it was given up."""
         self.ports.clear()
-        for stake in self.stakes:
-            stake.begin_anew()
+        self.stakes.clear()
 
     def look_soon(self) -> None:
         """Have the next `look` look at once."""

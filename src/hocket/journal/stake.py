@@ -149,11 +149,11 @@ class Stake:
         return bool(self._view.others)
 
     def settle_in(self, bell: str, lease: int) -> None:
-        """Learn of the bell that wakes this process, and how long a lease is."""
-        self._bell, self._lease = bell, lease
+        """Learn of the bell that wakes this process, and how long a lease is, and begin anew.
 
-    def begin_anew(self) -> None:
-        """Forget what is known of the file: what was held was given up, as by another one."""
+        What was held before was given up, as if by another process.
+        """
+        self._bell, self._lease = bell, lease
         self._view, self._next, self._rung = _View(), None, False
 
     # -- within a transaction ---------------------------------------------------------------
