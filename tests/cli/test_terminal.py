@@ -124,8 +124,9 @@ def test_a_question_of_a_nested_plan_is_shown_as_long_as_it_waits(
     home.put(
         "nested.yaml",
         "version: 1\nplans:\n  outer: {steps: {inner: {run: inner}}}\n"
-        "  inner: {steps: {ok: {approve: Ship?, timeout: 2s, on_timeout: approve, confirm_effects: true}, "
-        "after: {shell: 'while [ ! -e go ]; do sleep 0.02; done', needs: [ok]}}}\n",
+        "  inner: {steps: {ok: {approve: Ship?, timeout: 2s, on_timeout: approve, "
+        "confirm_effects: true}, after: {shell: 'while [ ! -e go ]; do sleep 0.02; done', "
+        "needs: [ok]}}}\n",
     )
     terminals.append(terminal := Terminal(home, "run", "nested.yaml", "outer", "--id", "r"))
     terminal.shows("inner/ok waits for you: press y to approve")

@@ -12,8 +12,9 @@ from hocket.core import events as ev
 from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, Call
-from hocket.journal.base import KEPT_SAMPLES, Book, Ledger, Past, Sample, Store, Told
+from hocket.journal.base import KEPT_SAMPLES, Book, Past, Sample, Store
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.sharing import Ledger, Told
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
 from hocket.limits.turns import STALE, Want

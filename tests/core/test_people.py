@@ -1,11 +1,14 @@
 """What calls in flight ask people: the call's time stands still, and a question ends with it."""
 
+import msgspec
 import pytest
 from tests.machines import Drive, step
 
+from hocket.core.errors import Refused
 from hocket.core.events import ApprovalAsked, ApprovalGiven
-from hocket.core.people import asking_call, question_path
+from hocket.core.people import AS_SHOWN, asking_call, question_path
 from hocket.core.values import SECOND, Call
+from hocket.core.values import digest as digest_of
 from hocket.workflows.live import read_place
 
 
@@ -31,7 +34,7 @@ def test_what_a_call_asks_shows_at_its_step() -> None:
     drive, path = asking()
     assert path == "a#1@1"
     view = drive.machine.view()[0]
-    assert (view.status, view.detail) == ("waiting", "waits for a#1@1")
+    assert (view.status, view.detail) == ("waiting", "waits for approval: a#1@1")
     assert drive.approve(path).machine.view()[0].status == "running"
     assert drive.machine.decided.consent(path).approved
 
@@ -110,3 +113,18 @@ def test_a_call_that_asks_gets_no_second_one_beside_it() -> None:
     path = drive.asks("a")
     assert drive.wait(30).flying == ["a"]
     assert drive.approve(path).wait(30).flying == ["a"]
+
+
+def test_an_answer_is_to_what_the_journal_says_was_shown() -> None:
+    """Another version may have worded the question otherwise."""
+    drive = Drive(step("ok", kind="approve", input="fine?"), start=False, thorough=False)
+    old = "the same question in other words"
+    asked = next(e for e in drive.said("ApprovalAsked"))
+    mark = digest_of(old.encode())
+    drive.apply(msgspec.structs.replace(asked, at=drive.at, shown=old, digest=mark))
+    answer = ApprovalGiven(at=drive.at, path="ok", approved=True, digest="", by="ann")
+    for wrong in ("", AS_SHOWN, digest_of(b"fine!")):
+        with pytest.raises(Refused):
+            drive.apply(msgspec.structs.replace(answer, digest=wrong))
+    drive.apply(msgspec.structs.replace(answer, digest=mark))
+    assert drive.status("ok") == "succeeded"

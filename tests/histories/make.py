@@ -14,10 +14,10 @@ import shutil
 import socket
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import msgspec
@@ -48,6 +48,8 @@ from hocket.journal.base import Answered, Sample
 from hocket.journal.schema import FILE
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
+
+T = TypeVar("T")
 
 HERE = Path(__file__).parent
 BEGAN = 1_767_225_600_000_000_000
@@ -251,6 +253,16 @@ def people() -> Drive:
     return drive.done("each/0", "one").wait(4).done("build", "built").done("last", "done")
 
 
+def now(work: Coroutine[Any, Any, T]) -> T:
+    """Give what comes of work that waits for nothing but its turn."""
+    try:
+        while True:
+            work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 def forked() -> Drive:
     """A run that goes on from a point of another, with another input, at no cost."""
     source = Drive(
@@ -270,7 +282,7 @@ def forked() -> Drive:
         by="ann",
         now=source.at + MINUTE,
     )
-    fork = asyncio.run(begun)
+    fork = now(begun)
     drive = Drive(fork.spec.workflow, inputs={"goal": "two"}, start=False)
     drive.events = [fork.first, *fork.events]
     drive.machine = fold(drive.events)

@@ -16,7 +16,7 @@ from typing import Any
 from hocket.core import events as ev
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, Call
-from hocket.journal.base import Told
+from hocket.journal.sharing import Told
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
 

@@ -17,8 +17,9 @@ from hocket.core.errors import JournalError
 from hocket.core.values import SECOND
 from hocket.journal import keeper, schema, stake, store
 from hocket.journal import ledger as sql
-from hocket.journal.base import Past, Sample, Told
+from hocket.journal.base import Past, Sample
 from hocket.journal.schema import FILE
+from hocket.journal.sharing import Told
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
 

@@ -10,8 +10,9 @@ import pytest
 from hocket.core import events as ev
 from hocket.core.errors import JournalError
 from hocket.core.values import SECOND, Call
-from hocket.journal.base import Sample, Told
+from hocket.journal.base import Sample
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.sharing import Told
 from hocket.limits.claim import Claim, Entry
 from hocket.simulator.loop import run_virtual
 

@@ -363,9 +363,12 @@ def test_a_person_approves_of_exactly_what_will_be_done() -> None:
     assert drive.flying == ["s/read/1"]
     asked = drive.said("ApprovalAsked")
     shown = 'write {"file":"a","text":"b"}\nruns ["grep","-rn","a"]\nwhich reads "b"'
-    assert [(one.path, one.shown, one.digest) for one in asked] == [
-        ("s/write/0", shown, digest(shown.encode()))
-    ]
+    (one,) = asked
+    told, settings = one.shown.rsplit("\n", 1)
+    # The last line stands for all else that its agent is set to.
+    assert (one.path, told) == ("s/write/0", shown)
+    assert settings.startswith("settings ")
+    assert one.digest == digest(one.shown.encode())
     assert drive.status("s/write/0") == "waiting"
     assert drive.detail("s/write/0") == "waits for approval"
     assert open_questions(drive.machine).keys() == {"s/write/0"}

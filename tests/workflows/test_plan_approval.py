@@ -48,7 +48,7 @@ def test_an_answer_to_other_bytes_is_refused() -> None:
 
 def test_an_input_waits_for_a_text_or_an_event() -> None:
     drive = question()
-    assert (drive.status("q"), drive.detail("q")) == ("waiting", "waits for q")
+    assert (drive.status("q"), drive.detail("q")) == ("waiting", "waits for input")
     assert drive.said("InputAsked")[0].prompt == "which?"
     assert drive.send("q", {"any": ["json"]}).given("b") == {"any": ["json"]}
 
@@ -122,7 +122,7 @@ def test_a_question_is_asked_for_each_item() -> None:
     drive = Drive(step("ok", kind="approve", input="{{item}}?", each="['x', 'y']"))
     assert [e.shown for e in drive.said("ApprovalAsked")] == ["x?", "y?"]
     drive.approve("ok/1")
-    assert (drive.status("ok"), drive.detail("ok")) == ("waiting", "waits for ok/0")
+    assert (drive.status("ok"), drive.detail("ok")) == ("waiting", "waits for approval: ok/0")
     assert drive.approve("ok/0").phase == "succeeded"
 
 

@@ -33,7 +33,7 @@ def shown(drive: Drive) -> list[str]:
 def test_nothing_leaves_before_a_person_has_seen_exactly_what_will() -> None:
     drive = command()
     assert drive.flying == []
-    assert (drive.status("ship"), drive.detail("ship")) == ("waiting", "waits for ship")
+    assert (drive.status("ship"), drive.detail("ship")) == ("waiting", "waits for approval")
     [text] = shown(drive)
     assert text.splitlines()[:-1] == [
         'runs ["kubectl","apply","v1"]',

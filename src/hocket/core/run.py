@@ -386,7 +386,8 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
         run.workflow.answered(event)
     else:
         answers = run.gate if event.path == GATE else run.workflow
-        run.decided.take(event, run.calls.people, answers, event.path in run.questions)
+        anew = ("ApprovalAsked", event.path) in run.records
+        run.decided.take(event, run.calls.people, answers, {} if anew else run.questions)
     run.questions.pop(event.path, None)
     if event.path == GATE and isinstance(event, ApprovalGiven):
         run.gate.decided(run.workflow, event)

@@ -16,7 +16,7 @@ from hocket.core.errors import HocketError
 from hocket.core.specs import LimitSpec
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.shares import OpenLedger, Shares
-from hocket.journal.base import Told
+from hocket.journal.sharing import Told
 from hocket.limits.admission import Admission, Admitted, Hopeless, Queue
 from hocket.limits.claim import Ending, Entry, Key, News, Quota
 

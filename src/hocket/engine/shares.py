@@ -10,7 +10,7 @@ import msgspec
 
 from hocket.core.specs import LimitSpec
 from hocket.core.values import MINUTE, MS, SECOND
-from hocket.journal.base import Ledger, Told
+from hocket.journal.sharing import Ledger, Told
 from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Claim, Ending, Entry, Key
 from hocket.limits.pace import LimitState

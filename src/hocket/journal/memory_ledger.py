@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hocket.core.errors import JournalError
-from hocket.journal.base import Told
 from hocket.journal.commits import Commits
 from hocket.journal.memory_wants import Wants
+from hocket.journal.sharing import Told
 from hocket.limits.claim import Entry, Key
 from hocket.limits.turns import Want
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from hocket.core.errors import JournalError
-from hocket.journal.base import Told
 from hocket.journal.schema import Database
+from hocket.journal.sharing import Told
 from hocket.journal.stake import (
     Answer,
     Found,

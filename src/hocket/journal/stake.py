@@ -17,11 +17,11 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from hocket.journal import ledger, store
-from hocket.journal.base import Told
 from hocket.journal.bell import ring
 from hocket.journal.ledger import Other
 from hocket.journal.owner import is_gone, myself
 from hocket.journal.schema import Database
+from hocket.journal.sharing import Told
 from hocket.limits.claim import Entry, Key
 from hocket.limits.turns import Want
 
