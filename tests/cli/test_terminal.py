@@ -143,7 +143,7 @@ def test_approve_asks_at_the_terminal(home: Home, terminals: list[Terminal]) -> 
     home.until(lambda: "approval_asked" in home.kinds(), child)
     terminals.append(terminal := Terminal(home, "approve", "r"))
     terminal.shows("Ship it?")
-    terminal.shows("approve ok? [y/N]")
+    terminal.shows("approve ok? [y/n]")
     terminal.press("y\n")
     assert terminal.ended() == 0
     child.wait(timeout=20)

@@ -225,7 +225,7 @@ def test_a_tool_that_needs_approval_waits_for_a_person(approved: bool) -> None:
         await asyncio.sleep(5)
         assert (run.machine.waits_for_people, look.calls) == (True, [])
         (question,) = only(journal, ApprovalAsked)
-        assert question.shown == 'look {"what":"a"}'
+        assert question.shown.startswith('look {"what":"a"}\nsettings ')
         run.ask(
             Approve(path="s/look/0", approved=approved, digest=question.digest, by="ann", note="so")
         )

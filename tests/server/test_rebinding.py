@@ -197,6 +197,6 @@ def test_our_own_page_can_do_all_that(there: Served, browser: Any) -> None:
             }""",
             [there.tokens.operate],
         )
-        assert found == ["operate", "page", "hocket"]
+        assert found == ["operate", "page (operate, 127.0.0.1)", "hocket"]
     finally:
         page.close()
