@@ -68,6 +68,15 @@ class Alarm:
             self._timer.cancel()
             self._timer = None
 
+    def close(self) -> None:
+        """Never ring again, and let go of who was to hear it."""
+        self.stop()
+        self._ring = _nobody
+
     def _rings(self) -> None:
         self._timer = None
         self._ring()
+
+
+def _nobody() -> None:
+    """Nobody hears it."""

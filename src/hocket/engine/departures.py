@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -94,7 +95,13 @@ class Departures:
         memo: Memo,
     ) -> None:
         self.flights: dict[Call, Flight] = {}
-        self.recall: Final = Recall(base, memo, line, crew, audience, self._queue)
+        me = weakref.proxy(self)
+
+        def queue(start: StartCall) -> None:
+            # So that this goes with its run; see `Runner`.
+            me._queue(start)
+
+        self.recall: Final = Recall(base, memo, line, crew, audience, queue)
         self.asks: Final = Asks(base, log)
         self._base = base
         self._line = line

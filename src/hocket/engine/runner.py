@@ -8,6 +8,7 @@ The machine may be ahead of the disk; what people are shown, and what has effect
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from typing import Final
 
@@ -88,7 +89,9 @@ class Runner:
         self._crew = crew
         self._loop = asyncio.get_running_loop()
         self.audience = Audience(self._loop)
-        self.departures = Departures(self, self.line, log, crew, files, self.audience, memo)
+        # Parts must not keep the whole: a run that has ended goes at once, with all it held.
+        me = weakref.proxy(self)
+        self.departures = Departures(me, self.line, log, crew, files, self.audience, memo)
         self._following = False
         self._backlog = Backlog(log.seq)
         self._alarm = Alarm(self._loop, clock, self._woken)
@@ -360,7 +363,7 @@ class Runner:
         self._settled.set()
 
     async def _stop(self, keeper: asyncio.Task[None]) -> None:
-        self._alarm.stop()
+        self._alarm.close()
         keeper.cancel()
         try:
             await asyncio.gather(keeper, self.departures.cleared(), return_exceptions=True)

@@ -117,7 +117,8 @@ class Progress:
 
     def close(self, failure: JournalError) -> None:
         """The run is given up on purpose; later appends are told why they fail."""
-        self._on_failed = None
+        # Whoever has watched may be as large as the run, and has nothing more to hear.
+        self._on_failed = self._on_durable = self.on_posted = None
         self.fail(failure)
 
     def posted(self, requests: Sequence[Posted]) -> None:
