@@ -115,7 +115,9 @@ def test_what_goes_wrong_is_logged_and_the_next_question_answered(
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
-    told = [record.getMessage() for record in caplog.records]
+    # asyncio may say that the killed process was seen to by somebody else before its own watcher.
+    own = [record for record in caplog.records if record.name != "asyncio"]
+    told = [record.getMessage() for record in own]
     assert "the run is" in told[0]
     assert "the look-ahead failed" in told[1]
     assert "given up" in told[2]
