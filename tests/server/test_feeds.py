@@ -19,7 +19,7 @@ from hocket.core.events import Recorded
 from hocket.core.specs import StepSpec
 from hocket.server import feed as feed_module
 from hocket.server import feeds as feeds_module
-from hocket.server.feeds import Feeds, RunList
+from hocket.server.feeds import Feeds, Polled, RunList
 from hocket.server.topics import EventsTopic, RowsTopic
 
 EVENTS = recorded(
@@ -279,3 +279,31 @@ def test_the_list_is_looked_at_only_while_somebody_watches(tmp_path: Path) -> No
         assert len(looked) == before and runs._task is None
 
     asyncio.run(work())
+
+
+def test_what_could_not_be_asked_for_once_is_asked_for_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = iter([JournalError("locked"), {"n": 1}, RuntimeError("a bug"), {"n": 2}])
+
+    def ask() -> dict[str, int]:
+        answer = next(answers, {"n": 2})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def main() -> int:
+        polled, told = Polled(ask, 0.001), asyncio.Event()
+
+        def hear() -> None:
+            if polled.value == {"n": 2}:
+                told.set()
+
+        polled.listen(hear)
+        async with asyncio.timeout(10):
+            await told.wait()
+        polled.leave(hear)
+        return polled.changes
+
+    assert asyncio.run(main()) == 2
+    assert len(caplog.records) == 2

@@ -33,7 +33,7 @@ agents:
   blue: {scripted: {replies: [{output: "use a table", after: 10ms, tokens_in: 7, cost: 0.02}]}}
   slow: {scripted: {replies: [{output: "never", after: 60s}]}}
 plans:
-  work:
+  first:
     max_parallel: 3
     budget: {cost: 1.50}
     inputs: {n: {default: 3}}
@@ -62,9 +62,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     path = folder / "team.yaml"
     path.write_text(FILE)
     with serving(folder / "state", [path]) as found:
-        for plan in ("work", "talk", "vote"):
+        for plan in ("first", "talk", "vote"):
             found.post("/api/runs", {"plan": plan, "run_id": plan})
-        for plan in ("work", "talk", "vote"):
+        for plan in ("first", "talk", "vote"):
             found.until(plan, "succeeded", "failed")
         yield found
 
@@ -73,7 +73,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_a_graph_has_every_step_in_its_place(served: Served) -> None:
-    told = served.get("/api/runs/work/graph")
+    told = served.get("/api/runs/first/graph")
     places = {path: (x, layer) for path, _, x, _, layer in told["nodes"]}
     assert list(places) == ["ask", "judged", "last"]
     assert [places[name][1] for name in places] == [0, 1, 2]
@@ -126,8 +126,8 @@ def test_paths_in_plans_have_no_items_and_rounds() -> None:
 
 
 def test_costs_add_up_to_what_the_run_has_spent(served: Served) -> None:
-    told = served.get("/api/runs/work/cost")
-    head = served.site.host.engine.look("work")[1]
+    told = served.get("/api/runs/first/cost")
+    head = served.site.host.engine.look("first")[1]
     assert told["usd"] == pytest.approx(head.dollars)
     assert sum(row["usd"] for row in told["rows"]) == pytest.approx(told["usd"])
     assert sum(row["tokens_in"] for row in told["rows"]) == told["tokens_in"]
@@ -142,18 +142,18 @@ def test_costs_add_up_to_what_the_run_has_spent(served: Served) -> None:
 
 
 def test_an_explanation_comes_without_what_the_page_has_already(served: Served) -> None:
-    told = served.get("/api/runs/work/explain")
-    assert told["run"] == "work" and told["headline"]
+    told = served.get("/api/runs/first/explain")
+    assert told["run"] == "first" and told["headline"]
     assert "activities" not in told and "spending" not in told
     assert "steps" not in told["load"]["run"]
     assert sum(share["ns"] for share in told["shares"]) == told["took"]
     assert told["bounds"]["best"] <= told["took"]
-    assert told["seq"] == served.site.host.row("work").events
+    assert told["seq"] == served.site.host.row("first").events
     assert ExplainQuery().simulate is False, "what takes long is for those who ask for it"
 
 
 def test_what_can_be_set_is_told_as_it_is(served: Served) -> None:
-    told = {knob["key"]: knob for knob in served.get("/api/runs/work/settings")["settings"]}
+    told = {knob["key"]: knob for knob in served.get("/api/runs/first/settings")["settings"]}
     assert told["max_parallel"]["value"] == "3"
     assert told["limits.api.requests"]["value"] == "40/s"
     assert told["review.swarm"]["value"] == "3"
@@ -178,15 +178,15 @@ def test_every_setting_can_be_set_to_what_it_is(name: str) -> None:
 
 def test_a_simulation_stands_beside_its_baseline(served: Served) -> None:
     body = {"set": ["max_parallel=1"], "vary": ["limits.api.requests=20/s,80/s"], "runs": 5}
-    told = served.post("/api/runs/work/simulate", body)
-    assert told["match"]["run"] == "work"
+    told = served.post("/api/runs/first/simulate", body)
+    assert told["match"]["run"] == "first"
     assert told["baseline"]["runs"] == 5
     assert told["variants"][0]["settings"] == ["max_parallel=1"]
     assert len(told["variants"]) == 3
 
 
 def test_what_a_simulation_refuses_is_told(served: Served) -> None:
-    reply = served.ask("POST", "/api/runs/work/simulate", {"set": ["max_parallell=1"]})
+    reply = served.ask("POST", "/api/runs/first/simulate", {"set": ["max_parallell=1"]})
     assert reply.status == 400 and "max_parallel" in reply.json()["error"]["message"]
     for body in (
         {"set": ["--runs=1000000"]},
@@ -202,7 +202,7 @@ def test_what_a_simulation_refuses_is_told(served: Served) -> None:
         {"workers": 8},
         {"svg": "/tmp/x"},
     ):
-        assert served.ask("POST", "/api/runs/work/simulate", body).status == 400, body
+        assert served.ask("POST", "/api/runs/first/simulate", body).status == 400, body
     assert served.ask("POST", "/api/runs/none/simulate", {}).status == 404
     assert served.ask("GET", "/api/runs/none/explain").status == 404
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ MOST_FEEDS: Final = 200
 """The most runs that are watched at once."""
 MOST_KEPT: Final = 60_000
 """The most rows of runs that nobody watches any more; the one looked at last is always kept."""
+_LOG: Final = logging.getLogger("hocket.server")
 _AT_ONCE: Final = 2
 _LOOK: Final = 0.5
 _SHARE: Final = 20
@@ -90,7 +93,45 @@ class Feeds:
         self._feeds.clear()
 
 
-class RunList:
+class Heard(ABC):
+    """Works only while somebody listens."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[Listener, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody whatever is new."""
+        self._listeners[listener] = None
+        if self._idle:
+            self._task = asyncio.create_task(self._work(), name=type(self).__name__)
+
+    def leave(self, listener: Listener) -> None:
+        """Tell somebody nothing more."""
+        self._listeners.pop(listener, None)
+        if not self._listeners:
+            self.close()
+
+    def close(self) -> None:
+        """Work no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    @property
+    def _idle(self) -> bool:
+        return self._task is None or self._task.done()
+
+    @abstractmethod
+    async def _work(self) -> None:
+        """Find out what is new, until cancelled."""
+
+
+class RunList(Heard):
     """All runs as the journal lists them, looked at while anybody watches.
 
     Args:
@@ -102,33 +143,19 @@ class RunList:
     """
 
     def __init__(self, store: Store) -> None:
+        super().__init__()
         self.rows: dict[str, RunRow] = {}
         self.looks = 0
         self._store = store
-        self._listeners: dict[Listener, None] = {}
-        self._task: asyncio.Task[None] | None = None
 
     def listen(self, listener: Listener) -> None:
         """Tell somebody after each look."""
-        self._listeners[listener] = None
-        if self._task is None or self._task.done():
+        if self._idle:
             # What was seen long ago is not shown to anybody.
             self.looks = 0
-            self._task = asyncio.create_task(self._look(), name="list of runs")
+        super().listen(listener)
 
-    def leave(self, listener: Listener) -> None:
-        """Tell somebody nothing more."""
-        self._listeners.pop(listener, None)
-        if not self._listeners:
-            self.close()
-
-    def close(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    async def _look(self) -> None:
+    async def _work(self) -> None:
         while True:
             took = 0.0
             try:
@@ -138,8 +165,7 @@ class RunList:
                 rows = list(self.rows.values())
             self.rows = {row.id: row for row in rows}
             self.looks += 1
-            for listener in list(self._listeners):
-                listener()
+            self._tell()
             await asyncio.sleep(_pause(_LOOK, took))
 
     def _read(self) -> tuple[list[RunRow], float]:
@@ -148,7 +174,7 @@ class RunList:
         return self._store.runs(), time.thread_time() - since
 
 
-class Polled:
+class Polled(Heard):
     """Something small that is asked for again and again while anybody watches.
 
     Args:
@@ -163,40 +189,27 @@ class Polled:
     def __init__(self, ask: Callable[[], Any], every: float) -> None:
         self.value: Any = None
         self.changes = 0
+        super().__init__()
         self._ask = ask
         self._every = every
-        self._listeners: dict[Listener, None] = {}
-        self._task: asyncio.Task[None] | None = None
 
-    def listen(self, listener: Listener) -> None:
-        """Tell somebody when it has changed."""
-        self._listeners[listener] = None
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._poll(), name="asked again and again")
-
-    def leave(self, listener: Listener) -> None:
-        """Tell somebody nothing more."""
-        self._listeners.pop(listener, None)
-        if not self._listeners:
-            self.close()
-
-    def close(self) -> None:
-        """Ask no more."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    async def _poll(self) -> None:
+    async def _work(self) -> None:
         while True:
             since = time.perf_counter()
-            value = self._ask()
-            if asyncio.iscoroutine(value):
-                value = await value
-            if self.value is None or _timeless(value) != _timeless(self.value):
+            try:
+                value = self._ask()
+                if asyncio.iscoroutine(value):
+                    value = await value
+            except Exception:
+                # What was last known stands; whoever asks for it by a route is told what is wrong.
+                _LOG.exception("what pages watch could not be asked for")
+                value = self.value
+            if value is not None and (
+                self.value is None or _timeless(value) != _timeless(self.value)
+            ):
                 self.value = value
                 self.changes += 1
-                for listener in list(self._listeners):
-                    listener()
+                self._tell()
             await asyncio.sleep(_pause(self._every, time.perf_counter() - since))
 
 

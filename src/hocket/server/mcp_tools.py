@@ -335,8 +335,8 @@ async def approve(
         )
         return reply
     request = Approve(by=by, path=asked.path, approved=approved, digest=digest, note=note)
-    await desk.host.ask(shown.run, request)
-    return await _status(ctx, RunReply, shown.run, 0)
+    taken = await desk.host.ask(shown.run, request)
+    return _noted(await _status(ctx, RunReply, shown.run, 0), taken)
 
 
 @told
@@ -349,8 +349,8 @@ async def send_input(
     """Give a step the input that it waits for, as the person said it."""
     by, desk = acting(ctx, "send_input"), desk_of(ctx)
     run_id = find_run(desk.host.rows(), run)
-    await desk.host.ask(run_id, Send(by=by, path=step, value=value))
-    return await _status(ctx, RunReply, run_id, 0)
+    answered = await desk.host.ask(run_id, Send(by=by, path=step, value=value))
+    return _noted(await _status(ctx, RunReply, run_id, 0), answered)
 
 
 @told
@@ -362,8 +362,16 @@ async def cancel_run(
     """End a run that is not wanted any more; what has finished stays readable."""
     by, desk = acting(ctx, "cancel_run"), desk_of(ctx)
     run_id = find_run(desk.host.rows(), run)
-    await desk.host.ask(run_id, Cancel(by=by, hard=now))
-    return await _status(ctx, RunReply, run_id, 5)
+    answered = await desk.host.ask(run_id, Cancel(by=by, hard=now))
+    return _noted(await _status(ctx, RunReply, run_id, 5), answered)
+
+
+def _noted(reply: RunReply, answered: bool) -> RunReply:
+    """Say so where the run's owner has been asked and has not answered yet."""
+    if not answered:
+        said = "noted, but the process that drives the run has not answered yet"
+        reply.news = [said, *(reply.news or [])]
+    return reply
 
 
 @told
