@@ -37,7 +37,7 @@ class Held:
 
     def __call__(self, kind: str, *args: str, **options: Any) -> SessionAgent:
         if kind == "acp":
-            pytest.importorskip("acp", reason="pip install 'hocket[acp]'")
+            pytest.importorskip("acp", reason="needs agent-client-protocol")
         command = ACP if kind == "acp" else FAKES[kind]
         said = {"session": kind, "command": command, "args": list(args), "pool": 1, **options}
         self.made.append(session_agent(self.state, **said))
