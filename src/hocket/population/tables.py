@@ -1,0 +1,81 @@
+"""A model as arrays on a device, shared by all agents of its group."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hocket.population.model import Model
+from hocket.population.transitions import Dense, Grid, Lists, Transition
+
+Moves: TypeAlias = dict[str, jax.Array]
+"""One factor's transition on a device; which keys it has depends on its kind."""
+
+
+class Tables(NamedTuple):
+    """What all agents of a group share.
+
+    Fields:
+        A: Likelihoods, [observations, states...] each.
+        B: Transitions: {"table"} of `Dense` [next, from..., action]; {"next", "weight"} of `Lists`
+            [actions, states, k]; {"allowed"} of `Grid` [actions, height, width].
+        C: Preferences, [observations] each, or [observations, steps].
+        D: Beliefs at the beginning, [states] each.
+        habit: ln E, [policies].
+        gamma: Precision of policies, a scalar.
+        alpha: Precision of actions, a scalar.
+        pA, pB, pD: Dirichlet parameters; empty where nothing is learned.
+        plan: What the planner has worked out of A and B beforehand.
+    """
+
+    A: tuple[jax.Array, ...]
+    B: tuple[Moves, ...]
+    C: tuple[jax.Array, ...]
+    D: tuple[jax.Array, ...]
+    habit: jax.Array
+    gamma: jax.Array
+    alpha: jax.Array
+    pA: tuple[jax.Array, ...]
+    pB: tuple[jax.Array, ...]
+    pD: tuple[jax.Array, ...]
+    plan: dict[str, Any]
+
+
+def tables_of(model: Model, dtype: Any = jnp.float32) -> Tables:
+    """Put a model on the device; the planner's part is still empty.
+
+    Args:
+        model: The model.
+        dtype: Of all numbers; 64-bit floats need ``jax_enable_x64``.
+    """
+
+    def put(arrays: tuple[Any, ...] | None) -> tuple[jax.Array, ...]:
+        return tuple(jnp.asarray(array, dtype) for array in arrays or ())
+
+    return Tables(
+        A=put(model.A),
+        B=tuple(moves_of(move, dtype) for move in model.B),
+        C=put(model.C),
+        D=put(model.D),
+        habit=jnp.asarray(np.log(np.maximum(model.E, 1e-16)), dtype),
+        gamma=jnp.asarray(model.gamma, dtype),
+        alpha=jnp.asarray(model.alpha, dtype),
+        pA=put(model.pA),
+        pB=put(model.pB),
+        pD=put(model.pD),
+        plan={},
+    )
+
+
+def moves_of(move: Transition, dtype: Any) -> Moves:
+    """One factor's transition as arrays on the device."""
+    match move:
+        case Dense():
+            return {"table": jnp.asarray(move.table, dtype)}
+        case Lists():
+            return {"next": jnp.asarray(move.next), "weight": jnp.asarray(move.weight, dtype)}
+        case Grid():
+            return {"allowed": jnp.asarray(move.allowed(), dtype)}

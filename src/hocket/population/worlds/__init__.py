@@ -1,0 +1,1 @@
+"""Worlds: what agents act in, as pure functions of arrays."""
