@@ -60,7 +60,8 @@ def tables_of(model: Model, dtype: Any = jnp.float32) -> Tables:
         B=tuple(moves_of(move, dtype) for move in model.B),
         C=put(model.C),
         D=put(model.D),
-        habit=jnp.asarray(np.log(np.maximum(model.E, 1e-16)), dtype),
+        # The floor is pymdp's: a habit of 0 is unlikely, not impossible.
+        habit=jnp.asarray(np.log(np.maximum(model.E, jnp.finfo(dtype).eps)), dtype),
         gamma=jnp.asarray(model.gamma, dtype),
         alpha=jnp.asarray(model.alpha, dtype),
         pA=put(model.pA),

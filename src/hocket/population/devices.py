@@ -1,0 +1,77 @@
+"""Which devices share the work: one for each processor core, or GPUs."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypeAlias
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from hocket.core.errors import Refused
+
+Platform: TypeAlias = Literal["cpu", "gpu"]
+
+AXIS = "agents"
+"""The name of the mesh's only axis: agents are spread over devices."""
+
+
+def prepare(devices: int | None = None, platform: Platform | None = None) -> None:
+    """Say what JAX shall run on; it must be said before JAX has done anything.
+
+    XLA does not spread these programs over cores by itself, so each core is a device of its own.
+
+    Args:
+        devices: How many processor cores to use; all that this process may use, if left out.
+        platform: The processor, or GPUs; whatever JAX prefers, if left out.
+
+    Raises:
+        Refused: if JAX is at work already with something else, or there is no such platform.
+    """
+    cores = devices or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else devices
+    wanted = cores or os.cpu_count() or 1
+    try:
+        if platform is not None:
+            jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm"}[platform])
+        jax.config.update("jax_num_cpu_devices", wanted)
+    except RuntimeError as error:
+        present = jax.local_devices()
+        if len(present) != wanted or platform not in (None, kind_of(present[0])):
+            raise Refused(
+                f"JAX is at work already, on {len(present)} × {present[0].platform}: "
+                f"say what to use before anything is computed ({error})"
+            ) from None
+    try:
+        jax.local_devices()
+    except RuntimeError as error:
+        raise Refused(
+            f"JAX finds no {platform or 'device'} here; leave out the device, or install "
+            f"JAX for it: {error}"
+        ) from None
+
+
+def kind_of(device: jax.Device) -> Platform:
+    """Whether a device is the processor or a GPU."""
+    return "cpu" if device.platform == "cpu" else "gpu"
+
+
+def mesh_of(devices: int | None, parts: int) -> Mesh:
+    """The devices that share `parts` parts of a population evenly.
+
+    Args:
+        devices: At most how many; all there are, if left out.
+        parts: How many parts there are to share, a power of two.
+
+    Raises:
+        Refused: if there are not as many devices as asked for.
+    """
+    present = jax.devices()
+    if devices is not None and devices > len(present):
+        raise Refused(
+            f"{devices} devices were asked for, JAX has {len(present)}; "
+            "call hocket.population.prepare(devices) before anything is computed"
+        )
+    most = len(present) if devices is None else devices
+    used = max(count for count in range(1, most + 1) if parts % count == 0)
+    return Mesh(np.array(present[:used]), (AXIS,))

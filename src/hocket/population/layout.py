@@ -1,0 +1,61 @@
+"""Where agents are kept: in blocks of lanes, of which each device has its share.
+
+A block has as many lanes as a core's cache likes, and always as many for one model.
+Arithmetic on a block is then the same, to the last bit, however many blocks and devices there are.
+Blocks form at most eight parts, which devices share; what is added up over agents is added up
+part by part, so that its order does not depend on the devices either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hocket.population.model import Model
+
+LANES = 128
+"""Agents in a block: one of them has 50 kB of beliefs for 100 states."""
+
+MOST_PARTS = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one group's agents are kept.
+
+    Fields:
+        lanes: Agents in a block.
+        blocks: How many blocks there are.
+        parts: Into how many parts they are divided; a power of two that divides `blocks`.
+    """
+
+    lanes: int
+    blocks: int
+    parts: int
+
+    @property
+    def slots(self) -> int:
+        """How many agents there is room for."""
+        return self.lanes * self.blocks
+
+
+def layout_of(model: Model, capacity: int, *, wide: bool = False) -> Layout:
+    """The layout for a group.
+
+    Args:
+        model: Its lanes depend on the model alone.
+        capacity: The most agents that live at once.
+        wide: Whether the device wants one wide block and no loop, as GPUs do.
+    """
+    lanes = -(-max(capacity, 1) // (LANES * MOST_PARTS)) * LANES if wide else lanes_of(model)
+    blocks = -(-max(capacity, 1) // lanes)
+    parts = min(MOST_PARTS, 1 << (blocks - 1).bit_length())
+    return Layout(lanes, -(-blocks // parts) * parts, parts)
+
+
+def lanes_of(model: Model) -> int:
+    """Agents in a block of this model: fewer where beliefs are long, so that a block stays near."""
+    states = sum(model.states)
+    lanes = LANES
+    while lanes > 16 and lanes * states > LANES * 1024:
+        lanes //= 2
+    return lanes
