@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
-from hocket.population.policies import every_policy
-from hocket.population.transitions import Dense, Floats, Ints, Transition, as_transition
+from hocket.population.assembly import assembled
+from hocket.population.transitions import Dense, Floats, Ints, Transition
 
 Inference: TypeAlias = Literal["exact", "fpi", "vmp"]
 """How states are inferred: exactly (one factor), by fixed-point iteration, by message passing."""
+
+FLOOR = 2.0**-52
+"""The least probability whose logarithm is taken, in pymdp and so here, whatever the precision."""
 
 Selection: TypeAlias = Literal["deterministic", "stochastic"]
 Sampling: TypeAlias = Literal["marginal", "full"]
@@ -151,32 +152,19 @@ class Model:
         Raises:
             SpecError: if shapes do not fit, or numbers are no probabilities; it names each problem.
         """
-        moves = tuple(as_transition(move) for move in B)
-        tables = tuple(np.asarray(table, np.float64) for table in A)
-        factors = range(len(moves))
-        every = tuple(factors)
-        actions = [move.actions for move in moves]
-        plans = every_policy(actions, policy_length) if policies is None else np.asarray(policies)
-        model = cls(
-            A=tables,
-            B=moves,
-            C=tuple(np.asarray(row, np.float64) for row in C)
-            if C is not None
-            else tuple(np.zeros(table.shape[:1]) for table in tables),
-            D=tuple(np.asarray(row, np.float64) for row in D)
-            if D is not None
-            else tuple(np.full(move.states, 1 / move.states) for move in moves),
-            E=np.asarray(E, np.float64) if E is not None else np.full(len(plans), 1 / len(plans)),
-            A_dependencies=tuple(tuple(row) for row in A_dependencies)
-            if A_dependencies is not None
-            else tuple(every for _ in tables),
-            B_dependencies=tuple(tuple(row) for row in B_dependencies)
-            if B_dependencies is not None
-            else tuple((f,) for f in factors),
-            policies=plans.astype(np.int32),
-            **settings,
+        fields = assembled(
+            A,
+            B,
+            C,
+            D,
+            E,
+            A_dependencies=A_dependencies,
+            B_dependencies=B_dependencies,
+            policies=policies,
+            policy_length=policy_length,
+            settings=settings,
         )
-        return model
+        return cls(**fields)
 
     def table(self, factor: int) -> Floats:
         """B of one factor as a table, however it is kept; may be large."""

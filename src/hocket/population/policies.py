@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 
 import numpy as np
 
-from hocket.population.transitions import Ints
+from hocket.population.transitions import Ints, ask
 
 
 def every_policy(actions: Sequence[int], length: int) -> Ints:
@@ -23,10 +24,39 @@ def every_policy(actions: Sequence[int], length: int) -> Ints:
 
     Returns:
         Actions, [prod(actions) ** length, length, factors].
+
+    Raises:
+        SpecError: if they would take more than 1 GB.
     """
-    joint = np.array(list(product(*(range(count) for count in actions))), np.int32)
-    order = np.array(list(product(range(len(joint)), repeat=length)), np.int64)
-    return joint[order]
+    joint = _joint_actions(actions)
+    many = _sequences(len(joint), length)
+    ask(
+        many * length * 8 * max(1, len(actions)),
+        ("policies",),
+        f"every sequence of {length} of {len(joint):,} joint actions",
+        "look less far ahead, or give `policies=sampled_policies(actions, length, count)`",
+    )
+    place = len(joint) ** np.arange(length - 1, -1, -1, dtype=np.int64)
+    order = np.arange(many, dtype=np.int64)[:, None] // place % len(joint)
+    plans: Ints = joint[order]
+    return plans
+
+
+def _joint_actions(actions: Sequence[int]) -> Ints:
+    """What all factors may do at once, [prod(actions), factors]; the last factor varies first."""
+    many = prod(actions)
+    ask(
+        many * (64 + 8 * len(actions)),
+        ("policies",),
+        f"a list of all {many:,} joint actions",
+        "let fewer factors be moved, or give `policies` yourself",
+    )
+    return np.array(list(product(*(range(count) for count in actions))), np.int32)
+
+
+def _sequences(joint: int, length: int) -> int:
+    """How many sequences there are; beyond 64 steps nobody counts on."""
+    return int(joint ** min(length, 64))
 
 
 def sampled_policies(actions: Sequence[int], length: int, count: int, *, seed: int = 0) -> Ints:
@@ -44,8 +74,8 @@ def sampled_policies(actions: Sequence[int], length: int, count: int, *, seed: i
     Returns:
         Actions, [at most count, length, factors], in ascending order.
     """
-    joint = np.array(list(product(*(range(many) for many in actions))), np.int32)
-    total = len(joint) ** length
+    joint = _joint_actions(actions)
+    total = _sequences(len(joint), length)
     if total <= count:
         return every_policy(actions, length)
     chance = np.random.default_rng(seed)

@@ -9,13 +9,35 @@ states, and 50 kB as moves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hocket.core.errors import Problem, SpecError
+
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int32]
+
+MOST_BYTES: Final = 10**9
+"""What a table may take in memory at most: 1 GB."""
+
+
+def ask(size: int, where: tuple[str | int, ...], what: str, hint: str) -> None:
+    """Ask whether there is room for a table before it is made.
+
+    Args:
+        size: Bytes.
+        where: Which part of a model it is.
+        what: What it is, for the message.
+        hint: What to do instead.
+
+    Raises:
+        SpecError: if it is more than `MOST_BYTES`.
+    """
+    if size > MOST_BYTES:
+        message = f"{what} would take {size / 1e9:,.1f} GB, and at most 1 GB is allowed"
+        raise SpecError([Problem(where=where, message=message, hint=hint)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +82,29 @@ class Lists:
     next: Ints
     weight: Floats
 
+    @classmethod
+    def of_table(cls, table: Any) -> Lists:
+        """Lists of what a table B[next, from, action] allows: smaller where it is sparse.
+
+        Raises:
+            SpecError: if it has not three axes.
+        """
+        dense = np.asarray(table, np.float64)
+        if dense.ndim != 3:
+            message = f"lists are made of a table [next, from, action], not of shape {dense.shape}"
+            raise SpecError([Problem(where=("B",), message=message, hint="use the table itself")])
+        states, actions = dense.shape[0], dense.shape[2]
+        action, start, following = np.nonzero(dense.transpose(2, 1, 0))
+        group = action * states + start
+        counts = np.bincount(group, minlength=actions * states)
+        # Entries are in order of their group: its first one's place tells each one's number in it.
+        entry = np.arange(len(group)) - (np.cumsum(counts) - counts)[group]
+        shape = (actions, states, max(1, int(counts.max(initial=0))))
+        nexts, weights = np.zeros(shape, np.int32), np.zeros(shape)
+        nexts[action, start, entry] = following
+        weights[action, start, entry] = dense[following, start, action]
+        return cls(nexts, weights)
+
     @property
     def states(self) -> int:
         """How many states the factor has."""
@@ -76,8 +121,13 @@ class Lists:
         return int(self.next.size) * 8
 
     def dense(self) -> Floats:
-        """The same as a table B[next, from, action]; states² × actions × 8 bytes."""
+        """The same as a table B[next, from, action]; states² × actions × 8 bytes.
+
+        Raises:
+            SpecError: if that is more than `MOST_BYTES`.
+        """
         actions, states, many = self.next.shape
+        _ask_for_table(states, actions)
         table = np.zeros((states, states, actions))
         action, start, entry = np.indices((actions, states, many))
         np.add.at(
@@ -150,21 +200,22 @@ class Grid:
         return Lists(np.stack([target, stay], axis=-1), weight)
 
     def dense(self) -> Floats:
-        """The same as a table B[next, from, action]; states² × actions × 8 bytes."""
+        """The same as a table B[next, from, action]; states² × actions × 8 bytes.
+
+        Raises:
+            SpecError: if that is more than `MOST_BYTES`.
+        """
         return self.lists().dense()
+
+
+def _ask_for_table(states: int, actions: int) -> None:
+    ask(
+        states * states * actions * 8,
+        ("B",),
+        f"B as a table of {states:,} × {states:,} states and {actions} actions",
+        "keep it as `Grid` or `Lists`",
+    )
 
 
 Transition: TypeAlias = Dense | Lists | Grid
 """How one state factor moves."""
-
-
-def as_transition(value: Any) -> Transition:
-    """Take a transition as it is, and anything else as a table.
-
-    Raises:
-        ValueError: if it is not an array of numbers.
-        TypeError: likewise.
-    """
-    if isinstance(value, Dense | Lists | Grid):
-        return value
-    return Dense(np.asarray(value, np.float64))
