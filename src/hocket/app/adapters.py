@@ -25,6 +25,7 @@ ADAPTERS: Final[dict[AgentKind, tuple[str, str]]] = {
     "scripted": ("hocket.agents.scripted", "ScriptedAgent"),
     "session": ("hocket.agents.session", "SessionAgent"),
     "mcp": ("hocket.agents.mcp", "McpAgent"),
+    "population": ("hocket.agents.population", "PopulationAgent"),
 }
 """The class of each kind; it is imported when a plan has an agent of that kind."""
 
@@ -72,6 +73,9 @@ def capacity(name: str, spec: AgentSpec) -> int | None:
         spec.kind == "function" and spec.options.get("mode") == "process"
     ):
         return os.cpu_count() or 1
+    if spec.kind == "population":
+        # One uses all processor cores.
+        return 1
     if spec.kind == "session":
         # A call for each turn that its processes can do: whoever comes then waits for a slot.
         processes, turns = sizes(spec.options)

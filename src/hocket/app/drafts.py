@@ -23,6 +23,7 @@ from hocket.config.models import (
     ScriptedAgent,
     SessionAgent,
 )
+from hocket.config.population_parts import PopulationStep
 from hocket.config.step_parts import CommandSettings, CommandStep, FunctionStep, ShellStep
 from hocket.core.errors import CallerError, Problem, SpecError
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec, spec_digest
@@ -100,10 +101,18 @@ def _foreign(loaded: Loaded) -> list[Problem]:
             if isinstance(part, CommandStep | ShellStep | FunctionStep):
                 message = "a drafted step names an agent; programs stand in the operator's file"
                 found.append(Problem(where=where, message=message))
+            elif isinstance(part, PopulationStep) and _names_file(part):
+                message = "a drafted population names no file: give an example, or GMN text"
+                found.append(Problem(where=(*where, "population"), message=message))
             elif stated := sorted(_SETTINGS & part.model_fields_set):
                 message = f"{stated[0]} stands in the operator's file, not in a drafted step"
                 found.append(Problem(where=(*where, stated[0]), message=message))
     return found
+
+
+def _names_file(step: PopulationStep) -> bool:
+    told = step.population
+    return told.model is not None or any(group.model for group in told.groups.values())
 
 
 def staff(loaded: Loaded) -> dict[str, str]:
@@ -205,6 +214,8 @@ def _is(about: AgentSpec) -> str:
         case "mcp":
             there = told.get("url") or _json(told.get("command"))
             return f"is tool {told['tool']} of MCP server {told['server']}: {there}"
+        case "population":
+            return "runs populations of active-inference agents"
         case "function":
             return f"calls {told['ref']}"
         case "model":

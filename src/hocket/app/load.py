@@ -120,7 +120,7 @@ def find_functions_beside(source: str) -> None:
 def _placed_agent(agent: AgentSpec, folder: Path) -> AgentSpec:
     told = agent.options
     if not (
-        agent.kind == "command"
+        agent.kind in ("command", "population")
         or (agent.kind == "mcp" and "command" in told)
         or (agent.kind == "session" and ("cwd" in told or told.get("worktree") is True))
     ):

@@ -40,6 +40,8 @@ def _lack(agent: AgentSpec) -> str:
             return f"there is no program {program!r} on the PATH"
     if agent.kind == "mcp":
         return _lack_of_server(agent)
+    if agent.kind == "population" and not has_extra("jax"):
+        return "needs the extra: pip install 'hocket[population]'"
     if agent.kind == "local" and not has_extra("xllamacpp"):
         return "needs the extra: pip install 'hocket[local]'"
     if agent.kind == "model":

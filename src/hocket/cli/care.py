@@ -18,6 +18,7 @@ import msgspec
 from cyclopts import Parameter
 
 from hocket.agents.environment import child_environment
+from hocket.agents.population import folder_of
 from hocket.agents.weights import present
 from hocket.app.engine import Engine
 from hocket.app.livelog import log_folder
@@ -77,6 +78,7 @@ def prune(
             return 0
         for row in chosen:
             shutil.rmtree(log_folder(engine.state, row.id), ignore_errors=True)
+            shutil.rmtree(folder_of(engine.state, row.id), ignore_errors=True)
         # Copies of stored files are made again when they are needed.
         shutil.rmtree(engine.state / "files", ignore_errors=True)
     print(f"{count} deleted, {freed / 1e6:.1f} MB freed", file=sys.stderr)

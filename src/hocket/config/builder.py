@@ -18,6 +18,7 @@ from hocket.config.draft import Draft, duration, output_schema
 from hocket.config.functions import mistake, result_type
 from hocket.config.handles import Approval, Handle, Ref, Step
 from hocket.config.limit import Budget, Limit, Money, budgets_of, limits_of
+from hocket.config.populations import Populations
 from hocket.config.shorthand import beside_files
 from hocket.config.teams import Teams
 from hocket.config.told import Duration, Waits, Work
@@ -31,7 +32,7 @@ P = TypeVar("P")
 
 
 @final
-class Plan(Calls, Teams):
+class Plan(Calls, Teams, Populations):
     """A workflow of steps, each started the moment its inputs are there.
 
     Args:

@@ -65,6 +65,7 @@ class Draft:
         self._called: dict[tuple[object, ...], str] = {}
         self._hired: dict[Agent[Any], None] = {}
         self._tools: dict[Tool, ToolSpec] = {}
+        self._population: str | None = None
 
     def add(
         self,
@@ -334,6 +335,12 @@ class Draft:
             number += 1
         self.agents[name] = spec
         return name
+
+    def population(self) -> str:
+        """Name who runs populations: one for all steps, as each uses all processor cores."""
+        if self._population is None:
+            self._population = self.bring("population", AgentSpec(kind="population"))
+        return self._population
 
     def function(self, step: str, fn: Any, told: dict[str, Any]) -> str:
         """Give the agent of a function; all steps that call it alike share one."""

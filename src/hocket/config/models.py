@@ -15,6 +15,7 @@ from hocket.config.basics import TAG, Count, Duration, Names, Strict, Text, by_k
 from hocket.config.limit_parts import BudgetsOf, LimitPart, LimitsOf
 from hocket.config.mcp_parts import McpUnion
 from hocket.config.panel_parts import ConsensusStep, PanelStep, ReviewStep
+from hocket.config.population_parts import PopulationStep
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import SimulatePart
 from hocket.config.step_parts import (
@@ -206,7 +207,7 @@ class DefaultsPart(Strict):
 
 STEP_KINDS = (
     *("agent", "command", "shell", "call"),
-    *("consensus", "review", "panel"),
+    *("consensus", "review", "panel", "population"),
     *("run", "approve", "input"),
 )
 
@@ -218,6 +219,7 @@ StepUnion: TypeAlias = Annotated[
     | Annotated[ConsensusStep, Tag(TAG + "consensus")]
     | Annotated[ReviewStep, Tag(TAG + "review")]
     | Annotated[PanelStep, Tag(TAG + "panel")]
+    | Annotated[PopulationStep, Tag(TAG + "population")]
     | Annotated[NestedStep, Tag(TAG + "run")]
     | Annotated[ApproveStep, Tag(TAG + "approve")]
     | Annotated[InputStep, Tag(TAG + "input")],

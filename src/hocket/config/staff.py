@@ -12,6 +12,7 @@ from hocket.config.environment import environment_problems
 from hocket.config.mcp_parts import McpProgram
 from hocket.config.pin import tool_pin
 from hocket.config.places import Path, Places
+from hocket.config.population_parts import PopulationStep
 from hocket.config.settings import (
     SETTINGS,
     command_options,
@@ -65,6 +66,7 @@ class Staff:
         self._places = places
         self._say = say
         self._numbers: dict[str, int] = {}
+        self._population: str | None = None
         self.tools: dict[str, ToolSpec] = {}
 
     def declare(self, name: str) -> AgentSpec | None:
@@ -101,7 +103,7 @@ class Staff:
         where: Path,
         kind: AgentKind,
         options: dict[str, Json],
-        about: CommandStep | ShellStep | FunctionStep,
+        about: CommandStep | ShellStep | FunctionStep | PopulationStep,
     ) -> str:
         """Make an agent of a step's own; it is called like the step if nobody else is."""
         name = self._free(str(where[-1]), "agent")
@@ -114,6 +116,18 @@ class Staff:
         )
         self.paths[name] = where
         return name
+
+    def population(self, where: Path, about: PopulationStep) -> str:
+        """Name who runs populations: one for all steps that say nothing else, as all use all cores.
+
+        It is called ``population`` if nobody else is.
+        """
+        if about.concurrency is not None or about.limits is not None:
+            return self.bring(where, "population", {}, about)
+        if self._population is None:
+            self._population = self.bring((*where[:-1], "population"), "population", {}, about)
+            self.paths[self._population] = where
+        return self._population
 
     def _free(self, wanted: str, what: str) -> str:
         name, number = wanted, self._numbers.get(wanted, 1)

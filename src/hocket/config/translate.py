@@ -15,6 +15,7 @@ from hocket.config.approval import UNSAID, filled, patient_steps, size_of
 from hocket.config.bounds import Bounds, Presets, built_in
 from hocket.config.panel_parts import ConsensusStep, PanelStep, ReviewStep
 from hocket.config.places import Path, Places
+from hocket.config.population_parts import PopulationStep
 from hocket.config.staff import Staff
 from hocket.config.step_parts import (
     AgentStep,
@@ -233,6 +234,8 @@ class Translator:
             case PanelStep():
                 made = self._panels.step(where, about, defaults, common)
                 return StepSpec(**common, kind="approve") if made is None else made
+            case PopulationStep():
+                return self._calls.population(where, about, defaults, common)
             case AgentStep() | CommandStep() | ShellStep() | FunctionStep():
                 return self._calls.step(where, about, defaults, common)
 

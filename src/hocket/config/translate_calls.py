@@ -8,6 +8,8 @@ from hocket.config.argv import guard_dashes, split
 from hocket.config.bounds import Bounds
 from hocket.config.models import DefaultsPart
 from hocket.config.places import Path, Places
+from hocket.config.population import contradictions, whole
+from hocket.config.population_parts import PopulationStep
 from hocket.config.settings import command_options, retry_of, static_problems, step_options, wanted
 from hocket.config.staff import Say, Staff
 from hocket.config.step_parts import AgentStep, CommandStep, FunctionStep, ShellStep
@@ -84,6 +86,27 @@ class Calls:
             uses=about.uses,
             takes=about.takes,
             hedge=about.hedge,
+        )
+
+    def population(
+        self,
+        where: Path,
+        about: PopulationStep,
+        defaults: DefaultsPart,
+        common: dict[str, Json],
+    ) -> StepSpec:
+        """Translate a step that runs a population; all that it is told may hold templates."""
+        told = about.population.model_dump(exclude_defaults=True)
+        for problem in contradictions(told):
+            self._say((*where, "population", *problem.where), problem.message, problem.hint)
+        self._bounds.use(about.uses)
+        return StepSpec(
+            **common,
+            agent=self._staff.population(where, about),
+            input=self._payload(where, (), "population", whole(told)),
+            retry=retry_of(about.retry or defaults.retry),
+            uses=about.uses,
+            takes=about.takes,
         )
 
     def _agent_step(self, where: Path, about: AgentStep, asked: bool) -> _Called:

@@ -22,7 +22,7 @@ OnTimeout: TypeAlias = Literal["pause", "reject", "approve"]
 OnExceed: TypeAlias = Literal["wait", "pause", "fail", "fallback"]
 StepKind: TypeAlias = Literal["call", "approve", "input", "plan", "consensus", "review", "gather"]
 AgentKind: TypeAlias = Literal[
-    "function", "command", "model", "local", "scripted", "mcp", "session"
+    "function", "command", "model", "local", "scripted", "mcp", "session", "population"
 ]
 
 CALL_TIMEOUT: Final = HOUR

@@ -27,6 +27,7 @@ _SAME_ANSWER: Final[Mapping[AgentKind, frozenset[str]]] = {
     "scripted": frozenset(),
     "session": frozenset(),
     "mcp": frozenset({"keep"}),
+    "population": frozenset(),
 }
 """Options that say how an answer comes, and nothing of what it is."""
 

@@ -17,6 +17,7 @@ _OF_KIND: Final[dict[str, Work]] = {
     "function": "tool",
     "command": "tool",
     "session": "model",
+    "population": "tool",
 }
 
 

@@ -1,0 +1,140 @@
+"""Populations of active-inference agents as one call, in a process of its own.
+
+The engine's loop is never held up, and cancelling kills the process with all that it holds.
+What is saved on the way lies in the state folder under the run and the call's path: a call that is
+made again after a crash goes on there, and gives the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from hocket.agents.base import Context, Reply, Request
+from hocket.agents.environment import child_environment
+from hocket.agents.output import clip, fault
+from hocket.agents.process import Finished, Launch, describe_exit, run_process
+from hocket.agents.settings import read
+from hocket.agents.terminal import plain
+from hocket.core.errors import AgentError
+from hocket.core.specs import AgentSpec
+from hocket.core.values import Json
+
+FOLDER: Final = "populations"
+"""Where, below the state folder, calls keep what they have saved."""
+_ANSWER: Final = "answer.json"
+_GRACE: Final = 10.0
+"""Seconds that a cancelled population has to save what it has done."""
+_PASSED: Final = ("JAX_PLATFORMS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+"""Variables that say which devices there are."""
+
+
+class PopulationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of whoever runs populations.
+
+    Fields:
+        cwd: Where models' files are looked for; Hocket's own working folder, if left out.
+    """
+
+    cwd: str | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process wrote.
+
+    Fields:
+        output: What came of it, if it ran to its end.
+        files: Where the files are that it made, by name.
+        problems: A line for each mistake in what it was told.
+    """
+
+    output: dict[str, Json] = {}
+    files: dict[str, str] = {}
+    problems: list[str] = []
+
+
+class PopulationAgent:
+    """Runs populations; each call is one, from its first tick to its last.
+
+    Raises:
+        SpecError: An option is unknown, or wrong.
+    """
+
+    def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
+        self._options = read(PopulationOptions, name, spec.options)
+        self._state = state
+
+    async def call(self, request: Request, context: Context) -> Reply:
+        """Run a population, or go on with one.
+
+        Raises:
+            AgentError: ``permanent`` for what it was told, such as GMN text with mistakes, which
+                the detail lists line by line; ``failed`` where its process failed.
+            asyncio.CancelledError: The call was cancelled, and its process is gone.
+        """
+        if not isinstance(request.input, dict) or request.options:
+            raise fault("permanent", "a population is told what a step's 'population' says, alone")
+        folder = folder_of(self._state, request.run, request.call.path)
+        # Absolute, as the process may work elsewhere.
+        folder = Path(await asyncio.to_thread(_made, folder))
+        done = await run_process(self._launch(request.input, folder), context)
+        answer = await asyncio.to_thread(_read, folder / _ANSWER)
+        if done.status != 0 or answer is None or answer.problems:
+            raise _failure(done, answer)
+        files = {
+            name: msgspec.to_builtins(await context.store(folder / path, name))
+            for name, path in answer.files.items()
+        }
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return Reply(output={**answer.output, "files": files})
+
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
+    def _launch(self, given: Mapping[str, Json], folder: Path) -> Launch:
+        return Launch(
+            argv=(sys.executable, "-P", "-m", "hocket.population.job", str(folder)),
+            env=child_environment(env_pass=_PASSED),
+            cwd=self._options.cwd,
+            stdin=msgspec.json.encode(given),
+            grace=_GRACE,
+        )
+
+
+def folder_of(state: Path, run: str, path: str = "") -> Path:
+    """Give the folder of a call's population, or of all of a run."""
+    below = state / FOLDER / quote(run, safe="")
+    return below / quote(path, safe="") if path else below
+
+
+def _made(folder: Path) -> str:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # What an earlier attempt has answered is not this one's answer.
+    (folder / _ANSWER).unlink(missing_ok=True)
+    return str(folder.resolve())
+
+
+def _read(path: Path) -> _Answer | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Answer)
+    except (OSError, msgspec.MsgspecError):
+        # It has ended without an answer; its status says why.
+        return None
+
+
+def _failure(done: Finished, answer: _Answer | None) -> AgentError:
+    if answer is not None and answer.problems:
+        first, *others = answer.problems
+        more = f" (and {len(others)} more)" if others else ""
+        return fault("permanent", clip(first, 300) + more, "\n".join(answer.problems))
+    text = plain(done.err.decode("utf-8", "replace")).strip()
+    last = text.rpartition("\n")[2].strip()
+    message = "ended without an answer" if done.status == 0 else describe_exit(done.status)
+    return fault("failed", f"{message}: {clip(last)}" if last else message, text)
