@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hocket.population.model import Model
+from hocket.population.predecessors import predecessors_of
 from hocket.population.transitions import Dense, Grid, Lists, Transition
 
 Moves: TypeAlias = dict[str, jax.Array]
@@ -20,8 +21,8 @@ class Tables(NamedTuple):
 
     Fields:
         A: Likelihoods, [observations, states...] each.
-        B: Transitions: {"table"} of `Dense` [next, from..., action]; {"next", "weight"} of `Lists`
-            [actions, states, k]; {"allowed"} of `Grid` [actions, height, width].
+        B: Transitions: {"table"} of `Dense` [next, from..., action]; {"source", "weight", ...} of
+            `Lists`, as `predecessors` has them; {"allowed"} of `Grid` [actions, height, width].
         C: Preferences, [observations] each, or [observations, steps].
         D: Beliefs at the beginning, [states] each.
         habit: ln E, [policies].
@@ -77,6 +78,21 @@ def moves_of(move: Transition, dtype: Any) -> Moves:
         case Dense():
             return {"table": jnp.asarray(move.table, dtype)}
         case Lists():
-            return {"next": jnp.asarray(move.next), "weight": jnp.asarray(move.weight, dtype)}
+            return _lists_on_device(move, dtype)
         case Grid():
             return {"allowed": jnp.asarray(move.allowed(), dtype)}
+
+
+def _lists_on_device(lists: Lists, dtype: Any) -> Moves:
+    """What leads to each state, in the stages that `predecessors` describes."""
+    before = predecessors_of(lists)
+    arrays = {
+        "source": jnp.asarray(before.few.source),
+        "weight": jnp.asarray(before.few.weight, dtype),
+    }
+    for number, stage in enumerate(before.many):
+        arrays[f"source{number}"] = jnp.asarray(stage.source)
+        arrays[f"weight{number}"] = jnp.asarray(stage.weight, dtype)
+    if before.many:
+        arrays["popular"] = jnp.asarray(before.popular)
+    return arrays
