@@ -9,8 +9,6 @@ correlated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from hocket.population.inference import ln
 from hocket.population.model import Model
 from hocket.population.tables import Tables
+from hocket.population.transitions import Ints
 
 
 def policy_posterior(neg_efe: jax.Array, gamma: jax.Array, habit: jax.Array) -> jax.Array:
@@ -53,7 +52,9 @@ def choose(model: Model, tables: Tables, q_pi: jax.Array, uniforms: jax.Array) -
             return jnp.asarray(first)[jnp.argmax(q_pi, axis=0)].T
         # Policies that begin alike are drawn as one: what follows their beginning is not kept.
         acts, number = np.unique(first, axis=0, return_inverse=True)
-        weights = _gathered(_sharpened(q_pi, tables.alpha), number.reshape(-1), len(acts))
+        weights = _gathered(
+            _sharpened(q_pi, tables.alpha), number.reshape(-1).astype(np.int32), len(acts)
+        )
         return jnp.asarray(acts)[_drawn(weights, uniforms[0])].T
     actions = []
     draws = iter(range(draws_needed(model)))
@@ -89,10 +90,9 @@ def action_probabilities(model: Model, q_pi: jax.Array) -> tuple[jax.Array, ...]
     return tuple(marginals)
 
 
-def _gathered(weights: jax.Array, number: Sequence[int], count: int) -> jax.Array:
+def _gathered(weights: jax.Array, number: Ints, count: int) -> jax.Array:
     """The sum of the weights of each number, [count, N]."""
-    number = np.asarray(number)
-    if count == len(number) and (number == np.arange(count)).all():
+    if np.array_equal(number, np.arange(count)):
         return weights
     return jnp.stack([weights[np.flatnonzero(number == one)].sum(axis=0) for one in range(count)])
 

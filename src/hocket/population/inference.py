@@ -149,8 +149,8 @@ def chosen(table: jax.Array, index: jax.Array, ndim: int) -> jax.Array:
     own = table.ndim > ndim
     if table.shape[0] > FEW:
         if own:
-            row = index.reshape((1,) * ndim + (-1,))
-            return jnp.take_along_axis(table, row, axis=0)[0]
+            place = index.reshape((1,) * ndim + (-1,))
+            return jnp.take_along_axis(table, place, axis=0)[0]
         return jnp.moveaxis(jnp.take(table, index, axis=0), 0, -1)
     rows = table if own else table[..., None]
     picked = jnp.broadcast_to(rows[-1], (*rows.shape[1:-1], index.shape[0]))

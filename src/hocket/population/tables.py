@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hocket.population.model import Model
+from hocket.population.model import FLOOR, Model
 from hocket.population.predecessors import predecessors_of
 from hocket.population.transitions import Dense, Grid, Lists, Transition
 
@@ -61,8 +61,8 @@ def tables_of(model: Model, dtype: Any = jnp.float32) -> Tables:
         B=tuple(moves_of(move, dtype) for move in model.B),
         C=put(model.C),
         D=put(model.D),
-        # The floor is pymdp's: a habit of 0 is unlikely, not impossible.
-        habit=jnp.asarray(np.log(np.maximum(model.E, jnp.finfo(dtype).eps)), dtype),
+        # The floor is pymdp's in any precision: a habit of 0 is unlikely, not impossible.
+        habit=jnp.asarray(np.log(np.maximum(model.E, FLOOR)), dtype),
         gamma=jnp.asarray(model.gamma, dtype),
         alpha=jnp.asarray(model.alpha, dtype),
         pA=put(model.pA),
