@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, Sharding
+from numpy.typing import NDArray
 
 from hocket.core.errors import Refused
 
@@ -75,3 +77,19 @@ def mesh_of(devices: int | None, parts: int) -> Mesh:
     most = len(present) if devices is None else devices
     used = max(count for count in range(1, most + 1) if parts % count == 0)
     return Mesh(np.array(present[:used]), (AXIS,))
+
+
+def fetch(array: jax.Array) -> NDArray[Any]:
+    """An array as this process sees it whole, wherever its pieces lie.
+
+    With several processes each must ask, as it is a step that they take together.
+    """
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    whole: NDArray[Any] = multihost_utils.process_allgather(array, tiled=True)
+    return whole
+
+
+def spread(array: NDArray[Any], sharding: Sharding) -> jax.Array:
+    """Put an array on the devices; with several processes each gives the whole of it."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])

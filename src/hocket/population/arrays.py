@@ -1,0 +1,232 @@
+"""The arrays of a population on its devices, and the programs that work on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from numpy.typing import NDArray
+
+from hocket.core.errors import NotFound
+from hocket.population.checkpoints import Kept, named_leaves
+from hocket.population.devices import fetch, kind_of, mesh_of, spread
+from hocket.population.group import Group
+from hocket.population.layout import Layout, layout_of
+from hocket.population.mind import mind_of
+from hocket.population.program import Program, State
+from hocket.population.sizes import bytes_of, check_memory
+from hocket.population.worlds.world import World
+
+DType: TypeAlias = Literal["float32", "float64"]
+
+
+class Arrays:
+    """What a population is made of; every change goes through here.
+
+    Args:
+        groups: The agents.
+        world: What they act in.
+        seed: What chance depends on.
+        devices: How many devices share the work; all, if None.
+        dtype: Of beliefs and tables.
+        memory: How many bytes may be taken; what is free, if None.
+
+    Fields:
+        program: The programs for the present number of slots.
+        state: The arrays.
+        next_id: The number of the next agent.
+
+    Raises:
+        Refused: if there is not enough memory; nothing has been allocated then.
+    """
+
+    program: Program
+    state: State
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        world: World,
+        seed: int,
+        devices: int | None,
+        dtype: DType,
+        memory: int | None,
+    ) -> None:
+        self.groups = tuple(groups)
+        self.world = world
+        self.seed = seed
+        self.dtype: DType = dtype
+        self.next_id = 0
+        self._devices = devices
+        self._memory = memory
+        with self.precision():
+            self._build([group.room for group in self.groups])
+            self._begin()
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """What everything that computes happens within."""
+        return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
+
+    def index(self, group: str) -> int:
+        """The number of a group.
+
+        Raises:
+            NotFound: if there is none of that name.
+        """
+        for g, one in enumerate(self.groups):
+            if one.name == group:
+                return g
+        raise NotFound(
+            f"no group {group!r}; there are {', '.join(one.name for one in self.groups)}"
+        )
+
+    def put(self, group: str, name: str, arrays: Sequence[NDArray[Any]]) -> None:
+        """Give the agents of a group what they carry under a name, [blocks, ..., lanes] each."""
+        g = self.index(group)
+        mind = self.state.groups[g].mind
+        with self.precision():
+            leaves = [
+                spread(array.astype(old.dtype), self.program.split)
+                for array, old in zip(arrays, jax.tree.leaves(mind[name]), strict=True)
+            ]
+        kept = jax.tree.unflatten(jax.tree.structure(mind[name]), leaves)
+        self._replace_group(g, mind={**mind, name: kept})
+
+    def put_preferences(self, group: str, preferences: Sequence[NDArray[Any]]) -> None:
+        """Give all agents of a group the preferences that they share."""
+        C = tuple(jnp.asarray(row, self.dtype) for row in preferences)
+        self._replace_tables(self.index(group), C=C)
+
+    def put_gamma(self, group: str, gamma: float) -> None:
+        """Give all agents of a group the precision that they share."""
+        self._replace_tables(self.index(group), gamma=jnp.asarray(gamma, self.dtype))
+
+    def _build(self, rooms: Sequence[int]) -> None:
+        """Make the programs for that many slots of each group, if there is memory for them."""
+        wide = kind_of(jax.devices()[0]) == "gpu"
+        layouts = [
+            layout_of(group.model, room, wide=wide)
+            for group, room in zip(self.groups, rooms, strict=True)
+        ]
+        mesh = mesh_of(self._devices, min(layout.parts for layout in layouts))
+        minds = [mind_of(group) for group in self.groups]
+        self.program = Program(
+            self.groups, minds, layouts, self.world, self.seed, mesh, jnp.dtype(self.dtype)
+        )
+        flags = tuple(
+            jax.ShapeDtypeStruct((layout.blocks, layout.lanes), bool) for layout in layouts
+        )
+        ids = tuple(
+            jax.ShapeDtypeStruct((layout.blocks, layout.lanes), np.uint32) for layout in layouts
+        )
+        tables = jax.eval_shape(lambda: tuple(mind.tables(self.dtype) for mind in minds))
+        shapes = jax.eval_shape(self.program.begin, ids, flags, tables)
+        check_memory(bytes_of(shapes), self._memory, mesh.devices.flat[0], sum(rooms))
+
+    def _begin(self) -> None:
+        """Place everybody."""
+        ids, alive = [], []
+        for group, layout in zip(self.groups, self.program.layouts, strict=True):
+            numbers = np.zeros(layout.slots, np.uint32)
+            numbers[: group.agents] = np.arange(self.next_id, self.next_id + group.agents)
+            self.next_id += group.agents
+            ids.append(self._blocks(numbers, layout))
+            alive.append(self._blocks(np.arange(layout.slots) < group.agents, layout))
+        tables = jax.jit(
+            lambda: tuple(mind.tables(self.dtype) for mind in self.program.minds),
+            out_shardings=self._whole,
+        )()
+        self.state = self.program.begin(tuple(ids), tuple(alive), tables)
+
+    @property
+    def _whole(self) -> NamedSharding:
+        """How arrays lie that every device has."""
+        return NamedSharding(self.program.mesh, PartitionSpec())
+
+    def _blocks(self, flat: NDArray[Any], layout: Layout) -> jax.Array:
+        return spread(flat.reshape(layout.blocks, layout.lanes), self.program.split)
+
+    def admit(self, g: int, ids: NDArray[Any], alive: NDArray[Any], new: NDArray[Any]) -> None:
+        """Say who lives in a group from now on."""
+        split = self.program.split
+        groups = self.state.groups
+        with self.precision():
+            self.state = self.program.admit(
+                self.state,
+                tuple(
+                    spread(ids if k == g else fetch(one.ids), split) for k, one in enumerate(groups)
+                ),
+                tuple(
+                    spread(alive if k == g else fetch(one.alive), split)
+                    for k, one in enumerate(groups)
+                ),
+                tuple(
+                    spread(new if k == g else np.zeros(one.ids.shape, bool), split)
+                    for k, one in enumerate(groups)
+                ),
+            )
+
+    def grow(self, g: int, agents: int) -> None:
+        """Take memory for twice as many agents of a group, or for `agents` if these are more."""
+        kept = {name: fetch(leaf) for name, leaf in named_leaves(self.state).items()}
+        rooms = [layout.slots for layout in self.program.layouts]
+        rooms[g] = max(2 * rooms[g], agents)
+        with self.precision():
+            self._build(rooms)
+            self._take(kept)
+
+    def advance(self, ticks: int) -> dict[str, jax.Array]:
+        """Go on for some ticks, at most `program.STRIDE`; sums by part, [STRIDE, parts]."""
+        with self.precision():
+            self.state, sums = self.program.advance(self.state, np.int32(ticks))
+        return sums
+
+    def resume(self, kept: Kept) -> None:
+        """Go on with what a checkpoint holds."""
+        rooms = [
+            blocks * layout.lanes
+            for blocks, layout in zip(kept.blocks, self.program.layouts, strict=True)
+        ]
+        with self.precision():
+            self._build(rooms)
+            self._take(kept.leaves)
+        self.next_id = kept.next_id
+
+    def _take(self, leaves: dict[str, NDArray[Any]]) -> None:
+        """Put kept arrays on the devices; blocks that are missing at the end are empty."""
+        self._begin()
+        expected = named_leaves(self.state)
+        taken: dict[str, jax.Array] = {}
+        for name, leaf in expected.items():
+            array = leaves[name]
+            if name.startswith("groups/") and len(array) < len(leaf):
+                array = np.pad(array, [(0, len(leaf) - len(array))] + [(0, 0)] * (array.ndim - 1))
+            taken[name] = spread(array, leaf.sharding)
+        bare = self.state._replace(
+            tables=tuple(table._replace(plan={}) for table in self.state.tables)
+        )
+        state = jax.tree.unflatten(jax.tree.structure(bare), list(taken.values()))
+        planned = jax.jit(
+            lambda tables: tuple(
+                mind.planned(table) for mind, table in zip(self.program.minds, tables, strict=True)
+            ),
+            out_shardings=self._whole,
+        )
+        self.state = state._replace(tables=planned(state.tables))
+
+    def _replace_group(self, g: int, **changes: Any) -> None:
+        groups = list(self.state.groups)
+        groups[g] = groups[g]._replace(**changes)
+        self.state = self.state._replace(groups=tuple(groups))
+
+    def _replace_tables(self, g: int, **changes: Any) -> None:
+        tables = list(self.state.tables)
+        with self.precision():
+            placed = jax.device_put(changes, self._whole)
+        tables[g] = tables[g]._replace(**placed)
+        self.state = self.state._replace(tables=tuple(tables))

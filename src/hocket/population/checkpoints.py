@@ -1,0 +1,169 @@
+"""A population in a file: every array as it is, so that it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from hocket.core.errors import NotFound, Refused
+from hocket.population.devices import fetch
+from hocket.population.program import GroupState, State
+
+VERSION = 1
+"""Of the file's format."""
+
+
+class Kept(NamedTuple):
+    """What a checkpoint holds.
+
+    Fields:
+        leaves: Every array by its name.
+        blocks: How many blocks each group has.
+        next_id: The number of the next agent.
+    """
+
+    leaves: dict[str, NDArray[Any]]
+    blocks: tuple[int, ...]
+    next_id: int
+
+
+def named_leaves(state: State) -> dict[str, jax.Array]:
+    """All arrays of a population but the planner's, which are made of the others."""
+    bare = state._replace(tables=tuple(table._replace(plan={}) for table in state.tables))
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(bare)
+    }
+
+
+def write_checkpoint(path: Path, state: State, fingerprint: dict[str, str], next_id: int) -> None:
+    """Write a population to a file, which is there whole or not at all.
+
+    Args:
+        path: The file.
+        state: The population.
+        fingerprint: What made it, by part; see `read_checkpoint`.
+        next_id: The number of the next agent.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    arrays = {name: fetch(leaf) for name, leaf in named_leaves(state).items()}
+    if jax.process_index() != 0:
+        return
+    head = {
+        "version": VERSION,
+        "made of": fingerprint,
+        "blocks": [len(arrays[f"groups/{g}/ids"]) for g in range(len(state.groups))],
+        "next id": next_id,
+    }
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        try:
+            np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
+    """Read a population from a file.
+
+    Args:
+        path: The file.
+        fingerprint: What it must have been made of, by part: groups, world, seed, dtype.
+
+    Raises:
+        NotFound: if there is no such file.
+        Refused: if it is broken, of another version, or made of something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head = json.loads(bytes(file["head"]))
+            leaves = {name: file[name] for name in file.files if name != "head"}
+    except FileNotFoundError:
+        raise NotFound(f"there is no checkpoint {path}") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise Refused(f"{path} is no whole checkpoint of a population: {error}") from error
+    if head.get("version") != VERSION:
+        raise Refused(f"{path} is a checkpoint of version {head.get('version')}, not {VERSION}")
+    made = head["made of"]
+    other = [part for part in fingerprint if made.get(part) != fingerprint[part]]
+    if other:
+        raise Refused(
+            f"{path} was made with another {', '.join(other)}: "
+            "resume with what it was made with, or begin anew without it"
+        )
+    return Kept(leaves, tuple(head["blocks"]), head["next id"])
+
+
+def fingerprint_of(value: Any) -> str:
+    """A short hash of a value of dataclasses, tuples, numbers and arrays."""
+    mark = hashlib.sha256()
+    _feed(mark, value)
+    return mark.hexdigest()[:16]
+
+
+def _feed(mark: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray | jax.Array):
+        array = np.asarray(value)
+        mark.update(f"{array.dtype}{array.shape}".encode())
+        mark.update(np.ascontiguousarray(array).tobytes())
+    elif isinstance(value, tuple | list):
+        mark.update(f"({len(value)}".encode())
+        for item in value:
+            _feed(mark, item)
+    elif hasattr(value, "__dataclass_fields__"):
+        mark.update(type(value).__name__.encode())
+        for name in value.__dataclass_fields__:
+            mark.update(name.encode())
+            _feed(mark, getattr(value, name))
+    elif isinstance(value, dict):
+        for name in sorted(value):
+            mark.update(repr(name).encode())
+            _feed(mark, value[name])
+    else:
+        mark.update(f"{type(value).__name__}:{value}".encode())
+
+
+def digest(state: State) -> str:
+    """A hash of every living agent, of what is shared, and of the tick."""
+    mark = hashlib.sha256()
+    for group in state.groups:
+        for leaf in _living(group):
+            mark.update(np.ascontiguousarray(leaf).tobytes())
+    shared: Sequence[Any] = jax.tree.leaves(
+        ([table._replace(plan={}) for table in state.tables], state.shared, state.tick)
+    )
+    for leaf in shared:
+        mark.update(fetch(leaf).tobytes())
+    return mark.hexdigest()
+
+
+def _living(group: GroupState) -> list[NDArray[Any]]:
+    """The arrays of the living agents, in the order of their numbers."""
+    alive = fetch(group.alive)
+    order = np.argsort(fetch(group.ids)[alive])
+    return [
+        np.moveaxis(fetch(leaf), -1, 1)[alive][order]
+        for leaf in jax.tree.leaves((group.ids, group.fresh, group.seen, group.mind, group.own))
+    ]

@@ -1,0 +1,115 @@
+"""Agents of one kind: how many, with which model, and what each has of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from hocket.core.errors import Problem, SpecError
+from hocket.population.model import Model
+from hocket.population.sharing import Sharing
+from hocket.population.worlds.world import World
+
+if TYPE_CHECKING:
+    from hocket.population.learning import Learning
+
+Beliefs: TypeAlias = Literal["full", "two-level"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Agents that share a model.
+
+    Fields:
+        name: What the group is called.
+        model: What its agents take the world to be; kept once for all of them.
+        agents: How many live at the beginning.
+        capacity: The most that may live at once before memory is taken anew; `agents`, if None.
+        own_preferences: Whether each agent has preferences of its own.
+        own_precision: Whether each agent has a precision (gamma) of its own.
+        learning: What is learned of A, B and D, if anything.
+        sharing: With whom beliefs are shared, if with anybody.
+        beliefs: In full, or, for large grids, in two levels.
+        sees: The world's modalities that the model's are, in the model's order; all, if None.
+    """
+
+    name: str
+    model: Model
+    agents: int
+    capacity: int | None = None
+    own_preferences: bool = False
+    own_precision: bool = False
+    learning: Learning | None = None
+    sharing: Sharing | None = None
+    beliefs: Beliefs = "full"
+    sees: tuple[int, ...] | None = None
+
+    @property
+    def room(self) -> int:
+        """The most that may live at once."""
+        return max(self.agents, self.capacity or 0)
+
+    def modalities(self, world: World) -> tuple[int, ...]:
+        """The world's modalities that this group sees."""
+        return tuple(range(len(world.observations))) if self.sees is None else self.sees
+
+
+def check_groups(groups: Sequence[Group], world: World) -> None:
+    """See that groups fit each other and the world.
+
+    Raises:
+        SpecError: naming each that does not.
+    """
+    problems = [] if groups else [Problem(where=("groups",), message="there is no group")]
+    names = [group.name for group in groups]
+    for number, group in enumerate(groups):
+        where = ("groups", group.name or number)
+        if names.index(group.name) != number:
+            problems.append(Problem(where=where, message=f"two groups are called {group.name!r}"))
+        if group.agents < 0 or (group.capacity is not None and group.capacity < 0):
+            problems.append(Problem(where=where, message="the number of agents is negative"))
+        if group.room < 1:
+            problems.append(
+                Problem(
+                    where=where,
+                    message="there is no agent, and no room for one",
+                    hint="give it agents, or a capacity to be joined later",
+                )
+            )
+        problems += _fits(group, world, where)
+    if problems:
+        raise SpecError(problems)
+
+
+def _fits(group: Group, world: World, where: tuple[str | int, ...]) -> list[Problem]:
+    """What of a group does not fit the world."""
+    problems = []
+    seen = group.modalities(world)
+    if any(not 0 <= m < len(world.observations) for m in seen):
+        return [
+            Problem(
+                where=(*where, "sees"),
+                message=f"the world has modalities 0 to {len(world.observations) - 1}",
+            )
+        ]
+    offered = tuple(world.observations[m] for m in seen)
+    if offered != group.model.observations:
+        problems.append(
+            Problem(
+                where=(*where, "model", "A"),
+                message=f"the model expects {list(group.model.observations)} observations, "
+                f"the world {type(world).__name__} gives {list(offered)}",
+                hint="make the model for this world, or say with `sees` which modalities it has",
+            )
+        )
+    controls = tuple(group.model.actions[f] for f in group.model.controlled)
+    if controls != tuple(world.actions):
+        problems.append(
+            Problem(
+                where=(*where, "model", "B"),
+                message=f"the model has {list(controls)} actions, "
+                f"the world {type(world).__name__} takes {list(world.actions)}",
+            )
+        )
+    return problems

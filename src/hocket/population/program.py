@@ -1,0 +1,354 @@
+"""What a population does, as programs for its devices: begin, go on for some ticks, let agents in.
+
+Each device holds a share of every group's blocks and runs the same program on it.
+They meet only where a world counts something, agents learn together, or beliefs are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
+
+from hocket.population.devices import AXIS
+from hocket.population.draws import Purpose, tick_key, uniforms
+from hocket.population.group import Group
+from hocket.population.layout import Layout
+from hocket.population.mind import Mind, MindState, Thought
+from hocket.population.tables import Tables
+from hocket.population.worlds.world import AcrossDevices, Agents, World, WorldState
+
+STRIDE = 32
+"""The most ticks in one dispatch; their means come back together."""
+
+
+class GroupState(NamedTuple):
+    """One group; arrays begin with [blocks], which devices share, and end with [lanes].
+
+    Fields:
+        ids: The agents' numbers, [blocks, lanes].
+        alive: Whether there is an agent, [blocks, lanes].
+        fresh: Whether an agent begins an episode, [blocks, lanes].
+        seen: What they see, [blocks, modalities, lanes].
+        mind: What they carry, [blocks, ..., lanes].
+        own: What the world remembers of them, [blocks, ..., lanes].
+    """
+
+    ids: jax.Array
+    alive: jax.Array
+    fresh: jax.Array
+    seen: jax.Array
+    mind: MindState
+    own: dict[str, jax.Array]
+
+
+class State(NamedTuple):
+    """A whole population.
+
+    Fields:
+        groups: In order.
+        tables: Each group's model as it is now; the same on every device.
+        shared: What the world remembers of itself; the same on every device.
+        tick: How many ticks have been done, a scalar.
+    """
+
+    groups: tuple[GroupState, ...]
+    tables: tuple[Tables, ...]
+    shared: dict[str, jax.Array]
+    tick: jax.Array
+
+
+Sums = dict[str, jax.Array]
+"""What is reported: for each number of each group, sums over living agents, [ticks, parts]."""
+
+
+class Program:
+    """The programs of a population.
+
+    Args:
+        groups: Its groups.
+        minds: How each thinks.
+        layouts: How each is kept.
+        world: What they act in.
+        seed: What chance depends on.
+        mesh: The devices.
+        dtype: Of all numbers.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        minds: Sequence[Mind],
+        layouts: Sequence[Layout],
+        world: World,
+        seed: int,
+        mesh: Mesh,
+        dtype: DTypeLike,
+    ) -> None:
+        self.groups = tuple(groups)
+        self.minds = tuple(minds)
+        self.layouts = tuple(layouts)
+        self.world = world
+        self.seed = seed
+        self.mesh = mesh
+        self.dtype = dtype
+        self.across = AcrossDevices(AXIS)
+        split, whole = PartitionSpec(AXIS), PartitionSpec()
+        self.specs = State(
+            groups=tuple(GroupState(split, split, split, split, split, split) for _ in groups),  # type: ignore[arg-type]
+            tables=whole,  # type: ignore[arg-type]
+            shared=whole,  # type: ignore[arg-type]
+            tick=whole,  # type: ignore[arg-type]
+        )
+        spread = partial(jax.shard_map, mesh=mesh, check_vma=False)
+        self.begin = jax.jit(
+            spread(
+                self._begin,
+                in_specs=(tuple(split for _ in groups), tuple(split for _ in groups), whole),
+                out_specs=self.specs,
+            )
+        )
+        self.advance = jax.jit(
+            spread(
+                self._advance,
+                in_specs=(self.specs, whole),
+                out_specs=(self.specs, PartitionSpec(None, AXIS)),
+            ),
+            donate_argnums=0,
+        )
+        self.admit = jax.jit(
+            spread(
+                self._admit,
+                in_specs=(
+                    self.specs,
+                    tuple(split for _ in groups),
+                    tuple(split for _ in groups),
+                    tuple(split for _ in groups),
+                ),
+                out_specs=self.specs,
+            ),
+            donate_argnums=0,
+        )
+
+    @property
+    def split(self) -> NamedSharding:
+        """How arrays that begin with blocks lie on the devices."""
+        return NamedSharding(self.mesh, PartitionSpec(AXIS))
+
+    def _seed(self) -> jax.Array:
+        return jnp.uint32(self.seed)
+
+    def _begin(
+        self,
+        ids: tuple[jax.Array, ...],
+        alive: tuple[jax.Array, ...],
+        tables: tuple[Tables, ...],
+    ) -> State:
+        """Place all agents; they have seen nothing yet but what the world shows first."""
+        key = tick_key(self._seed(), jnp.int32(0), Purpose.ENTRY)
+        agents = self._agents(ids, alive)
+        seen, remembered = self.world.reset(key, agents)
+        groups = []
+        for g, layout in enumerate(self.layouts):
+            blank = self.minds[g].blank(tables[g], layout.lanes)
+            blocks = ids[g].shape[0]
+            groups.append(
+                GroupState(
+                    ids[g],
+                    alive[g],
+                    alive[g],
+                    self._seen(g, seen, ids),
+                    jax.tree.map(
+                        lambda leaf, many=blocks: jnp.broadcast_to(leaf, (many, *leaf.shape)), blank
+                    ),
+                    self._own(g, remembered.own, ids),
+                )
+            )
+        return State(tuple(groups), tables, remembered.shared, jnp.int32(0))
+
+    def _admit(
+        self,
+        state: State,
+        ids: tuple[jax.Array, ...],
+        alive: tuple[jax.Array, ...],
+        new: tuple[jax.Array, ...],
+    ) -> State:
+        """Let agents in, and others go, between two ticks."""
+        key = tick_key(self._seed(), state.tick, Purpose.ENTRY)
+        agents = self._agents(ids, alive)
+        fresh = jnp.concatenate([flags.reshape(-1) for flags in new])
+        seen, remembered = self.world.enter(key, self._remembered(state), agents, fresh)
+        groups = []
+        for g, before in enumerate(state.groups):
+            blank = self.minds[g].blank(state.tables[g], self.layouts[g].lanes)
+            groups.append(
+                GroupState(
+                    ids[g],
+                    alive[g],
+                    before.fresh | new[g],
+                    jnp.where(new[g][:, None], self._seen(g, seen, ids), before.seen),
+                    jax.tree.map(
+                        lambda leaf, empty, flags=new[g]: jnp.where(
+                            _over(flags, leaf), empty, leaf
+                        ),
+                        before.mind,
+                        blank,
+                    ),
+                    self._own(g, remembered.own, ids),
+                )
+            )
+        return State(tuple(groups), state.tables, remembered.shared, state.tick)
+
+    def _advance(self, state: State, ticks: jax.Array) -> tuple[State, Sums]:
+        """Go on for some ticks, at most `STRIDE`."""
+        shapes = jax.eval_shape(self._tick, state)[1]
+        empty = jax.tree.map(lambda leaf: jnp.zeros((STRIDE, *leaf.shape), leaf.dtype), shapes)
+
+        def once(number: jax.Array, carried: tuple[State, Sums]) -> tuple[State, Sums]:
+            before, sums = carried
+            after, news = self._tick(before)
+            return after, jax.tree.map(lambda all_, one: all_.at[number].set(one), sums, news)
+
+        done: tuple[State, Sums] = jax.lax.fori_loop(0, ticks, once, (state, empty))
+        return done
+
+    def _tick(self, state: State) -> tuple[State, Sums]:
+        """One tick: all agents think, then the world moves."""
+        sums: Sums = {}
+        groups, acted = [], []
+        for g in range(len(self.groups)):
+            group, actions, info = self._think(g, state)
+            groups.append(group)
+            acted.append(actions)
+            for name, values in info.items():
+                sums[f"{self.groups[g].name}/{name}"] = values
+        key = tick_key(self._seed(), state.tick, Purpose.WORLD)
+        ids = tuple(group.ids for group in groups)
+        agents = self._agents(ids, tuple(group.alive for group in groups))
+        flat = jnp.concatenate(
+            [jnp.moveaxis(actions, 1, 0).reshape(actions.shape[1], -1) for actions in acted], axis=1
+        )
+        remembered = self._remembered(state)
+        seen, remembered, reward, done, further = self.world.step(key, remembered, flat, agents)
+        for g, group in enumerate(groups):
+            here = self._slice(g, ids)
+            groups[g] = group._replace(
+                seen=self._seen(g, seen, ids),
+                own=self._own(g, remembered.own, ids),
+                fresh=done[here].reshape(group.ids.shape),
+            )
+            for name, values in {"reward": reward, **further}.items():
+                sums[f"{self.groups[g].name}/{name}"] = self._by_part(
+                    g, jnp.where(group.alive, values[here].reshape(group.ids.shape), 0)
+                )
+            sums[f"{self.groups[g].name}/alive"] = self._by_part(g, group.alive)
+        return State(tuple(groups), state.tables, remembered.shared, state.tick + 1), sums
+
+    def _think(self, g: int, state: State) -> tuple[GroupState, jax.Array, Sums]:
+        """All agents of a group think, block by block; a device's last blocks may be empty."""
+        group, tables, mind = state.groups[g], state.tables[g], self.minds[g]
+        key = tick_key(self._seed(), state.tick, Purpose.ACTION)
+        layout = self.layouts[g]
+        blocks = group.ids.shape[0]
+        per_part = layout.blocks // layout.parts
+
+        def think(number: Any, minds: MindState) -> Thought:
+            block = jax.tree.map(lambda leaf: leaf[number], minds)
+            return mind.think(
+                tables,
+                mind.renew(tables, block, group.fresh[number]),
+                group.seen[number],
+                uniforms(key, group.ids[number], mind.draws),
+                group.alive[number],
+            )
+
+        shape = jax.eval_shape(think, 0, group.mind)
+        actions = jnp.zeros((blocks, *shape.actions.shape), shape.actions.dtype)
+        info = {name: jnp.zeros(blocks // per_part, jnp.float32) for name in shape.info}
+
+        def once(number: Any, carried: Any) -> Any:
+            minds, actions, info = carried
+            thought = think(number, minds)
+            return (
+                jax.tree.map(lambda all_, one: all_.at[number].set(one), minds, thought.state),
+                actions.at[number].set(thought.actions),
+                {
+                    name: total.at[number // per_part].add(
+                        jnp.where(group.alive[number], thought.info[name], 0)
+                        .sum()
+                        .astype(jnp.float32)
+                    )
+                    for name, total in info.items()
+                },
+            )
+
+        # Slots are filled from the front: what lies behind the last living agent is skipped.
+        busy = jnp.where(group.alive.any(1), jnp.arange(1, blocks + 1), 0).max()
+        minds, actions, info = jax.lax.fori_loop(0, busy, once, (group.mind, actions, info))
+        return group._replace(mind=minds), actions, info
+
+    def _agents(self, ids: Sequence[jax.Array], alive: Sequence[jax.Array]) -> Agents:
+        """All agents of this device, flat, as worlds see them."""
+        return Agents(
+            ids=jnp.concatenate([numbers.reshape(-1) for numbers in ids]),
+            alive=jnp.concatenate([flags.reshape(-1) for flags in alive]),
+            group=jnp.concatenate(
+                [jnp.full(numbers.size, g, jnp.int32) for g, numbers in enumerate(ids)]
+            ),
+            across=self.across,
+        )
+
+    def _slice(self, g: int, ids: Sequence[jax.Array]) -> slice:
+        """Where a group's agents are among all of this device."""
+        begin = sum(numbers.size for numbers in ids[:g])
+        return slice(begin, begin + ids[g].size)
+
+    def _seen(self, g: int, seen: jax.Array, ids: Sequence[jax.Array]) -> jax.Array:
+        """What a group sees, [blocks, modalities, lanes]."""
+        chosen = jnp.array(self.groups[g].modalities(self.world), jnp.int32)
+        mine = seen[chosen][:, self._slice(g, ids)]
+        return _blocked(mine, ids[g].shape).astype(jnp.int32)
+
+    def _own(
+        self, g: int, own: dict[str, jax.Array], ids: Sequence[jax.Array]
+    ) -> dict[str, jax.Array]:
+        """What the world remembers of a group's agents, [blocks, ..., lanes]."""
+        here = self._slice(g, ids)
+        return {name: _blocked(leaf[..., here], ids[g].shape) for name, leaf in own.items()}
+
+    def _remembered(self, state: State) -> WorldState:
+        """The world's memory of all agents of this device, flat."""
+        own = {
+            name: jnp.concatenate(
+                [
+                    jnp.moveaxis(group.own[name], 0, -2).reshape(*group.own[name].shape[1:-1], -1)
+                    for group in state.groups
+                ],
+                axis=-1,
+            )
+            for name in state.groups[0].own
+        }
+        return WorldState(own, state.shared)
+
+    def _by_part(self, g: int, values: jax.Array) -> jax.Array:
+        """Sums over the agents of each part, [parts]; each is added up in the same way."""
+        layout = self.layouts[g]
+        parts = values.shape[0] * layout.parts // layout.blocks
+        rows = values.reshape(parts, -1).astype(jnp.float32)
+        sums: jax.Array = jax.lax.map(jnp.sum, rows)
+        return sums
+
+
+def _blocked(flat: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """From [..., N] to [blocks, ..., lanes]."""
+    return jnp.moveaxis(flat.reshape(*flat.shape[:-1], *shape), -2, 0)
+
+
+def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Flags [blocks, lanes], to be used with [blocks, ..., lanes]."""
+    return flags.reshape(flags.shape[0], *(1,) * (leaf.ndim - 2), flags.shape[1])

@@ -1,0 +1,229 @@
+"""The agents of one group between two ticks, for whoever reads or sets something of them.
+
+A language agent, a person or a program joins a population here, and nowhere inside a tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hocket.core.errors import NotFound, Problem, Refused, SpecError
+from hocket.population.arrays import Arrays
+from hocket.population.devices import fetch
+from hocket.population.group import Group
+from hocket.population.program import GroupState
+
+
+class Slots:
+    """The living agents of a group, in the order of their numbers.
+
+    Args:
+        held: The population's arrays.
+        group: The group.
+    """
+
+    def __init__(self, held: Arrays, group: Group) -> None:
+        self._held = held
+        self._group = group
+
+    def _state(self) -> GroupState:
+        return self._held.state.groups[self._held.index(self._group.name)]
+
+    @property
+    def ids(self) -> NDArray[np.uint32]:
+        """The numbers of the living agents, ascending."""
+        state = self._state()
+        ids, alive = fetch(state.ids), fetch(state.alive)
+        return np.sort(ids[alive])
+
+    def beliefs(self, ids: ArrayLike | None = None) -> tuple[NDArray[Any], ...]:
+        """What agents expect before they next see something.
+
+        Args:
+            ids: Whose; of all living agents, if left out.
+
+        Returns:
+            For each factor [agents, states].
+
+        Raises:
+            NotFound: if there is no living agent of such a number.
+            Refused: if the group's beliefs are kept in another form.
+        """
+        mind = self._state().mind
+        if self._group.beliefs != "full":
+            raise Refused(f"the beliefs of {self._group.name} are kept in two levels")
+        return tuple(self._of(leaf, ids) for leaf in mind["belief"])
+
+    def seen(self, ids: ArrayLike | None = None) -> NDArray[np.int32]:
+        """What agents saw last, [agents, modalities]."""
+        return self._of(self._state().seen, ids)
+
+    def set_preferences(
+        self, preferences: Sequence[ArrayLike], ids: ArrayLike | None = None
+    ) -> None:
+        """Say what agents shall want from the next tick on.
+
+        Args:
+            preferences: For each modality [observations], in nats.
+            ids: Whose; of all agents, those to come included, if left out.
+
+        Raises:
+            SpecError: if shapes do not fit, or a number is not finite.
+            Refused: if single agents were named and the group's preferences are shared.
+            NotFound: if there is no living agent of such a number.
+        """
+        wanted = self._checked(preferences)
+        if not self._group.own_preferences:
+            if ids is not None:
+                raise Refused(
+                    f"the agents of {self._group.name} share their preferences; "
+                    "make the group with own_preferences=True"
+                )
+            self._held.put_preferences(self._group.name, wanted)
+            return
+        if ids is None:
+            self._held.put_preferences(self._group.name, wanted)
+        present = self._state().mind["preferences"]
+        self._held.put(
+            self._group.name,
+            "preferences",
+            [self._with(leaf, row, ids) for leaf, row in zip(present, wanted, strict=True)],
+        )
+
+    def set_precision(self, gamma: float, ids: ArrayLike | None = None) -> None:
+        """Say how decided agents shall be from the next tick on.
+
+        Args:
+            gamma: The precision of policies, above 0.
+            ids: Whose; of all agents, those to come included, if left out.
+
+        Raises:
+            Refused: if it is no precision, or single agents were named and it is shared.
+            NotFound: if there is no living agent of such a number.
+        """
+        if not (np.isfinite(gamma) and gamma > 0):
+            raise Refused(f"gamma {gamma}: a precision is a number above 0")
+        if not self._group.own_precision and ids is not None:
+            raise Refused(
+                f"the agents of {self._group.name} share their precision; "
+                "make the group with own_precision=True"
+            )
+        if ids is None:
+            self._held.put_gamma(self._group.name, gamma)
+        if self._group.own_precision:
+            present = self._state().mind["precision"]
+            self._held.put(
+                self._group.name, "precision", [self._with(present, np.asarray(gamma), ids)]
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """The group in a few lines of JSON, small enough for a prompt.
+
+        How many live; of each factor how sure agents are (entropy in nats, mean) and which states
+        they think likeliest, with the share of agents that do (at most ten); of each modality how
+        often each observation was seen last.
+        """
+        model, names = self._group.model, self._group.model.names
+        ids = self.ids
+        result: dict[str, Any] = {"group": self._group.name, "agents": len(ids)}
+        if not len(ids):
+            return result
+        seen = self.seen()
+        result["seen"] = {
+            _name(names.modalities, m, "modality"): {
+                _name(names.observations[m] if names.observations else (), o, "observation"): round(
+                    float((seen[:, m] == o).mean()), 4
+                )
+                for o in range(many)
+            }
+            for m, many in enumerate(model.observations)
+        }
+        if self._group.beliefs == "full":
+            result["beliefs"] = {
+                _name(names.factors, f, "factor"): _told(
+                    belief, names.states[f] if names.states else ()
+                )
+                for f, belief in enumerate(self.beliefs())
+            }
+        return result
+
+    def _checked(self, preferences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
+        """Preferences as arrays that fit the model."""
+        rows = [np.asarray(row, np.float64) for row in preferences]
+        expected = [(many,) for many in self._group.model.observations]
+        problems = [
+            Problem(
+                where=("preferences", m),
+                message=f"shape {list(row.shape)}, and the modality has {list(shape)} observations",
+            )
+            for m, (row, shape) in enumerate(zip(rows, expected, strict=False))
+            if row.shape != shape
+        ] + [
+            Problem(where=("preferences", m), message="a preference is not a finite number")
+            for m, row in enumerate(rows)
+            if not np.isfinite(row).all()
+        ]
+        if len(rows) != len(expected):
+            problems.append(
+                Problem(
+                    where=("preferences",),
+                    message=f"{len(rows)} modalities, and the model has {len(expected)}",
+                )
+            )
+        if problems:
+            raise SpecError(problems)
+        return rows
+
+    def _places(self, ids: ArrayLike | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The blocks and lanes of agents, in the order of `ids` or of all living agents."""
+        state = self._state()
+        numbers, alive = fetch(state.ids), fetch(state.alive)
+        blocks, lanes = np.nonzero(alive)
+        order = np.argsort(numbers[blocks, lanes])
+        blocks, lanes = blocks[order], lanes[order]
+        if ids is None:
+            return blocks, lanes
+        wanted = np.atleast_1d(np.asarray(ids))
+        living = numbers[blocks, lanes]
+        place = np.searchsorted(living, wanted)
+        known = (place < len(living)) & (living[np.minimum(place, len(living) - 1)] == wanted)
+        if not known.all():
+            raise NotFound(f"no living agent {wanted[~known][0]} in {self._group.name}")
+        return blocks[place], lanes[place]
+
+    def _of(self, leaf: Any, ids: ArrayLike | None) -> NDArray[Any]:
+        """Rows of some agents, [agents, ...], of an array [blocks, ..., lanes]."""
+        blocks, lanes = self._places(ids)
+        return np.moveaxis(fetch(leaf), -1, 1)[blocks, lanes]
+
+    def _with(self, leaf: Any, row: NDArray[Any], ids: ArrayLike | None) -> NDArray[Any]:
+        """An array [blocks, ..., lanes] in which some agents have been given a row."""
+        blocks, lanes = self._places(ids)
+        result = fetch(leaf).copy()
+        np.moveaxis(result, -1, 1)[blocks, lanes] = row
+        return result
+
+
+def _name(names: Sequence[str], number: int, kind: str) -> str:
+    return names[number] if names else f"{kind} {number}"
+
+
+def _told(belief: NDArray[Any], states: Sequence[str]) -> dict[str, Any]:
+    """How sure agents are of a factor, and of what."""
+    likeliest, how_many = np.unique(belief.argmax(1), return_counts=True)
+    first = np.argsort(-how_many, kind="stable")[:10]
+    entropy = -(belief * np.log(np.maximum(belief, 1e-16))).sum(1).mean()
+    return {
+        "entropy": round(float(entropy), 4),
+        "entropy_at_most": round(float(np.log(belief.shape[1])), 4),
+        "likeliest": {
+            _name(states, int(likeliest[place]), "state"): round(
+                float(how_many[place]) / len(belief), 4
+            )
+            for place in first
+        },
+    }
