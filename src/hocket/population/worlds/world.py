@@ -11,7 +11,7 @@ all agents goes through `Agents.across`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -152,3 +152,18 @@ def describe(world: World) -> dict[str, Any]:
         "observations": list(world.observations),
         "actions": list(world.actions),
     }
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A world that has room for so many living agents, and no more."""
+
+    @property
+    def room(self) -> int | None:
+        """The most agents that can be alive at once; None if there is no bound."""
+        ...
+
+
+def room_of(world: World) -> int | None:
+    """The most agents that can be alive at once in a world; None if there is no bound."""
+    return world.room if isinstance(world, Limited) else None
