@@ -9,7 +9,7 @@ import numpy as np
 
 from hocket.core.errors import Problem, SpecError
 from hocket.population.model import Model, Names
-from hocket.population.transitions import Floats, Grid, Lists, Transition
+from hocket.population.transitions import Dense, Floats, Grid, Lists, Transition
 from hocket.population.worlds import senses
 from hocket.population.worlds.gridworld import Cells, GridWorld, Sense
 
@@ -81,9 +81,7 @@ def grid_model(
     moves: list[Transition] = [_movement(world)]
     first = [begin / begin.sum()]
     if world.hidden:
-        moves.append(
-            Lists(np.arange(len(world.goals), dtype=np.int32)[None, :, None], _ones(world))
-        )
+        moves.append(Dense(np.eye(len(world.goals))[:, :, None]))
         first.append(np.full(len(world.goals), 1 / len(world.goals)))
     return Model.of(
         A=tables,
