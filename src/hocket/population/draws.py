@@ -48,6 +48,8 @@ def uniforms(key: jax.Array, ids: jax.Array, count: int = 1) -> jax.Array:
     Returns:
         32-bit floats with 24 random bits, [count, ...].
     """
+    if count == 0:
+        return jnp.zeros((0, *ids.shape), jnp.float32)
     first, second = jax.random.key_data(key)
     words: list[jax.Array] = []
     for pair in range((count + 1) // 2):

@@ -109,7 +109,7 @@ class GridWorld:
     slip: float = 0.0
     noise: float = 0.1
     senses: tuple[Sense, ...] = ("scent",)
-    carry: float = 8.0
+    carry: float = 6.0
     landmarks: int = 5
     radius: int = 2
     crowd: tuple[int, ...] = (1, 3)
