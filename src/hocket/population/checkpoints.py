@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hocket.core.errors import NotFound, Refused
 from hocket.population.devices import fetch
-from hocket.population.program import GroupState, State
+from hocket.population.program import State
 
 VERSION = 1
 """Of the file's format."""
@@ -149,8 +149,12 @@ def digest(state: State) -> str:
     """A hash of every living agent, of what is shared, and of the tick."""
     mark = hashlib.sha256()
     for group in state.groups:
-        for leaf in _living(group):
-            mark.update(np.ascontiguousarray(leaf).tobytes())
+        alive = fetch(group.alive)
+        blocks, lanes = np.nonzero(alive)
+        order = np.argsort(fetch(group.ids)[blocks, lanes])
+        places = blocks[order], lanes[order]
+        for leaf in jax.tree.leaves((group.ids, group.fresh, group.seen, group.mind, group.own)):
+            _hash_agents(mark, np.moveaxis(fetch(leaf), -1, 1), places)
     shared: Sequence[Any] = jax.tree.leaves(
         ([table._replace(plan={}) for table in state.tables], state.shared, state.tick)
     )
@@ -159,11 +163,11 @@ def digest(state: State) -> str:
     return mark.hexdigest()
 
 
-def _living(group: GroupState) -> list[NDArray[Any]]:
-    """The arrays of the living agents, in the order of their numbers."""
-    alive = fetch(group.alive)
-    order = np.argsort(fetch(group.ids)[alive])
-    return [
-        np.moveaxis(fetch(leaf), -1, 1)[alive][order]
-        for leaf in jax.tree.leaves((group.ids, group.fresh, group.seen, group.mind, group.own))
-    ]
+def _hash_agents(
+    mark: Any, rows: NDArray[Any], places: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> None:
+    """Hash what agents have, agent by agent; some at a time, as it may be most of the memory."""
+    blocks, lanes = places
+    for begin in range(0, len(blocks), 16_384):
+        some = slice(begin, begin + 16_384)
+        mark.update(rows[blocks[some], lanes[some]].tobytes())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hocket.core.errors import Problem, SpecError
 from hocket.population.model import Model
-from hocket.population.sharing import Sharing
+from hocket.population.sharing import Placed, Sharing
 from hocket.population.worlds.world import World
 
 if TYPE_CHECKING:
@@ -110,6 +110,38 @@ def _fits(group: Group, world: World, where: tuple[str | int, ...]) -> list[Prob
                 where=(*where, "model", "B"),
                 message=f"the model has {list(controls)} actions, "
                 f"the world {type(world).__name__} takes {list(world.actions)}",
+            )
+        )
+    return problems + _shares(group, world, where)
+
+
+def _shares(group: Group, world: World, where: tuple[str | int, ...]) -> list[Problem]:
+    """What of a group's sharing does not fit its model or the world."""
+    sharing = group.sharing
+    if sharing is None:
+        return []
+    problems = []
+    if sharing.factor >= len(group.model.B):
+        problems.append(
+            Problem(
+                where=(*where, "sharing", "factor"),
+                message=f"there is no factor {sharing.factor}; the model has {len(group.model.B)}",
+            )
+        )
+    if sharing.with_ == "neighbours" and not isinstance(world, Placed):
+        problems.append(
+            Problem(
+                where=(*where, "sharing", "with_"),
+                message=f"agents of the world {type(world).__name__} have no neighbours",
+                hint='share with a "coalition", or give the world neighbourhoods',
+            )
+        )
+    if group.beliefs != "full":
+        problems.append(
+            Problem(
+                where=(*where, "sharing"),
+                message="beliefs of two levels are not shared",
+                hint='keep the beliefs "full"',
             )
         )
     return problems

@@ -38,6 +38,18 @@ class Series(NamedTuple):
     means: dict[str, NDArray[np.float64]]
 
 
+class Snapshot(NamedTuple):
+    """What a world remembers between two ticks.
+
+    Fields:
+        own: Of each living agent, in the order of their ids, [..., agents]; "id" among it.
+        shared: Of the world itself.
+    """
+
+    own: dict[str, NDArray[Any]]
+    shared: dict[str, NDArray[Any]]
+
+
 class Population:
     """Agents in a world.
 
@@ -183,12 +195,8 @@ class Population:
         """
         return Slots(self._arrays, self.groups[self._arrays.index(group)])
 
-    def world_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-        """What the world remembers: of each living agent, in the order of their ids, and of itself.
-
-        Returns:
-            Arrays that end with [agents], "id" among them; and the world's own.
-        """
+    def world_state(self) -> Snapshot:
+        """What the world remembers."""
         state = self._arrays.state
         ids = np.concatenate([fetch(group.ids)[fetch(group.alive)] for group in state.groups])
         order = np.argsort(ids)
@@ -199,7 +207,7 @@ class Population:
                 for group in state.groups
             ]
             own[name] = np.moveaxis(np.concatenate(rows)[order], 0, -1)
-        return own, {name: fetch(leaf) for name, leaf in state.shared.items()}
+        return Snapshot(own, {name: fetch(leaf) for name, leaf in state.shared.items()})
 
     def checksum(self) -> str:
         """A hash of everything: equal only if every bit of every living agent is."""

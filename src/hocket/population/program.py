@@ -6,7 +6,7 @@ They meet only where a world counts something, agents learn together, or beliefs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from hocket.population.draws import Purpose, tick_key, uniforms
 from hocket.population.group import Group
 from hocket.population.layout import Layout
 from hocket.population.mind import Mind, MindState, Thought
+from hocket.population.sharing import Placed, pool
 from hocket.population.tables import Tables
 from hocket.population.worlds.world import AcrossDevices, Agents, World, WorldState
 
@@ -105,6 +106,9 @@ class Program:
             shared=whole,  # type: ignore[arg-type]
             tick=whole,  # type: ignore[arg-type]
         )
+        self.begin: Callable[..., State]
+        self.advance: Callable[[State, Any], tuple[State, Sums]]
+        self.admit: Callable[..., State]
         spread = partial(jax.shard_map, mesh=mesh, check_vma=False)
         self.begin = jax.jit(
             spread(
@@ -141,7 +145,7 @@ class Program:
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
     def _seed(self) -> jax.Array:
-        return jnp.uint32(self.seed)
+        return jnp.asarray(self.seed, jnp.uint32)
 
     def _begin(
         self,
@@ -163,9 +167,13 @@ class Program:
                     alive[g],
                     alive[g],
                     self._seen(g, seen, ids),
-                    jax.tree.map(
-                        lambda leaf, many=blocks: jnp.broadcast_to(leaf, (many, *leaf.shape)), blank
-                    ),
+                    {
+                        **jax.tree.map(
+                            lambda leaf, many=blocks: jnp.broadcast_to(leaf, (many, *leaf.shape)),
+                            blank,
+                        ),
+                        **self._membership(g, ids[g], alive[g]),
+                    },
                     self._own(g, remembered.own, ids),
                 )
             )
@@ -186,19 +194,23 @@ class Program:
         groups = []
         for g, before in enumerate(state.groups):
             blank = self.minds[g].blank(state.tables[g], self.layouts[g].lanes)
+            carried = {name: before.mind[name] for name in blank}
             groups.append(
                 GroupState(
                     ids[g],
                     alive[g],
                     before.fresh | new[g],
                     jnp.where(new[g][:, None], self._seen(g, seen, ids), before.seen),
-                    jax.tree.map(
-                        lambda leaf, empty, flags=new[g]: jnp.where(
-                            _over(flags, leaf), empty, leaf
+                    {
+                        **jax.tree.map(
+                            lambda leaf, empty, flags=new[g]: jnp.where(
+                                _over(flags, leaf), empty, leaf
+                            ),
+                            carried,
+                            blank,
                         ),
-                        before.mind,
-                        blank,
-                    ),
+                        **self._membership(g, ids[g], alive[g]),
+                    },
                     self._own(g, remembered.own, ids),
                 )
             )
@@ -247,7 +259,61 @@ class Program:
                     g, jnp.where(group.alive, values[here].reshape(group.ids.shape), 0)
                 )
             sums[f"{self.groups[g].name}/alive"] = self._by_part(g, group.alive)
+        for g, group in enumerate(groups):
+            groups[g] = self._share(g, group, remembered, ids, state.tick)
         return State(tuple(groups), state.tables, remembered.shared, state.tick + 1), sums
+
+    def _share(
+        self,
+        g: int,
+        group: GroupState,
+        remembered: WorldState,
+        ids: Sequence[jax.Array],
+        tick: jax.Array,
+    ) -> GroupState:
+        """Agents of a group pool what they believe of the factor that is common to them."""
+        sharing = self.groups[g].sharing
+        if sharing is None:
+            return group
+        belief = group.mind["belief"]
+
+        def together() -> jax.Array:
+            if sharing.with_ == "coalition":
+                assert sharing.coalitions is not None
+                membership, count = group.mind["coalition"], len(sharing.coalitions.needed)
+            else:
+                assert isinstance(self.world, Placed)
+                squares = self.world.neighbourhood(remembered, sharing.reach)
+                membership = squares[self._slice(g, ids)].reshape(group.ids.shape)
+                count = self.world.neighbourhoods(sharing.reach)
+            return pool(
+                belief[sharing.factor],
+                membership,
+                count,
+                group.alive & ~group.fresh,
+                sharing.weight,
+                self.across,
+            )
+
+        # Who begins an episode has nothing to tell, and nothing to learn, of the one before.
+        pooled = jax.lax.cond(
+            (tick + 1) % sharing.every == 0, together, lambda: belief[sharing.factor]
+        )
+        beliefs = tuple(pooled if f == sharing.factor else row for f, row in enumerate(belief))
+        return group._replace(mind={**group.mind, "belief": beliefs})
+
+    def _membership(self, g: int, ids: jax.Array, alive: jax.Array) -> dict[str, jax.Array]:
+        """The coalition of each agent of this device, formed among all of all devices."""
+        sharing = self.groups[g].sharing
+        if sharing is None or sharing.coalitions is None:
+            return {}
+        everybody, living = (
+            jax.lax.all_gather(rows.reshape(-1), AXIS, tiled=True) for rows in (ids, alive)
+        )
+        all_of_them = sharing.coalitions.membership(everybody, living)
+        begin = jax.lax.axis_index(AXIS) * ids.size
+        mine = jax.lax.dynamic_slice(all_of_them, (begin,), (ids.size,))
+        return {"coalition": mine.reshape(ids.shape)}
 
     def _think(self, g: int, state: State) -> tuple[GroupState, jax.Array, Sums]:
         """All agents of a group think, block by block; a device's last blocks may be empty."""
