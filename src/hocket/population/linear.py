@@ -114,14 +114,29 @@ class LinearPlanner:
             product = jnp.dot(
                 tables.plan[f"W{f}"], posterior[f], precision=jax.lax.Precision.HIGHEST
             )
-            widths = [self.model.observations[m] + 1 for m in self.modalities[f]]
-            expected = product.reshape(-1, sum(widths), product.shape[-1])
-            begin = 0
-            for step, level in enumerate(self.levels[f]):
-                end = begin + len(level.first)
-                value = self._value(f, expected[begin:end], preferences, step)
-                total = total + _spread(value, self.index[f][:, step], len(self.model.policies))
-                begin = end
+            total = total + self.worth(f, product, preferences)
+        return total
+
+    def worth(self, factor: int, product: jax.Array, preferences: Sequence[jax.Array]) -> jax.Array:
+        """What one factor's part of W q says of every policy.
+
+        Args:
+            factor: The factor.
+            product: W q, [rows, N].
+            preferences: As in `neg_efe`.
+
+        Returns:
+            [policies, N], in nats.
+        """
+        total = jnp.zeros((), product.dtype)
+        widths = [self.model.observations[m] + 1 for m in self.modalities[factor]]
+        expected = product.reshape(-1, sum(widths), product.shape[-1])
+        begin = 0
+        for step, level in enumerate(self.levels[factor]):
+            end = begin + len(level.first)
+            value = self._value(factor, expected[begin:end], preferences, step)
+            total = total + _spread(value, self.index[factor][:, step], len(self.model.policies))
+            begin = end
         return total
 
     def _value(
