@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hocket.population.inference import ln
 from hocket.population.model import Model
 from hocket.population.tables import Moves, Tables
 from hocket.population.transitions import Dense, Floats, Grid, Lists, Transition
@@ -85,8 +86,7 @@ class LinearPlanner:
             rows = []
             for m in self.modalities[f]:
                 likelihood = tables.A[m]
-                floor = jnp.maximum(likelihood, jnp.finfo(likelihood.dtype).eps)
-                rows += [likelihood, -(likelihood * jnp.log(floor)).sum(0)[None]]
+                rows += [likelihood, -(likelihood * ln(likelihood)).sum(0)[None]]
             before = jnp.concatenate(rows)[None]
             stacked = []
             for level in self.levels[f]:
@@ -103,8 +103,8 @@ class LinearPlanner:
         Args:
             tables: The model on the device, with this planner's part.
             posterior: The belief of each factor, [states, N].
-            preferences: Of each modality, [observations, N], [observations, 1], or
-                [observations, steps].
+            preferences: Of each modality, [observations, N] or [observations, 1]; where the model's
+                differ by step, [observations, steps] or [observations, steps, N].
 
         Returns:
             [policies, N], in nats.
@@ -152,10 +152,10 @@ class LinearPlanner:
             if self.model.utility:
                 wanted = preferences[m]
                 if self.model.C[m].ndim > 1:
-                    wanted = wanted[:, step : step + 1]
+                    wanted = wanted[:, step].reshape(many, -1)
                 worth = worth + wanted[None]
             if self.model.state_information:
-                worth = worth - jnp.log(jnp.maximum(seen, jnp.finfo(seen.dtype).eps))
+                worth = worth - ln(seen)
                 value = value - expected[:, offset + many]
             value = value + (seen * worth).sum(1)
             offset += many + 1

@@ -125,13 +125,13 @@ class Planner:
         Args:
             tables: The model's arrays.
             posterior: What agents believe, of each factor [states, N].
-            preferences: Of each modality [observations, N or 1], or [observations, steps, N or 1];
-                those of the tables if left out.
+            preferences: Of each modality [observations], or [observations, N] of each agent's own;
+                where the model's differ by step, [observations, steps] or [observations, steps, N].
+                Those of the tables, if left out.
         """
         model = self.model
         plan = tables.plan if "rows" in tables.plan else self.prepare(tables)
-        if preferences is None:
-            preferences = [wanted[..., None] for wanted in tables.C]
+        preferences = tables.C if preferences is None else preferences
         none = jnp.zeros((len(model.policies), *posterior[0].shape[1:]), posterior[0].dtype)
         utility, states, parameters = none, none, none
         beliefs = tuple(belief[:, None] for belief in posterior)
@@ -152,8 +152,10 @@ class Planner:
                 seen, rest = rows[:count], rows[count:]
                 if model.utility:
                     wanted = preferences[modality]
-                    wanted = wanted[:, step] if wanted.ndim > 2 else wanted
-                    value = (seen * wanted[:, None]).sum(axis=0)
+                    if model.C[modality].ndim > 1:
+                        wanted = wanted[:, step]
+                    # One value for all agents, or each agent's own.
+                    value = (seen * wanted.reshape(count, 1, -1)).sum(axis=0)
                     utility = utility + value[branch.beginning]
                 if model.state_information:
                     gain = -(seen * ln(seen)).sum(axis=0) - rest[0]
