@@ -46,7 +46,8 @@ class Plan(NamedTuple):
             [observations, cells] each; in a `hidden` world the scent is [observations, cells,
             goals]: it depends on the goal that is open.
         entrances: The cells where agents are placed.
-        near: The first goal within `radius` of each cell, from 1; 0 where there is none, [cells].
+        near: The first goal that smells strongly on a cell if it is open, from 1; 0 where none
+            does, [cells]: those within a quarter of the steps that a scent carries.
     """
 
     kinds: Ints
@@ -370,11 +371,10 @@ def _planned(world: GridWorld) -> Plan:
     kinds[numbers(world.hazards)] = senses.HAZARD
     kinds[numbers(world.resources)] = senses.RESOURCE
     goals, targets = numbers(world.goals), _targets(world, kinds == senses.WALL)
-    rows, columns = np.divmod(np.arange(world.cells), world.width)
     near = np.zeros(world.cells, np.int32)
-    for number, (row, column) in reversed(list(enumerate(world.goals, 1))):
-        away = np.maximum(abs(rows - row), abs(columns - column))
-        near[away <= world.radius] = number
+    for number in reversed(range(len(goals))):
+        away = senses.steps_to(targets, goals[[number]])
+        near[away <= max(1, world.carry / 4)] = number + 1
     starts = numbers(world.starts)
     return Plan(
         kinds=kinds,
