@@ -16,10 +16,11 @@ from hocket.core.errors import NotFound
 from hocket.population.checkpoints import Kept, named_leaves
 from hocket.population.devices import fetch, kind_of, mesh_of, spread
 from hocket.population.group import Group
-from hocket.population.layout import Layout, layout_of
+from hocket.population.layout import Layout, lanes_of, layouts_of
 from hocket.population.mind import mind_of
 from hocket.population.program import Program, State
 from hocket.population.sizes import bytes_of, check_memory
+from hocket.population.tables import Tables
 from hocket.population.worlds.world import World
 
 DType: TypeAlias = Literal["float32", "float64"]
@@ -35,6 +36,7 @@ class Arrays:
         devices: How many devices share the work; all, if None.
         dtype: Of beliefs and tables.
         memory: How many bytes may be taken; what is free, if None.
+        kept: What a checkpoint holds, to go on with; a beginning, if None.
 
     Fields:
         program: The programs for the present number of slots.
@@ -56,6 +58,7 @@ class Arrays:
         devices: int | None,
         dtype: DType,
         memory: int | None,
+        kept: Kept | None = None,
     ) -> None:
         self.groups = tuple(groups)
         self.world = world
@@ -65,8 +68,14 @@ class Arrays:
         self._devices = devices
         self._memory = memory
         with self.precision():
-            self._build([group.room for group in self.groups])
-            self._begin()
+            if kept is None:
+                self._build([group.room for group in self.groups])
+                self._begin()
+            else:
+                lanes = [lanes_of(group.model) for group in self.groups]
+                self._build([blocks * row for blocks, row in zip(kept.blocks, lanes, strict=True)])
+                self._take(kept.leaves)
+                self.next_id = kept.next_id
 
     def precision(self) -> AbstractContextManager[Any]:
         """What everything that computes happens within."""
@@ -108,25 +117,34 @@ class Arrays:
 
     def _build(self, rooms: Sequence[int]) -> None:
         """Make the programs for that many slots of each group, if there is memory for them."""
-        wide = kind_of(jax.devices()[0]) == "gpu"
-        layouts = [
-            layout_of(group.model, room, wide=wide)
-            for group, room in zip(self.groups, rooms, strict=True)
-        ]
-        mesh = mesh_of(self._devices, min(layout.parts for layout in layouts))
+        layouts = layouts_of(
+            [group.model for group in self.groups],
+            rooms,
+            wide=kind_of(jax.devices()[0]) == "gpu",
+        )
+        mesh = mesh_of(self._devices, layouts[0].parts)
         minds = [mind_of(group) for group in self.groups]
-        self.program = Program(
+        program = Program(
             self.groups, minds, layouts, self.world, self.seed, mesh, jnp.dtype(self.dtype)
         )
-        flags = tuple(
-            jax.ShapeDtypeStruct((layout.blocks, layout.lanes), bool) for layout in layouts
+        check_memory(
+            bytes_of(self._shapes(program)), self._memory, mesh.devices.flat[0], sum(rooms)
         )
-        ids = tuple(
-            jax.ShapeDtypeStruct((layout.blocks, layout.lanes), np.uint32) for layout in layouts
+        self.program = program
+
+    def _shapes(self, program: Program) -> State:
+        """What the arrays will be, without making them."""
+        rows = [(layout.blocks, layout.lanes) for layout in program.layouts]
+        shapes: State = jax.eval_shape(
+            program.begin,
+            tuple(jax.ShapeDtypeStruct(shape, np.uint32) for shape in rows),
+            tuple(jax.ShapeDtypeStruct(shape, np.bool_) for shape in rows),
+            jax.eval_shape(lambda: self._tables(program)),
         )
-        tables = jax.eval_shape(lambda: tuple(mind.tables(self.dtype) for mind in minds))
-        shapes = jax.eval_shape(self.program.begin, ids, flags, tables)
-        check_memory(bytes_of(shapes), self._memory, mesh.devices.flat[0], sum(rooms))
+        return shapes
+
+    def _tables(self, program: Program) -> tuple[Tables, ...]:
+        return tuple(mind.tables(self.dtype) for mind in program.minds)
 
     def _begin(self) -> None:
         """Place everybody."""
@@ -137,10 +155,7 @@ class Arrays:
             self.next_id += group.agents
             ids.append(self._blocks(numbers, layout))
             alive.append(self._blocks(np.arange(layout.slots) < group.agents, layout))
-        tables = jax.jit(
-            lambda: tuple(mind.tables(self.dtype) for mind in self.program.minds),
-            out_shardings=self._whole,
-        )()
+        tables = jax.jit(lambda: self._tables(self.program), out_shardings=self._whole)()
         self.state = self.program.begin(tuple(ids), tuple(alive), tables)
 
     @property
@@ -186,31 +201,18 @@ class Arrays:
             self.state, sums = self.program.advance(self.state, np.int32(ticks))
         return sums
 
-    def resume(self, kept: Kept) -> None:
-        """Go on with what a checkpoint holds."""
-        rooms = [
-            blocks * layout.lanes
-            for blocks, layout in zip(kept.blocks, self.program.layouts, strict=True)
-        ]
-        with self.precision():
-            self._build(rooms)
-            self._take(kept.leaves)
-        self.next_id = kept.next_id
-
     def _take(self, leaves: dict[str, NDArray[Any]]) -> None:
         """Put kept arrays on the devices; blocks that are missing at the end are empty."""
-        self._begin()
-        expected = named_leaves(self.state)
-        taken: dict[str, jax.Array] = {}
-        for name, leaf in expected.items():
-            array = leaves[name]
-            if name.startswith("groups/") and len(array) < len(leaf):
-                array = np.pad(array, [(0, len(leaf) - len(array))] + [(0, 0)] * (array.ndim - 1))
-            taken[name] = spread(array, leaf.sharding)
-        bare = self.state._replace(
-            tables=tuple(table._replace(plan={}) for table in self.state.tables)
-        )
-        state = jax.tree.unflatten(jax.tree.structure(bare), list(taken.values()))
+        shapes = self._shapes(self.program)
+        bare = shapes._replace(tables=tuple(row._replace(plan={}) for row in shapes.tables))
+        taken = []
+        for name, shape in named_leaves(shapes).items():
+            array, of_agents = leaves[name], name.startswith("groups/")
+            if of_agents and len(array) < len(shape):
+                missing = len(shape) - len(array)
+                array = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+            taken.append(spread(array, self.program.split if of_agents else self._whole))
+        state = jax.tree.unflatten(jax.tree.structure(bare), taken)
         planned = jax.jit(
             lambda tables: tuple(
                 mind.planned(table) for mind, table in zip(self.program.minds, tables, strict=True)

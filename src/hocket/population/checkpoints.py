@@ -97,7 +97,7 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
         Refused: if it is broken, of another version, or made of something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             head = json.loads(bytes(file["head"]))
             leaves = {name: file[name] for name in file.files if name != "head"}
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from hocket.core.errors import Problem, SpecError
 from hocket.population.model import Model
 from hocket.population.sharing import Placed, Sharing
-from hocket.population.worlds.world import World
+from hocket.population.worlds.world import World, room_of
 
 if TYPE_CHECKING:
     from hocket.population.learning import Learning
@@ -78,6 +78,15 @@ def check_groups(groups: Sequence[Group], world: World) -> None:
                 )
             )
         problems += _fits(group, world, where)
+    space, wanted = room_of(world), sum(group.room for group in groups)
+    if space is not None and wanted > space:
+        problems.append(
+            Problem(
+                where=("groups",),
+                message=f"{wanted} agents, and the world has room for {space}",
+                hint="take fewer agents or a larger world",
+            )
+        )
     if problems:
         raise SpecError(problems)
 

@@ -8,6 +8,7 @@ part by part, so that its order does not depend on the devices either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hocket.population.model import Model
@@ -41,18 +42,31 @@ class Layout:
         return self.lanes * self.blocks
 
 
-def layout_of(model: Model, capacity: int, *, wide: bool = False) -> Layout:
-    """The layout for a group.
+def layouts_of(
+    models: Sequence[Model], capacities: Sequence[int], *, wide: bool = False
+) -> tuple[Layout, ...]:
+    """The layouts of all groups, in as many parts each, so that devices share all of them.
 
     Args:
-        model: Its lanes depend on the model alone.
-        capacity: The most agents that live at once.
-        wide: Whether the device wants one wide block and no loop, as GPUs do.
+        models: The groups' models; lanes depend on the model alone.
+        capacities: The most agents of each group that live at once.
+        wide: Whether the device wants wide blocks and no long loop, as GPUs do.
     """
-    lanes = -(-max(capacity, 1) // (LANES * MOST_PARTS)) * LANES if wide else lanes_of(model)
-    blocks = -(-max(capacity, 1) // lanes)
-    parts = min(MOST_PARTS, 1 << (blocks - 1).bit_length())
-    return Layout(lanes, -(-blocks // parts) * parts, parts)
+    lanes = [
+        -(-most // (LANES * MOST_PARTS)) * LANES if wide else lanes_of(model)
+        for model, most in zip(models, capacities, strict=True)
+    ]
+    blocks = [-(-most // row) for most, row in zip(capacities, lanes, strict=True)]
+    parts = min(MOST_PARTS, 1 << (max(blocks) - 1).bit_length())
+    return tuple(
+        Layout(row, -(-many // parts) * parts, parts)
+        for row, many in zip(lanes, blocks, strict=True)
+    )
+
+
+def layout_of(model: Model, capacity: int) -> Layout:
+    """The layout of a group that is alone."""
+    return layouts_of([model], [capacity])[0]
 
 
 def lanes_of(model: Model) -> int:

@@ -103,8 +103,8 @@ class LinearPlanner:
         Args:
             tables: The model on the device, with this planner's part.
             posterior: The belief of each factor, [states, N].
-            preferences: Of each modality, [observations, N] or [observations, 1]; where the model's
-                differ by step, [observations, steps] or [observations, steps, N].
+            preferences: Of each modality [observations], or [observations, N] of each agent's own;
+                where the model's differ by step, [observations, steps] or [observations, steps, N].
 
         Returns:
             [policies, N], in nats.
@@ -152,8 +152,8 @@ class LinearPlanner:
             if self.model.utility:
                 wanted = preferences[m]
                 if self.model.C[m].ndim > 1:
-                    wanted = wanted[:, step].reshape(many, -1)
-                worth = worth + wanted[None]
+                    wanted = wanted[:, step]
+                worth = worth + wanted.reshape(many, -1)[None]
             if self.model.state_information:
                 worth = worth - ln(seen)
                 value = value - expected[:, offset + many]

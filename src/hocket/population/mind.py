@@ -132,9 +132,7 @@ class FullMind:
     ) -> Thought:
         """One tick of a block; see `Mind`."""
         posterior, free_energy = infer(self.model, tables, state["belief"], seen)
-        preferences = state.get("preferences") or tuple(
-            wanted if wanted.ndim > 1 else wanted[:, None] for wanted in tables.C
-        )
+        preferences = state.get("preferences", tables.C)
         precision = state.get("precision", tables.gamma)
         neg_efe = self.planner.neg_efe(tables, posterior, preferences)
         chosen = policy_posterior(neg_efe, precision, tables.habit)

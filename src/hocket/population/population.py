@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hocket.core.errors import NotFound, Refused
 from hocket.population.arrays import Arrays, DType
 from hocket.population.checkpoints import (
+    Kept,
     digest,
     fingerprint_of,
     read_checkpoint,
@@ -62,6 +63,7 @@ class Population:
         devices: How many devices share the work; all that JAX has, if left out.
         dtype: Of beliefs and tables.
         memory: How many bytes may be taken; what is free, if left out.
+        kept: What a checkpoint holds; see `restore`.
 
     Raises:
         SpecError: if groups do not fit each other or the world.
@@ -77,12 +79,13 @@ class Population:
         devices: int | None = None,
         dtype: DType = "float32",
         memory: int | None = None,
+        kept: Kept | None = None,
     ) -> None:
         check_groups(groups, world)
         if not 0 <= seed < 2**32:
             raise Refused(f"seed {seed}: give one from 0 to 4294967295")
         self.seed = seed
-        self._arrays = Arrays(groups, world, seed, devices, dtype, memory)
+        self._arrays = Arrays(groups, world, seed, devices, dtype, memory, kept)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -235,7 +238,8 @@ class Population:
         Raises:
             OSError: if it cannot be written.
         """
-        write_checkpoint(Path(path), self._arrays.state, self._fingerprint(), self._arrays.next_id)
+        made_of = _made_of(self.groups, self.world, self.seed, self.dtype)
+        write_checkpoint(Path(path), self._arrays.state, made_of, self._arrays.next_id)
 
     @classmethod
     def restore(
@@ -253,19 +257,18 @@ class Population:
             NotFound: if there is no such file.
             Refused: if it was made by something else, or is broken.
         """
-        population = cls(groups, world, **options)
-        kept = read_checkpoint(Path(path), population._fingerprint())
-        population._arrays.resume(kept)
-        return population
+        made_of = _made_of(groups, world, options.get("seed", 0), options.get("dtype", "float32"))
+        return cls(groups, world, kept=read_checkpoint(Path(path), made_of), **options)
 
-    def _fingerprint(self) -> dict[str, str]:
-        """What a checkpoint must agree with."""
-        return {
-            "groups": fingerprint_of(self.groups),
-            "world": fingerprint_of(self.world),
-            "seed": str(self.seed),
-            "dtype": self.dtype,
-        }
+
+def _made_of(groups: Sequence[Group], world: World, seed: int, dtype: DType) -> dict[str, str]:
+    """What a checkpoint must agree with."""
+    return {
+        "groups": fingerprint_of(tuple(groups)),
+        "world": fingerprint_of(world),
+        "seed": str(seed),
+        "dtype": dtype,
+    }
 
 
 def _means(pieces: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[np.float64]]:

@@ -62,13 +62,32 @@ class Slots:
         """What agents saw last, [agents, modalities]."""
         return self._of(self._state().seen, ids)
 
+    def preferences(self, ids: ArrayLike | None = None) -> tuple[NDArray[Any], ...]:
+        """What agents want.
+
+        Args:
+            ids: Whose; of all living agents, if left out.
+
+        Returns:
+            For each modality [agents, observations], in nats; or [observations], or
+            [observations, steps], where all agents of the group share it.
+
+        Raises:
+            NotFound: if there is no living agent of such a number.
+        """
+        state = self._state()
+        if self._group.own_preferences:
+            return tuple(self._of(leaf, ids) for leaf in state.mind["preferences"])
+        return tuple(map(fetch, self._held.state.tables[self._held.index(self._group.name)].C))
+
     def set_preferences(
         self, preferences: Sequence[ArrayLike], ids: ArrayLike | None = None
     ) -> None:
         """Say what agents shall want from the next tick on.
 
         Args:
-            preferences: For each modality [observations], in nats.
+            preferences: For each modality [observations], in nats; or, where the model's differ
+                by step, [observations, steps].
             ids: Whose; of all agents, those to come included, if left out.
 
         Raises:
@@ -154,11 +173,11 @@ class Slots:
     def _checked(self, preferences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
         """Preferences as arrays that fit the model."""
         rows = [np.asarray(row, np.float64) for row in preferences]
-        expected = [(many,) for many in self._group.model.observations]
+        expected = [row.shape for row in self._group.model.C]
         problems = [
             Problem(
                 where=("preferences", m),
-                message=f"shape {list(row.shape)}, and the modality has {list(shape)} observations",
+                message=f"shape {list(row.shape)}, and the model's is {list(shape)}",
             )
             for m, (row, shape) in enumerate(zip(rows, expected, strict=False))
             if row.shape != shape
