@@ -178,22 +178,31 @@ def predict(model: Model, tables: Tables, beliefs: Beliefs, action: jax.Array) -
     expected: Beliefs = ()
     for factor, parents in enumerate(model.B_dependencies):
         kind, moves = model.B[factor], tables.B[factor]
-        acts, own = action[factor], _own(moves, parents)
-        if parents == (factor,) and not own:
+        acts = action[factor]
+        if parents == (factor,) and not _own(moves, parents):
             expected += (move(kind, moves, beliefs[factor], acts),)
             continue
-        table = moves["table"]
         states = joint([belief[:, None] for belief in beliefs], parents)
-        if own:
-            index = acts.reshape((1,) * (table.ndim - 1) + (-1,))
-            taken = jnp.take_along_axis(table, index, axis=-2)[..., 0, :]
-            expected += (product(taken, states)[:, 0],)
-        else:
-            # One product: the joint belief stands where the action is the agent's, else 0.
-            done = (acts == jnp.arange(kind.actions)[:, None]).astype(states.dtype)
-            apart = (states * done).reshape(-1, 1, states.shape[-1])
-            expected += (product(table, apart)[:, 0],)
+        expected += (by_table(moves["table"], states[:, 0], acts, kind.actions),)
     return expected
+
+
+def by_table(table: jax.Array, states: jax.Array, acts: jax.Array, actions: int) -> jax.Array:
+    """Linear functions of beliefs that differ by what each agent does.
+
+    Args:
+        table: [rows, states..., actions], or [rows, states..., actions, N] of each agent's own.
+        states: Joint beliefs, [product of the states, N].
+        acts: What each agent does, [N]; nothing comes of what is below 0.
+        actions: How many actions there are.
+
+    Returns:
+        [rows, N].
+    """
+    done = (acts == jnp.arange(actions)[:, None]).astype(states.dtype)
+    # One product: the joint belief stands where the action is the agent's, else 0.
+    apart = (states[:, None] * done).reshape(-1, 1, states.shape[-1])
+    return product(table, apart)[:, 0]
 
 
 def joint(
