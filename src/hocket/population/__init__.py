@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 from hocket.core.errors import Refused
 
 if TYPE_CHECKING:
+    from hocket.population.checks import Remark as Remark
+    from hocket.population.checks import inspect as inspect
     from hocket.population.coalitions import Coalitions as Coalitions
     from hocket.population.devices import prepare as prepare
+    from hocket.population.examples import SCENARIOS as SCENARIOS
+    from hocket.population.examples import Scenario as Scenario
+    from hocket.population.examples import scenario as scenario
+    from hocket.population.gmn import parse_gmn as parse_gmn
+    from hocket.population.gmn import to_gmn as to_gmn
     from hocket.population.group import Group as Group
     from hocket.population.model import Model as Model
     from hocket.population.model import Names as Names
@@ -27,6 +34,15 @@ if TYPE_CHECKING:
     from hocket.population.transitions import Grid as Grid
     from hocket.population.transitions import Lists as Lists
     from hocket.population.transitions import Transition as Transition
+    from hocket.population.worlds.adapters import GymnaxWorld as GymnaxWorld
+    from hocket.population.worlds.adapters import JaxMARLWorld as JaxMARLWorld
+    from hocket.population.worlds.adapters import as_jaxmarl as as_jaxmarl
+    from hocket.population.worlds.gridmodel import grid_model as grid_model
+    from hocket.population.worlds.gridworld import GridWorld as GridWorld
+    from hocket.population.worlds.sampled import SampledWorld as SampledWorld
+    from hocket.population.worlds.tasks import Episodes as Episodes
+    from hocket.population.worlds.tasks import cue_chain as cue_chain
+    from hocket.population.worlds.tasks import t_maze as t_maze
     from hocket.population.worlds.world import Agents as Agents
     from hocket.population.worlds.world import World as World
     from hocket.population.worlds.world import WorldState as WorldState
@@ -35,12 +51,20 @@ _HOMES = {
     "Agents": "worlds.world",
     "Coalitions": "coalitions",
     "Dense": "transitions",
+    "Episodes": "worlds.tasks",
     "Grid": "transitions",
+    "GridWorld": "worlds.gridworld",
     "Group": "group",
+    "GymnaxWorld": "worlds.adapters",
+    "JaxMARLWorld": "worlds.adapters",
     "Lists": "transitions",
     "Model": "model",
     "Names": "model",
     "Population": "population",
+    "Remark": "checks",
+    "SCENARIOS": "examples",
+    "SampledWorld": "worlds.sampled",
+    "Scenario": "examples",
     "Series": "population",
     "Sharing": "sharing",
     "Slots": "slots",
@@ -48,19 +72,35 @@ _HOMES = {
     "Transition": "transitions",
     "World": "worlds.world",
     "WorldState": "worlds.world",
+    "as_jaxmarl": "worlds.adapters",
+    "cue_chain": "worlds.tasks",
+    "grid_model": "worlds.gridmodel",
+    "inspect": "checks",
+    "parse_gmn": "gmn",
     "prepare": "devices",
+    "scenario": "examples",
+    "t_maze": "worlds.tasks",
+    "to_gmn": "gmn",
 }
 
 __all__ = [
     "Agents",
     "Coalitions",
     "Dense",
+    "Episodes",
     "Grid",
+    "GridWorld",
     "Group",
+    "GymnaxWorld",
+    "JaxMARLWorld",
     "Lists",
     "Model",
     "Names",
     "Population",
+    "Remark",
+    "SCENARIOS",
+    "SampledWorld",
+    "Scenario",
     "Series",
     "Sharing",
     "Slots",
@@ -68,7 +108,15 @@ __all__ = [
     "Transition",
     "World",
     "WorldState",
+    "as_jaxmarl",
+    "cue_chain",
+    "grid_model",
+    "inspect",
+    "parse_gmn",
     "prepare",
+    "scenario",
+    "t_maze",
+    "to_gmn",
 ]
 
 
