@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from hocket.population.gmn import parse_gmn as parse_gmn
     from hocket.population.gmn import to_gmn as to_gmn
     from hocket.population.group import Group as Group
+    from hocket.population.learning import Learning as Learning
     from hocket.population.model import Model as Model
     from hocket.population.model import Names as Names
     from hocket.population.population import Population as Population
     from hocket.population.population import Series as Series
     from hocket.population.population import Snapshot as Snapshot
+    from hocket.population.reference import ReferenceAgent as ReferenceAgent
     from hocket.population.sharing import Sharing as Sharing
     from hocket.population.slots import Slots as Slots
     from hocket.population.transitions import Dense as Dense
@@ -57,10 +59,12 @@ _HOMES = {
     "Group": "group",
     "GymnaxWorld": "worlds.adapters",
     "JaxMARLWorld": "worlds.adapters",
+    "Learning": "learning",
     "Lists": "transitions",
     "Model": "model",
     "Names": "model",
     "Population": "population",
+    "ReferenceAgent": "reference",
     "Remark": "checks",
     "SCENARIOS": "examples",
     "SampledWorld": "worlds.sampled",
@@ -93,10 +97,12 @@ __all__ = [
     "Group",
     "GymnaxWorld",
     "JaxMARLWorld",
+    "Learning",
     "Lists",
     "Model",
     "Names",
     "Population",
+    "ReferenceAgent",
     "Remark",
     "SCENARIOS",
     "SampledWorld",

@@ -24,6 +24,7 @@ class ReferenceAgent:
 
     Args:
         model: What it takes the world to be; its A, B, D and their counts are copied.
+        seed: What its own chance depends on.
 
     Fields:
         expected: What it believes before it sees, of each factor.
@@ -33,8 +34,9 @@ class ReferenceAgent:
         action: What it did last, of each factor.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, seed: int = 0) -> None:
         self.model = model
+        self.chance = np.random.default_rng(seed)
         self.A = [table.copy() for table in model.A]
         self.B = [model.table(factor).copy() for factor in range(len(model.B))]
         self.D = [belief.copy() for belief in model.D]
@@ -49,6 +51,12 @@ class ReferenceAgent:
         self.beliefs: list[Vector] = []
         self.before: list[Vector] = []
         self.action: list[int] = []
+
+    def step(self, obs: list[int]) -> list[int]:
+        """See, infer, plan, and choose what to do, one action for each factor."""
+        self.infer_states(obs)
+        self.infer_policies()
+        return self.sample_action()
 
     def infer_states(self, obs: list[int]) -> list[Vector]:
         """Take in an observation, one number for each modality; what it believes of each factor."""
@@ -118,9 +126,9 @@ class ReferenceAgent:
 
         Args:
             uniforms: Numbers in [0, 1), where actions are drawn: one, or one for each controlled
-                factor if they are drawn apart.
+                factor if they are drawn apart; from its own chance, if left out.
         """
-        draws = iter(uniforms or [])
+        draws = iter(self.chance.random(len(self.model.B)) if uniforms is None else uniforms)
         policies, q_pi = self.model.policies, self.q_pi
         if self.model.sampling == "full":
             acts, number = np.unique(policies[:, 0], axis=0, return_inverse=True)
@@ -179,7 +187,8 @@ class ReferenceAgent:
 
 def summed(number: NDArray[np.integer[Any]], weights: Vector, count: int) -> Vector:
     """The sum of the weights of each number from 0."""
-    return np.bincount(number, weights, count).astype(np.float64)
+    total: Vector = np.bincount(number, weights, count).astype(np.float64)
+    return total
 
 
 def ln(values: Floats) -> Floats:
