@@ -6,6 +6,8 @@ All are whole numbers, so that they are the same however agents are spread over 
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -89,3 +91,42 @@ def _along(grid: jax.Array, axis: int, length: int, radius: int, wrap: bool) -> 
     first = jax.lax.slice_in_dim(totals, 0, length, axis=axis)
     last = jax.lax.slice_in_dim(totals, 2 * radius + 1, 2 * radius + 1 + length, axis=axis)
     return last - first
+
+
+def settled(
+    first: jax.Array, wants: jax.Array, taken: jax.Array, ids: jax.Array, across: Across
+) -> tuple[jax.Array, jax.Array]:
+    """Give each who wants one a place of its own: the first that is free from a place on.
+
+    Of several who come to a place at once the oldest gets it; the others go on to the next.
+    Nobody who wants a place remains without as long as one is free.
+
+    Args:
+        first: The place where each begins to look, [N].
+        wants: Who wants a place, [N].
+        taken: How many are at each place already, [places].
+        ids: The agents' numbers, unsigned, [N].
+        across: How to meet the agents of all devices.
+
+    Returns:
+        Each one's place, and whether it got one, [N] both.
+    """
+    many = taken.shape[0]
+
+    def go_on(held: Any) -> Any:
+        return (held[0] < many) & (held[4] > 0)
+
+    def one(held: Any) -> Any:
+        step, place, waits, taken, _ = held
+        aim = (first + step) % many
+        gets = claimed(aim, waits & (taken[aim] == 0), ids, many, across)
+        taken = taken + standing(aim, gets, many, across)
+        waits = waits & ~gets
+        left = across.sum(waits.sum(dtype=jnp.int32))
+        return step + 1, jnp.where(gets, aim, place), waits, taken, left
+
+    left = across.sum(wants.sum(dtype=jnp.int32))
+    _, place, waits, _, _ = jax.lax.while_loop(
+        go_on, one, (jnp.int32(0), first, wants, taken, left)
+    )
+    return place, wants & ~waits

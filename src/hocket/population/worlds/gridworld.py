@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from hocket.population.draws import uniforms
 from hocket.population.messages import leave, overheard
 from hocket.population.transitions import Floats, Grid, Ints
 from hocket.population.worlds import senses
-from hocket.population.worlds.fields import claimed, nearby, standing
+from hocket.population.worlds.fields import claimed, nearby, settled, standing
 from hocket.population.worlds.world import Agents, Info, WorldState
 
 Sense: TypeAlias = Literal["scent", "ground", "walls", "landmark", "ripe", "crowd", "message"]
@@ -283,25 +283,9 @@ class GridWorld:
         entrances = jnp.asarray(self.plan.entrances)
         if not self.collisions:
             return jnp.where(wants, entrances[first], cell), wants
-        across = agents.across
-
-        def go_on(held: Any) -> Any:
-            return (held[0] < many) & (held[4] > 0)
-
-        def one(held: Any) -> Any:
-            step, cell, waits, occupied, _ = held
-            aim = entrances[(first + step) % many]
-            gets = claimed(aim, waits & (occupied[aim] == 0), agents.ids, self.cells, across)
-            occupied = occupied + standing(aim, gets, self.cells, across)
-            waits = waits & ~gets
-            left = across.sum(waits.sum(dtype=jnp.int32))
-            return step + 1, jnp.where(gets, aim, cell), waits, occupied, left
-
-        occupied = standing(cell, there, self.cells, across)
-        left = across.sum(wants.sum(dtype=jnp.int32))
-        held = (jnp.int32(0), cell, wants, occupied, left)
-        _, cell, waits, _, _ = jax.lax.while_loop(go_on, one, held)
-        return cell, wants & ~waits
+        occupied = standing(cell, there, self.cells, agents.across)[self.plan.entrances]
+        place, gets = settled(first, wants, occupied, agents.ids, agents.across)
+        return jnp.where(gets, entrances[place], cell), gets
 
     def _see(self, chance: jax.Array, state: WorldState, agents: Agents) -> jax.Array:
         """What all agents see where they are, [modalities, N]."""
