@@ -17,10 +17,11 @@ from hocket.population.checkpoints import Kept, named_leaves
 from hocket.population.devices import fetch, kind_of, mesh_of, spread
 from hocket.population.group import Group
 from hocket.population.layout import Layout, lanes_of, layouts_of
-from hocket.population.mind import mind_of
+from hocket.population.mind import FullMind, Mind, WindowMind
 from hocket.population.program import Program, State
 from hocket.population.sizes import bytes_of, check_memory
 from hocket.population.tables import Tables
+from hocket.population.twolevel import TwoLevelMind
 from hocket.population.worlds.world import World
 
 DType: TypeAlias = Literal["float32", "float64"]
@@ -208,10 +209,11 @@ class Arrays:
         taken = []
         for name, shape in named_leaves(shapes).items():
             array, of_agents = leaves[name], name.startswith("groups/")
+            split = of_agents or name.startswith("lessons/")
             if of_agents and len(array) < len(shape):
                 missing = len(shape) - len(array)
                 array = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-            taken.append(spread(array, self.program.split if of_agents else self._whole))
+            taken.append(spread(array, self.program.split if split else self._whole))
         state = jax.tree.unflatten(jax.tree.structure(bare), taken)
         planned = jax.jit(
             lambda tables: tuple(
@@ -232,3 +234,10 @@ class Arrays:
             placed = jax.device_put(changes, self._whole)
         tables[g] = tables[g]._replace(**placed)
         self.state = self.state._replace(tables=tuple(tables))
+
+
+def mind_of(group: Group) -> Mind:
+    """How the agents of a group think."""
+    if group.beliefs == "two-level":
+        return TwoLevelMind(group)
+    return WindowMind(group) if group.model.inference == "vmp" else FullMind(group)

@@ -156,7 +156,12 @@ def digest(state: State) -> str:
         for leaf in jax.tree.leaves((group.ids, group.fresh, group.seen, group.mind, group.own)):
             _hash_agents(mark, np.moveaxis(fetch(leaf), -1, 1), places)
     shared: Sequence[Any] = jax.tree.leaves(
-        ([table._replace(plan={}) for table in state.tables], state.shared, state.tick)
+        (
+            [table._replace(plan={}) for table in state.tables],
+            state.lessons,
+            state.shared,
+            state.tick,
+        )
     )
     for leaf in shared:
         mark.update(fetch(leaf).tobytes())

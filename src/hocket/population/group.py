@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from hocket.core.errors import Problem, SpecError
+from hocket.population.learning import Learning
 from hocket.population.model import Model
 from hocket.population.sharing import Placed, Sharing
 from hocket.population.worlds.world import World, room_of
-
-if TYPE_CHECKING:
-    from hocket.population.learning import Learning
 
 Beliefs: TypeAlias = Literal["full", "two-level"]
 
@@ -121,7 +119,29 @@ def _fits(group: Group, world: World, where: tuple[str | int, ...]) -> list[Prob
                 f"the world {type(world).__name__} takes {list(world.actions)}",
             )
         )
-    return problems + _shares(group, world, where)
+    return problems + _shares(group, world, where) + _learns(group, where)
+
+
+def _learns(group: Group, where: tuple[str | int, ...]) -> list[Problem]:
+    """What of a group's learning does not fit its model."""
+    if group.learning is None:
+        return []
+    try:
+        group.learning.check(group.model)
+    except SpecError as error:
+        return [
+            Problem(where=(*where, *problem.where), message=problem.message, hint=problem.hint)
+            for problem in error.problems
+        ]
+    if group.beliefs != "full":
+        return [
+            Problem(
+                where=(*where, "learning"),
+                message="nothing is learned from beliefs of two levels",
+                hint='keep the beliefs "full"',
+            )
+        ]
+    return []
 
 
 def _shares(group: Group, world: World, where: tuple[str | int, ...]) -> list[Problem]:

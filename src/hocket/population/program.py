@@ -19,6 +19,7 @@ from hocket.population.devices import AXIS
 from hocket.population.draws import Purpose, tick_key, uniforms
 from hocket.population.group import Group
 from hocket.population.layout import Layout
+from hocket.population.learning import Counts, Learning, learn
 from hocket.population.mind import Mind, MindState, Thought
 from hocket.population.sharing import Placed, pool
 from hocket.population.tables import Tables
@@ -54,12 +55,14 @@ class State(NamedTuple):
     Fields:
         groups: In order.
         tables: Each group's model as it is now; the same on every device.
+        lessons: What each group has counted and not yet taken in, [parts, ...].
         shared: What the world remembers of itself; the same on every device.
         tick: How many ticks have been done, a scalar.
     """
 
     groups: tuple[GroupState, ...]
     tables: tuple[Tables, ...]
+    lessons: tuple[Counts, ...]
     shared: dict[str, jax.Array]
     tick: jax.Array
 
@@ -103,6 +106,7 @@ class Program:
         self.specs = State(
             groups=tuple(GroupState(split, split, split, split, split, split) for _ in groups),  # type: ignore[arg-type]
             tables=whole,  # type: ignore[arg-type]
+            lessons=split,  # type: ignore[arg-type]
             shared=whole,  # type: ignore[arg-type]
             tick=whole,  # type: ignore[arg-type]
         )
@@ -177,7 +181,19 @@ class Program:
                     self._own(g, remembered.own, ids),
                 )
             )
-        return State(tuple(groups), tables, remembered.shared, jnp.int32(0))
+        lessons = tuple(
+            self._nothing_learned(g, tables[g], group) for g, group in enumerate(groups)
+        )
+        return State(tuple(groups), tables, lessons, remembered.shared, jnp.int32(0))
+
+    def _nothing_learned(self, g: int, tables: Tables, group: GroupState) -> Counts:
+        """Counts of nothing, [parts, ...]."""
+        shape = jax.eval_shape(partial(self._block, g), tables, group, jnp.int32(0), 0).lessons
+        parts = self._parts(g, group.ids)
+        nothing: Counts = jax.tree.map(
+            lambda leaf: jnp.zeros((parts, *leaf.shape), leaf.dtype), shape
+        )
+        return nothing
 
     def _admit(
         self,
@@ -214,7 +230,7 @@ class Program:
                     self._own(g, remembered.own, ids),
                 )
             )
-        return State(tuple(groups), state.tables, remembered.shared, state.tick)
+        return state._replace(groups=tuple(groups), shared=remembered.shared)
 
     def _advance(self, state: State, ticks: jax.Array) -> tuple[State, Sums]:
         """Go on for some ticks, at most `STRIDE`."""
@@ -230,13 +246,14 @@ class Program:
         return done
 
     def _tick(self, state: State) -> tuple[State, Sums]:
-        """One tick: all agents think, then the world moves."""
+        """One tick: all agents think, then the world moves, then they learn and share."""
         sums: Sums = {}
-        groups, acted = [], []
+        groups, acted, lessons = [], [], []
         for g in range(len(self.groups)):
-            group, actions, info = self._think(g, state)
+            group, actions, info, counted = self._think(g, state)
             groups.append(group)
             acted.append(actions)
+            lessons.append(counted)
             for name, values in info.items():
                 sums[f"{self.groups[g].name}/{name}"] = values
         key = tick_key(self._seed(), state.tick, Purpose.WORLD)
@@ -261,7 +278,38 @@ class Program:
             sums[f"{self.groups[g].name}/alive"] = self._by_part(g, group.alive)
         for g, group in enumerate(groups):
             groups[g] = self._share(g, group, remembered, ids, state.tick)
-        return State(tuple(groups), state.tables, remembered.shared, state.tick + 1), sums
+        state = State(
+            tuple(groups), state.tables, tuple(lessons), remembered.shared, state.tick + 1
+        )
+        return self._learn(state), sums
+
+    def _learn(self, state: State) -> State:
+        """Groups that learn together take in what all of their agents have counted."""
+        tables, lessons = list(state.tables), list(state.lessons)
+        for g, group in enumerate(self.groups):
+            learning = group.learning
+            if learning is None or learning.per == "agent":
+                continue
+
+            tables[g], lessons[g] = jax.lax.cond(
+                state.tick % learning.every == 0,
+                partial(self._take_in, g, learning),
+                lambda *held: held,
+                tables[g],
+                lessons[g],
+            )
+        return state._replace(tables=tuple(tables), lessons=tuple(lessons))
+
+    def _take_in(
+        self, g: int, learning: Learning, tables: Tables, lessons: Counts
+    ) -> tuple[Tables, Counts]:
+        """Make of a model and what was counted a new one, with plans to match."""
+        # Parts are added in their order, whichever device counted them.
+        together = jax.tree.map(
+            lambda leaf: jax.lax.all_gather(leaf, AXIS, tiled=True).sum(0), lessons
+        )
+        learned = self.minds[g].planned(learn(learning, tables, together))
+        return learned, jax.tree.map(jnp.zeros_like, lessons)
 
     def _share(
         self,
@@ -315,48 +363,67 @@ class Program:
         mine = jax.lax.dynamic_slice(all_of_them, (begin,), (ids.size,))
         return {"coalition": mine.reshape(ids.shape)}
 
-    def _think(self, g: int, state: State) -> tuple[GroupState, jax.Array, Sums]:
+    def _block(
+        self, g: int, tables: Tables, group: GroupState, tick: jax.Array, number: Any
+    ) -> Thought:
+        """One block of a group thinks."""
+        mind = self.minds[g]
+        key = tick_key(self._seed(), tick, Purpose.ACTION)
+        state = jax.tree.map(lambda leaf: leaf[number], group.mind)
+        return mind.think(
+            tables,
+            mind.renew(tables, state, group.fresh[number]),
+            group.seen[number],
+            uniforms(key, group.ids[number], mind.draws),
+            group.alive[number],
+        )
+
+    def _think(self, g: int, state: State) -> tuple[GroupState, jax.Array, Sums, Counts]:
         """All agents of a group think, block by block; a device's last blocks may be empty."""
-        group, tables, mind = state.groups[g], state.tables[g], self.minds[g]
-        key = tick_key(self._seed(), state.tick, Purpose.ACTION)
-        layout = self.layouts[g]
+        group, tables = state.groups[g], state.tables[g]
         blocks = group.ids.shape[0]
-        per_part = layout.blocks // layout.parts
-
-        def think(number: Any, minds: MindState) -> Thought:
-            block = jax.tree.map(lambda leaf: leaf[number], minds)
-            return mind.think(
-                tables,
-                mind.renew(tables, block, group.fresh[number]),
-                group.seen[number],
-                uniforms(key, group.ids[number], mind.draws),
-                group.alive[number],
-            )
-
-        shape = jax.eval_shape(think, 0, group.mind)
+        parts = self._parts(g, group.ids)
+        shape = jax.eval_shape(partial(self._block, g), tables, group, state.tick, 0)
         actions = jnp.zeros((blocks, *shape.actions.shape), shape.actions.dtype)
-        info = {name: jnp.zeros(blocks // per_part, jnp.float32) for name in shape.info}
+        info = {name: jnp.zeros(parts, jnp.float32) for name in shape.info}
 
         def once(number: Any, carried: Any) -> Any:
-            minds, actions, info = carried
-            thought = think(number, minds)
+            minds, actions, info, lessons = carried
+            thought = self._block(g, tables, group._replace(mind=minds), state.tick, number)
+            part = number * parts // blocks
             return (
-                jax.tree.map(lambda all_, one: all_.at[number].set(one), minds, thought.state),
+                {
+                    **minds,
+                    **{
+                        name: jax.tree.map(
+                            lambda all_, one: all_.at[number].set(one), minds[name], leaf
+                        )
+                        for name, leaf in thought.state.items()
+                    },
+                },
                 actions.at[number].set(thought.actions),
                 {
-                    name: total.at[number // per_part].add(
+                    name: total.at[part].add(
                         jnp.where(group.alive[number], thought.info[name], 0)
                         .sum()
                         .astype(jnp.float32)
                     )
                     for name, total in info.items()
                 },
+                jax.tree.map(lambda all_, one: all_.at[part].add(one), lessons, thought.lessons),
             )
 
         # Slots are filled from the front: what lies behind the last living agent is skipped.
         busy = jnp.where(group.alive.any(1), jnp.arange(1, blocks + 1), 0).max()
-        minds, actions, info = jax.lax.fori_loop(0, busy, once, (group.mind, actions, info))
-        return group._replace(mind=minds), actions, info
+        minds, actions, info, lessons = jax.lax.fori_loop(
+            0, busy, once, (group.mind, actions, info, state.lessons[g])
+        )
+        return group._replace(mind=minds), actions, info, lessons
+
+    def _parts(self, g: int, ids: jax.Array) -> int:
+        """How many parts of a group this device has."""
+        layout = self.layouts[g]
+        return ids.shape[0] * layout.parts // layout.blocks
 
     def _agents(self, ids: Sequence[jax.Array], alive: Sequence[jax.Array]) -> Agents:
         """All agents of this device, flat, as worlds see them."""
@@ -403,9 +470,7 @@ class Program:
 
     def _by_part(self, g: int, values: jax.Array) -> jax.Array:
         """Sums over the agents of each part, [parts]; each is added up in the same way."""
-        layout = self.layouts[g]
-        parts = values.shape[0] * layout.parts // layout.blocks
-        rows = values.reshape(parts, -1).astype(jnp.float32)
+        rows = values.reshape(self._parts(g, values), -1).astype(jnp.float32)
         sums: jax.Array = jax.lax.map(jnp.sum, rows)
         return sums
 
