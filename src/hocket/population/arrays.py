@@ -205,7 +205,6 @@ class Arrays:
     def _take(self, leaves: dict[str, NDArray[Any]]) -> None:
         """Put kept arrays on the devices; blocks that are missing at the end are empty."""
         shapes = self._shapes(self.program)
-        bare = shapes._replace(tables=tuple(row._replace(plan={}) for row in shapes.tables))
         taken = []
         for name, shape in named_leaves(shapes).items():
             array, of_agents = leaves[name], name.startswith("groups/")
@@ -214,14 +213,7 @@ class Arrays:
                 missing = len(shape) - len(array)
                 array = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
             taken.append(spread(array, self.program.split if split else self._whole))
-        state = jax.tree.unflatten(jax.tree.structure(bare), taken)
-        planned = jax.jit(
-            lambda tables: tuple(
-                mind.planned(table) for mind, table in zip(self.program.minds, tables, strict=True)
-            ),
-            out_shardings=self._whole,
-        )
-        self.state = state._replace(tables=planned(state.tables))
+        self.state = jax.tree.unflatten(jax.tree.structure(shapes), taken)
 
     def _replace_group(self, g: int, **changes: Any) -> None:
         groups = list(self.state.groups)

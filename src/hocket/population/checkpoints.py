@@ -38,11 +38,13 @@ class Kept(NamedTuple):
 
 
 def named_leaves(state: State) -> dict[str, jax.Array]:
-    """All arrays of a population but the planner's, which are made of the others."""
-    bare = state._replace(tables=tuple(table._replace(plan={}) for table in state.tables))
+    """All arrays of a population.
+
+    What the planner has made of the others is among them: made anew it may differ in the last bit.
+    """
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(bare)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
 
 
