@@ -224,7 +224,7 @@ def links(move: Transition, own: int) -> Links:
             following, start = np.nonzero((move.table > 0).any(axis=axes))
             return start.astype(np.int64), following.astype(np.int64)
         case Grid():
-            target = np.unique(move.targets(), axis=0) if move.slip < 1 else _stay(move)
+            target = move.targets() if move.slip < 1 else _stay(move)
             both = np.concatenate([target, _stay(move)]) if move.slip > 0 else target
             start = np.broadcast_to(np.arange(move.states), both.shape)
             return start.reshape(-1), both.reshape(-1).astype(np.int64)

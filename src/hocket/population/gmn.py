@@ -28,12 +28,12 @@ class Reading:
 
     Fields:
         model: The model.
-        warnings: What may be meant, and may not.
+        remarks: What is odd about it; of a GMN only what may be meant.
         place: Gives ``file:line:column`` of a part of the model, as ("A", 0).
     """
 
     model: Model
-    warnings: tuple[Remark, ...]
+    remarks: tuple[Remark, ...]
     place: Callable[[tuple[str | int, ...]], str]
 
 
@@ -62,9 +62,9 @@ def read_gmn(text: str, name: str = "<text>") -> Reading:
     try:
         building = Building(graph, faults)
         model = building.model()
-        warnings = building.errors(model)
+        remarks = building.errors(model)
     except Stop:
         faults.settle()
         raise
     faults.settle()
-    return Reading(model, tuple(warnings), lambda where: faults.place(building.place(where)))
+    return Reading(model, tuple(remarks), lambda where: faults.place(building.place(where)))

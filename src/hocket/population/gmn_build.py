@@ -29,7 +29,7 @@ from hocket.population.policies import sampled_policies
 
 MOST_POLICIES: Final = 100_000
 MOST_STEPS: Final = 1_000
-_MOST_PLANNED: Final = 10_000_000
+_MOST_PLANNED: Final = 2_000_000
 """Actions of all policies together."""
 _SETTINGS: Final = (
     "gamma",

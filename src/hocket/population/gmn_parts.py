@@ -158,9 +158,9 @@ def things(node: Node, faults: Faults) -> Things:
         faults.say(node.at, message, "write {names: [left, right]} or {size: 2}", _at(node))
         return made
     if "names" in data:
-        made.names = tuple(_names(node, data["names"], faults))
+        made.index = _names(node, data["names"], faults)
+        made.names = tuple(made.index)
         made.size = max(1, len(made.names))
-        made.index = {name: number for number, name in enumerate(made.names)}
     if "grid" in data:
         made.grid = pair(data["grid"], faults, "rows and columns, as [10, 10]")
         made.size = made.grid[0] * made.grid[1]
@@ -178,11 +178,12 @@ def things(node: Node, faults: Faults) -> Things:
     return made
 
 
-def _names(node: Node, value: Value, faults: Faults) -> list[str]:
+def _names(node: Node, value: Value, faults: Faults) -> dict[str, int]:
+    """The names, and the number of each."""
     if not isinstance(value.data, list) or not value.data:
         faults.say(value.at, "names are no list", "write [left, right]", _at(node))
-        return []
-    names: list[str] = []
+        return {}
+    names: dict[str, int] = {}
     for item in value.data:
         name = str(item.data) if isinstance(item.data, str | int) else ""
         if not name:
@@ -190,7 +191,7 @@ def _names(node: Node, value: Value, faults: Faults) -> list[str]:
         elif name in names:
             faults.say(item.at, f"{name!r} is there twice", "give each a name", _at(node))
         else:
-            names.append(name)
+            names[name] = len(names)
     return names
 
 

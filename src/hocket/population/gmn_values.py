@@ -74,6 +74,12 @@ def near(word: str, known: Iterable[str]) -> str:
     return suggest(word, [name for name in islice(known, 200) if len(name) <= _MOST_WORD])
 
 
+def _short(message: str) -> str:
+    """A message that harms no terminal, whatever names are in it."""
+    said = message if len(message) < _MOST_SAID else message[:_MOST_SAID] + " …"
+    return "".join(letter if letter.isprintable() else "�" for letter in said)
+
+
 class Stop(Exception):
     """There are too many problems, or what is left cannot be read."""
 
@@ -97,8 +103,7 @@ class Faults:
         Raises:
             Stop: if there are too many.
         """
-        said = message if len(message) < _MOST_SAID else message[:_MOST_SAID] + " …"
-        self._found.append((at, Problem(where=where, message=said, hint=hint[:_MOST_SAID])))
+        self._found.append((at, Problem(where=where, message=_short(message), hint=_short(hint))))
         self.check()
 
     def check(self) -> None:
