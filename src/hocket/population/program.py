@@ -17,36 +17,17 @@ from jax.typing import DTypeLike
 
 from hocket.population.devices import AXIS
 from hocket.population.draws import Purpose, tick_key, uniforms
+from hocket.population.flat import Flat, GroupState
 from hocket.population.group import Group
 from hocket.population.layout import Layout
-from hocket.population.learning import Counts, Learning, learn
-from hocket.population.mind import Mind, MindState, Thought
-from hocket.population.sharing import Placed, pool
+from hocket.population.learning import Counts
+from hocket.population.mind import Mind, Thought
 from hocket.population.tables import Tables
-from hocket.population.worlds.world import AcrossDevices, Agents, World, WorldState
+from hocket.population.together import coalitions_of, learn_together, share_beliefs
+from hocket.population.worlds.world import AcrossDevices, World
 
 STRIDE = 32
 """The most ticks in one dispatch; their means come back together."""
-
-
-class GroupState(NamedTuple):
-    """One group; arrays begin with [blocks], which devices share, and end with [lanes].
-
-    Fields:
-        ids: The agents' numbers, [blocks, lanes].
-        alive: Whether there is an agent, [blocks, lanes].
-        fresh: Whether an agent begins an episode, [blocks, lanes].
-        seen: What they see, [blocks, modalities, lanes].
-        mind: What they carry, [blocks, ..., lanes].
-        own: What the world remembers of them, [blocks, ..., lanes].
-    """
-
-    ids: jax.Array
-    alive: jax.Array
-    fresh: jax.Array
-    seen: jax.Array
-    mind: MindState
-    own: dict[str, jax.Array]
 
 
 class State(NamedTuple):
@@ -102,6 +83,7 @@ class Program:
         self.mesh = mesh
         self.dtype = dtype
         self.across = AcrossDevices(AXIS)
+        self.flat = Flat(groups, world, self.across)
         split, whole = PartitionSpec(AXIS), PartitionSpec()
         self.specs = State(
             groups=tuple(GroupState(split, split, split, split, split, split) for _ in groups),  # type: ignore[arg-type]
@@ -159,7 +141,7 @@ class Program:
     ) -> State:
         """Place all agents; they have seen nothing yet but what the world shows first."""
         key = tick_key(self._seed(), jnp.int32(0), Purpose.ENTRY)
-        agents = self._agents(ids, alive)
+        agents = self.flat.agents(ids, alive)
         seen, remembered = self.world.reset(key, agents)
         groups = []
         for g, layout in enumerate(self.layouts):
@@ -170,15 +152,15 @@ class Program:
                     ids[g],
                     alive[g],
                     alive[g],
-                    self._seen(g, seen, ids),
+                    self.flat.seen(g, seen, ids),
                     {
                         **jax.tree.map(
                             lambda leaf, many=blocks: jnp.broadcast_to(leaf, (many, *leaf.shape)),
                             blank,
                         ),
-                        **self._membership(g, ids[g], alive[g]),
+                        **coalitions_of(self.groups[g].sharing, ids[g], alive[g]),
                     },
-                    self._own(g, remembered.own, ids),
+                    self.flat.own(g, remembered.own, ids),
                 )
             )
         lessons = tuple(
@@ -204,9 +186,11 @@ class Program:
     ) -> State:
         """Let agents in, and others go, between two ticks."""
         key = tick_key(self._seed(), state.tick, Purpose.ENTRY)
-        agents = self._agents(ids, alive)
+        agents = self.flat.agents(ids, alive)
         fresh = jnp.concatenate([flags.reshape(-1) for flags in new])
-        seen, remembered = self.world.enter(key, self._remembered(state), agents, fresh)
+        seen, remembered = self.world.enter(
+            key, self.flat.remembered(state.groups, state.shared), agents, fresh
+        )
         groups = []
         for g, before in enumerate(state.groups):
             blank = self.minds[g].blank(state.tables[g], self.layouts[g].lanes)
@@ -216,7 +200,7 @@ class Program:
                     ids[g],
                     alive[g],
                     before.fresh | new[g],
-                    jnp.where(new[g][:, None], self._seen(g, seen, ids), before.seen),
+                    jnp.where(new[g][:, None], self.flat.seen(g, seen, ids), before.seen),
                     {
                         **jax.tree.map(
                             lambda leaf, empty, flags=new[g]: jnp.where(
@@ -225,9 +209,9 @@ class Program:
                             carried,
                             blank,
                         ),
-                        **self._membership(g, ids[g], alive[g]),
+                        **coalitions_of(self.groups[g].sharing, ids[g], alive[g]),
                     },
-                    self._own(g, remembered.own, ids),
+                    self.flat.own(g, remembered.own, ids),
                 )
             )
         return state._replace(groups=tuple(groups), shared=remembered.shared)
@@ -258,17 +242,17 @@ class Program:
                 sums[f"{self.groups[g].name}/{name}"] = values
         key = tick_key(self._seed(), state.tick, Purpose.WORLD)
         ids = tuple(group.ids for group in groups)
-        agents = self._agents(ids, tuple(group.alive for group in groups))
+        agents = self.flat.agents(ids, tuple(group.alive for group in groups))
         flat = jnp.concatenate(
             [jnp.moveaxis(actions, 1, 0).reshape(actions.shape[1], -1) for actions in acted], axis=1
         )
-        remembered = self._remembered(state)
+        remembered = self.flat.remembered(state.groups, state.shared)
         seen, remembered, reward, done, further = self.world.step(key, remembered, flat, agents)
         for g, group in enumerate(groups):
-            here = self._slice(g, ids)
+            here = self.flat.slice(g, ids)
             groups[g] = group._replace(
-                seen=self._seen(g, seen, ids),
-                own=self._own(g, remembered.own, ids),
+                seen=self.flat.seen(g, seen, ids),
+                own=self.flat.own(g, remembered.own, ids),
                 fresh=done[here].reshape(group.ids.shape),
             )
             for name, values in {"reward": reward, **further}.items():
@@ -276,92 +260,18 @@ class Program:
                     g, jnp.where(group.alive, values[here].reshape(group.ids.shape), 0)
                 )
             sums[f"{self.groups[g].name}/alive"] = self._by_part(g, group.alive)
-        for g, group in enumerate(groups):
-            groups[g] = self._share(g, group, remembered, ids, state.tick)
-        state = State(
-            tuple(groups), state.tables, tuple(lessons), remembered.shared, state.tick + 1
-        )
-        return self._learn(state), sums
-
-    def _learn(self, state: State) -> State:
-        """Groups that learn together take in what all of their agents have counted."""
-        tables, lessons = list(state.tables), list(state.lessons)
-        for g, group in enumerate(self.groups):
-            learning = group.learning
-            if learning is None or learning.per == "agent":
-                continue
-
-            tables[g], lessons[g] = jax.lax.cond(
-                state.tick % learning.every == 0,
-                partial(self._take_in, g, learning),
-                lambda *held: held,
-                tables[g],
-                lessons[g],
-            )
-        return state._replace(tables=tuple(tables), lessons=tuple(lessons))
-
-    def _take_in(
-        self, g: int, learning: Learning, tables: Tables, lessons: Counts
-    ) -> tuple[Tables, Counts]:
-        """Make of a model and what was counted a new one, with plans to match."""
-        # Parts are added in their order, whichever device counted them.
-        together = jax.tree.map(
-            lambda leaf: jax.lax.all_gather(leaf, AXIS, tiled=True).sum(0), lessons
-        )
-        learned = self.minds[g].planned(learn(learning, tables, together))
-        return learned, jax.tree.map(jnp.zeros_like, lessons)
-
-    def _share(
-        self,
-        g: int,
-        group: GroupState,
-        remembered: WorldState,
-        ids: Sequence[jax.Array],
-        tick: jax.Array,
-    ) -> GroupState:
-        """Agents of a group pool what they believe of the factor that is common to them."""
-        sharing = self.groups[g].sharing
-        if sharing is None:
-            return group
-        belief = group.mind["belief"]
-
-        def together() -> jax.Array:
-            if sharing.with_ == "coalition":
-                assert sharing.coalitions is not None
-                membership, count = group.mind["coalition"], len(sharing.coalitions.needed)
-            else:
-                assert isinstance(self.world, Placed)
-                squares = self.world.neighbourhood(remembered, sharing.reach)
-                membership = squares[self._slice(g, ids)].reshape(group.ids.shape)
-                count = self.world.neighbourhoods(sharing.reach)
-            return pool(
-                belief[sharing.factor],
-                membership,
-                count,
-                group.alive & ~group.fresh,
-                sharing.weight,
-                self.across,
-            )
-
-        # Who begins an episode has nothing to tell, and nothing to learn, of the one before.
-        pooled = jax.lax.cond(
-            (tick + 1) % sharing.every == 0, together, lambda: belief[sharing.factor]
-        )
-        beliefs = tuple(pooled if f == sharing.factor else row for f, row in enumerate(belief))
-        return group._replace(mind={**group.mind, "belief": beliefs})
-
-    def _membership(self, g: int, ids: jax.Array, alive: jax.Array) -> dict[str, jax.Array]:
-        """The coalition of each agent of this device, formed among all of all devices."""
-        sharing = self.groups[g].sharing
-        if sharing is None or sharing.coalitions is None:
-            return {}
-        everybody, living = (
-            jax.lax.all_gather(rows.reshape(-1), AXIS, tiled=True) for rows in (ids, alive)
-        )
-        all_of_them = sharing.coalitions.membership(everybody, living)
-        begin = jax.lax.axis_index(AXIS) * ids.size
-        mine = jax.lax.dynamic_slice(all_of_them, (begin,), (ids.size,))
-        return {"coalition": mine.reshape(ids.shape)}
+        tick, tables = state.tick + 1, list(state.tables)
+        for g, made in enumerate(self.groups):
+            if made.learning is not None and made.learning.per == "group":
+                tables[g], lessons[g] = learn_together(
+                    made.learning, self.minds[g].planned, tick, tables[g], lessons[g]
+                )
+            if made.sharing is not None:
+                here = self.flat.slice(g, ids)
+                groups[g] = share_beliefs(
+                    made.sharing, groups[g], self.world, remembered, here, tick, self.across
+                )
+        return State(tuple(groups), tuple(tables), tuple(lessons), remembered.shared, tick), sums
 
     def _block(
         self, g: int, tables: Tables, group: GroupState, tick: jax.Array, number: Any
@@ -425,59 +335,11 @@ class Program:
         layout = self.layouts[g]
         return ids.shape[0] * layout.parts // layout.blocks
 
-    def _agents(self, ids: Sequence[jax.Array], alive: Sequence[jax.Array]) -> Agents:
-        """All agents of this device, flat, as worlds see them."""
-        return Agents(
-            ids=jnp.concatenate([numbers.reshape(-1) for numbers in ids]),
-            alive=jnp.concatenate([flags.reshape(-1) for flags in alive]),
-            group=jnp.concatenate(
-                [jnp.full(numbers.size, g, jnp.int32) for g, numbers in enumerate(ids)]
-            ),
-            across=self.across,
-        )
-
-    def _slice(self, g: int, ids: Sequence[jax.Array]) -> slice:
-        """Where a group's agents are among all of this device."""
-        begin = sum(numbers.size for numbers in ids[:g])
-        return slice(begin, begin + ids[g].size)
-
-    def _seen(self, g: int, seen: jax.Array, ids: Sequence[jax.Array]) -> jax.Array:
-        """What a group sees, [blocks, modalities, lanes]."""
-        chosen = jnp.array(self.groups[g].modalities(self.world), jnp.int32)
-        mine = seen[chosen][:, self._slice(g, ids)]
-        return _blocked(mine, ids[g].shape).astype(jnp.int32)
-
-    def _own(
-        self, g: int, own: dict[str, jax.Array], ids: Sequence[jax.Array]
-    ) -> dict[str, jax.Array]:
-        """What the world remembers of a group's agents, [blocks, ..., lanes]."""
-        here = self._slice(g, ids)
-        return {name: _blocked(leaf[..., here], ids[g].shape) for name, leaf in own.items()}
-
-    def _remembered(self, state: State) -> WorldState:
-        """The world's memory of all agents of this device, flat."""
-        own = {
-            name: jnp.concatenate(
-                [
-                    jnp.moveaxis(group.own[name], 0, -2).reshape(*group.own[name].shape[1:-1], -1)
-                    for group in state.groups
-                ],
-                axis=-1,
-            )
-            for name in state.groups[0].own
-        }
-        return WorldState(own, state.shared)
-
     def _by_part(self, g: int, values: jax.Array) -> jax.Array:
         """Sums over the agents of each part, [parts]; each is added up in the same way."""
         rows = values.reshape(self._parts(g, values), -1).astype(jnp.float32)
         sums: jax.Array = jax.lax.map(jnp.sum, rows)
         return sums
-
-
-def _blocked(flat: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """From [..., N] to [blocks, ..., lanes]."""
-    return jnp.moveaxis(flat.reshape(*flat.shape[:-1], *shape), -2, 0)
 
 
 def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:

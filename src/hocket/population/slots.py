@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from hocket.core.errors import NotFound, Problem, Refused, SpecError
 from hocket.population.arrays import Arrays
 from hocket.population.devices import fetch
+from hocket.population.flat import GroupState
 from hocket.population.group import Group
-from hocket.population.program import GroupState
 
 
 class Slots:
