@@ -49,6 +49,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "hocket.cli.simulate:simulate",
         "Say what a run would take with other limits, policies, models.",
     ),
+    "population": (
+        "hocket.cli.population:app",
+        "Run, check and measure populations of active-inference agents.",
+    ),
     "mcp": ("hocket.cli.mcp:mcp", "Let an MCP client plan, run, approve and explain."),
     "pause": ("hocket.cli.requests:pause", "Let calls in flight finish, then stop; resumable."),
     "cancel": (

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ from hocket.core.values import Json
 Format: TypeAlias = Literal["npz", "parquet"]
 Picture: TypeAlias = Literal["svg", "png", "gif"]
 Preferences: TypeAlias = list[Any] | str
+
+Told = TypeVar("Told", bound=msgspec.Struct)
 
 MAIN: Final = "agents"
 """What the group is called whose model is the world."""
@@ -56,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         device: Where it runs; None for what JAX prefers.
         devices: How many cores or GPUs; None for all.
         dtype: How exactly it is computed.
-        at_once: The most ticks between two looks at it.
+        at_once: The most ticks between two looks at it, 1 to 32; None for half a second's.
         format: What the result files are.
         picture: Which picture of the world is made, if any.
     """
@@ -73,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device: Literal["cpu", "gpu"] | None = None
     devices: int | None = None
     dtype: Literal["float32", "float64"] = "float32"
-    at_once: int = 32
+    at_once: int | None = None
     format: Format = "npz"
     picture: Picture | None = None
 
@@ -84,21 +86,32 @@ def read_settings(given: Mapping[str, Json]) -> Settings:
     Raises:
         SpecError: A setting is unknown, or of a wrong type or size; or nobody lives there.
     """
-    try:
-        settings = msgspec.convert(dict(given), Settings, strict=False)
-    except msgspec.ValidationError as error:
-        said = str(error)
-        place = _AT.search(said)
-        where = tuple(place[1].split(".")) if place and place[1] else ()
-        hint = ""
-        if "unknown field" in said:
-            word = said.split("`")[1]
-            hint = suggest(word, Settings.__struct_fields__)
-        raise SpecError([Problem(where=where, message=_AT.sub("", said), hint=hint)]) from None
+    groups = given.get("groups")
+    told = {
+        name: _converted(("groups", str(name)), group, GroupSettings)
+        for name, group in (groups.items() if isinstance(groups, Mapping) else ())
+    }
+    settings = _converted((), {**given, **({"groups": told} if told else {})}, Settings)
     problems = list(_problems(settings))
     if problems:
         raise SpecError(problems)
     return settings
+
+
+def _converted(where: tuple[str, ...], given: Any, kind: type[Told]) -> Told:
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        said = str(error)
+        place = _AT.search(said)
+        inner = tuple(place[1].split(".")) if place and place[1] else ()
+        hint = ""
+        if "unknown field" in said:
+            hint = suggest(said.split("`")[1], kind.__struct_fields__)
+            hint = hint or f"there are {', '.join(kind.__struct_fields__)}"
+        message = _AT.sub("", said)
+        problem = Problem(where=(*where, *inner), message=message, hint=hint)
+        raise SpecError([problem]) from None
 
 
 def _problems(settings: Settings) -> list[Problem]:
@@ -117,7 +130,7 @@ def _problems(settings: Settings) -> list[Problem]:
     if not 0 <= settings.seed < 2**32:
         message = f"must lie between 0 and 4294967295, not {settings.seed}"
         found.append(Problem(where=("seed",), message=message))
-    if not 1 <= settings.at_once <= 32:
+    if settings.at_once is not None and not 1 <= settings.at_once <= 32:
         message = f"must lie between 1 and 32, not {settings.at_once}"
         found.append(Problem(where=("at_once",), message=message))
     for name, group in settings.groups.items():

@@ -1,0 +1,273 @@
+"""Commands that run populations: ``population run`` and ``population list``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from hocket.cli.options import AsJson, Plain, Quiet
+from hocket.cli.output import pretty
+from hocket.core.errors import Refused, suggest
+from hocket.core.values import Json
+from hocket.population.settings import Settings, need_extra, read_settings
+
+_FILES: Final = (".gmn", ".json", ".npz", ".txt")
+_PICTURES: Final = (".svg", ".png", ".gif")
+_PERIOD: Final = 2.0
+"""The least seconds between two plain lines."""
+_INTERRUPTED: Final = 130
+
+
+def list_(*, json_: AsJson = False) -> int:
+    """List the examples that can be run, with their options."""
+    need_extra()
+    told = import_module("hocket.population.staging").examples()
+    if json_:
+        print(pretty(told))
+        return 0
+    for example in told:
+        print(f"{example['name']}: {example['about']}")
+        print("    --set " + " ".join(f"{k}={_shown(v)}" for k, v in example["options"].items()))
+    return 0
+
+
+def _shown(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def run(
+    what: str,
+    /,
+    *,
+    agents: Annotated[int, Parameter(help="How many agents there are.", show_default=True)] = 1_000,
+    ticks: Annotated[int, Parameter(help="How many ticks in all.", show_default=True)] = 100,
+    seed: Annotated[int, Parameter(help="Where chance comes from.", show_default=True)] = 0,
+    set_: Annotated[
+        list[str] | None,
+        Parameter(name="--set", help="An example's option, as length=2; repeatable.", negative=()),
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "gpu"] | None, Parameter(help="Where; else what JAX prefers.")
+    ] = None,
+    devices: Annotated[int | None, Parameter(help="How many cores or GPUs; else all.")] = None,
+    dtype: Annotated[
+        Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)
+    ] = "float32",
+    at_once: Annotated[
+        int | None, Parameter(help="The most ticks between two looks, 1 to 32.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, Parameter(help="A folder in which it is saved, to go on from.")
+    ] = None,
+    every: Annotated[int | None, Parameter(help="Save it also all so many ticks.")] = None,
+    resume: Annotated[
+        bool, Parameter(help="Go on from what is saved in --checkpoint.", negative=())
+    ] = False,
+    out: Annotated[Path | None, Parameter(help="A folder for the results.")] = None,
+    format: Annotated[
+        Literal["npz", "parquet"], Parameter(help="What these are.", show_default=True)
+    ] = "npz",
+    picture: Annotated[
+        Path | None, Parameter(help="A .svg or .png of the world at the end, or a .gif of it all.")
+    ] = None,
+    plain: Plain = False,
+    quiet: Quiet = False,
+    json_: AsJson = False,
+) -> int:
+    """Run a population of active-inference agents, or go on with one.
+
+    The same seed gives the same result, to the last bit, on any number of cores.
+    Ctrl-C ends it after the ticks that are being done, and saves it if there is --checkpoint.
+
+    Args:
+        what: An example, as "hocket population list" names them, or the file of a model (GMN text
+            or JSON, or npz), whose agents live in what it says.
+    """
+    given: dict[str, Json] = {
+        "model" if _is_file(what) else "example": what,
+        **{"agents": agents, "ticks": ticks, "seed": seed, "set": _options(set_ or ())},
+        **{"device": device, "devices": devices, "dtype": dtype, "at_once": at_once},
+        **{"checkpoint_every": every, "format": format, "picture": _kind(picture)},
+    }
+    if every is not None and checkpoint is None:
+        raise Refused("--every says how often, and --checkpoint DIR where: give both")
+    if resume and checkpoint is None:
+        raise Refused("--resume goes on from what is saved: say where, by --checkpoint DIR")
+    need_extra()
+    settings = read_settings({key: value for key, value in given.items() if value is not None})
+    show = _Show(plain=plain or json_, quiet=quiet)
+    return _perform(settings, show, (checkpoint, out, picture), resume=resume, as_json=json_)
+
+
+def _perform(
+    settings: Settings,
+    show: _Show,
+    places: tuple[Path | None, Path | None, Path | None],
+    *,
+    resume: bool,
+    as_json: bool,
+) -> int:
+    performing = import_module("hocket.population.performing")
+    performing.use_devices(settings)
+    checkpoint, out, picture = places
+    with show:
+        done = performing.perform(
+            settings,
+            performing.Places(checkpoint=checkpoint, out=out, picture=picture),
+            resume="yes" if resume else "no",
+            say=show.say,
+            on_progress=show.progress,
+            stop=lambda: show.stopped,
+        )
+    if as_json:
+        course = import_module("hocket.population.results").course
+        print(
+            pretty(
+                {
+                    "summary": done.summary,
+                    "means": course(done.outcome.means),
+                    "checksum": done.outcome.checksum,
+                    "files": {name: str(path) for name, path in done.files.items()},
+                }
+            )
+        )
+    elif not done.outcome.stopped:
+        _tell(done.summary, done.files)
+    if not done.outcome.stopped:
+        return 0
+    tick = done.outcome.progress.tick
+    if checkpoint is None:
+        show.say(f"stopped after tick {tick:,}; nothing is saved without --checkpoint DIR")
+    else:
+        again = [part for part in sys.argv[1:] if part != "--resume"]
+        show.say(f"stopped and saved after tick {tick:,}; it goes on with:")
+        show.say(f"  {shlex.join(['hocket', *again, '--resume'])}")
+    return _INTERRUPTED
+
+
+def _is_file(what: str) -> bool:
+    return Path(what).suffix.lower() in _FILES or "/" in what or Path(what).is_file()
+
+
+def _options(given: Sequence[str]) -> dict[str, Json]:
+    """Read ``key=value``: values are JSON, or else texts."""
+    options: dict[str, Json] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not key or not equals:
+            raise Refused(f"--set {one!r}: write it as KEY=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+def _kind(picture: Path | None) -> str | None:
+    if picture is None:
+        return None
+    suffix = picture.suffix.lower()
+    if suffix not in _PICTURES:
+        hint = suggest(suffix, _PICTURES) or f"end it in {', '.join(_PICTURES)}"
+        raise Refused(f"--picture {picture}: {hint}")
+    return suffix[1:]
+
+
+def _tell(summary: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    """Tell what came of it, for people."""
+    for group in summary["groups"]:
+        print(f"{group['group']}: {group['agents']:,} agents after {summary['ticks']:,} ticks")
+        for name, values in group.get("means", {}).items():
+            if name != "alive" and values["mean"] is not None:
+                ends = f"{_figure(values['first'])} at first, {_figure(values['last'])} at last"
+                print(f"  {name.replace('_', ' ')}: {_figure(values['mean'])} on average ({ends})")
+        for factor, belief in group.get("beliefs", {}).items():
+            entropy, most = belief["entropy"], belief["entropy_at_most"]
+            print(f"  uncertainty of {factor}: {entropy:.3g} of at most {most:.3g} nats")
+    pace = summary["pace"]
+    if pace["ticks_per_second"] is not None:
+        steps = pace["agent_steps_per_second"]
+        print(f"pace: {pace['ticks_per_second']:,.1f} ticks/s, {steps:,.0f} agent-steps/s")
+        print(
+            f"real-time factor: {pace['real_time_factor']:.3g} "
+            f"(a tick is {pace['tick_in_real_time'] * 1000:g} ms of the agents' time; at 1 and "
+            "above it keeps up)"
+        )
+    print(f"checksum: {summary['checksum']}")
+    for path in files.values():
+        print(f"written: {path}")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+class _Show:
+    """Shows on stderr how far a run is, and takes Ctrl-C.
+
+    Args:
+        plain: Lines also on a terminal.
+        quiet: Nothing but what somebody must know.
+    """
+
+    def __init__(self, *, plain: bool, quiet: bool) -> None:
+        self.stopped = False
+        self._console = Console(stderr=True)
+        self._quiet = quiet
+        self._live = (
+            Live(console=self._console, transient=True, auto_refresh=False)
+            if self._console.is_terminal and not plain and not quiet
+            else None
+        )
+        self._told = time.monotonic()
+        self._before: Any = None
+
+    def __enter__(self) -> _Show:
+        """Begin; the first Ctrl-C asks for an end from now on, the second one is one."""
+        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        if self._live is not None:
+            self._live.stop()
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupted(self, *_: object) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+
+    def say(self, text: str) -> None:
+        """Say a line."""
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, progress: Any) -> None:
+        """Show how far it is."""
+        if self._quiet:
+            return
+        line = import_module("hocket.population.running").progress_line(progress)
+        if self._live is not None:
+            grid = Table.grid(padding=(0, 1))
+            grid.add_row(ProgressBar(progress.ticks, progress.tick, width=30), line)
+            self._live.update(grid, refresh=True)
+            return
+        now = time.monotonic()
+        if now - self._told >= _PERIOD:
+            self._told = now
+            self.say(line)
