@@ -10,7 +10,7 @@ import numpy as np
 from hocket.population.model import Model
 from hocket.population.policies import sampled_policies
 
-FEW = 10
+FEW = 6
 """How many shapes `make test` looks at; `make test-all` says HOCKET_SHAPES."""
 
 SHAPES = int(os.environ.get("HOCKET_SHAPES", FEW))
@@ -39,11 +39,13 @@ class Shape:
 
 
 def shape_of(number: int) -> Shape:
-    """The shape of that number: factors, modalities and steps go round, the rest is drawn."""
+    """The shape of that number; the first six have every count between them, others draw them."""
     chance = np.random.default_rng([7, number])
-    factors, modalities, horizon = 1 + number % 3, 1 + number // 3 % 3, 1 + number // 2 % 3
+    sizes = [(1, 2, 2), (2, 1, 3), (3, 3, 1), (1, 3, 3), (2, 2, 1), (3, 1, 2)]
+    drawn = tuple(int(chance.integers(1, 4)) for _ in range(3))
+    factors, modalities, horizon = sizes[number] if number < len(sizes) else drawn
 
-    def some(of: int, less: int = 0) -> tuple[int, ...]:
+    def some(of: int) -> tuple[int, ...]:
         count = int(chance.integers(1, of + 1))
         return tuple(sorted(int(one) for one in chance.choice(of, count, replace=False)))
 

@@ -200,7 +200,8 @@ def ln(values: Floats) -> Floats:
 def softmax(values: Vector) -> Vector:
     """Probabilities in proportion to the exponentials."""
     weights: Vector = np.exp(values - values.max())
-    return weights / weights.sum()
+    shares: Vector = weights / weights.sum()
+    return shares
 
 
 def normalised(values: Floats) -> Floats:
