@@ -28,6 +28,7 @@ SCRIPTS = (
     "explain.py",
     "calibrated.py",
     "consensus.py",
+    "population.py",
 )
 WITHOUT_JSON = ("journal.py", "makespan.py")
 

@@ -69,7 +69,7 @@ def draw_all(results: dict[str, Any], folder: Path, caption: str) -> dict[str, b
     Raises:
         Refused: if matplotlib is not installed.
     """
-    matplotlib, figure = _matplotlib()
+    matplotlib, figure = need_plots()
     drawn: dict[str, bytes] = {}
     for name, (drawing, size, needs) in FIGURES.items():
         if not all(results.get(part) for part in needs):
@@ -86,7 +86,12 @@ def draw_all(results: dict[str, Any], folder: Path, caption: str) -> dict[str, b
     return drawn
 
 
-def _matplotlib() -> tuple[Any, Callable[..., Figure]]:
+def need_plots() -> tuple[Any, Callable[..., Figure]]:
+    """Give matplotlib and its figures.
+
+    Raises:
+        Refused: if it is not installed.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure

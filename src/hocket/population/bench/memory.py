@@ -9,6 +9,11 @@ from hocket.population.bench.crowd import crowd
 from hocket.population.bench.machine import resident
 
 
+def own(components: dict[str, int]) -> dict[str, int]:
+    """Of a population's bytes those that it takes for each of its agents."""
+    return {name: size for name, size in components.items() if "shared" not in name}
+
+
 def components(agents: int) -> dict[str, Any]:
     """The bytes of a population, by component."""
     population = crowd(agents)

@@ -104,6 +104,7 @@ def measure_realtime(
     iterations: int,
     seconds: float,
     start: int,
+    most: int,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Seek how many agents end their tick in time; every number said was measured.
@@ -117,6 +118,7 @@ def measure_realtime(
         iterations: How many ticks of each guess.
         seconds: The time after which no further tick of a guess begins.
         start: The first guess.
+        most: No more agents than that are tried.
         tell: Hears of each guess.
 
     Returns:
@@ -124,7 +126,7 @@ def measure_realtime(
     """
     tried: dict[int, dict[str, Any]] = {}
     for wanted, guesses in (("p50", 4), ("p99", 3)):
-        count = _best(tried, wanted, target) or start
+        count = min(most, _best(tried, wanted, target) or start)
         for _ in range(guesses):
             if count not in tried:
                 tell(f"{count:,} agents at horizon {horizon}")
@@ -135,6 +137,7 @@ def measure_realtime(
             # A little less than what would fit exactly: else every second guess is just too slow.
             scale = float(np.clip(0.97 * target / tried[count][wanted], 0.2, 5))
             count = max(1, int(round(count * scale, -2)) or round(count * scale))
+            count = min(most, count)
     fits = {name: _best(tried, name, target) for name in ("p50", "p99")}
     return {
         "horizon": horizon,
