@@ -24,7 +24,7 @@ from hocket.core.errors import Refused, suggest
 from hocket.core.values import Json
 from hocket.population.settings import Settings, need_extra, read_settings
 
-_FILES: Final = (".gmn", ".json", ".npz", ".txt")
+_FILES: Final = (".gmn", ".json", ".npz")
 _PICTURES: Final = (".svg", ".png", ".gif")
 _PERIOD: Final = 2.0
 """The least seconds between two plain lines."""

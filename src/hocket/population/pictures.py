@@ -323,8 +323,7 @@ def _figure(scene: Scene, standing: int | None = None, belief: float | None = No
     for number, panel in enumerate(panels):
         left = (0.3 + number * (width * side + 0.35)) / wide
         box = (left, 0.98 / high_, width * side / wide, height * side / high_)
-        palette = colours.from_list(panel.title, list(panel.colours))
-        palette.set_bad(WALL)
+        palette = colours.from_list(panel.title, list(panel.colours)).with_extremes(bad=WALL)
         _panel_figure(figure, scene, panel, box, palette)
     _legend_figure(figure, scene, wide, high_)
     return figure
