@@ -20,15 +20,23 @@ if TYPE_CHECKING:
     from hocket.population.examples import SCENARIOS as SCENARIOS
     from hocket.population.examples import Scenario as Scenario
     from hocket.population.examples import scenario as scenario
+    from hocket.population.gmn import Reading as Reading
     from hocket.population.gmn import parse_gmn as parse_gmn
+    from hocket.population.gmn import read_gmn as read_gmn
     from hocket.population.gmn import to_gmn as to_gmn
     from hocket.population.group import Group as Group
     from hocket.population.learning import Learning as Learning
     from hocket.population.model import Model as Model
     from hocket.population.model import Names as Names
+    from hocket.population.model_files import load_model as load_model
+    from hocket.population.model_files import save_model as save_model
+    from hocket.population.policies import every_policy as every_policy
+    from hocket.population.policies import sampled_policies as sampled_policies
     from hocket.population.population import Population as Population
     from hocket.population.population import Series as Series
     from hocket.population.population import Snapshot as Snapshot
+    from hocket.population.pymdp_models import from_pymdp as from_pymdp
+    from hocket.population.pymdp_models import to_pymdp as to_pymdp
     from hocket.population.reference import ReferenceAgent as ReferenceAgent
     from hocket.population.sharing import Sharing as Sharing
     from hocket.population.slots import Slots as Slots
@@ -64,6 +72,7 @@ _HOMES = {
     "Model": "model",
     "Names": "model",
     "Population": "population",
+    "Reading": "gmn",
     "ReferenceAgent": "reference",
     "Remark": "checks",
     "SCENARIOS": "examples",
@@ -78,13 +87,20 @@ _HOMES = {
     "WorldState": "worlds.world",
     "as_jaxmarl": "worlds.adapters",
     "cue_chain": "worlds.tasks",
+    "every_policy": "policies",
+    "from_pymdp": "pymdp_models",
     "grid_model": "worlds.gridmodel",
     "inspect": "checks",
+    "load_model": "model_files",
     "parse_gmn": "gmn",
     "prepare": "devices",
+    "read_gmn": "gmn",
+    "sampled_policies": "policies",
+    "save_model": "model_files",
     "scenario": "examples",
     "t_maze": "worlds.tasks",
     "to_gmn": "gmn",
+    "to_pymdp": "pymdp_models",
 }
 
 __all__ = [
@@ -102,6 +118,7 @@ __all__ = [
     "Model",
     "Names",
     "Population",
+    "Reading",
     "ReferenceAgent",
     "Remark",
     "SCENARIOS",
@@ -116,13 +133,20 @@ __all__ = [
     "WorldState",
     "as_jaxmarl",
     "cue_chain",
+    "every_policy",
+    "from_pymdp",
     "grid_model",
     "inspect",
+    "load_model",
     "parse_gmn",
     "prepare",
+    "read_gmn",
+    "sampled_policies",
+    "save_model",
     "scenario",
     "t_maze",
     "to_gmn",
+    "to_pymdp",
 ]
 
 
