@@ -92,7 +92,7 @@ class PopulationAgent:
             name: msgspec.to_builtins(await context.store(folder / path, name))
             for name, path in answer.files.items()
         }
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(_dropped, folder)
         return Reply(output={**answer.output, "files": files})
 
     async def close(self) -> None:
@@ -119,6 +119,15 @@ def _made(folder: Path) -> str:
     # What an earlier attempt has answered is not this one's answer.
     (folder / _ANSWER).unlink(missing_ok=True)
     return str(folder.resolve())
+
+
+def _dropped(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.rmdir()
+    except OSError:
+        # Others of the run are at work.
+        return
 
 
 def _read(path: Path) -> _Answer | None:
