@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hocket.core.errors import NotFound, Refused, SpecError
-from hocket.population import Grid, Group, Model, Population
+from hocket.population import Grid, Group, Learning, Model, Population
 from hocket.population.worlds.sampled import SampledWorld
 
 PREFERENCES = [np.array([0.0, 1.0, -1.0])]
@@ -328,3 +328,35 @@ def test_a_run_of_no_sense_is_refused() -> None:
         with pytest.raises(Refused, match="ticks"):
             here.run(ticks, at_once=at_once)
     assert here.run(0).means == {}
+
+
+def test_wide_blocks_as_gpus_have_them_hold_the_same_agents(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    narrow = population(300, capacity=2000)
+    narrow.run(4)
+    narrow.save(tmp_path / "kept.npz")
+    monkeypatch.setattr("hocket.population.arrays.kind_of", lambda device: "gpu")
+    wide = population(300, capacity=2000)
+    assert wide._arrays.program.layouts[0].blocks == 8
+    wide.run(4)
+    moved = Population.restore(tmp_path / "kept.npz", wide.groups, wide.world, seed=3)
+    for here in (narrow, wide, moved):
+        here.run(2)
+    expected = narrow.slots("walkers").beliefs()
+    for here in (wide, moved):
+        assert here.slots("walkers").ids.tolist() == list(range(300))
+        assert np.abs(here.slots("walkers").beliefs()[0] - expected[0]).max() < 1e-5
+
+
+def test_lessons_survive_a_group_that_grows() -> None:
+    shared = Model.of(
+        [np.full((2, 3), 0.5)], [np.stack([np.eye(3)] * 2, -1)], pA=(np.ones((2, 3)),)
+    )
+    group = Group(name="g", model=shared, agents=10, learning=Learning(A=True, every=4))
+    here = Population([group], SampledWorld(shared))
+    here.run(2)
+    here.join("g", 1000)
+    here.run(2)
+    (counts,) = here._arrays.state.tables[0].pA
+    assert float(counts.sum()) == pytest.approx(6 + 2 * 10 + 2 * 1010)

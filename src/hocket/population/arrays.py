@@ -16,7 +16,7 @@ from hocket.core.errors import NotFound
 from hocket.population.checkpoints import Kept, named_leaves
 from hocket.population.devices import fetch, kind_of, mesh_of, spread
 from hocket.population.group import Group
-from hocket.population.layout import Layout, lanes_of, layouts_of
+from hocket.population.layout import Layout, layouts_of
 from hocket.population.mind import FullMind, Mind, WindowMind
 from hocket.population.program import Program, State
 from hocket.population.sizes import bytes_of, check_memory
@@ -73,8 +73,7 @@ class Arrays:
                 self._build([group.room for group in self.groups])
                 self._begin()
             else:
-                lanes = [lanes_of(group.model) for group in self.groups]
-                self._build([blocks * row for blocks, row in zip(kept.blocks, lanes, strict=True)])
+                self._build(kept.slots)
                 self._take(kept.leaves)
                 self.next_id = kept.next_id
 
@@ -207,11 +206,16 @@ class Arrays:
         shapes = self._shapes(self.program)
         taken = []
         for name, shape in named_leaves(shapes).items():
-            array, of_agents = leaves[name], name.startswith("groups/")
-            split = of_agents or name.startswith("lessons/")
-            if of_agents and len(array) < len(shape):
-                missing = len(shape) - len(array)
-                array = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+            array, split = leaves[name], True
+            if name.startswith("groups/"):
+                array = regrid(array, shape.shape)
+            elif name.startswith("lessons/"):
+                # In other parts than before, the first one has it all.
+                together = np.zeros(shape.shape, array.dtype)
+                together[0] = array.sum(0)
+                array = array if array.shape == shape.shape else together
+            else:
+                split = False
             taken.append(spread(array, self.program.split if split else self._whole))
         self.state = jax.tree.unflatten(jax.tree.structure(shapes), taken)
 
@@ -233,3 +237,17 @@ def mind_of(group: Group) -> Mind:
     if group.beliefs == "two-level":
         return TwoLevelMind(group)
     return WindowMind(group) if group.model.inference == "vmp" else FullMind(group)
+
+
+def regrid(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """The same agents in as many blocks and lanes as `shape` has, [blocks, ..., lanes].
+
+    Slots keep their order; those that are new are empty.
+    """
+    if array.shape == tuple(shape):
+        return array
+    rows = np.moveaxis(array, -1, 1).reshape(-1, *array.shape[1:-1])
+    blocks, lanes = shape[0], shape[-1]
+    result = np.zeros((blocks * lanes, *rows.shape[1:]), array.dtype)
+    result[: len(rows)] = rows
+    return np.moveaxis(result.reshape(blocks, lanes, *rows.shape[1:]), 1, -1)

@@ -28,12 +28,12 @@ class Kept(NamedTuple):
 
     Fields:
         leaves: Every array by its name.
-        blocks: How many blocks each group has.
+        slots: How many agents each group has room for.
         next_id: The number of the next agent.
     """
 
     leaves: dict[str, NDArray[Any]]
-    blocks: tuple[int, ...]
+    slots: tuple[int, ...]
     next_id: int
 
 
@@ -66,7 +66,7 @@ def write_checkpoint(path: Path, state: State, fingerprint: dict[str, str], next
     head = {
         "version": VERSION,
         "made of": fingerprint,
-        "blocks": [len(arrays[f"groups/{g}/ids"]) for g in range(len(state.groups))],
+        "slots": [arrays[f"groups/{g}/ids"].size for g in range(len(state.groups))],
         "next id": next_id,
     }
     with tempfile.NamedTemporaryFile(
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
             f"{path} was made with another {', '.join(other)}: "
             "resume with what it was made with, or begin anew without it"
         )
-    return Kept(leaves, tuple(head["blocks"]), head["next id"])
+    return Kept(leaves, tuple(head["slots"]), head["next id"])
 
 
 def fingerprint_of(value: Any) -> str:
