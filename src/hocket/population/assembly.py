@@ -198,7 +198,7 @@ class _Making:
             self._problem("policy_length", message, "give a whole number from 1")
             return
         known = [count for count in self.actions if count is not None]
-        if not known or len(known) < len(self.actions):
+        if not known or 0 in known or len(known) < len(self.actions):
             return
         try:
             self.fields["policies"] = every_policy(known, length)

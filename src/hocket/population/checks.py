@@ -163,7 +163,7 @@ def _effects(move: Transition) -> Iterator[bytes]:
             for action in range(move.actions):
                 yield np.ascontiguousarray(move.table[..., action]).tobytes()
         case Grid():
-            for row in move.targets():
+            for row in move.targets()[:, _free(move)]:
                 yield b"" if move.slip == 1 else row.tobytes()
         case Lists():
             for following, weights in zip(move.next, move.weight, strict=True):
@@ -178,14 +178,11 @@ def _states(model: Model) -> Iterator[Remark]:
     for factor, move in enumerate(model.B):
         where, name = ("B", factor), _factor(model, factor)
         start, following = links(move, model.B_dependencies[factor].index(factor))
-        free = np.ones(move.states, bool)
-        begin = model.D[factor] > 0
-        if isinstance(move, Grid) and move.walls is not None:
-            free = ~np.asarray(move.walls, bool).reshape(-1)
-            if np.any(begin & ~free):
-                count = int((begin & ~free).sum())
-                message = f"agents may begin inside a wall of factor {name}: {count} cells"
-                yield Remark("warning", ("D", factor), message, "give D 0 where walls are")
+        free, begin = _free(move), model.D[factor] > 0
+        if np.any(begin & ~free):
+            count = int((begin & ~free).sum())
+            message = f"agents may begin inside a wall of factor {name}: {count} cells"
+            yield Remark("warning", ("D", factor), message, "give D 0 where walls are")
         lost = np.flatnonzero(free & ~reached(start, following, begin))
         if len(lost):
             yield Remark(
@@ -198,7 +195,7 @@ def _states(model: Model) -> Iterator[Remark]:
         left = np.zeros(move.states, bool)
         left[start[start != following]] = True
         stuck = np.flatnonzero(free & ~left)
-        if move.actions > 1 and len(stuck) and left.any():
+        if move.actions > 1 and len(stuck) and left[free].any():
             yield Remark(
                 "warning",
                 where,
@@ -206,6 +203,15 @@ def _states(model: Model) -> Iterator[Remark]:
                 f"whatever is done: {_states_of(model, factor, stuck)}",
                 "let an action lead out, unless the end of an episode is meant",
             )
+
+
+def _free(move: Transition) -> NDArray[np.bool_]:
+    """Which states can be at all: those that are no walls."""
+    walls = move.walls if isinstance(move, Grid) else None
+    if walls is None:
+        return np.ones(move.states, bool)
+    free: NDArray[np.bool_] = ~np.asarray(walls, bool).reshape(-1)
+    return free
 
 
 def links(move: Transition, own: int) -> Links:
