@@ -75,7 +75,7 @@ def foragers(
     length: int = 2,
     gamma: float = 8.0,
     collisions: bool = False,
-    regrow: int = 20,
+    regrow: int = 10,
 ) -> Scenario:
     """On a 12 × 12 grid with walls, landmarks to find one's way by, and resources that regrow.
 
@@ -116,6 +116,7 @@ def sharers(
     reach: int = 5,
     every: int = 1,
     messages: bool = False,
+    rounds: int = 100,
     gamma: float = 8.0,
 ) -> Scenario:
     """One of four goals is open, and smells faintly; they tell each other which they believe it is.
@@ -127,6 +128,7 @@ def sharers(
         reach: How large neighbourhoods are, in cells.
         every: Ticks from one sharing to the next.
         messages: Whether they also leave word of what they smell near goals.
+        rounds: Ticks after which another goal may be open, and all begin anew; 0 for never.
         gamma: How decided they are.
     """
     senses: tuple[Sense, ...] = ("landmark", "scent")
@@ -142,6 +144,7 @@ def sharers(
         landmarks=8,
         radius=5,
         hidden=True,
+        rounds=rounds,
     )
     fours = Coalitions(abilities=(1, 2, 4, 8), needed=(15,) * max(1, agents // 4))
     ways = {
@@ -166,7 +169,13 @@ def sharers(
 
 
 def maze(
-    agents: int, *, validity: float = 0.98, reward: float = 3.0, gamma: float = 8.0, ticks: int = 3
+    agents: int,
+    *,
+    validity: float = 0.98,
+    reward: float = 3.0,
+    shock: float = 6.0,
+    gamma: float = 8.0,
+    ticks: int = 3,
 ) -> Scenario:
     """The T-maze: first they look at the cue, then they go where it points, again and again.
 
@@ -174,10 +183,13 @@ def maze(
         agents: How many.
         validity: How often the cue, and the arm, say the truth.
         reward: How much the reward is liked, in nats.
+        shock: How much the shock is not.
         gamma: How decided they are.
         ticks: How many ticks an episode has.
     """
-    model = t_maze(validity=validity, reward=reward, gamma=gamma, selection="stochastic")
+    model = t_maze(
+        validity=validity, reward=reward, shock=shock, gamma=gamma, selection="stochastic"
+    )
     return _alone("t-maze", agents, Episodes(SampledWorld(model), ticks), model, maze)
 
 

@@ -82,7 +82,8 @@ class GridWorld:
         senses: What agents see, one modality each: "scent" of goals, and hazards (see
             `senses.scent_table`); the "ground" they stand on; the "walls" beside them; a
             "landmark"; whether there is a "ripe" resource; how many others there are within
-            `radius` ("crowd"); the "message" most often left within it (see `words`).
+            `radius` ("crowd"); the "message" most often left within it, by those near a goal k:
+            that it is shut (2k + 1) or open (2k + 2).
         carry: How many steps the scent of a goal carries.
         landmarks: How many landmarks there are.
         radius: How far off others are noticed, and messages understood, in cells.
@@ -92,6 +93,8 @@ class GridWorld:
         again: Whether one who reaches a goal is placed anew, and begins a new episode.
         hidden: Whether only one of the goals is open, drawn at the beginning; the others neither
             smell nor count.
+        rounds: Ticks after which a new round begins: all agents are placed anew, what was said and
+            taken is forgotten, and the open goal is drawn again; 0 for never.
         regrow: Ticks until a resource that was taken is ripe again.
         rewards: For a goal, a hazard and a resource.
 
@@ -118,6 +121,7 @@ class GridWorld:
     wrap: bool = False
     again: bool = False
     hidden: bool = False
+    rounds: int = 0
     regrow: int = 20
     rewards: tuple[float, float, float] = (1.0, -1.0, 1.0)
 
@@ -137,14 +141,9 @@ class GridWorld:
         return (len(self.moves),)
 
     @property
-    def words(self) -> int:
-        """How many words there are: of each goal, that it is shut (2k + 1) or open (2k + 2)."""
-        return 2 * len(self.goals)
-
-    @property
     def observations(self) -> tuple[int, ...]:
         """How many observations each modality has."""
-        dynamic = {"ripe": 2, "crowd": len(self.crowd) + 1, "message": self.words + 1}
+        dynamic = {"ripe": 2, "crowd": len(self.crowd) + 1, "message": 2 * len(self.goals) + 1}
         return tuple(
             dynamic[sense] if sense in dynamic else len(self.plan.tables[sense])
             for sense in self.senses
@@ -174,12 +173,13 @@ class GridWorld:
         """Begin: place all agents, and let them see, [modalities, N]."""
         shared: dict[str, jax.Array] = {}
         if self.hidden:
-            drawn = jax.random.randint(jax.random.fold_in(key, 0), (), 0, len(self.goals))
-            shared["open"] = drawn.astype(jnp.int32)
+            shared["open"] = self._drawn_goal(key)
+        if self.rounds:
+            shared["clock"] = jnp.int32(0)
         if self.resources:
             shared["ripens"] = jnp.zeros(self.cells, jnp.int32)
         if "message" in self.senses:
-            shared["board"] = jnp.zeros((self.words, self.cells), jnp.int32)
+            shared["board"] = jnp.zeros((2 * len(self.goals), self.cells), jnp.int32)
         nowhere = jnp.zeros(agents.ids.shape, jnp.int32)
         own = {"cell": nowhere}
         if "message" in self.senses:
@@ -226,12 +226,32 @@ class GridWorld:
         reward = jnp.zeros(cell.shape, jnp.float32)
         for each, gets in worth:
             reward = reward + jnp.where(gets, jnp.float32(each), 0)
-        done = jnp.zeros(cell.shape, bool)
-        if self.again:
-            cell, done = self._placed(chance[1], cell, info["reached"], agents.alive, agents)
+        over = jnp.bool_(False)
+        if self.rounds:
+            shared, over = self._next_round(key, shared)
+        done = agents.alive & (over | (reached & self.again))
+        if self.again or self.rounds:
+            cell, done = self._placed(chance[1], cell, done, agents.alive & ~over, agents)
         state = WorldState({**state.own, "cell": cell}, shared)
         seen = self._see(chance[2:], state, agents)
         return seen, self._said(seen, state, agents), reward, done, info
+
+    def _drawn_goal(self, key: jax.Array) -> jax.Array:
+        """The number of the goal that is open."""
+        drawn = jax.random.randint(jax.random.fold_in(key, 0), (), 0, len(self.goals))
+        return drawn.astype(jnp.int32)
+
+    def _next_round(
+        self, key: jax.Array, shared: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """What is shared after a tick, and whether the round is over."""
+        clock = shared["clock"] + 1
+        over = clock >= self.rounds
+        begun = {name: jnp.zeros_like(values) for name, values in shared.items()}
+        if self.hidden:
+            begun["open"] = self._drawn_goal(key)
+        after = {**shared, "clock": clock}
+        return {name: jnp.where(over, begun[name], after[name]) for name in after}, over
 
     def _moved(self, before: jax.Array, aim: jax.Array, agents: Agents) -> jax.Array:
         """Where agents are after their moves."""
@@ -335,9 +355,8 @@ class GridWorld:
         goal = jnp.asarray(self.plan.near)[cell]
         is_open = (scent == 2) | (scent == 3)
         word = jnp.where((goal > 0) & agents.alive, 2 * goal - 1 + is_open, 0)
-        board = leave(
-            cell, word, agents.alive, words=self.words, cells=self.cells, across=agents.across
-        )
+        words = 2 * len(self.goals)
+        board = leave(cell, word, agents.alive, words=words, cells=self.cells, across=agents.across)
         return WorldState(
             {**state.own, "word": word, "said": cell}, {**state.shared, "board": board}
         )
@@ -455,8 +474,11 @@ def _problems(world: GridWorld) -> list[Problem]:
     ]
     if world.hidden and not world.goals:
         wrong.append(("hidden", "there is no goal to be open"))
-    if world.carry <= 0 or world.landmarks < 2 or world.radius < 0 or world.regrow < 1:
-        wrong.append(("world", "carry > 0, landmarks >= 2, radius >= 0, regrow >= 1 must hold"))
+    for name, least in (("landmarks", 2), ("radius", 0), ("regrow", 1), ("rounds", 0)):
+        if getattr(world, name) < least:
+            wrong.append((name, f"{getattr(world, name)} is less than {least}"))
+    if not 0 < world.carry < float("inf"):
+        wrong.append(("carry", f"{world.carry} is no number of steps"))
     if not wrong and len(taken) == world.cells and not world.starts:
         wrong.append(("starts", "no cell is empty"))
     return [Problem(where=("world", name), message=message) for name, message in wrong]

@@ -86,16 +86,19 @@ def _timed(state: WorldState, clock: jax.Array) -> WorldState:
     return WorldState({**state.own, CLOCK: clock}, state.shared)
 
 
-def t_maze(*, validity: float = 0.98, reward: float = 3.0, **settings: Any) -> Model:
+def t_maze(
+    *, validity: float = 0.98, reward: float = 3.0, shock: float = 6.0, **settings: Any
+) -> Model:
     """The T-maze: a reward in one of two arms, and a cue that tells in which.
 
     The agent can go to any place at once: the middle, the left or the right arm, or the cue.
-    It does best to look at the cue first (Friston et al. 2015, Active inference and epistemic
-    value; here without the rule that who has entered an arm remains there).
+    As a shock is worse than the reward is good, it does best to look at the cue first (after
+    Friston et al. 2015, Active inference and epistemic value, but that one can leave an arm).
 
     Args:
         validity: How often the cue, and the arm, say the truth.
-        reward: How much the reward is liked, and the shock is not, in nats.
+        reward: How much the reward is liked, in nats.
+        shock: How much the shock is not.
         settings: Further settings of `Model.of`.
     """
     place = np.repeat(np.eye(4)[:, :, None], 2, axis=2)
@@ -110,7 +113,7 @@ def t_maze(*, validity: float = 0.98, reward: float = 3.0, **settings: Any) -> M
     return Model.of(
         A=[place, outcome, cue],
         B=[moves, np.eye(2)[:, :, None]],
-        C=[np.zeros(4), np.array([0, reward, -reward]), np.zeros(2)],
+        C=[np.zeros(4), np.array([0, reward, -shock]), np.zeros(2)],
         D=[np.eye(4)[0], np.full(2, 0.5)],
         names=Names(
             factors=("place", "reward"),
