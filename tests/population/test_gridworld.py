@@ -118,6 +118,30 @@ def test_only_the_open_goal_of_a_hidden_world_counts_and_smells() -> None:
     assert seen[0, 0] != 3
 
 
+def test_when_a_round_is_over_all_are_placed_anew_and_another_goal_may_be_open() -> None:
+    world = GridWorld(
+        height=1,
+        width=5,
+        goals=((0, 0), (0, 4)),
+        starts=((0, 2),),
+        hidden=True,
+        rounds=3,
+        senses=("scent", "message"),
+    )
+    _, state = begun(world, 2)
+    tick = ticker(world, 2)
+    ends, opened = [], set()
+    for number in range(30):
+        _, state, _, done, _ = tick(jax.random.key(number), state, [LEFT, RIGHT])
+        opened.add(int(state.shared["open"]))
+        if done.any():
+            ends.append(number)
+            assert done.all()
+            assert state.own["cell"].tolist() == [2, 2]
+    assert ends == list(range(2, 30, 3))
+    assert opened == {0, 1}
+
+
 def test_a_crowd_is_seen_within_the_radius_without_oneself() -> None:
     world = GridWorld(height=1, width=9, senses=("crowd",), radius=1, crowd=(1, 2, 3))
     seen, *_ = stepped(world, [0, 1, 1, 2, 4, 6], [STAY] * 6)
@@ -293,7 +317,9 @@ def test_a_hidden_world_gives_its_model_a_factor_that_is_common_to_all() -> None
         ({"senses": ("ripe",)}, "needs resources"),
         ({"senses": ("message",)}, "needs goals"),
         ({"hidden": True}, "no goal"),
-        ({"radius": -1}, "radius"),
+        ({"radius": -1}, "less than 0"),
+        ({"rounds": -1}, "less than 0"),
+        ({"carry": 0.0}, "steps"),
         ({"starts": ((5, 5),)}, "nobody can stand"),
         ({"walls": tuple((r, c) for r in range(3) for c in range(3))}, "no cell is empty"),
     ],
