@@ -209,6 +209,7 @@ class Building:
         for place, name in enumerate(every):
             if name in found:
                 self.places[letter, place] = _spot(found[name])
+                self.places.setdefault((letter,), _spot(found[name]))
                 self.places[f"p{letter}", place] = _spot(found[name], "dirichlet")
         return {name: found[name] for name in every if name in found}
 
@@ -433,7 +434,9 @@ def _state(about: Things, number: int) -> str:
     return about.names[number] if about.names else str(number)
 
 
-def _spot(node: Node, key: str = "values") -> int:
+def _spot(node: Node, *keys: str) -> int:
     """Where a node's table is written, or the node."""
-    given: Value | None = node.about.data.get(key)
-    return node.at if given is None else given.at
+    for key in keys or ("values", "cases", "classes", "next", "at"):
+        if key in node.about.data:
+            return int(node.about.data[key].at)
+    return node.at
