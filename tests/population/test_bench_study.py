@@ -1,19 +1,19 @@
 """A small study, whole: what it measures, and that the page says that and nothing else."""
 
 import base64
-import copy
 import json
 import re
 import struct
 from html.parser import HTMLParser
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from hocket.population.bench import study as study_
-from hocket.population.bench.claims import SEED
+from hocket.population.bench.claims import SEED, SOURCE
 from hocket.population.bench.figures import FIGURES
 from hocket.population.bench.machine import caption
 from hocket.population.bench.page import page
@@ -21,12 +21,12 @@ from hocket.population.bench.patterns import PATTERNS
 from hocket.population.bench.phases import PHASES
 
 SMALL = study_.Extent(
-    most=40,
+    most=10,
     iterations=6,
     seconds=0.04,
-    resident=(40,),
+    resident=(10,),
     compared=32,
-    sides=(10, 12),
+    sides=(20, 22),
     inhabitants=8,
     heat=(8,),
     horizons=(1,),
@@ -54,7 +54,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def test_every_population_of_the_seed_is_timed_as_often_as_asked(done: Done) -> None:
     rows = done.results["scaling"]
-    assert [row["agents"] for row in rows] == [1, 5, 10, 20, 30]
+    assert [row["agents"] for row in rows] == [1, 5, 10]
     with np.load(done.folder / "raw.npz") as raw:
         for row in rows:
             walls = raw[f"scaling/{row['agents']}"]
@@ -132,7 +132,7 @@ def test_each_recommendation_has_a_verdict_that_follows_from_its_figures(done: D
         assert row["promised"] == SEED[row["name"]]
         assert row["claims"] or (row["verdict"] == "not measured" and row["why"])
     saved = rows["sparse transitions"]["claims"][0]
-    assert saved["measured"] == pytest.approx(100 * (1 - 100 * 5 * 2 * 8 / (100 * 100 * 5 * 4)))
+    assert saved["measured"] == pytest.approx(100 * (1 - 400 * 5 * 2 * 8 / (400 * 400 * 5 * 4)))
     float32 = {claim["what"]: claim["measured"] for claim in rows["float32"]["claims"]}
     assert 45 < float32["memory of agents saved"] < 50
     schemes = {row["scheme"]: row for row in rows["belief compression"]["found"]["rows"]}
@@ -203,31 +203,30 @@ def test_the_page_asks_nobody_for_anything(done: Done) -> None:
     assert len(found.images) == len(FIGURES)
     assert "url(" not in text and "@import" not in text
     for image in found.images:
-        assert not re.search(rb"(?:href|src)=\"(?!#)", image)
+        assert not re.search(rb"(?:href|src)=\"(?!#|data:)", image)
 
 
 def test_every_number_of_the_page_comes_from_its_run(done: Done) -> None:
     """Numbers that stay when all of the run's have changed were typed in; only quotes may."""
-    other = copy.deepcopy(done.results)
-    for part in ("patterns", "roof", "scaling", "regression", "base", "realtime", "memory"):
-        other[part] = changed(other[part])
-    for part in ("resident", "phases", "recommendations", "machine", "settings", "seconds"):
-        other[part] = changed(other[part])
-    stays = numbers(page(done.results, {}, "")) & numbers(page(other, {}, ""))
-    quoted = numbers(" ".join(words(done.results)))
+    stays = numbers(page(done.results, {}, ""))
+    assert len(stays) > 100
+    # Several times, since now and then one number becomes what another was.
+    for turn in range(8):
+        stays &= numbers(page(changed(done.results, Random(turn)), {}, ""))
+    quoted = numbers(" ".join([SOURCE, *words(done.results)]))
     assert stays - quoted == set()
-    assert len(numbers(page(done.results, {}, ""))) > 100
 
 
-def changed(value: Any) -> Any:
+def changed(value: Any, chance: Random) -> Any:
     """The same document with every number another one."""
     if isinstance(value, dict):
-        return {name: changed(one) for name, one in value.items()}
+        return {name: changed(one, chance) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [changed(one) for one in value]
+        return [changed(one, chance) for one in value]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    return value * 7 + 3 if isinstance(value, int) else value * 1.2345 + 1e-4
+    other = value * chance.uniform(1.5, 9) + chance.uniform(0, 1e-3)
+    return round(other) + 2 if isinstance(value, int) else other
 
 
 def words(value: Any) -> list[str]:

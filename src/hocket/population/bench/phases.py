@@ -20,10 +20,10 @@ from jax.sharding import PartitionSpec as Spread
 from hocket.population.bench.crowd import TOGETHER, crowd, tick_times
 from hocket.population.bench.task import OBSERVATIONS, SIDE, task
 from hocket.population.choice import choose, policy_posterior
-from hocket.population.devices import AXIS, mesh_of
+from hocket.population.devices import AXIS, kind_of, mesh_of
 from hocket.population.draws import Purpose, tick_key, uniforms
 from hocket.population.inference import infer
-from hocket.population.layout import layout_of
+from hocket.population.layout import layouts_of
 from hocket.population.linear import LinearPlanner
 from hocket.population.model import Model
 from hocket.population.planning import predict
@@ -95,7 +95,8 @@ def _seconds(run: Callable[[int], object], turns: int) -> float:
 def _runners(agents: int) -> dict[str, Callable[[int], object]]:
     """A program for the tick up to each phase, and one for the world's step."""
     model = task()
-    layout = layout_of(model, agents)
+    wide = kind_of(jax.devices()[0]) == "gpu"
+    (layout,) = layouts_of([model], [agents], wide=wide)
     mesh = mesh_of(None, layout.parts)
     planner = LinearPlanner(model)
     tables = tables_of(model)

@@ -95,8 +95,7 @@ def study(extent: Extent, *, platform: Platform | None, tell: Tell) -> tuple[dic
     """
     began = time.perf_counter()
     raw: Raw = {}
-    # Objects come first, while nothing else is at work in this process.
-    objects = _patterns(extent, raw, tell)
+    # A device that is not there is refused before anything is measured.
     prepare(platform=platform)
     device = jax.devices()[0]
     about = {**machine(), "device": f"{len(jax.devices())} × {device.device_kind}"}
@@ -110,7 +109,7 @@ def study(extent: Extent, *, platform: Platform | None, tell: Tell) -> tuple[dic
             "platform": kind_of(device),
         },
         "machine": about,
-        "patterns": objects,
+        "patterns": _patterns(extent, raw, tell),
     }
     tell("the roof of this machine")
     pause = min(2.0, extent.seconds)
