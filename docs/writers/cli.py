@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Literal, get_args, get_origin
 
+from cyclopts import App
+
 from hocket.cli.main import COMMANDS, app
 from writers.docstrings import NOTE, markdown, section, summary, table
 
@@ -37,12 +39,17 @@ def cli_page() -> str:
         "",
     ]
     for name in COMMANDS:
-        lines += _command(name)
+        group = app[name].default_command is None
+        lines += [line for inner in app[name] for line in _inner(name, inner)] if group else []
+        lines += [] if group else _command(name, app[name])
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _command(name: str) -> list[str]:
-    command = app[name]
+def _inner(group: str, name: str) -> list[str]:
+    return [] if name.startswith("-") else _command(f"{group} {name}", app[group][name])
+
+
+def _command(name: str, command: App) -> list[str]:
     function = command.default_command
     assert function is not None
     arguments = command.assemble_argument_collection()

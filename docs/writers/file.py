@@ -11,7 +11,15 @@ from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
 from hocket.agents.scripted import ScriptedError, ScriptedOptions, ScriptedReply
-from hocket.config import mcp_parts, models, panel_parts, step_parts, team_parts, tool_parts
+from hocket.config import (
+    mcp_parts,
+    models,
+    panel_parts,
+    population_parts,
+    step_parts,
+    team_parts,
+    tool_parts,
+)
 from hocket.config.limit_parts import BudgetPart, BudgetsOf, LimitPart, LimitsOf
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import ActorPart, Lasts, LatencyPart, PeoplePart, SimulatePart
@@ -170,6 +178,9 @@ _ALIASES = (
     (panel_parts.Contributor, "text or [step](#a-step)"),
     (panel_parts.Writer, "text or [step](#a-step)"),
     (panel_parts.Selects, "expression or [step](#a-step)"),
+    (population_parts.HowMany, "integer or template"),
+    (population_parts.Seed, "integer or template"),
+    (population_parts.Preferences, "numbers, list of numbers, or template"),
     (Lasts, "[duration](#durations), [latency](#keys-of-a-latency) or list of durations"),
 )
 _SHORTHANDS = {
@@ -197,6 +208,8 @@ _KINDS: dict[type[BaseModel], str] = {
     team_parts.ConsensusPart: "[consensus](#keys-of-consensus)",
     team_parts.ReviewPart: "[review](#keys-of-review)",
     team_parts.ReviewOfPart: "[review](#keys-of-review)",
+    population_parts.PopulationPart: "[population](#keys-of-population)",
+    population_parts.GroupPart: "[group](#keys-of-a-group)",
     panel_parts.PanelPart: "[panel](#keys-of-panel)",
     panel_parts.LearnedPart: "[learned](#keys-of-a-learned-limit)",
     tool_parts.CachePart: "[cache](#cache)",
@@ -218,6 +231,7 @@ _KINDS: dict[type[BaseModel], str] = {
             step_parts.ApproveStep,
             step_parts.InputStep,
             step_parts.NestedStep,
+            population_parts.PopulationStep,
             panel_parts.ConsensusStep,
             panel_parts.ReviewStep,
             panel_parts.PanelStep,

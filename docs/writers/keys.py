@@ -10,7 +10,15 @@ from hocket.agents.local import LocalOptions
 from hocket.agents.mcp import McpOptions
 from hocket.agents.model import ModelOptions
 from hocket.agents.session_options import SessionOptions
-from hocket.config import mcp_parts, models, panel_parts, step_parts, team_parts, tool_parts
+from hocket.config import (
+    mcp_parts,
+    models,
+    panel_parts,
+    population_parts,
+    step_parts,
+    team_parts,
+    tool_parts,
+)
 from hocket.config.limit_parts import BudgetPart, LimitPart
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import ActorPart, LatencyPart, PeoplePart, SimulatePart
@@ -43,6 +51,7 @@ STRUCTS: dict[type[BaseModel], tuple[type, ...]] = {
     step_parts.ApproveStep: (specs.StepSpec,),
     step_parts.InputStep: (specs.StepSpec,),
     step_parts.NestedStep: (specs.StepSpec,),
+    population_parts.PopulationStep: (specs.StepSpec, specs.AgentSpec),
     panel_parts.TeamStep: (specs.StepSpec,),
     panel_parts.ConsensusStep: (specs.StepSpec,),
     panel_parts.ReviewStep: (specs.StepSpec,),
@@ -291,6 +300,15 @@ MEANINGS: dict[str, str] = {
     "effects.",
     "InputStep.input": "What is asked: a template.",
     "NestedStep.run": "A name under `plans`.",
+    "PopulationStep.population": "Who lives where, and for how long; see "
+    "[below](#keys-of-population). Texts may hold templates, and so may `agents`, `ticks`, `seed` "
+    "and `preferences` be one.",
+    "PopulationStep.concurrency": "The most populations of this step at once. By default it shares "
+    "one slot with all others of the run that say nothing, as each uses all processor cores.",
+    "PopulationStep.retry": "When a failed call is tried again; it goes on where it was saved.",
+    "PopulationPart.groups": "What groups have of their own, or further groups in the same world, "
+    "by name; the group of `model` and `gmn` is called `agents`.",
+    "PopulationPart.set": "Options of the example; `hocket population list` shows them.",
     "NestedStep.with": "The nested plan's inputs: by name, with templates.",
     "on_timeout": "What happens if nobody answers in time: `pause` the run, count as rejected, or "
     "as approved (approvals only).",
@@ -398,6 +416,7 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             step_parts.ApproveStep,
             step_parts.InputStep,
             step_parts.NestedStep,
+            population_parts.PopulationStep,
             step_parts.RetryPart,
             step_parts.RepeatPart,
             step_parts.ApprovalPart,
@@ -415,6 +434,11 @@ PARTS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             panel_parts.LearnedPart,
         ),
     ),
+    (
+        "A population",
+        "plans.NAME.steps.NAME",
+        (population_parts.PopulationPart, population_parts.GroupPart),
+    ),
     ("Simulations", "simulate", (SimulatePart, ActorPart, LatencyPart, PeoplePart)),
 )
 BESIDES: dict[str, str] = {
@@ -422,6 +446,7 @@ BESIDES: dict[str, str] = {
     "its own",
     "A cache": ", or under a key `cache` of a tool",
     "A team": " in `consensus`, `review` and `panel`",
+    "A population": " in `population`",
 }
 """Where else a part may stand."""
 TITLES: dict[type[BaseModel], str] = {
@@ -451,6 +476,9 @@ TITLES: dict[type[BaseModel], str] = {
     step_parts.ApproveStep: "approve:",
     step_parts.InputStep: "input:",
     step_parts.NestedStep: "run:",
+    population_parts.PopulationStep: "population:",
+    population_parts.PopulationPart: "Keys of population",
+    population_parts.GroupPart: "Keys of a group",
     panel_parts.TeamStep: "Steps that a team does",
     panel_parts.ConsensusStep: "consensus:",
     panel_parts.ReviewStep: "review:",

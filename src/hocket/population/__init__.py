@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from hocket.population.model import Names as Names
     from hocket.population.model_files import load_model as load_model
     from hocket.population.model_files import save_model as save_model
+    from hocket.population.pictures import draw_gif as draw_gif
+    from hocket.population.pictures import draw_png as draw_png
+    from hocket.population.pictures import draw_svg as draw_svg
     from hocket.population.policies import every_policy as every_policy
     from hocket.population.policies import sampled_policies as sampled_policies
     from hocket.population.population import Population as Population
@@ -38,6 +41,15 @@ if TYPE_CHECKING:
     from hocket.population.pymdp_models import from_pymdp as from_pymdp
     from hocket.population.pymdp_models import to_pymdp as to_pymdp
     from hocket.population.reference import ReferenceAgent as ReferenceAgent
+    from hocket.population.results import agents_table as agents_table
+    from hocket.population.results import summary as summary
+    from hocket.population.results import write_results as write_results
+    from hocket.population.running import Checkpoints as Checkpoints
+    from hocket.population.running import Outcome as Outcome
+    from hocket.population.running import Progress as Progress
+    from hocket.population.running import run as run
+    from hocket.population.scenes import Scene as Scene
+    from hocket.population.scenes import scene_of as scene_of
     from hocket.population.sharing import Sharing as Sharing
     from hocket.population.slots import Slots as Slots
     from hocket.population.transitions import Dense as Dense
@@ -59,6 +71,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Agents": "worlds.world",
+    "Checkpoints": "running",
     "Coalitions": "coalitions",
     "Dense": "transitions",
     "Episodes": "worlds.tasks",
@@ -71,13 +84,16 @@ _HOMES = {
     "Lists": "transitions",
     "Model": "model",
     "Names": "model",
+    "Outcome": "running",
     "Population": "population",
+    "Progress": "running",
     "Reading": "gmn",
     "ReferenceAgent": "reference",
     "Remark": "checks",
     "SCENARIOS": "examples",
     "SampledWorld": "worlds.sampled",
     "Scenario": "examples",
+    "Scene": "scenes",
     "Series": "population",
     "Sharing": "sharing",
     "Slots": "slots",
@@ -85,8 +101,12 @@ _HOMES = {
     "Transition": "transitions",
     "World": "worlds.world",
     "WorldState": "worlds.world",
+    "agents_table": "results",
     "as_jaxmarl": "worlds.adapters",
     "cue_chain": "worlds.tasks",
+    "draw_gif": "pictures",
+    "draw_png": "pictures",
+    "draw_svg": "pictures",
     "every_policy": "policies",
     "from_pymdp": "pymdp_models",
     "grid_model": "worlds.gridmodel",
@@ -95,16 +115,21 @@ _HOMES = {
     "parse_gmn": "gmn",
     "prepare": "devices",
     "read_gmn": "gmn",
+    "run": "running",
     "sampled_policies": "policies",
     "save_model": "model_files",
     "scenario": "examples",
+    "scene_of": "scenes",
+    "summary": "results",
     "t_maze": "worlds.tasks",
     "to_gmn": "gmn",
     "to_pymdp": "pymdp_models",
+    "write_results": "results",
 }
 
 __all__ = [
     "Agents",
+    "Checkpoints",
     "Coalitions",
     "Dense",
     "Episodes",
@@ -117,13 +142,16 @@ __all__ = [
     "Lists",
     "Model",
     "Names",
+    "Outcome",
     "Population",
+    "Progress",
     "Reading",
     "ReferenceAgent",
     "Remark",
     "SCENARIOS",
     "SampledWorld",
     "Scenario",
+    "Scene",
     "Series",
     "Sharing",
     "Slots",
@@ -131,8 +159,12 @@ __all__ = [
     "Transition",
     "World",
     "WorldState",
+    "agents_table",
     "as_jaxmarl",
     "cue_chain",
+    "draw_gif",
+    "draw_png",
+    "draw_svg",
     "every_policy",
     "from_pymdp",
     "grid_model",
@@ -141,12 +173,16 @@ __all__ = [
     "parse_gmn",
     "prepare",
     "read_gmn",
+    "run",
     "sampled_policies",
     "save_model",
     "scenario",
+    "scene_of",
+    "summary",
     "t_maze",
     "to_gmn",
     "to_pymdp",
+    "write_results",
 ]
 
 
