@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from hocket.core.errors import Refused
+from hocket.population.distributed import run_processes
 
 
 def in_child(measurement: str, *, limit: float = 600.0, **options: Any) -> dict[str, Any]:
@@ -22,10 +23,9 @@ def in_child(measurement: str, *, limit: float = 600.0, **options: Any) -> dict[
     Raises:
         Refused: if it fails, or takes too long.
     """
-    command = [sys.executable, "-m", "hocket.population.bench.child", measurement]
     try:
         done = subprocess.run(
-            [*command, json.dumps(options)],
+            _command(measurement, options),
             capture_output=True,
             text=True,
             timeout=limit,
@@ -37,5 +37,32 @@ def in_child(measurement: str, *, limit: float = 600.0, **options: Any) -> dict[
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise Refused(f"measuring {measurement} {options} failed: {why}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return _last(done.stdout)
+
+
+def in_processes(measurement: str, processes: int, **options: Any) -> dict[str, Any]:
+    """Take a measurement in several processes together, and give what the first one found.
+
+    Args:
+        measurement: Which.
+        processes: How many, a power of two.
+        options: What each is asked.
+
+    Raises:
+        Refused: if it fails.
+    """
+    done = run_processes(_command(measurement, options), processes, capture=True)
+    if done.status:
+        raise Refused(f"measuring {measurement} {options} failed in {processes} processes")
+    return _last(done.printed.decode())
+
+
+def _command(measurement: str, options: dict[str, Any]) -> list[str]:
+    module = "hocket.population.bench.child"
+    return [sys.executable, "-m", module, measurement, json.dumps(options)]
+
+
+def _last(printed: str) -> dict[str, Any]:
+    """The document in the last line."""
+    found: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
     return found

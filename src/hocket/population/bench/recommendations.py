@@ -216,7 +216,7 @@ def distributed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     claims = []
     if {1, 2} <= by.keys():
         claims.append(Claim("two processes over one", 2, "×", by[1] / by[2]))
-    why = "" if claims else "there is one core here"
+    why = "" if claims else "there is one core here, or a GPU that processes cannot share"
     return judged("distributed", claims, {"rows": list(rows)}, why)
 
 

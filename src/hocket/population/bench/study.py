@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hocket.core.errors import Refused
 from hocket.population.arrays import DType
 from hocket.population.bench import memory, patterns, recommendations, scaling
-from hocket.population.bench.children import in_child
+from hocket.population.bench.children import in_child, in_processes
 from hocket.population.bench.crowd import crowd, tick_times
 from hocket.population.bench.figures import draw_all
 from hocket.population.bench.machine import caption, machine
@@ -290,5 +290,10 @@ def _recommendations(
             levels.append({**row, **took.summary()._asdict()})
     results["grids"] = levels
     found.append(recommendations.hierarchical(levels))
-    found.append(recommendations.distributed([]))
+    spread = []
+    if cores > 1 and results["settings"]["platform"] == "cpu":
+        tell(f"{agents:,} agents in one process, and in two")
+        often = {"devices": 1, "agents": agents, "iterations": iterations}
+        spread = [in_child("spread", **often), in_processes("spread", 2, **often)]
+    found.append(recommendations.distributed(spread))
     return found
