@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(\S*) ?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"^# ([\w./-]+\.(?:yaml|yml|py|md|txt|json|toml))$")
+_FILE = re.compile(r"^# ([\w./-]+\.(?:yaml|yml|py|md|txt|json|toml|gmn))$")
 
 
 class Block(NamedTuple):
