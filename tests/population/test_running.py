@@ -233,7 +233,7 @@ B: transition {values: [[[1, 0], [0, 1]], [[0, 1], [1, 0]]]}
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "one of an example, a model's file and GMN text; here is none"),
+        ({}, "one of an example, a model's file, GMN text, .*; here is none"),
         ({"example": "explorers", "gmn": "x"}, "here are example and gmn"),
         ({"exampel": "explorers"}, "did you mean 'example'"),
         ({"gmn": "x", "set": {"a": 1}}, "set: only an example has options"),
@@ -258,8 +258,8 @@ def test_a_text_that_says_a_number_is_one() -> None:
     ("groups", "said"),
     [
         ({"explorer": {"agents": 3}}, "there is no group 'explorer'.*did you mean 'explorers'"),
-        ({"explorers": {"preferences": "[1, 2]"}}, r"preferences for \[2\] observations.*\[5\]"),
-        ({"explorers": {"preferences": "food!"}}, "JSON lists of numbers, not 'food!'"),
+        ({"explorers": {"preferences": "[1, 2]"}}, r"shape \[2\], and the model's is \[5\]"),
+        ({"explorers": {"preferences": "food!"}}, "preferences are JSON, .*not 'food!'"),
         ({"explorers": {"preferences": [[1, "a"]]}}, "a number for each observation"),
         ({"explorers": {"gmn": "[nodes]\nplace state"}}, r"groups\.explorers\.gmn:2:\d+: "),
     ],

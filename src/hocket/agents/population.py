@@ -25,11 +25,16 @@ from hocket.agents.settings import read
 from hocket.agents.terminal import plain
 from hocket.core.errors import AgentError
 from hocket.core.specs import AgentSpec
-from hocket.core.values import Json
+from hocket.core.values import FileRef, Json, is_file
 
 FOLDER: Final = "populations"
 """Where, below the state folder, calls keep what they have saved."""
 _ANSWER: Final = "answer.json"
+_KEPT: Final = ("population.npz", "population.json")
+"""The files of a population that can go on."""
+_SHOWN: Final = 4
+_SAID: Final = 440
+"""How many mistakes a failure's message names, and the most characters of them all."""
 _GRACE: Final = 10.0
 """Seconds that a cancelled population has to save what it has done."""
 _PASSED: Final = ("JAX_PLATFORMS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
@@ -84,7 +89,8 @@ class PopulationAgent:
         folder = folder_of(self._state, request.run, request.call.path)
         # Absolute, as the process may work elsewhere.
         folder = Path(await asyncio.to_thread(_made, folder))
-        done = await run_process(self._launch(request.input, folder), context)
+        given = {**request.input, **await _continued(request.input, context)}
+        done = await run_process(self._launch(given, folder), context)
         answer = await asyncio.to_thread(_read, folder / _ANSWER)
         if done.status != 0 or answer is None or answer.problems:
             raise _failure(done, answer)
@@ -106,6 +112,32 @@ class PopulationAgent:
             stdin=msgspec.json.encode(given),
             grace=_GRACE,
         )
+
+
+async def _continued(given: Mapping[str, Json], context: Context) -> dict[str, Json]:
+    """Fetch the population that goes on, if one does.
+
+    Raises:
+        AgentError: ``permanent``: it was not kept.
+    """
+    files = given.get("continues")
+    if files is None:
+        return {}
+    found = [files.get(name) if isinstance(files, dict) else None for name in _KEPT]
+    if not all(map(is_file, found)):
+        raise fault(
+            "permanent",
+            "continues: there is no population among these files; give the 'files' of a step that "
+            "ran a population with keep: true",
+        )
+    population, settings = (msgspec.convert(ref, FileRef) for ref in found)
+    return {
+        "continues": {
+            "population": str(await context.fetch(population)),
+            "settings": str(await context.fetch(settings)),
+            "digest": f"{population.digest} {settings.digest}",
+        }
+    }
 
 
 def folder_of(state: Path, run: str, path: str = "") -> Path:
@@ -140,9 +172,12 @@ def _read(path: Path) -> _Answer | None:
 
 def _failure(done: Finished, answer: _Answer | None) -> AgentError:
     if answer is not None and answer.problems:
-        first, *others = answer.problems
-        more = f" (and {len(others)} more)" if others else ""
-        return fault("permanent", clip(first, 300) + more, "\n".join(answer.problems))
+        # Whoever wrote the GMN, a language agent maybe, is told by the message.
+        shown = answer.problems[:_SHOWN]
+        rest = len(answer.problems) - len(shown)
+        more = f" (and {rest} more)" if rest else ""
+        said = "; ".join(clip(line, _SAID // len(shown)) for line in shown)
+        return fault("permanent", said + more, "\n".join(answer.problems))
     text = plain(done.err.decode("utf-8", "replace")).strip()
     last = text.rpartition("\n")[2].strip()
     message = "ended without an answer" if done.status == 0 else describe_exit(done.status)

@@ -138,7 +138,7 @@ def _perform(
             pretty(
                 {
                     "summary": done.summary,
-                    "means": course(done.outcome.means),
+                    "means": course(done.outcome.means, last=done.outcome.progress.tick),
                     "checksum": done.outcome.checksum,
                     "files": {name: str(path) for name, path in done.files.items()},
                 }

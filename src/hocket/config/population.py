@@ -11,7 +11,7 @@ from typing import Final
 from hocket.core.errors import Problem, suggest
 from hocket.core.values import Json
 
-SOURCES: Final = ("example", "model", "gmn")
+SOURCES: Final = ("example", "model", "gmn", "continues")
 """One of these says who lives in a population."""
 MAIN: Final = "agents"
 """What the group is called whose model is a population's own."""
@@ -22,6 +22,7 @@ DEFAULTS: Final[Mapping[str, Json]] = {
     "checkpoint_every": 100,
     "dtype": "float32",
     "format": "npz",
+    "keep": False,
 }
 _OPEN: Final = "{{"
 
@@ -49,20 +50,33 @@ def read_seed(value: object) -> Json:
 
 
 def read_preferences(value: object) -> Json:
-    """Take preferences: for the observations of one modality, or such a list for each.
+    """Take preferences: by name, for the observations of one modality, or such a list for each.
 
     Raises:
         ValueError: It is neither that nor a template.
     """
     if _is_template(value):
         return value
+    if isinstance(value, Mapping) and value and all(map(_is_wish, value.values())):
+        return dict(value)
     rows = value if isinstance(value, list | tuple) else []
     if _are_numbers(rows) or (rows and all(_are_numbers(row) for row in rows)):
         return rows
     raise ValueError(
-        "preferences are a number for each observation, a list of such lists for several "
-        "modalities, or a template that gives one of these"
+        "preferences are numbers by observations' names, a number for each observation, a list of "
+        "such lists for several modalities, or a template that gives one of these"
     )
+
+
+def read_continued(value: object) -> Json:
+    """Take the files of a population that goes on.
+
+    Raises:
+        ValueError: It is no template.
+    """
+    if _is_template(value):
+        return value
+    raise ValueError("it is a template that gives the files of a step with keep: true")
 
 
 def _is_whole(value: object, least: int) -> bool:
@@ -79,6 +93,10 @@ def _are_numbers(row: object) -> bool:
         and len(row) > 0
         and all(isinstance(item, int | float) and not isinstance(item, bool) for item in row)
     )
+
+
+def _is_wish(value: object) -> bool:
+    return _is_template(value) or _are_numbers([value])
 
 
 def _text(value: object) -> Json:
@@ -109,6 +127,12 @@ def _devices(value: object) -> Json:
     return value
 
 
+def _flag(value: object) -> Json:
+    if not isinstance(value, bool):
+        raise ValueError("it is true or false")
+    return value
+
+
 _OF_GROUP: Final[Mapping[str, Callable[[object], Json]]] = {
     "model": _text,
     "gmn": _text,
@@ -119,6 +143,7 @@ _OF_POPULATION: Final[Mapping[str, Callable[[object], Json]]] = {
     "example": _text,
     "model": _text,
     "gmn": _text,
+    "continues": read_continued,
     "agents": read_count,
     "ticks": read_count,
     "seed": read_seed,
@@ -130,6 +155,7 @@ _OF_POPULATION: Final[Mapping[str, Callable[[object], Json]]] = {
     "dtype": _one_of("float32", "float64"),
     "format": _one_of("npz", "parquet"),
     "picture": _one_of("svg", "png", "gif"),
+    "keep": _flag,
 }
 
 
@@ -178,8 +204,35 @@ def contradictions(given: Mapping[str, Json]) -> Iterator[Problem]:
         yield Problem(where=(sources[1],) if sources else (), message=message, hint=hint)
     if given.get("set") and "example" not in sources:
         yield Problem(where=("set",), message="only an example has options to set")
+    goes_on = sources == ["continues"]
+    if goes_on:
+        yield from _kept((), given, ("agents", "seed", "dtype"))
+    yield from _open_file((), given)
     groups = given.get("groups")
     for name, group in groups.items() if isinstance(groups, Mapping) else ():
-        if isinstance(group, Mapping) and group.get("model") and group.get("gmn"):
+        if not isinstance(group, Mapping):
+            continue
+        yield from _open_file(("groups", name), group)
+        if goes_on:
+            yield from _kept(("groups", name), group, ("model", "gmn", "agents"))
+        elif group.get("model") and group.get("gmn"):
             message = f"group {name!r} has either 'model' or 'gmn', not both"
             yield Problem(where=("groups", name, "gmn"), message=message)
+
+
+def _kept(
+    where: tuple[str, ...], given: Mapping[str, Json], keys: tuple[str, ...]
+) -> Iterator[Problem]:
+    """Find what a population that goes on has from before."""
+    for key in keys:
+        if given.get(key) is not None:
+            message = f"a population that goes on keeps its {key}"
+            yield Problem(where=(*where, key), message=message, hint="leave it out")
+
+
+def _open_file(where: tuple[str | int, ...], given: Mapping[str, Json]) -> Iterator[Problem]:
+    """Refuse a file that a value would name, for its mistakes are told word by word."""
+    if _is_template(given.get("model")):
+        message = "a model's file is named here, and by no template"
+        hint = "give GMN text by 'gmn', which may be one"
+        yield Problem(where=(*where, "model"), message=message, hint=hint)

@@ -8,7 +8,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from hocket.config.basics import Count, Duration, Strict, Text
 from hocket.config.limit_parts import LimitsOf
-from hocket.config.population import read_count, read_preferences, read_seed
+from hocket.config.population import read_continued, read_count, read_preferences, read_seed
 from hocket.config.step_parts import Retries, WorkPart
 
 _TEMPLATE: Final[dict[str, Any]] = {"type": "string", "pattern": r"\{\{"}
@@ -16,7 +16,16 @@ _COUNT: Final[dict[str, Any]] = {"anyOf": [{"type": "integer", "minimum": 1}, _T
 _SEED: Final[dict[str, Any]] = {"anyOf": [{"type": "integer", "minimum": 0}, _TEMPLATE]}
 _NUMBERS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "number"}, "minItems": 1}
 _PREFERENCES: Final[dict[str, Any]] = {
-    "anyOf": [_NUMBERS, {"type": "array", "items": _NUMBERS, "minItems": 1}, _TEMPLATE]
+    "anyOf": [
+        {
+            "type": "object",
+            "additionalProperties": {"anyOf": [{"type": "number"}, _TEMPLATE]},
+            "minProperties": 1,
+        },
+        _NUMBERS,
+        {"type": "array", "items": _NUMBERS, "minItems": 1},
+        _TEMPLATE,
+    ]
 }
 
 HowMany: TypeAlias = Annotated[Any, PlainValidator(read_count), WithJsonSchema(_COUNT)]
@@ -24,6 +33,7 @@ Seed: TypeAlias = Annotated[Any, PlainValidator(read_seed), WithJsonSchema(_SEED
 Preferences: TypeAlias = Annotated[
     Any, PlainValidator(read_preferences), WithJsonSchema(_PREFERENCES)
 ]
+Continued: TypeAlias = Annotated[Any, PlainValidator(read_continued), WithJsonSchema(_TEMPLATE)]
 
 
 class GroupPart(Strict):
@@ -33,7 +43,8 @@ class GroupPart(Strict):
     gmn: Annotated[Text | None, Field(description="Its model as GMN text.")] = None
     agents: Annotated[HowMany | None, Field(description="How many agents it has.")] = None
     preferences: Annotated[
-        Preferences | None, Field(description="What its agents prefer to observe, in nats.")
+        Preferences | None,
+        Field(description="What its agents prefer to observe, in nats: by name, or as lists."),
     ] = None
 
 
@@ -48,6 +59,10 @@ class PopulationPart(Strict):
     ] = None
     gmn: Annotated[
         Text | None, Field(description="The same as GMN text, which an agent may have written.")
+    ] = None
+    continues: Annotated[
+        Continued | None,
+        Field(description="The files of a step with `keep: true`, whose population goes on."),
     ] = None
     agents: Annotated[HowMany, Field(description="How many agents there are.")] = 1_000
     ticks: Annotated[HowMany, Field(description="For how many ticks they live.")] = 100
@@ -76,6 +91,9 @@ class PopulationPart(Strict):
         Literal["svg", "png", "gif"] | None,
         Field(description="Which picture of the world is kept, if any."),
     ] = None
+    keep: Annotated[
+        bool, Field(description="Whether the population is kept, for another step to go on with.")
+    ] = False
 
 
 class PopulationStep(WorkPart):

@@ -20,15 +20,16 @@ class GroupSettings(TypedDict, total=False):
     model: str
     gmn: str | Handle
     agents: int | Handle
-    preferences: Sequence[float] | Sequence[Sequence[float]] | Handle
+    preferences: Mapping[str, float | Handle] | Sequence[float] | Sequence[Sequence[float]] | Handle
 
 
 class PopulationSettings(TypedDict, total=False):
-    """Says who lives in a population, by one of the first three, and for how long."""
+    """Says who lives in a population, by one of the first four, and for how long."""
 
     example: str
     model: str
     gmn: str | Handle
+    continues: Handle
     agents: int | Handle
     ticks: int | Handle
     seed: int | Handle
@@ -40,6 +41,7 @@ class PopulationSettings(TypedDict, total=False):
     dtype: Literal["float32", "float64"]
     format: Literal["npz", "parquet"]
     picture: Literal["svg", "png", "gif"]
+    keep: bool
 
 
 class Populations:

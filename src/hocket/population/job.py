@@ -8,6 +8,7 @@ Told to end, it saves what it has done first.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import signal
 import sys
@@ -15,6 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from hocket.core.errors import CallerError, SpecError
 from hocket.core.values import Json
@@ -76,7 +79,9 @@ def _answer(given: dict[str, Json], folder: Path, teller: _Teller) -> dict[str, 
         picture = None if settings.picture is None else folder / f"world.{settings.picture}"
         done = perform(
             settings,
-            Places(checkpoint=folder / "checkpoint", out=folder / "results", picture=picture),
+            Places(
+                checkpoint=folder / _checkpoint(settings), out=folder / "results", picture=picture
+            ),
             resume="if same",
             say=teller.say,
             on_progress=teller.progress,
@@ -91,11 +96,22 @@ def _answer(given: dict[str, Json], folder: Path, teller: _Teller) -> dict[str, 
     return {
         "output": {
             "summary": done.summary,
-            "means": course(done.outcome.means),
+            "means": course(done.outcome.means, last=done.outcome.progress.tick),
             "checksum": done.outcome.checksum,
         },
         "files": {name: str(path.relative_to(folder)) for name, path in done.files.items()},
     }
+
+
+def _checkpoint(settings: Settings) -> str:
+    """Name the folder of what is saved on the way.
+
+    A population that goes on was made with the same, whatever it prefers now: so the name says it.
+    """
+    if settings.continues is None:
+        return "checkpoint"
+    wishes = msgspec.json.encode((settings.continues.digest, settings.groups), order="sorted")
+    return f"checkpoint-{hashlib.sha256(wishes).hexdigest()[:16]}"
 
 
 if __name__ == "__main__":

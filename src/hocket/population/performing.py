@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
 
 from hocket.core.errors import Refused
 from hocket.core.values import Json
@@ -14,13 +16,17 @@ from hocket.population.devices import prepare
 from hocket.population.pictures import draw, need_plots
 from hocket.population.population import Population
 from hocket.population.results import need_format, summary, write_results
-from hocket.population.running import Checkpoints, Means, Outcome, Progress, run
+from hocket.population.running import Checkpoints, Means, Outcome, Progress, run, write_whole
 from hocket.population.scenes import Film, need_map, scene_of
 from hocket.population.settings import Picture, Settings
 from hocket.population.staging import Stage, staged
 
 Resume: TypeAlias = Literal["no", "yes", "if same"]
 """Whether a run goes on from what is saved; ``if same`` begins anew where that is of another."""
+
+KEPT: Final = "population.npz"
+KEPT_TOLD: Final = "population.json"
+"""The files of a population that another run can go on with: itself, and what it was told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +101,10 @@ def perform(
         need_map(stage.world)
     keep = None if places.checkpoint is None else Checkpoints(places.checkpoint)
     population, before = _begun(settings, stage, keep, resume, say)
-    if population.tick > settings.ticks:
+    if population.tick > stage.told.ticks:
         raise Refused(
-            f"tick {population.tick:,} is saved, and the run ends at {settings.ticks:,}: give more "
-            "ticks, or begin anew elsewhere"
+            f"tick {population.tick:,} is saved, and the run ends at {stage.told.ticks:,}: give "
+            "more ticks, or begin anew elsewhere"
         )
     film = Film() if settings.picture == "gif" else None
 
@@ -111,7 +117,7 @@ def perform(
         film.add(lambda: scene_of(population, stage.title))
     outcome = run(
         population,
-        settings.ticks,
+        stage.told.ticks,
         at_once=settings.at_once,
         on_progress=told,
         checkpoint=keep,
@@ -139,7 +145,12 @@ def _begun(
             f"tick {saved:,} of a run is saved in {keep.folder}: go on with --resume, or give "
             "another folder"
         )
-    options = {"seed": settings.seed, "devices": settings.devices, "dtype": settings.dtype}
+    told = stage.told
+    options: dict[str, Any] = {
+        "seed": told.seed,
+        "devices": settings.devices,
+        "dtype": told.dtype,
+    }
     if keep is not None and resume != "no":
         try:
             found = keep.load(stage.groups, stage.world, **options)
@@ -154,13 +165,24 @@ def _begun(
             return found
         if resume == "yes":
             say("nothing is saved yet: begins with the first tick")
-    return Population(
-        stage.groups,
-        stage.world,
-        seed=settings.seed,
-        devices=settings.devices,
-        dtype=settings.dtype,
-    ), {}
+    if stage.saved is None:
+        return Population(stage.groups, stage.world, **options), {}
+    population = Population.restore(stage.saved, stage.groups, stage.world, **options)
+    for name, wanted in stage.wishes.items():
+        population.slots(name).set_preferences(wanted)
+    return population, {}
+
+
+def _kept(folder: Path, population: Population, stage: Stage) -> dict[str, Path]:
+    """Keep the population itself, with what makes it, so that another run can go on with it."""
+    saved, told = folder / KEPT, folder / KEPT_TOLD
+    try:
+        population.save(saved)
+        settings = msgspec.structs.replace(stage.told, ticks=population.tick, keep=False)
+        write_whole(told, msgspec.json.encode(settings))
+    except OSError as error:
+        raise Refused(f"{folder} cannot be written: {error}") from error
+    return {KEPT: saved, KEPT_TOLD: told}
 
 
 def _written(
@@ -180,6 +202,8 @@ def _written(
             f"{name}.{settings.format}": places.out / f"{name}.{settings.format}"
             for name in ("means", "agents")
         }
+        if settings.keep:
+            files |= _kept(places.out, population, stage)
     if picture is not None and places.picture is not None:
         last = scene_of(population, stage.title)
         scenes = [last] if film is None else [*film.scenes, last]

@@ -82,10 +82,16 @@ def _column(part: Table, name: str, parts: list[Table]) -> NDArray[Any]:
     return np.full(len(part["id"]), missing, like.dtype)
 
 
-def means_table(means: Means) -> Table:
-    """The course of a run, a row for each tick; ``tick`` counts from 1."""
+def means_table(means: Means, last: int | None = None) -> Table:
+    """The course of a run, a row for each tick.
+
+    Args:
+        means: What happened.
+        last: The number of the last tick, where it did not begin with tick 1.
+    """
     ticks = len(next(iter(means.values()))) if means else 0
-    return {"tick": np.arange(1, ticks + 1), **means}
+    end = ticks if last is None else last
+    return {"tick": np.arange(end - ticks + 1, end + 1), **means}
 
 
 def write_table(path: Path, table: Table, form: Format) -> None:
@@ -149,7 +155,7 @@ def write_results(folder: Path, population: Population, outcome: Outcome, form: 
     except OSError as error:
         raise Refused(f"{folder} cannot be made: {error}") from error
     agents = agents_table(population)
-    write_table(folder / f"means.{form}", means_table(outcome.means), form)
+    write_table(folder / f"means.{form}", means_table(outcome.means, population.tick), form)
     write_table(folder / f"agents.{form}", agents, form)
     return agents
 
@@ -199,17 +205,19 @@ def summary(population: Population, outcome: Outcome) -> dict[str, Json]:
     }
 
 
-def course(means: Means, points: int = POINTS) -> dict[str, Json]:
+def course(means: Means, points: int = POINTS, last: int | None = None) -> dict[str, Json]:
     """The course as JSON: ``ticks``, and for each group its numbers at these.
 
     Args:
         means: What happened.
         points: How many ticks are shown at most, evenly spread, the last one always.
+        last: The number of the last tick, where it did not begin with tick 1.
     """
     ticks = len(next(iter(means.values()))) if means else 0
+    before = 0 if last is None else last - ticks
     step = max(1, -(-ticks // points))
     shown = list(range(ticks - 1, -1, -step))[::-1]
-    told: dict[str, Json] = {"ticks": [place + 1 for place in shown]}
+    told: dict[str, Json] = {"ticks": [before + place + 1 for place in shown]}
     for name, rows in means.items():
         group, _, what = name.partition("/")
         told.setdefault(group, {})[what] = [_number(rows[place]) for place in shown]

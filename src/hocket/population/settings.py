@@ -15,7 +15,7 @@ from hocket.core.values import Json
 
 Format: TypeAlias = Literal["npz", "parquet"]
 Picture: TypeAlias = Literal["svg", "png", "gif"]
-Preferences: TypeAlias = list[Any] | str
+Preferences: TypeAlias = list[Any] | dict[str, Any] | str
 
 Told = TypeVar("Told", bound=msgspec.Struct)
 
@@ -25,6 +25,20 @@ _FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.MULT
 _AT: Final = re.compile(r" - at `\$\.?(.*)`$")
 
 
+class Continued(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A population that goes on.
+
+    Fields:
+        population: The file that it was saved in.
+        settings: The file of what it was told.
+        digest: Names the two, to tell them from others.
+    """
+
+    population: str
+    settings: str
+    digest: str
+
+
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a group has of its own.
 
@@ -32,8 +46,8 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         model: The file of its model.
         gmn: Its model as GMN text.
         agents: How many agents it has.
-        preferences: What its agents prefer, in nats: for each observation, or for each modality
-            such a list; or JSON text of that.
+        preferences: What its agents prefer, in nats: numbers by observations' names, or a number
+            for each observation, or for each modality such a list; or JSON text of that.
     """
 
     model: str | None = None
@@ -49,8 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         example: A ready scenario.
         model: The file of a model; its agents live in what it says.
         gmn: The same as GMN text.
+        continues: A population that goes on; its agents, seed and precision stay as they are.
         agents: How many agents there are.
-        ticks: For how many ticks they live.
+        ticks: For how many ticks they live, or live on.
         seed: Where chance comes from.
         set: Options of the example, by name.
         groups: What groups have of their own, or further groups, by name.
@@ -61,11 +76,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         at_once: The most ticks between two looks at it, 1 to 32; None for half a second's.
         format: What the result files are.
         picture: Which picture of the world is made, if any.
+        keep: Whether the population itself is among the results.
     """
 
     example: str | None = None
     model: str | None = None
     gmn: str | None = None
+    continues: Continued | None = None
     agents: int = 1_000
     ticks: int = 100
     seed: int = 0
@@ -78,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     at_once: int | None = None
     format: Format = "npz"
     picture: Picture | None = None
+    keep: bool = False
 
 
 def read_settings(given: Mapping[str, Json]) -> Settings:
@@ -116,10 +134,12 @@ def _converted(where: tuple[str, ...], given: Any, kind: type[Told]) -> Told:
 
 def _problems(settings: Settings) -> list[Problem]:
     found = []
-    sources = [name for name in ("example", "model", "gmn") if getattr(settings, name) is not None]
+    known = ("example", "model", "gmn", "continues")
+    sources = [name for name in known if getattr(settings, name) is not None]
     if len(sources) != 1:
         said = f"here are {' and '.join(sources)}" if sources else "here is none"
-        message = f"a population has one of an example, a model's file and GMN text; {said}"
+        message = "a population has one of an example, a model's file, GMN text, and another that "
+        message += f"goes on; {said}"
         found.append(Problem(where=(), message=message))
     if settings.set and settings.example is None:
         found.append(Problem(where=("set",), message="only an example has options to set"))
@@ -137,6 +157,9 @@ def _problems(settings: Settings) -> list[Problem]:
         if group.model is not None and group.gmn is not None:
             message = "has either a model's file or GMN text, not both"
             found.append(Problem(where=("groups", name), message=message))
+        if settings.continues is not None and (group.model or group.gmn or group.agents):
+            message = "is in a population that goes on: only its preferences may be new"
+            found.append(Problem(where=("groups", name), message=message))
         if group.agents is not None and group.agents < 0:
             message = f"must be at least 0, not {group.agents}"
             found.append(Problem(where=("groups", name, "agents"), message=message))
@@ -149,8 +172,8 @@ def bare(text: str) -> str:
     return fenced[1] if fenced else text
 
 
-def read_preferences(where: tuple[str, ...], given: Preferences) -> list[Any]:
-    """Give preferences as lists of numbers, one for each modality.
+def read_preferences(where: tuple[str, ...], given: Preferences) -> list[Any] | dict[str, Any]:
+    """Give preferences as lists of numbers, one for each modality, or as numbers by name.
 
     Raises:
         SpecError: They are none.
@@ -160,13 +183,15 @@ def read_preferences(where: tuple[str, ...], given: Preferences) -> list[Any]:
         try:
             value = json.loads(bare(given))
         except ValueError:
-            message = f"preferences are JSON lists of numbers, not {given[:60]!r}"
+            message = f'preferences are JSON, such as {{"food": 3}}, not {given[:60]!r}'
             raise SpecError([Problem(where=where, message=message)]) from None
+    if isinstance(value, dict) and value and all(map(_is_number, value.values())):
+        return value
     rows = value if isinstance(value, list) and any(isinstance(r, list) for r in value) else [value]
     for row in rows:
         if not isinstance(row, list) or not row or not all(map(_is_number, row)):
-            message = "preferences are a number for each observation, or such a list for each "
-            message += f"modality, not {str(value)[:60]}"
+            message = "preferences are numbers by observations' names, a number for each "
+            message += f"observation, or such a list for each modality, not {str(value)[:60]}"
             raise SpecError([Problem(where=where, message=message)])
     return rows
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hocket.core.errors import NotFound, Problem, Refused, SpecError
+from hocket.core.errors import NotFound, Refused
 from hocket.population.arrays import Arrays
 from hocket.population.devices import fetch
 from hocket.population.flat import GroupState
 from hocket.population.group import Group
+from hocket.population.wishes import Wishes, rows_of
 
 
 class Slots:
@@ -80,22 +81,21 @@ class Slots:
             return tuple(self._of(leaf, ids) for leaf in state.mind["preferences"])
         return tuple(map(fetch, self._held.state.tables[self._held.index(self._group.name)].C))
 
-    def set_preferences(
-        self, preferences: Sequence[ArrayLike], ids: ArrayLike | None = None
-    ) -> None:
+    def set_preferences(self, preferences: Wishes, ids: ArrayLike | None = None) -> None:
         """Say what agents shall want from the next tick on.
 
         Args:
-            preferences: For each modality [observations], in nats; or, where the model's differ
-                by step, [observations, steps].
+            preferences: Numbers by observations' names, where what is not named is 0; or for each
+                modality [observations], in nats, or, where the model's differ by step,
+                [observations, steps].
             ids: Whose; of all agents, those to come included, if left out.
 
         Raises:
-            SpecError: if shapes do not fit, or a number is not finite.
+            SpecError: if shapes or names do not fit, or a number is not finite.
             Refused: if single agents were named and the group's preferences are shared.
             NotFound: if there is no living agent of such a number.
         """
-        wanted = self._checked(preferences)
+        wanted = rows_of(self._group.model, preferences, ("preferences",))
         if not self._group.own_preferences:
             if ids is not None:
                 raise Refused(
@@ -169,33 +169,6 @@ class Slots:
                 for f, belief in enumerate(self.beliefs())
             }
         return result
-
-    def _checked(self, preferences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
-        """Preferences as arrays that fit the model."""
-        rows = [np.asarray(row, np.float64) for row in preferences]
-        expected = [row.shape for row in self._group.model.C]
-        problems = [
-            Problem(
-                where=("preferences", m),
-                message=f"shape {list(row.shape)}, and the model's is {list(shape)}",
-            )
-            for m, (row, shape) in enumerate(zip(rows, expected, strict=False))
-            if row.shape != shape
-        ] + [
-            Problem(where=("preferences", m), message="a preference is not a finite number")
-            for m, row in enumerate(rows)
-            if not np.isfinite(row).all()
-        ]
-        if len(rows) != len(expected):
-            problems.append(
-                Problem(
-                    where=("preferences",),
-                    message=f"{len(rows)} modalities, and the model has {len(expected)}",
-                )
-            )
-        if problems:
-            raise SpecError(problems)
-        return rows
 
     def _places(self, ids: ArrayLike | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The blocks and lanes of agents, in the order of `ids` or of all living agents."""

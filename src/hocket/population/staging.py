@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import msgspec
 
-from hocket.core.errors import Problem, SpecError, suggest
+from hocket.core.errors import Problem, Refused, SpecError, suggest
 from hocket.core.values import Json
 from hocket.population.examples import SCENARIOS, scenario
 from hocket.population.gmn import parse_gmn
@@ -18,12 +18,14 @@ from hocket.population.model import Model
 from hocket.population.model_files import load_model
 from hocket.population.settings import (
     MAIN,
+    Continued,
     GroupSettings,
     Preferences,
     Settings,
     bare,
     read_preferences,
 )
+from hocket.population.wishes import Wishes, rows_of
 from hocket.population.worlds.sampled import SampledWorld
 from hocket.population.worlds.world import World
 
@@ -35,11 +37,17 @@ class Stage(NamedTuple):
         title: What it is called.
         groups: The agents.
         world: What they act in.
+        told: What makes it, all of it.
+        saved: The file of the population that goes on, if one does.
+        wishes: What groups of that prefer from now on.
     """
 
     title: str
     groups: tuple[Group, ...]
     world: World
+    told: Settings
+    saved: Path | None = None
+    wishes: dict[str, Wishes] = {}  # noqa: RUF012
 
 
 def staged(settings: Settings) -> Stage:
@@ -48,7 +56,10 @@ def staged(settings: Settings) -> Stage:
     Raises:
         SpecError: A model, an option or preferences make no sense.
         NotFound: There is no such example, or no such file.
+        Refused: What goes on was not kept by a step.
     """
+    if settings.continues is not None:
+        return _continued(settings, settings.continues)
     stage = _base(settings)
     groups = {group.name: group for group in stage.groups}
     for name, told in settings.groups.items():
@@ -79,12 +90,33 @@ def _base(settings: Settings) -> Stage:
             message = f"there is no example {settings.example!r}"
             raise SpecError([Problem(where=("example",), message=message, hint=hint)])
         ready = scenario(settings.example, settings.agents, **settings.set)
-        return Stage(ready.name.capitalize(), ready.groups, ready.world)
+        return Stage(ready.name.capitalize(), ready.groups, ready.world, settings)
     model = _model(settings.model, settings.gmn, "gmn")
     title = "A model as its own world" if settings.model is None else Path(settings.model).stem
-    return Stage(
-        title, (Group(name=MAIN, model=model, agents=settings.agents),), SampledWorld(model)
-    )
+    group = Group(name=MAIN, model=model, agents=settings.agents)
+    return Stage(title, (group,), SampledWorld(model), settings)
+
+
+def _continued(settings: Settings, before: Continued) -> Stage:
+    """Make what a population was made with that goes on, and what it prefers from now on."""
+    try:
+        told = msgspec.json.decode(Path(before.settings).read_bytes(), type=Settings)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Refused(f"{before.settings} is not what a population was told: {error}") from error
+    stage = staged(told)
+    groups = {group.name: group for group in stage.groups}
+    wishes: dict[str, Wishes] = {}
+    for name, group in settings.groups.items():
+        if name not in groups:
+            hint = suggest(name, groups) or f"there is {', '.join(groups)}"
+            message = f"there is no group {name!r}"
+            raise SpecError([Problem(where=("groups", name), message=message, hint=hint)])
+        if group.preferences is not None:
+            where = ("groups", name, "preferences")
+            rows = read_preferences(where, group.preferences)
+            wishes[name] = rows_of(groups[name].model, rows, where)
+    told = msgspec.structs.replace(told, ticks=told.ticks + settings.ticks)
+    return stage._replace(told=told, saved=Path(before.population), wishes=wishes)
 
 
 def _model(file: str | None, gmn: str | None, name: str) -> Model:
@@ -121,10 +153,4 @@ def wishing(model: Model, given: Preferences, where: tuple[str, ...]) -> Model:
     Raises:
         SpecError: They do not fit its observations.
     """
-    rows = read_preferences(where, given)
-    wanted = [len(row) for row in rows]
-    if wanted != list(model.observations):
-        message = f"there are preferences for {wanted} observations, and the model has "
-        message += f"{list(model.observations)}"
-        raise SpecError([Problem(where=where, message=message)])
-    return replace(model, C=tuple(np.asarray(row, np.float64) for row in rows))
+    return replace(model, C=tuple(rows_of(model, read_preferences(where, given), where)))
