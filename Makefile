@@ -14,7 +14,10 @@ WHEELS = --only-binary :all:
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test lint types contracts unit crash bench page format lock clean check-python
+# How many random models are compared with pymdp; `make test` looks at a few.
+SHAPES ?= 200
+
+.PHONY: help setup demo test test-all lint types contracts unit crash bench page format lock clean check-python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,6 +31,10 @@ demo: .venv-demo ## Set up .venv-demo and run the demo (REPO=path: on that repos
 test: lint types contracts ## Check everything that must hold: lint, types, contracts, all tests
 	@echo "== tests: pytest"
 	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not crash" $(PYTEST_ARGS)
+
+test-all: test ## The same, and SHAPES (200) random models against pymdp
+	@echo "== tests: agreement with pymdp, $(SHAPES) shapes"
+	@HOCKET_SHAPES=$(SHAPES) .venv/bin/python -m pytest -n auto tests/population/test_agreement.py $(PYTEST_ARGS)
 
 lint: .venv ## Check style and formatting
 	@echo "== lint: ruff check, ruff format --check"

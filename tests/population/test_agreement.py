@@ -23,7 +23,7 @@ from tests.population.shapes import SHAPES, agents_of, model_of, shape_of
 
 from hocket.population.choice import policy_posterior
 from hocket.population.inference import infer
-from hocket.population.learning import Counts, Learning, count_A, count_B, count_D, expected, learn
+from hocket.population.learning import Counts, Learning, count_A, count_B, expected, learn
 from hocket.population.model import Model
 from hocket.population.planning import Planner, predict
 from hocket.population.tables import Tables, tables_of
@@ -32,31 +32,18 @@ BOUNDS = {"float32": 1e-5, "float64": 1e-9}
 
 
 def ours(model: Model, agents: dict[str, Any], dtype: str) -> dict[str, Any]:
-    """One tick of the same agents, with what each would learn alone, and all together."""
+    """One tick of the same agents, with what each learns of it."""
     planner = Planner(model)
-    learning = Learning(A=True, B=True, D=True, rate=oracles.RATE)
 
     def tick(tables: Tables, prior: Any, before: Any, obs: Any, action: Any) -> dict[str, Any]:
         posterior, free_energy = infer(model, tables, prior, obs)
         tables = tables._replace(plan=planner.prepare(tables))
         terms = planner.terms(tables, posterior)
         one = jnp.ones(obs.shape[1], obs.dtype)
-        each = Counts(
-            count_A(model, obs, posterior, one, own=True),
-            count_B(model, before, posterior, action, one, own=True),
-            count_D(posterior, one, own=True),
-        )
-        group = learn(
-            learning,
-            tables,
-            Counts(
-                count_A(model, obs, posterior, one),
-                count_B(model, before, posterior, action, one),
-                count_D(posterior, one),
-            ),
-        )
-        pA = [p[..., None] + oracles.RATE * new for p, new in zip(tables.pA, each.A, strict=True)]
-        pB = [p[..., None] + oracles.RATE * new for p, new in zip(tables.pB, each.B, strict=True)]
+        counts_A = count_A(model, obs, posterior, one, own=True)
+        counts_B = count_B(model, before, posterior, action, one, own=True)
+        pA = [p[..., None] + oracles.RATE * new for p, new in zip(tables.pA, counts_A, strict=True)]
+        pB = [p[..., None] + oracles.RATE * new for p, new in zip(tables.pB, counts_B, strict=True)]
         neg_efe = planner.neg_efe(tables, posterior)
         return {
             "posterior": list(posterior),
@@ -70,7 +57,6 @@ def ours(model: Model, agents: dict[str, Any], dtype: str) -> dict[str, Any]:
             "A": [expected(counts) for counts in pA],
             "pB": pB,
             "B": [expected(counts) for counts in pB],
-            "group": {"pA": group.pA, "pB": group.pB, "pD": group.pD, "A": group.A, "D": group.D},
         }
 
     with jax.enable_x64(dtype == "float64"):
@@ -120,20 +106,6 @@ def test_a_tick_agrees_with_pymdp(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(SHAPES))
-def test_a_group_learns_what_its_agents_learn_together(number: int) -> None:
-    model, _ = case(number)
-    for dtype, bound in BOUNDS.items():
-        mine = found(number, dtype)
-        for name, before in (("pA", model.pA), ("pB", model.pB)):
-            for together, each, old in zip(mine["group"][name], mine[name], before, strict=True):
-                total = old + (each - old[..., None]).sum(axis=-1)
-                assert error(together, total) < bound
-        for table, counts in zip(mine["group"]["A"], mine["group"]["pA"], strict=True):
-            floored = np.maximum(counts, 2.0**-52)
-            assert error(table, floored / floored.sum(axis=0)) < bound
-
-
-@pytest.mark.parametrize("number", range(SHAPES))
 def test_a_tick_agrees_with_legacy(number: int) -> None:
     """Legacy adds 1e-16 before a logarithm where 1.0.4 and we cut off at 2.2e-16.
 
@@ -167,7 +139,6 @@ def test_a_tick_agrees_with_legacy(number: int) -> None:
         for counts, other, table in zip(mine[name], learned[name], tables, strict=True):
             possible = table > 0
             assert error([counts[..., 0][possible]], [other[possible]]) < 1e-9
-    counts = count_D(tuple(jnp.asarray(belief[:, None]) for belief in posterior), jnp.ones(1))
     with jax.enable_x64(True):
         tables = learn(
             Learning(D=True, rate=oracles.RATE),
@@ -175,7 +146,6 @@ def test_a_tick_agrees_with_legacy(number: int) -> None:
             Counts(D=tuple(jnp.asarray(belief) for belief in posterior)),
         )
         assert error([np.asarray(new) for new in tables.pD], learned["pD"]) < 1e-9
-    assert error([np.asarray(new) for new in counts], posterior) < 1e-5
 
 
 def centred(values: np.ndarray) -> np.ndarray:
