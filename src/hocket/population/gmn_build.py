@@ -146,7 +146,9 @@ class Building:
         if where[0] != "A" or not said.startswith("column "):
             return said
         name = list(self._modalities)[int(where[1])]
-        node = next(n for n in self._nodes("likelihood") if self._joined[n.id].gives == name)
+        node = next(
+            n for n in _nodes(self._graph, "likelihood") if self._joined[n.id].gives == name
+        )
         indices = map(int, said.removeprefix("column ").split(","))
         states = zip(self._depends(node), indices, strict=True)
         return "column " + ", ".join(_state(self._factors[f], at) for f, at in states)
@@ -167,21 +169,18 @@ class Building:
         return f"{where[0]}:"
 
     def _things(self, kind: str) -> dict[str, Things]:
-        nodes = self._nodes(kind)
+        nodes = _nodes(self._graph, kind)
         if not nodes and kind != "action":
             hint = f"write under [nodes]: {kind}1: {kind} {{names: [...]}}"
             self._faults.say(0, f"there is no {kind} node", hint)
         return {node.id: things(node, self._faults) for node in nodes}
-
-    def _nodes(self, kind: str) -> list[Node]:
-        return [node for node in self._graph.nodes.values() if node.type == kind]
 
     def _of(
         self, kind: str, every: Mapping[str, Things], *, needed: bool = False
     ) -> dict[str, Node]:
         """The nodes of a kind, by what they are tables of; each has one at most."""
         found: dict[str, Node] = {}
-        for node in self._nodes(kind):
+        for node in _nodes(self._graph, kind):
             gives = self._joined[node.id].gives
             if not gives:
                 target, edge = (
@@ -301,7 +300,7 @@ class Building:
         return found
 
     def _policy(self, actions: list[tuple[str, Things]]) -> dict[str, Any]:
-        nodes = self._nodes("policy")
+        nodes = _nodes(self._graph, "policy")
         for node in nodes[1:]:
             self._faults.say(node.at, "there are two policy nodes", "join them into one")
         about = nodes[0].about if nodes else Value({}, 0)
@@ -428,6 +427,10 @@ def _believed(about: Things, node: Node | None, faults: Faults) -> Any:
     if value.data == "uniform" and "uniform" not in about.index:
         return free / max(free.sum(), 1)
     return spread(about, value, 1.0, faults)
+
+
+def _nodes(graph: Graph, kind: str) -> list[Node]:
+    return [node for node in graph.nodes.values() if node.type == kind]
 
 
 def _state(about: Things, number: int) -> str:
