@@ -7,13 +7,16 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.population import oracles
-from tests.population.shapes import AGENTS
+from tests.population.shapes import AGENTS, model_of, shape_of
 from tests.population.test_agreement import case, error, found
 
+from hocket.population.choice import choose, draws_needed
 from hocket.population.reference import ReferenceAgent
+from hocket.population.tables import tables_of
 
 
 @pytest.mark.parametrize("number", [3, 5])
@@ -53,11 +56,6 @@ def test_a_tick_is_that_of_the_arrays(number: int) -> None:
 
 @pytest.mark.parametrize("sampling", ["full", "marginal"])
 def test_it_draws_what_the_arrays_draw(sampling: str) -> None:
-    import jax.numpy as jnp
-    from tests.population.shapes import model_of, shape_of
-
-    from hocket.population.choice import choose, draws_needed
-    from hocket.population.tables import tables_of
 
     model = model_of(shape_of(2), selection="stochastic", sampling=sampling)
     chance = np.random.default_rng(4)
