@@ -11,7 +11,7 @@ from tests.population.gmn_texts import EXAMPLES, SMALL, random_model, same
 
 from hocket.core.errors import Refused, SpecError
 from hocket.population.gmn import parse_gmn, read_gmn, to_gmn
-from hocket.population.model import Model
+from hocket.population.model import Model, Names
 from hocket.population.transitions import Grid, Lists
 
 
@@ -116,6 +116,15 @@ def test_a_factor_and_a_modality_may_have_one_name() -> None:
     model = parse_gmn(text)
     assert (model.names.factors, model.names.modalities) == (("place",), ("place",))
     assert parse_gmn(to_gmn(model)).names == model.names
+
+
+def test_any_name_comes_back() -> None:
+    odd = ("x" * 300, "with spaces", "{a: b}", "null", "é\n\u001b", "#", "->", "1")
+    names = Names(factors=("y" * 300,), states=(odd,), modalities=("a -> b",), observations=(odd,))
+    model = Model.of([np.eye(8)], [np.roll(np.eye(8), 1, axis=0)[:, :, None]], names=names)
+    again = parse_gmn(to_gmn(model))
+    for part in ("factors", "states", "modalities", "observations"):
+        assert getattr(again.names, part) == getattr(names, part)
 
 
 @pytest.mark.parametrize(

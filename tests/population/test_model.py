@@ -120,6 +120,7 @@ def test_what_is_wrong_with_arrays_is_said(arguments: tuple[Any, ...], said: str
         ({"A_dependencies": [[0, 0]]}, "names a factor twice"),
         ({"B_dependencies": [[]]}, "B_dependencies.0: lacks factor 0 itself"),
         ({"names": Names(factors=("a", "b"))}, "names.factors: there are 2 names for 1"),
+        ({"names": Names(factors=("",))}, "names.factors: '' is no name"),
         ({"names": Names(states=(("a", "a", "b"),))}, "names.states.0: 'a' is there twice"),
     ],
 )

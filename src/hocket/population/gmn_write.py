@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from hocket.core.errors import Refused
+from hocket.population.gmn_graph import MOST_NAME
 from hocket.population.gmn_values import MOST_VALUES
 from hocket.population.model import Model
 from hocket.population.policies import every_policy
@@ -105,7 +106,7 @@ class _Writing:
         made = []
         for number, size in enumerate(sizes):
             label = labels[number] if labels else f"{kind}{number + 1}"
-            node = self._node(label, kind)
+            node = self._node(label if len(label) < MOST_NAME // 2 else f"{kind}{number + 1}", kind)
             move = self._model.B[number] if kind == "state" else None
             if number < len(names) and names[number]:
                 node.about["names"] = list(names[number])

@@ -167,6 +167,10 @@ class Model:
         return cls(**fields)
 
     def table(self, factor: int) -> Floats:
-        """B of one factor as a table, however it is kept; may be large."""
+        """B of one factor as a table, however it is kept.
+
+        Raises:
+            SpecError: if that would take more than 1 GB.
+        """
         move = self.B[factor]
         return move.table if isinstance(move, Dense) else move.dense()

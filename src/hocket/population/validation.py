@@ -307,11 +307,13 @@ def policies(
         yield from _more(where, len(bad), f"actions of factor {factor} out of range")
 
 
-def named(given: Sequence[str], where: Where, size: int) -> Iterator[Problem]:
+def named(given: Sequence[Any], where: Where, size: int) -> Iterator[Problem]:
     """Look at names: one for each, all different; or none."""
     if given and len(given) != size:
         hint = "give one for each, or none at all"
         yield Problem(where=where, message=f"there are {len(given)} names for {size}", hint=hint)
+    elif odd := [name for name in given if not isinstance(name, str) or not name]:
+        yield Problem(where=where, message=f"{odd[0]!r} is no name", hint="give texts")
     elif len(set(given)) < len(given):
         twice = next(name for name in given if list(given).count(name) > 1)
         hint = "give each a name of its own"
