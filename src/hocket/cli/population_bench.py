@@ -19,7 +19,8 @@ FOLDER: Final = Path("population-report")
 def bench(
     *,
     out: Annotated[
-        Path, Parameter(help="A folder for the report, its figures and its data.")
+        Path,
+        Parameter(help="A folder for the report, its figures and its data.", show_default=True),
     ] = FOLDER,
     quick: Annotated[
         bool, Parameter(help="A tenth of the time, and noisier.", negative=())

@@ -152,10 +152,8 @@ def _throughput(picture: Figure, results: dict[str, Any]) -> None:
         (0, 5),
         textcoords="offset points",
     )
-    styles = iter(STYLES[1:])
-    for kind, pattern in _lines(results["patterns"]):
+    for kind, pattern, colour, mark, dashes in _lines(results["patterns"]):
         of = [r for r in results["patterns"] if (r["kind"], r["pattern"]) == (kind, pattern)]
-        colour, mark = next(styles)
         axes.plot(
             [r["agents"] for r in of],
             [r["throughput"] for r in of],
@@ -163,6 +161,7 @@ def _throughput(picture: Figure, results: dict[str, Any]) -> None:
             marker=mark,
             ms=5,
             lw=1.2,
+            ls=dashes,
             label=f"{kind}, {pattern}",
         )
     _logarithmic(axes, "agents", "agent-steps per second")
@@ -195,11 +194,7 @@ def _patterns(picture: Figure, results: dict[str, Any]) -> None:
     every = picture.subplots(1, len(kinds), squeeze=False)[0]
     batched = [row for row in results["scaling"] if row["agents"] <= 50]
     for axes, kind in zip(every, kinds, strict=True):
-        for (_, pattern), (colour, mark) in zip(
-            [pair for pair in _lines(results["patterns"]) if pair[0] == kind],
-            STYLES[1:],
-            strict=False,
-        ):
+        for _, pattern, colour, mark, _ in _lines(results["patterns"], kind):
             of = [r for r in results["patterns"] if (r["kind"], r["pattern"]) == (kind, pattern)]
             _errors(axes, of, 1e3, colour, mark, pattern)
         _errors(axes, batched, 1e3, BLUE, "o", "batched (Hocket)")
@@ -330,8 +325,18 @@ FIGURES: Final[dict[str, tuple[Drawing, tuple[float, float], tuple[str, ...]]]] 
 """Each figure: how it is drawn, its size in inches, and the results that it needs."""
 
 
-def _lines(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((row["kind"], row["pattern"]) for row in rows))
+def _lines(
+    rows: Sequence[dict[str, Any]], only: str | None = None
+) -> list[tuple[str, str, str, str, str]]:
+    """Each kind of object under each pattern, with its look: colour and mark, and dashes."""
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    patterns = list(dict.fromkeys(row["pattern"] for row in rows))
+    return [
+        (kind, pattern, *STYLES[1 + place], ("-", "--", ":")[number % 3])
+        for number, kind in enumerate(kinds)
+        for place, pattern in enumerate(patterns)
+        if only in (None, kind)
+    ]
 
 
 def _band(axes: Axes, x: Sequence[float], rows: Sequence[dict[str, Any]], scale: float) -> None:

@@ -149,12 +149,13 @@ def write(results: dict[str, Any], raw: Raw, folder: Path) -> list[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        under = caption(results["machine"], results["settings"]["dtype"])
-        drawn = draw_all(results, folder, under)
-        (folder / "report.html").write_text(page(results, drawn, under), encoding="utf-8")
+        # The data first: whatever becomes of the figures, what took long to measure is kept.
         text = json.dumps(results, indent=1, ensure_ascii=False)
         (folder / "results.json").write_text(text + "\n", encoding="utf-8")
         np.savez_compressed(folder / "raw.npz", **raw)  # type: ignore[arg-type]
+        under = caption(results["machine"], results["settings"]["dtype"])
+        drawn = draw_all(results, folder, under)
+        (folder / "report.html").write_text(page(results, drawn, under), encoding="utf-8")
     except OSError as error:
         raise Refused(f"cannot write to {folder}: {error.strerror or error}") from error
     figures = [folder / f"{name}.{kind}" for name in drawn for kind in ("svg", "png")]
