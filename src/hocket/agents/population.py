@@ -32,9 +32,8 @@ FOLDER: Final = "populations"
 _ANSWER: Final = "answer.json"
 _KEPT: Final = ("population.npz", "population.json")
 """The files of a population that can go on."""
-_SHOWN: Final = 4
-_SAID: Final = 440
-"""How many mistakes a failure's message names, and the most characters of them all."""
+_SAID: Final = 480
+"""The most characters of mistakes that a failure's message names."""
 _GRACE: Final = 10.0
 """Seconds that a cancelled population has to save what it has done."""
 _PASSED: Final = ("JAX_PLATFORMS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
@@ -172,13 +171,18 @@ def _read(path: Path) -> _Answer | None:
 
 def _failure(done: Finished, answer: _Answer | None) -> AgentError:
     if answer is not None and answer.problems:
-        # Whoever wrote the GMN, a language agent maybe, is told by the message.
-        shown = answer.problems[:_SHOWN]
-        rest = len(answer.problems) - len(shown)
-        more = f" (and {rest} more)" if rest else ""
-        said = "; ".join(clip(line, _SAID // len(shown)) for line in shown)
-        return fault("permanent", said + more, "\n".join(answer.problems))
+        return fault("permanent", _said(answer.problems), "\n".join(answer.problems))
     text = plain(done.err.decode("utf-8", "replace")).strip()
     last = text.rpartition("\n")[2].strip()
     message = "ended without an answer" if done.status == 0 else describe_exit(done.status)
     return fault("failed", f"{message}: {clip(last)}" if last else message, text)
+
+
+def _said(problems: list[str]) -> str:
+    """Name as many mistakes as there is room for: whoever wrote a GMN is told them by this."""
+    said = clip(problems[0], _SAID)
+    for count, problem in enumerate(problems[1:], 1):
+        if len(said) + len(problem) + 2 > _SAID:
+            return f"{said} (and {len(problems) - count} more)"
+        said = f"{said}; {problem}"
+    return said
