@@ -60,55 +60,55 @@ def infer_window(
     """
     many = obs.shape[0]
     valid = jnp.arange(many)[:, None] >= many - jnp.clip(steps, 1, many)
-    linked = valid[:-1] & valid[1:] & (actions >= 0).all(axis=1)
-    begins = jnp.concatenate([jnp.ones_like(valid[:1]), ~linked])
-    transitions = tuple(
-        ln(_table(model, tables, factor, prior[0].dtype)) for factor in range(len(prior))
+    logs = jax.vmap(lambda seen: log_likelihoods(model, tables, seen))(obs)
+    evidence = _Evidence(
+        prior=tuple(ln(belief) for belief in prior),
+        likelihoods=tuple(
+            jnp.where(valid.reshape(many, *(1,) * (log.ndim - 2), -1), log, 0) for log in logs
+        ),
+        transitions=tuple(
+            ln(_table(model, tables, factor, prior[0].dtype)) for factor in range(len(prior))
+        ),
+        actions=actions,
+        valid=valid,
+        linked=valid[:-1] & valid[1:] & (actions >= 0).all(axis=1),
     )
-    likelihoods = tuple(
-        jnp.where(valid.reshape(many, *(1,) * (log.ndim - 2), -1), log, 0)
-        for log in jax.vmap(lambda seen: log_likelihoods(model, tables, seen))(obs)
-    )
-    expected = tuple(ln(belief) for belief in prior)
-
-    def forward(path: Beliefs) -> Beliefs:
-        return jax.vmap(lambda before, acts: _forward(model, transitions, before, acts))(
-            tuple(belief[:-1] for belief in path), actions
-        )
 
     def one_round(_: jax.Array, path: Beliefs) -> Beliefs:
-        seen = jax.vmap(lambda logs, now: likelihood_messages(model, logs, now))(likelihoods, path)
-        backward = jax.vmap(
-            lambda before, after, acts: _backward(model, transitions, before, after, acts)
-        )(
-            tuple(belief[:-1] for belief in path),
-            tuple(belief[1:] for belief in path),
-            actions,
+        seen = jax.vmap(lambda logs, now: likelihood_messages(model, logs, now))(
+            evidence.likelihoods, path
         )
+        before, after = _from_before(model, evidence, path), _from_after(model, evidence, path)
         return tuple(
-            jax.nn.softmax(
-                log
-                + jnp.where(begins[:, None], start, jnp.concatenate([start[None], ahead]))
-                + jnp.pad(jnp.where(linked[:, None], back, 0), ((0, 1), (0, 0), (0, 0))),
-                axis=1,
-            )
-            for log, start, ahead, back in zip(seen, expected, forward(path), backward, strict=True)
+            jax.nn.softmax(sum(messages), axis=1)
+            for messages in zip(seen, before, after, strict=True)
         )
 
     flat = tuple(
-        jnp.broadcast_to(1 / log.shape[0], (many, *log.shape)).astype(log.dtype) for log in expected
+        jnp.full((many, *belief.shape), 1 / belief.shape[0], belief.dtype) for belief in prior
     )
     path = jax.lax.fori_loop(0, model.iterations, one_round, flat)
-    terms = -jax.vmap(lambda logs, now: accuracy(model, logs, now))(likelihoods, path)
-    for belief, start, ahead in zip(path, expected, forward(path), strict=True):
-        follows = jnp.concatenate([start[None], ahead])
-        # As in pymdp, a step without a predecessor is held against the prior.
-        terms += jnp.where(
-            valid,
-            (belief * (ln(belief) - jnp.where(begins[:, None], start, follows))).sum(axis=1),
-            0,
-        )
-    return Window(tuple(belief[-1] for belief in path), path, terms.sum(axis=0))
+    return Window(tuple(belief[-1] for belief in path), path, _free_energy(model, evidence, path))
+
+
+class _Evidence(NamedTuple):
+    """What beliefs about a window are fitted to, as logarithms.
+
+    Fields:
+        prior: Of each factor [states, N].
+        likelihoods: Of each modality [steps, states of its factors..., N]; 0 where nothing is.
+        transitions: As B, of each factor.
+        actions: [steps - 1, factors, N].
+        valid: Whether there is such a step, [steps, N].
+        linked: Whether a step is known to follow from the one before, [steps - 1, N].
+    """
+
+    prior: Beliefs
+    likelihoods: tuple[jax.Array, ...]
+    transitions: tuple[jax.Array, ...]
+    actions: jax.Array
+    valid: jax.Array
+    linked: jax.Array
 
 
 def _table(model: Model, tables: Tables, factor: int, dtype: jnp.dtype) -> jax.Array:
@@ -117,35 +117,54 @@ def _table(model: Model, tables: Tables, factor: int, dtype: jnp.dtype) -> jax.A
     return moves["table"] if "table" in moves else jnp.asarray(model.table(factor), dtype)
 
 
-def _forward(
-    model: Model, transitions: tuple[jax.Array, ...], before: Beliefs, acts: jax.Array
-) -> Beliefs:
-    """What a step says of the next: the expected ln B, of each factor [states, N]."""
-    together = [belief[:, None] for belief in before]
-    return tuple(
-        by_table(table, joint(together, parents)[:, 0], done, actions)
-        for table, parents, done, actions in zip(
-            transitions, model.B_dependencies, acts, model.actions, strict=True
+def _from_before(model: Model, evidence: _Evidence, path: Beliefs) -> Beliefs:
+    """What each step is told by the one before, or else by the prior, [steps, states, N]."""
+
+    def said(before: Beliefs, acts: jax.Array) -> Beliefs:
+        together = [belief[:, None] for belief in before]
+        return tuple(
+            by_table(table, joint(together, parents)[:, 0], done, actions)
+            for table, parents, done, actions in zip(
+                evidence.transitions, model.B_dependencies, acts, model.actions, strict=True
+            )
         )
+
+    messages = jax.vmap(said)(tuple(belief[:-1] for belief in path), evidence.actions)
+    linked = evidence.linked[:, None]
+    return tuple(
+        jnp.concatenate([start[None], jnp.where(linked, message, start)])
+        for start, message in zip(evidence.prior, messages, strict=True)
     )
 
 
-def _backward(
-    model: Model,
-    transitions: tuple[jax.Array, ...],
-    before: Beliefs,
-    after: Beliefs,
-    acts: jax.Array,
-) -> Beliefs:
-    """What a step says of the one before: the expected ln B, of each factor [states, N]."""
-    messages = [jnp.zeros_like(belief) for belief in before]
-    for factor, parents in enumerate(model.B_dependencies):
-        for place, parent in enumerate(parents):
-            others = [before[other] for other in parents if other != parent]
-            known = [belief[:, None] for belief in (after[factor], *others)]
-            turned = jnp.moveaxis(transitions[factor], 1 + place, 0)
-            states = joint(known, range(len(known)))[:, 0]
-            messages[parent] = messages[parent] + by_table(
-                turned, states, acts[factor], model.actions[factor]
-            )
-    return tuple(messages)
+def _from_after(model: Model, evidence: _Evidence, path: Beliefs) -> Beliefs:
+    """What each step is told by the one after, if there is one, [steps, states, N]."""
+
+    def said(before: Beliefs, after: Beliefs, acts: jax.Array) -> Beliefs:
+        messages = [jnp.zeros_like(belief) for belief in before]
+        for factor, parents in enumerate(model.B_dependencies):
+            for place, parent in enumerate(parents):
+                others = [before[other] for other in parents if other != parent]
+                known = [belief[:, None] for belief in (after[factor], *others)]
+                turned = jnp.moveaxis(evidence.transitions[factor], 1 + place, 0)
+                states = joint(known, range(len(known)))[:, 0]
+                messages[parent] += by_table(turned, states, acts[factor], model.actions[factor])
+        return tuple(messages)
+
+    messages = jax.vmap(said)(
+        tuple(belief[:-1] for belief in path),
+        tuple(belief[1:] for belief in path),
+        evidence.actions,
+    )
+    linked = evidence.linked[:, None]
+    return tuple(
+        jnp.pad(jnp.where(linked, message, 0), ((0, 1), (0, 0), (0, 0))) for message in messages
+    )
+
+
+def _free_energy(model: Model, evidence: _Evidence, path: Beliefs) -> jax.Array:
+    """The variational free energy over the window, [N]."""
+    terms = -jax.vmap(lambda logs, now: accuracy(model, logs, now))(evidence.likelihoods, path)
+    for belief, expected in zip(path, _from_before(model, evidence, path), strict=True):
+        terms += (belief * (ln(belief) - expected)).sum(axis=1)
+    return jnp.where(evidence.valid, terms, 0).sum(axis=0)
