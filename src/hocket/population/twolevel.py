@@ -107,10 +107,12 @@ class TwoLevelMind(FullMind):
         ahead = self.linear.prepare(tables)["W0"]
         allowed = tables.B[0]["allowed"].reshape(self.split.grid.actions, -1)
         inner = jnp.pad(shares, split.margin)[None]
+        clear = at_least(split.average(seen, shares))
         plan = {
             "maps": jnp.concatenate([seen, split.map(allowed), inner]),
             "shares": shares,
-            "seen_in_tiles": split.average(seen, shares),
+            "seen_in_tiles": clear,
+            "dimly_seen_in_tiles": clear**TRUST,
             "ahead_in_tiles": split.average(split.map(ahead), shares),
             "between_tiles": moves_of(self.lists, dtype),
         }
@@ -201,24 +203,26 @@ class TwoLevelMind(FullMind):
         cells = state["window"].reshape(split.side, split.side, -1)
         margin = (split.margin, split.margin)
         window = jnp.pad(cells, (margin, margin, (0, 0))).reshape(split.reach**2, -1)
+        here = _in_tiles(cells)
+        sure = here.sum((0, 1)) > SURE
+        clear, dim = tables.plan["seen_in_tiles"], tables.plan["dimly_seen_in_tiles"]
         of_tiles = jnp.ones_like(state["tiles"])
         offset = 0
         for m, many in enumerate(self.model.observations):
             rows = slice(offset, offset + many)
             window = window * _picked(maps[rows], seen[m])
-            of_tiles = of_tiles * chosen(at_least(tables.plan["seen_in_tiles"][rows]), seen[m], 2)
+            told = chosen(clear[rows], seen[m], 2), chosen(dim[rows], seen[m], 2)
+            of_tiles = of_tiles * jnp.where(sure, *told)
             offset += many + 1
-        here = _in_tiles(cells)
-        sure = here.sum((0, 1)) > SURE
-        of_tiles = jnp.where(sure, of_tiles, of_tiles**TRUST)
         tiles = state["tiles"] * of_tiles
         fitting, outside = window.sum(0), tiles.sum(0)
         # What fits in some cell of the window fits better than any average can.
         # So as long as an agent may well be elsewhere, the window counts as tiles do.
         average = (here * self._of_window(of_tiles, state["corner"])).sum((0, 1))
-        inside = jnp.where(sure, fitting, average)
+        inside = jnp.where(fitting > 0, jnp.where(sure, fitting, average), 0)
         total = inside + outside
-        return window * (inside / (fitting * total)), tiles / total, -jnp.log(total)
+        scale = inside / (jnp.where(fitting > 0, fitting, 1) * total)
+        return window * scale, tiles / total, -jnp.log(total)
 
     def _ahead(self, window: jax.Array, maps: jax.Array) -> dict[tuple[int, ...], jax.Array]:
         """The window after each sequence of actions that a policy begins with, [cells, N]."""
