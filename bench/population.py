@@ -4,6 +4,8 @@ A grid of 10 × 10 cells, five observations, five moves, policies of one step: s
 `hocket.population.bench.task`.
 Contenders are measured in turn, round after round, each in a process of its own; medians.
 Peers are given their observations; Hocket's tick steps the world as well.
+pymdp.legacy is one object, beside ten thousand of Hocket's; with FreeAgentics' likelihood, all of
+whose columns are equal, its beliefs stay flat and it plans for every state.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 import measure
 
 HERE = Path(__file__).parent
-PEERS = ("pymdp batch", "pymdp shared", "pymdp.legacy")
+PEERS = ("pymdp batch", "pymdp shared", "pymdp.legacy", "pymdp.legacy, flat A")
 CONTENDERS = (*PEERS, "Hocket")
 COUNTS = (50, 1_000, 10_000, 100_000)
 TOGETHER = 32
@@ -33,6 +35,7 @@ BOUNDS = {
     ("pymdp shared", 50): 5,
     ("pymdp shared", 10_000): 50,
     ("pymdp.legacy", 1): 10_000,
+    ("pymdp.legacy, flat A", 1): 10_000,
 }
 """By how many times less processor time Hocket promises to take for an agent-step."""
 
@@ -65,7 +68,7 @@ def compare(rounds: int, seconds: float, most: int) -> tuple[Found, list[str]]:
         for together in ((1, TOGETHER) if agents <= 1_000 else (1,))
         if agents <= most
     ]
-    todo.append(("pymdp.legacy", 1, 1))
+    todo += [("pymdp.legacy", 1, 1), ("pymdp.legacy, flat A", 1, 1)]
     for turn in range(rounds):
         for case in todo:
             contender, agents, together = case

@@ -77,6 +77,26 @@ def legacy(agents: int, together: int) -> Callable[[], Any]:
     return tick
 
 
+def flat(agents: int, together: int) -> Callable[[], Any]:
+    """pymdp.legacy with FreeAgentics' own likelihood, whose columns are all equal.
+
+    Its beliefs never narrow, and it plans for every state in which it may be.
+    """
+    from pymdp.legacy import utils
+
+    from hocket.population.bench.objects import OBJECTS
+
+    made = [OBJECTS["pymdp.legacy"](number) for number in range(agents)]
+    for one in made:
+        one.agent.A = utils.to_obj_array(np.full((5, 100), 0.2))
+
+    def tick() -> None:
+        for one in made:
+            one.step()
+
+    return tick
+
+
 def _agent(agents: int) -> Any:
     import jax.numpy as jnp
     from pymdp.agent import Agent
@@ -127,6 +147,7 @@ CONTENDERS = {
     "pymdp batch": batch,
     "pymdp shared": shared,
     "pymdp.legacy": legacy,
+    "pymdp.legacy, flat A": flat,
     "Hocket": hocket,
 }
 

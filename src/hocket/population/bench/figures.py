@@ -133,8 +133,9 @@ def _latency(picture: Figure, results: dict[str, Any]) -> None:
     axes.axhline(target, color=BLACK, lw=1)
     axes.annotate(f"{target:g} ms", (x[0], target), (0, 4), textcoords="offset points")
     _logarithmic(axes, "agents", "milliseconds per tick")
+    axes.set_ylim(bottom=min([*mean, *(ms for _, ms in together)]) / 2)
     axes.set_title("How long a tick takes")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 0.93))
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _throughput(picture: Figure, results: dict[str, Any]) -> None:
@@ -186,7 +187,7 @@ def _efficiency(picture: Figure, results: dict[str, Any]) -> None:
     axes.axhline(100, color=BLACK, lw=0.8)
     _logarithmic(axes, "agents", "percent")
     axes.set_title("Efficiency, in three definitions")
-    axes.legend(loc="lower left")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _patterns(picture: Figure, results: dict[str, Any]) -> None:
@@ -260,6 +261,8 @@ def _memory(picture: Figure, results: dict[str, Any]) -> None:
             textcoords="offset points",
             ha="center",
         )
+    right.set_xlim(-1, len(rows))
+    right.margins(y=0.1)
     right.set_xlabel("agents")
     right.set_ylabel("bytes per agent")
     right.set_title("What the process grew by")
@@ -279,7 +282,7 @@ def _realtime(picture: Figure, results: dict[str, Any]) -> None:
     axes.axhline(target, color=BLACK, lw=1)
     _logarithmic(axes, "agents", "milliseconds per tick")
     axes.set_title(f"Agents in a tick of {target:g} ms: p50 solid, p99 dotted")
-    axes.legend(loc="upper left")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _claims(picture: Figure, results: dict[str, Any]) -> None:
@@ -297,12 +300,18 @@ def _claims(picture: Figure, results: dict[str, Any]) -> None:
         for _, claim in rows
     ]
     colours = [BLUE if claim["holds"] else ORANGE for _, claim in rows]
-    axes.barh(range(len(rows)), ratio, left=0, color=colours)
+    # From one on, either way: to the right it is better than promised.
+    axes.barh(range(len(rows)), [one - 1 for one in ratio], left=1, color=colours)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=9)
     for place, (_, claim) in enumerate(rows):
         told = f"{_figure(claim['measured'])} {claim['unit']} (said {_figure(claim['expected'])})"
         axes.annotate(
-            told, (ratio[place], place), (4, 0), textcoords="offset points", va="center", fontsize=9
+            told,
+            (max(ratio[place], 1), place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
         )
     axes.axvline(1, color=BLACK, lw=1)
     axes.set_xscale("log")
@@ -313,9 +322,9 @@ def _claims(picture: Figure, results: dict[str, Any]) -> None:
 
 
 FIGURES: Final[dict[str, tuple[Drawing, tuple[float, float], tuple[str, ...]]]] = {
-    "latency": (_latency, (9, 5.6), ("scaling",)),
+    "latency": (_latency, (11, 5.4), ("scaling",)),
     "throughput": (_throughput, (11, 5.6), ("scaling", "roof", "patterns")),
-    "efficiency": (_efficiency, (9, 5.2), ("scaling",)),
+    "efficiency": (_efficiency, (11, 5.2), ("scaling",)),
     "patterns": (_patterns, (11, 5.2), ("patterns", "scaling")),
     "realtime": (_realtime, (9, 5.2), ("realtime",)),
     "memory": (_memory, (11, 4.6), ("memory", "resident")),
@@ -376,8 +385,10 @@ def _logarithmic(axes: Axes, x: str, y: str) -> None:
     axes.set_yscale("log")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.xaxis.set_major_formatter(lambda value, _: _count(value))
-    axes.yaxis.set_major_formatter(lambda value, _: _count(value))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: _count(value))
+        # Between powers of ten only 2 and 5 are named, or there would be no room.
+        axis.set_minor_formatter(lambda value, _: _count(value) if f"{value:e}"[0] in "25" else "")
 
 
 def _count(value: float) -> str:

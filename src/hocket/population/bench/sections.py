@@ -300,6 +300,12 @@ def _errors(results: dict[str, Any]) -> list[str]:
                     f"A move of {row['agents']:,} agents on {row['side']} × {row['side']}: {took}; "
                     f"kept as {kept}."
                 )
+        if one["name"] == "hierarchical beliefs":
+            notes += [
+                f"{row['agents']:,} agents on {row['side']} × {row['side']}, beliefs "
+                f"{row['beliefs']}: {milliseconds(row['p50'])} a tick (p50)."
+                for row in one["found"]["rows"]
+            ]
         if one["name"] == "process pool":
             notes += [
                 f"Processes, {row['agents']} × {row['kind']}: {row['over_threads']:.2f} times as "
