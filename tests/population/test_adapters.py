@@ -186,7 +186,11 @@ def test_episodes_begin_anew_for_each_agent_when_its_time_is_over() -> None:
 def test_cues_lead_to_cues_as_in_pymdps_environment() -> None:
     from pymdp.envs.cue_chaining import CueChainingEnv
 
-    ours, theirs = cue_chain(policy_length=1), CueChainingEnv()
+    first, second, rewards = (1, 0), ((0, 1), (2, 2)), ((0, 3), (2, 3))
+    ours = cue_chain(
+        height=3, width=4, first=first, second=second, rewards=rewards, policy_length=1
+    )
+    theirs = CueChainingEnv((3, 4), (0, 0), first, second, rewards)
     for mine, other in zip(ours.A, theirs.A, strict=True):
         assert np.array_equal(mine, other)
     for factor, other in enumerate(theirs.B):

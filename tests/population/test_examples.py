@@ -9,8 +9,11 @@ import pytest
 
 from hocket.core.errors import NotFound, SpecError
 from hocket.population.examples import SCENARIOS, scenario
+from hocket.population.group import Group
 from hocket.population.population import Population
+from hocket.population.sharing import Sharing
 from hocket.population.transitions import Grid
+from hocket.population.worlds.gridmodel import grid_model
 from hocket.population.worlds.gridworld import GridWorld
 
 
@@ -77,24 +80,28 @@ def test_a_scenario_that_is_not_there_is_not_found() -> None:
         scenario("gardeners", 4)
 
 
-@pytest.mark.parametrize(
-    ("name", "agents", "options"),
-    [
-        ("foragers", 60, {"collisions": True, "length": 1}),
-        ("sharers", 300, {"share": "neighbours", "messages": True}),
-    ],
-)
-def test_agents_that_meet_tell_and_share_live_the_same_on_one_device_and_on_two(
-    name: str, agents: int, options: dict[str, Any]
-) -> None:
-    ready = scenario(name, agents, **options)
+def test_agents_that_meet_tell_and_share_live_the_same_on_one_device_and_on_two() -> None:
+    world = GridWorld(
+        height=16,
+        width=16,
+        goals=((0, 0), (15, 15)),
+        resources=((9, 9), (10, 10)),
+        slip=0.1,
+        senses=("landmark", "scent", "ripe", "crowd", "message"),
+        landmarks=8,
+        collisions=True,
+        again=True,
+        hidden=True,
+        rounds=7,
+    )
+    model = grid_model(world, selection="stochastic", iterations=2)
+    group = Group(name="all", model=model, agents=200, sees=(0, 1, 2, 4), sharing=Sharing(factor=1))
     checksums, cells = set(), []
     for devices in (1, 2):
-        population = Population(ready.groups, ready.world, seed=3, devices=devices)
-        population.run(20)
+        population = Population((group,), world, seed=3, devices=devices)
+        population.run(12)
         checksums.add(population.checksum())
         cells.append(population.world_state()[0]["cell"])
     assert len(checksums) == 1
     assert np.array_equal(*cells)
-    if "collisions" in options:
-        assert len(set(cells[0].tolist())) == agents
+    assert len(set(cells[0].tolist())) == 200
