@@ -10,9 +10,11 @@ import textwrap
 import threading
 from pathlib import Path
 
+import jax
 import pytest
 
 from hocket.core.errors import Refused
+from hocket.population.devices import mesh_of
 from hocket.population.distributed import (
     Place,
     ProcessDied,
@@ -125,6 +127,16 @@ def test_a_wish_to_end_is_passed_on() -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert run_processes(python(code), 1).status == 7
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_population_too_small_for_all_processes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert mesh_of(None, 1).size == 1
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert mesh_of(None, 2).size == 2
+    with pytest.raises(Refused, match="more agents, or fewer processes"):
+        mesh_of(None, 1)
 
 
 def test_nothing_stays_open() -> None:

@@ -76,6 +76,11 @@ def mesh_of(devices: int | None, parts: int) -> Mesh:
         )
     most = len(present) if devices is None else devices
     used = max(count for count in range(1, most + 1) if parts % count == 0)
+    if jax.process_count() > 1 and used < len(present):
+        raise Refused(
+            f"{parts} blocks of agents keep {used} of {len(present)} devices at work, and each of "
+            f"{jax.process_count()} processes needs work: give more agents, or fewer processes"
+        )
     return Mesh(np.array(present[:used]), (AXIS,))
 
 
