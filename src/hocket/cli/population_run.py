@@ -102,10 +102,8 @@ def run(
         **{"device": device, "devices": devices, "dtype": dtype, "at_once": at_once},
         **{"checkpoint_every": every, "format": format, "picture": _kind(picture)},
     }
-    if every is not None and checkpoint is None:
-        raise Refused("--every says how often, and --checkpoint DIR where: give both")
-    if resume and checkpoint is None:
-        raise Refused("--resume goes on from what is saved: say where, by --checkpoint DIR")
+    if checkpoint is None:
+        _need_no_place(every, resume=resume)
     need_extra()
     settings = read_settings({key: value for key, value in given.items() if value is not None})
     show = _Show(plain=plain or json_, quiet=quiet)
@@ -156,6 +154,14 @@ def _perform(
         show.say(f"stopped and saved after tick {tick:,}; it goes on with:")
         show.say(f"  {shlex.join(['hocket', *again, '--resume'])}")
     return _INTERRUPTED
+
+
+def _need_no_place(every: int | None, *, resume: bool) -> None:
+    """Refuse what makes no sense without a folder in which it is saved."""
+    if every is not None:
+        raise Refused("--every says how often, and --checkpoint DIR where: give both")
+    if resume:
+        raise Refused("--resume goes on from what is saved: say where, by --checkpoint DIR")
 
 
 def _is_file(what: str) -> bool:

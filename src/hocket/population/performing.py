@@ -93,12 +93,7 @@ def perform(
         Refused: It would take too much memory, something is not installed, cannot be written, or
             what is saved is of another run.
     """
-    need_format(settings.format)
-    if settings.picture is not None:
-        need_plots(settings.picture)
-    stage = staged(settings)
-    if settings.picture is not None:
-        need_map(stage.world)
+    stage = _staged(settings)
     keep = None if places.checkpoint is None else Checkpoints(places.checkpoint)
     population, before = _begun(settings, stage, keep, resume, say)
     if population.tick > stage.told.ticks:
@@ -129,6 +124,17 @@ def perform(
     if not outcome.stopped:
         files = _written(settings.picture, settings, places, population, outcome, film, stage)
     return Performance(outcome=outcome, summary=summary(population, outcome), files=files)
+
+
+def _staged(settings: Settings) -> Stage:
+    """Make groups and a world, and see before a long run that its results can be written."""
+    need_format(settings.format)
+    if settings.picture is not None:
+        need_plots(settings.picture)
+    stage = staged(settings)
+    if settings.picture is not None:
+        need_map(stage.world)
+    return stage
 
 
 def _begun(

@@ -256,12 +256,7 @@ def run(
     Raises:
         Refused: The numbers make no sense, or a checkpoint cannot be written.
     """
-    most = STRIDE if at_once is None else at_once
-    if ticks < 0 or not 1 <= most <= STRIDE or (every is not None and every < 1):
-        raise Refused(
-            f"{ticks} ticks, {most} at once, saved every {every}: give 0 ticks or more, "
-            f"1 to {STRIDE} at once, and save after 1 or more"
-        )
+    _check(ticks, STRIDE if at_once is None else at_once, every)
     begun = population.tick
     pieces = [means] if means else []
     pace = _Pace()
@@ -291,6 +286,15 @@ def run(
         stopped=stopped,
         resumed=begun or None,
     )
+
+
+def _check(ticks: int, at_once: int, every: int | None) -> None:
+    """Refuse numbers that make no sense."""
+    if ticks < 0 or not 1 <= at_once <= STRIDE or (every is not None and every < 1):
+        raise Refused(
+            f"{ticks} ticks, {at_once} at once, saved every {every}: give 0 ticks or more, "
+            f"1 to {STRIDE} at once, and save after 1 or more"
+        )
 
 
 class _Pace:
