@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Any:
     home.end()
 
 
-def test_help_and_mistakes_need_no_jax(home: Home) -> None:
+def test_help_and_mistakes_come_before_anything_is_run(home: Home) -> None:
     for args in (["population", "--help"], ["population", "run", "--help"]):
         assert "opulation" in home.ok(*args).out
     for args, said in (
