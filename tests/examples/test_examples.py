@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -146,6 +147,36 @@ def test_what_reviewers_find_is_mended(place: Place) -> None:
         "code": 7,
         "notes": 4,
     }
+
+
+def shares(told: str, thing: str) -> tuple[int, int]:
+    """What share of a colony smelled a thing, before and after it was told to look for it."""
+    found = re.search(rf"look for {thing}: (\d+)% smelled it then, (\d+)%", told)
+    assert found, told
+    return int(found[1]), int(found[2])
+
+
+def test_a_colony_mends_its_model_and_does_what_it_is_told(place: Place) -> None:
+    was, now = shares(place.output("colony.yaml", "colony", "--id", "c"), "water")
+    assert was < 20 and now > 70
+    log = place.hocket("logs", "c")
+    assert "founded/life#1 failed" in log and "gmn:2:1: 'place' has no transition" in log
+    assert "founded~2/life#1 finished" in log
+    # What was wrong was in the prompt, so the model is another one.
+    assert "[edges]" not in place.hocket("show", "c", "founded/gmn")
+    assert "nose -> place: depends_on" in place.hocket("show", "c", "founded~2/gmn")
+
+
+def test_a_colony_of_the_local_model(place: Place) -> None:
+    needs_the_local_model()
+    output = place.output("colony.yaml", "local")
+    assert output["choice"]["look_for"] in ("food", "water", "home")
+    assert output["told"].startswith("Told at tick 40 to look for ")
+
+
+def test_a_program_joins_a_population(place: Place) -> None:
+    was, now = shares(place.run(str(EXAMPLES / "population" / "joined.py")), "water")
+    assert was < 20 and now > 70
 
 
 def test_teams_of_the_local_model(place: Place) -> None:
