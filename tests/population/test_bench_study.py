@@ -135,6 +135,9 @@ def test_each_recommendation_has_a_verdict_that_follows_from_its_figures(done: D
     assert saved["measured"] == pytest.approx(100 * (1 - 400 * 5 * 2 * 8 / (400 * 400 * 5 * 4)))
     float32 = {claim["what"]: claim["measured"] for claim in rows["float32"]["claims"]}
     assert float32["memory of beliefs and tables saved"] == pytest.approx(50)
+    if done.results["machine"]["cores"] > 1:
+        spread = rows["distributed"]["found"]["rows"]
+        assert [(row["processes"], row["agents"]) for row in spread] == [(1, 256), (2, 256)]
     schemes = {row["scheme"]: row for row in rows["belief compression"]["found"]["rows"]}
     assert schemes["16 bits"]["saved"] == 50
     assert 0 < schemes["16 bits"]["error"] < 0.1

@@ -53,7 +53,7 @@ def _summary(results: dict[str, Any]) -> Section:
     rows = []
     target = milliseconds(results["settings"]["target"])
     for row in results["realtime"]:
-        what = f"agents in a tick of {target}, policies of {row['horizon']} steps"
+        what = f"agents in a tick of {target}, T = {row['horizon']}"
         told = f"{row['agents_p50']:,} (p50), {row['agents_p99']:,} (p99)"
         rows.append([what, told])
     scaling = results["scaling"]

@@ -29,6 +29,7 @@ from hocket.population.bench.statistics import CONFIDENCE, TRIM, summary
 from hocket.population.bench.timing import load
 from hocket.population.devices import Platform, kind_of, prepare
 from hocket.population.group import Beliefs
+from hocket.population.layout import LANES
 
 TARGET: Final = 0.010
 """Seconds that a tick may take in real time; the seed's report aims at it."""
@@ -293,8 +294,10 @@ def _recommendations(
     found.append(recommendations.hierarchical(levels))
     spread = []
     if cores > 1 and results["settings"]["platform"] == "cpu":
-        tell(f"{agents:,} agents in one process, and in two")
-        often = {"devices": 1, "agents": agents, "iterations": iterations}
+        # Each process needs a block of its own, at least.
+        many = max(agents, 2 * LANES)
+        tell(f"{many:,} agents in one process, and in two")
+        often = {"devices": 1, "agents": many, "iterations": iterations}
         spread = [in_child("spread", **often), in_processes("spread", 2, **often)]
     found.append(recommendations.distributed(spread))
     return found
