@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hocket.core.errors import NotFound, SpecError
+from hocket.core.errors import NotFound, Refused, SpecError
 from hocket.population.examples import SCENARIOS, scenario
 from hocket.population.group import Group
 from hocket.population.population import Population
@@ -105,3 +105,5 @@ def test_agents_that_meet_tell_and_share_live_the_same_on_one_device_and_on_two(
     assert len(checksums) == 1
     assert np.array_equal(*cells)
     assert len(set(cells[0].tolist())) == 200
+    with pytest.raises(Refused, match="room for 252, and 200 live"):
+        population.join("all", 53)

@@ -23,7 +23,7 @@ from hocket.population.group import Group, check_groups
 from hocket.population.program import STRIDE
 from hocket.population.sizes import bytes_of
 from hocket.population.slots import Slots
-from hocket.population.worlds.world import World
+from hocket.population.worlds.world import World, room_of
 
 
 class Series(NamedTuple):
@@ -149,11 +149,19 @@ class Population:
 
         Raises:
             NotFound: if there is no such group.
-            Refused: if that is no number of agents, or there is not enough memory.
+            Refused: if that is no number of agents, or there is not enough memory, or the world
+                has no room for so many.
         """
         g = self._arrays.index(group)
         if count < 0:
             raise Refused(f"{count} agents cannot join {group}: give 0 or more")
+        space = room_of(self.world)
+        living = sum(int(fetch(one.alive).sum()) for one in self._arrays.state.groups)
+        if space is not None and living + count > space:
+            raise Refused(
+                f"{count} agents cannot join {group}: the world has room for {space}, "
+                f"and {living} live in it; let some go first, or take a larger world"
+            )
         alive = fetch(self._arrays.state.groups[g].alive)
         if (~alive).sum() < count:
             self._arrays.grow(g, int(alive.sum()) + count)
