@@ -16,6 +16,7 @@ _OF_KIND: Final[dict[str, Work]] = {
     "scripted": "model",
     "function": "tool",
     "command": "tool",
+    "mcp": "tool",
     "session": "model",
     "population": "tool",
 }
