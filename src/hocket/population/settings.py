@@ -157,7 +157,8 @@ def _problems(settings: Settings) -> list[Problem]:
         if group.model is not None and group.gmn is not None:
             message = "has either a model's file or GMN text, not both"
             found.append(Problem(where=("groups", name), message=message))
-        if settings.continues is not None and (group.model or group.gmn or group.agents):
+        own = (group.model, group.gmn, group.agents)
+        if settings.continues is not None and any(value is not None for value in own):
             message = "is in a population that goes on: only its preferences may be new"
             found.append(Problem(where=("groups", name), message=message))
         if group.agents is not None and group.agents < 0:
