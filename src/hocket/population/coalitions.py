@@ -119,14 +119,7 @@ def form(
         mask = jnp.uint32(1) << ability.astype(jnp.uint32)
         lacks = ((needed & ~covered & mask) != 0) & (members < size)
         offers = (has[:, ability] & (membership < 0))[queue]
-        wanted = jnp.cumsum(lacks) - 1
-        offered = jnp.cumsum(offers) - 1
-        waiting = (
-            jnp.full(tasks, -1)
-            .at[jnp.where(lacks, wanted, tasks)]
-            .set(jnp.arange(tasks), mode="drop")
-        )
-        task = jnp.where(offers & (offered < lacks.sum()), waiting[offered.clip(0, tasks - 1)], -1)
+        task = _paired(lacks, offers)
         adds = able[queue] & needed[task] & ~covered[task]
         share = jax.lax.population_count(adds) / jax.lax.population_count(needed[task])
         joins = (task >= 0) & (share > cost)
@@ -145,6 +138,23 @@ def form(
     )
     membership: jax.Array = jax.lax.fori_loop(0, ABILITIES, one, begin)[0]
     return membership
+
+
+def _paired(lacks: jax.Array, offers: jax.Array) -> jax.Array:
+    """The task for each agent in its queue: the first who offers goes where it lacks first.
+
+    Args:
+        lacks: Whether a task lacks the ability, [tasks].
+        offers: Whether an agent offers it, in the order of their queue, [N].
+
+    Returns:
+        The number of a task, -1 for none, [N].
+    """
+    tasks = lacks.shape[0]
+    place = jnp.where(lacks, jnp.cumsum(lacks) - 1, tasks)
+    waiting = jnp.full(tasks, -1).at[place].set(jnp.arange(tasks), mode="drop")
+    turn = jnp.cumsum(offers) - 1
+    return jnp.where(offers & (turn < lacks.sum()), waiting[turn.clip(0, tasks - 1)], -1)
 
 
 def coverage(able: jax.Array, needed: jax.Array, membership: jax.Array) -> jax.Array:

@@ -55,25 +55,8 @@ def grid_model(
     Raises:
         SpecError: if the model cannot have one of the senses.
     """
-    chosen = tuple(sees) if sees is not None else tuple(s for s in world.senses if s != "crowd")
-    known = ("scent", "ground", "walls", "landmark", "ripe", "message")
-    if wrong := [s for s in chosen if s not in world.senses or s not in known]:
-        raise SpecError(
-            [
-                Problem(
-                    where=("sees", sense),
-                    message=f"a model of this world cannot see {sense!r}",
-                    hint=f"the world has {', '.join(world.senses)}; no model has crowd",
-                )
-                for sense in wrong
-            ]
-        )
-    tables: list[Floats] = []
-    depends: list[tuple[int, ...]] = []
-    for sense in chosen:
-        table, on = _likelihood(world, sense, ripe, heard, trust)
-        tables.append(table)
-        depends.append(on)
+    chosen = _chosen(world, sees)
+    seen = [_likelihood(world, sense, ripe, heard, trust) for sense in chosen]
     wishes: dict[str, Sequence[float]] = {**LIKES, **(likes or {})}
     places = np.array([row * world.width + column for row, column in starts or ()], np.int64)
     begin = np.zeros(world.cells)
@@ -84,17 +67,36 @@ def grid_model(
         moves.append(Dense(np.eye(len(world.goals))[:, :, None]))
         first.append(np.full(len(world.goals), 1 / len(world.goals)))
     return Model.of(
-        A=tables,
+        A=[table for table, _ in seen],
         B=moves,
         C=[
             np.asarray(wishes.get(sense, np.zeros(len(table))), np.float64)
-            for sense, table in zip(chosen, tables, strict=True)
+            for sense, (table, _) in zip(chosen, seen, strict=True)
         ],
         D=first,
-        A_dependencies=depends,
+        A_dependencies=[on for _, on in seen],
         names=_names(world, chosen),
         **settings,
     )
+
+
+def _chosen(world: GridWorld, sees: Sequence[Sense] | None) -> tuple[Sense, ...]:
+    """The senses that a model has; see `grid_model`."""
+    if sees is None:
+        return tuple(sense for sense in world.senses if sense != "crowd")
+    wrong = [sense for sense in sees if sense not in world.senses or sense == "crowd"]
+    if wrong:
+        raise SpecError(
+            [
+                Problem(
+                    where=("sees", sense),
+                    message=f"a model of this world cannot see {sense!r}",
+                    hint=f"the world has {', '.join(world.senses)}; no model has crowd",
+                )
+                for sense in wrong
+            ]
+        )
+    return tuple(sees)
 
 
 def _movement(world: GridWorld) -> Transition:
