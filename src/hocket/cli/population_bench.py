@@ -23,7 +23,7 @@ def bench(
         Parameter(help="A folder for the report, its figures and its data.", show_default=True),
     ] = FOLDER,
     quick: Annotated[
-        bool, Parameter(help="A tenth of the time, and noisier.", negative=())
+        bool, Parameter(help="A few minutes instead, and noisier.", negative=())
     ] = False,
     most: Annotated[
         int,

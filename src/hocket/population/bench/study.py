@@ -71,7 +71,7 @@ class Extent:
 
     @classmethod
     def quick(cls, most: int, iterations: int) -> Extent:
-        """A tenth of the time, and noisier: at most `most` agents and `iterations` iterations."""
+        """A few minutes, and noisier: at most `most` agents and `iterations` iterations."""
         return cls(
             most=most,
             iterations=iterations,
