@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hocket.population.messages import leave, overheard
 from hocket.population.worlds.gridmodel import grid_model
 from hocket.population.worlds.gridworld import GridWorld
+from hocket.population.worlds.messages import leave, overheard
 from hocket.population.worlds.world import Across, Agents, WorldState
 
 

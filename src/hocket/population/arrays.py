@@ -124,9 +124,7 @@ class Arrays:
         )
         mesh = mesh_of(self._devices, layouts[0].parts)
         minds = [mind_of(group) for group in self.groups]
-        program = Program(
-            self.groups, minds, layouts, self.world, self.seed, mesh, jnp.dtype(self.dtype)
-        )
+        program = Program(self.groups, minds, layouts, self.world, mesh, jnp.dtype(self.dtype))
         check_memory(
             bytes_of(self._shapes(program)), self._memory, mesh.devices.flat[0], sum(rooms)
         )
@@ -140,6 +138,7 @@ class Arrays:
             tuple(jax.ShapeDtypeStruct(shape, np.uint32) for shape in rows),
             tuple(jax.ShapeDtypeStruct(shape, np.bool_) for shape in rows),
             jax.eval_shape(lambda: self._tables(program)),
+            jax.ShapeDtypeStruct((), np.uint32),
         )
         return shapes
 
@@ -156,7 +155,8 @@ class Arrays:
             ids.append(self._blocks(numbers, layout))
             alive.append(self._blocks(np.arange(layout.slots) < group.agents, layout))
         tables = jax.jit(lambda: self._tables(self.program), out_shardings=self._whole)()
-        self.state = self.program.begin(tuple(ids), tuple(alive), tables)
+        seed = spread(np.asarray(self.seed, np.uint32), self._whole)
+        self.state = self.program.begin(tuple(ids), tuple(alive), tables, seed)
 
     @property
     def _whole(self) -> NamedSharding:

@@ -38,6 +38,7 @@ class State(NamedTuple):
         tables: Each group's model as it is now; the same on every device.
         lessons: What each group has counted and not yet taken in, [parts, ...].
         shared: What the world remembers of itself; the same on every device.
+        seed: What chance depends on, a scalar; no constant, so that all seeds share programs.
         tick: How many ticks have been done, a scalar.
     """
 
@@ -45,6 +46,7 @@ class State(NamedTuple):
     tables: tuple[Tables, ...]
     lessons: tuple[Counts, ...]
     shared: dict[str, jax.Array]
+    seed: jax.Array
     tick: jax.Array
 
 
@@ -60,7 +62,6 @@ class Program:
         minds: How each thinks.
         layouts: How each is kept.
         world: What they act in.
-        seed: What chance depends on.
         mesh: The devices.
         dtype: Of all numbers.
     """
@@ -71,7 +72,6 @@ class Program:
         minds: Sequence[Mind],
         layouts: Sequence[Layout],
         world: World,
-        seed: int,
         mesh: Mesh,
         dtype: DTypeLike,
     ) -> None:
@@ -79,7 +79,6 @@ class Program:
         self.minds = tuple(minds)
         self.layouts = tuple(layouts)
         self.world = world
-        self.seed = seed
         self.mesh = mesh
         self.dtype = dtype
         self.across = AcrossDevices(AXIS)
@@ -90,6 +89,7 @@ class Program:
             tables=whole,  # type: ignore[arg-type]
             lessons=split,  # type: ignore[arg-type]
             shared=whole,  # type: ignore[arg-type]
+            seed=whole,  # type: ignore[arg-type]
             tick=whole,  # type: ignore[arg-type]
         )
         self.begin: Callable[..., State]
@@ -99,7 +99,12 @@ class Program:
         self.begin = jax.jit(
             spread(
                 self._begin,
-                in_specs=(tuple(split for _ in groups), tuple(split for _ in groups), whole),
+                in_specs=(
+                    tuple(split for _ in groups),
+                    tuple(split for _ in groups),
+                    whole,
+                    whole,
+                ),
                 out_specs=self.specs,
             )
         )
@@ -130,17 +135,15 @@ class Program:
         """How arrays that begin with blocks lie on the devices."""
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
-    def _seed(self) -> jax.Array:
-        return jnp.asarray(self.seed, jnp.uint32)
-
     def _begin(
         self,
         ids: tuple[jax.Array, ...],
         alive: tuple[jax.Array, ...],
         tables: tuple[Tables, ...],
+        seed: jax.Array,
     ) -> State:
         """Place all agents; they have seen nothing yet but what the world shows first."""
-        key = tick_key(self._seed(), jnp.int32(0), Purpose.ENTRY)
+        key = tick_key(seed, jnp.int32(0), Purpose.ENTRY)
         agents = self.flat.agents(ids, alive)
         seen, remembered = self.world.reset(key, agents)
         groups = []
@@ -164,13 +167,13 @@ class Program:
                 )
             )
         lessons = tuple(
-            self._nothing_learned(g, tables[g], group) for g, group in enumerate(groups)
+            self._nothing_learned(g, tables[g], group, key) for g, group in enumerate(groups)
         )
-        return State(tuple(groups), tables, lessons, remembered.shared, jnp.int32(0))
+        return State(tuple(groups), tables, lessons, remembered.shared, seed, jnp.int32(0))
 
-    def _nothing_learned(self, g: int, tables: Tables, group: GroupState) -> Counts:
+    def _nothing_learned(self, g: int, tables: Tables, group: GroupState, key: jax.Array) -> Counts:
         """Counts of nothing, [parts, ...]."""
-        shape = jax.eval_shape(partial(self._block, g), tables, group, jnp.int32(0), 0).lessons
+        shape = jax.eval_shape(partial(self._block, g), tables, group, key, 0).lessons
         parts = self._parts(g, group.ids)
         nothing: Counts = jax.tree.map(
             lambda leaf: jnp.zeros((parts, *leaf.shape), leaf.dtype), shape
@@ -185,7 +188,7 @@ class Program:
         new: tuple[jax.Array, ...],
     ) -> State:
         """Let agents in, and others go, between two ticks."""
-        key = tick_key(self._seed(), state.tick, Purpose.ENTRY)
+        key = tick_key(state.seed, state.tick, Purpose.ENTRY)
         agents = self.flat.agents(ids, alive)
         fresh = jnp.concatenate([flags.reshape(-1) for flags in new])
         seen, remembered = self.world.enter(
@@ -240,7 +243,7 @@ class Program:
             lessons.append(counted)
             for name, values in info.items():
                 sums[f"{self.groups[g].name}/{name}"] = values
-        key = tick_key(self._seed(), state.tick, Purpose.WORLD)
+        key = tick_key(state.seed, state.tick, Purpose.WORLD)
         ids = tuple(group.ids for group in groups)
         agents = self.flat.agents(ids, tuple(group.alive for group in groups))
         flat = jnp.concatenate(
@@ -271,14 +274,20 @@ class Program:
                 groups[g] = share_beliefs(
                     made.sharing, groups[g], self.world, remembered, here, tick, self.across
                 )
-        return State(tuple(groups), tuple(tables), tuple(lessons), remembered.shared, tick), sums
+        after = state._replace(
+            groups=tuple(groups),
+            tables=tuple(tables),
+            lessons=tuple(lessons),
+            shared=remembered.shared,
+            tick=tick,
+        )
+        return after, sums
 
     def _block(
-        self, g: int, tables: Tables, group: GroupState, tick: jax.Array, number: Any
+        self, g: int, tables: Tables, group: GroupState, key: jax.Array, number: Any
     ) -> Thought:
         """One block of a group thinks."""
         mind = self.minds[g]
-        key = tick_key(self._seed(), tick, Purpose.ACTION)
         state = jax.tree.map(lambda leaf: leaf[number], group.mind)
         return mind.think(
             tables,
@@ -291,15 +300,16 @@ class Program:
     def _think(self, g: int, state: State) -> tuple[GroupState, jax.Array, Sums, Counts]:
         """All agents of a group think, block by block; a device's last blocks may be empty."""
         group, tables = state.groups[g], state.tables[g]
+        key = tick_key(state.seed, state.tick, Purpose.ACTION)
         blocks = group.ids.shape[0]
         parts = self._parts(g, group.ids)
-        shape = jax.eval_shape(partial(self._block, g), tables, group, state.tick, 0)
+        shape = jax.eval_shape(partial(self._block, g), tables, group, key, 0)
         actions = jnp.zeros((blocks, *shape.actions.shape), shape.actions.dtype)
         info = {name: jnp.zeros(parts, jnp.float32) for name in shape.info}
 
         def once(number: Any, carried: Any) -> Any:
             minds, actions, info, lessons = carried
-            thought = self._block(g, tables, group._replace(mind=minds), state.tick, number)
+            thought = self._block(g, tables, group._replace(mind=minds), key, number)
             part = number * parts // blocks
             return (
                 {

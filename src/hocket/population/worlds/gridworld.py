@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from hocket.core.errors import Problem, SpecError
 from hocket.population.draws import uniforms
-from hocket.population.messages import leave, overheard
 from hocket.population.transitions import Floats, Grid, Ints
 from hocket.population.worlds import senses
 from hocket.population.worlds.fields import claimed, nearby, settled, standing
+from hocket.population.worlds.messages import leave, overheard
 from hocket.population.worlds.world import Agents, Info, WorldState
 
 Sense: TypeAlias = Literal["scent", "ground", "walls", "landmark", "ripe", "crowd", "message"]
