@@ -57,7 +57,8 @@ def test_what_the_first_one_prints_comes_back() -> None:
 
 
 def test_a_status_that_all_agree_on_is_theirs() -> None:
-    assert run_processes(python("sys.exit(3)"), 2).status == 3
+    done = run_processes(python(f"sys.exit('no' + str({NUMBER}))"), 2, capture=True)
+    assert (done.status, done.said) == (1, ("no1",))
 
 
 @pytest.mark.parametrize("processes", [0, 3, 16])

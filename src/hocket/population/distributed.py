@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import IO, Any, Final, NamedTuple
 
 import jax
@@ -101,7 +101,15 @@ def connect(place: Place, devices: int | None = None, platform: Platform | None 
             f"process {place.process} of {place.processes} cannot join at {place.address}: {error}"
         ) from error
     _keep_output_clean()
+    sys.excepthook = _die
     prepare(devices, platform)
+
+
+def _die(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End at once after an error: JAX would wait for minutes for those that wait for this one."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _keep_output_clean() -> None:
@@ -145,10 +153,12 @@ class Done(NamedTuple):
     Fields:
         status: With which status all of them have ended.
         printed: What the first one has printed, if that was asked for.
+        said: The end of what each other one has said on standard error, where it goes nowhere.
     """
 
     status: int
     printed: bytes
+    said: tuple[str, ...]
 
 
 def run_processes(
@@ -162,7 +172,8 @@ def run_processes(
     """Start a command several times over, each knowing its place, and wait for all.
 
     The first one's output goes where this process's goes.
-    SIGINT and SIGTERM are passed on to all of them, once, so that they can agree to stop.
+    The first SIGINT or SIGTERM is passed on to all of them, so that they can agree to stop; the
+    second ends them.
     Whatever happens, none of them is left when this returns or raises; if this process is killed
     they end by themselves.
 
@@ -192,7 +203,8 @@ def run_processes(
             children.append(_Child(command, number, kept, read, capture=capture))
         with _passing_on(children):
             status = _wait(children, resume)
-        return Done(status, children[0].printed())
+        said = tuple(child.last_words() for child in children[1:])
+        return Done(status, children[0].printed(), said)
     finally:
         # They see the end of this before anything else, and need no signal.
         os.close(write)
@@ -264,7 +276,13 @@ def _passing_on(children: Sequence[_Child]) -> Iterator[None]:
         yield
         return
 
+    asked = 0
+
     def pass_on(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise KeyboardInterrupt
         for child in children:
             if child.process.poll() is None:
                 child.process.send_signal(number)
