@@ -62,7 +62,12 @@ def run(
     device: Annotated[
         Literal["cpu", "gpu"] | None, Parameter(help="Where; else what JAX prefers.")
     ] = None,
-    devices: Annotated[int | None, Parameter(help="How many cores or GPUs; else all.")] = None,
+    devices: Annotated[
+        int | None, Parameter(help="How many cores or GPUs, of each process; else all.")
+    ] = None,
+    processes: Annotated[
+        int, Parameter(help="How many share the work: 1, 2, 4 or 8.", show_default=True)
+    ] = 1,
     dtype: Annotated[
         Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)
     ] = "float32",
@@ -89,7 +94,7 @@ def run(
 ) -> int:
     """Run a population of active-inference agents, or go on with one.
 
-    The same seed gives the same result, to the last bit, on any number of cores.
+    The same seed gives the same result, to the last bit, on any number of cores and processes.
     Ctrl-C ends it after the ticks that are being done, and saves it if there is --checkpoint.
 
     Args:
@@ -106,8 +111,39 @@ def run(
         _need_no_place(every, resume=resume)
     need_extra()
     settings = read_settings({key: value for key, value in given.items() if value is not None})
+    if processes != 1:
+        return _together(processes, saves=checkpoint is not None)
     show = _Show(plain=plain or json_, quiet=quiet)
     return _perform(settings, show, (checkpoint, out, picture), resume=resume, as_json=json_)
+
+
+def _together(processes: int, *, saves: bool) -> int:
+    """Run this command in several processes; gives the status that all of them end with."""
+    distributed = import_module("hocket.population.distributed")
+    if distributed.my_place() is not None:
+        raise Refused("this is one of several processes already: leave out --processes")
+    arguments = _without("--processes", sys.argv[1:])
+    again = _again(sys.argv[1:]) if saves else None
+    command = [sys.executable, "-P", "-m", "hocket", *arguments]
+    status: int = distributed.run_processes(command, processes, resume=again).status
+    return status
+
+
+def _without(option: str, arguments: Sequence[str]) -> list[str]:
+    """Leave an option and its value out."""
+    left: list[str] = []
+    given = iter(arguments)
+    for one in given:
+        if one == option:
+            next(given, None)
+        elif not one.startswith(f"{option}="):
+            left.append(one)
+    return left
+
+
+def _again(arguments: Sequence[str]) -> str:
+    """The command that goes on with what this one has saved."""
+    return shlex.join(["hocket", *(part for part in arguments if part != "--resume"), "--resume"])
 
 
 def _perform(
@@ -120,6 +156,10 @@ def _perform(
 ) -> int:
     performing = import_module("hocket.population.performing")
     performing.use_devices(settings)
+    distributed = import_module("hocket.population.distributed")
+    leads = distributed.leads()
+    if not leads:
+        show.hush()
     checkpoint, out, picture = places
     with show:
         done = performing.perform(
@@ -130,6 +170,13 @@ def _perform(
             on_progress=show.progress,
             stop=lambda: show.stopped,
         )
+    if leads:
+        _report(done, checkpoint, show, as_json=as_json)
+    return _INTERRUPTED if done.outcome.stopped else 0
+
+
+def _report(done: Any, checkpoint: Path | None, show: _Show, *, as_json: bool) -> None:
+    """Say what came of it, or how to go on."""
     if as_json:
         course = import_module("hocket.population.results").course
         print(
@@ -145,15 +192,17 @@ def _perform(
     elif not done.outcome.stopped:
         _tell(done.summary, done.files)
     if not done.outcome.stopped:
-        return 0
+        return
     tick = done.outcome.progress.tick
     if checkpoint is None:
         show.say(f"stopped after tick {tick:,}; nothing is saved without --checkpoint DIR")
     else:
-        again = [part for part in sys.argv[1:] if part != "--resume"]
+        place = import_module("hocket.population.distributed").my_place()
+        # The one that has started all of them was told how many.
+        started = place is not None and place.parent is not None
+        many = ["--processes", str(place.processes)] if started else []
         show.say(f"stopped and saved after tick {tick:,}; it goes on with:")
-        show.say(f"  {shlex.join(['hocket', *again, '--resume'])}")
-    return _INTERRUPTED
+        show.say(f"  {_again([*sys.argv[1:], *many])}")
 
 
 def _need_no_place(every: int | None, *, resume: bool) -> None:
@@ -231,6 +280,7 @@ class _Show:
 
     def __init__(self, *, plain: bool, quiet: bool) -> None:
         self.stopped = False
+        self._hushed = False
         self._console = Console(stderr=True)
         self._quiet = quiet
         self._live = (
@@ -259,9 +309,15 @@ class _Show:
             raise KeyboardInterrupt
         self.stopped = True
 
+    def hush(self) -> None:
+        """Show and say nothing from now on: another process does."""
+        self._quiet = self._hushed = True
+        self._live = None
+
     def say(self, text: str) -> None:
         """Say a line."""
-        print(text, file=sys.stderr, flush=True)
+        if not self._hushed:
+            print(text, file=sys.stderr, flush=True)
 
     def progress(self, progress: Any) -> None:
         """Show how far it is."""

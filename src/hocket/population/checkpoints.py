@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hocket.core.errors import NotFound, Refused
 from hocket.population.devices import fetch
+from hocket.population.distributed import led
 from hocket.population.program import State
 
 VERSION = 1
@@ -51,6 +52,8 @@ def named_leaves(state: State) -> dict[str, jax.Array]:
 def write_checkpoint(path: Path, state: State, fingerprint: dict[str, str], next_id: int) -> None:
     """Write a population to a file, which is there whole or not at all.
 
+    Of several processes the leading one writes, and the others wait for it.
+
     Args:
         path: The file.
         state: The population.
@@ -61,14 +64,16 @@ def write_checkpoint(path: Path, state: State, fingerprint: dict[str, str], next
         OSError: if it cannot be written.
     """
     arrays = {name: fetch(leaf) for name, leaf in named_leaves(state).items()}
-    if jax.process_index() != 0:
-        return
     head = {
         "version": VERSION,
         "made of": fingerprint,
         "slots": [arrays[f"groups/{g}/ids"].size for g in range(len(state.groups))],
         "next id": next_id,
     }
+    led(lambda: _write(path, head, arrays))
+
+
+def _write(path: Path, head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as file:

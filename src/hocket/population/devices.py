@@ -61,12 +61,14 @@ def kind_of(device: jax.Device) -> Platform:
 def mesh_of(devices: int | None, parts: int) -> Mesh:
     """The devices that share `parts` parts of a population evenly.
 
+    Of several processes each gives as many.
+
     Args:
         devices: At most how many; all there are, if left out.
         parts: How many parts there are to share, a power of two.
 
     Raises:
-        Refused: if there are not as many devices as asked for.
+        Refused: if there are not as many devices as asked for, or fewer parts than processes.
     """
     present = jax.devices()
     if devices is not None and devices > len(present):
@@ -76,12 +78,14 @@ def mesh_of(devices: int | None, parts: int) -> Mesh:
         )
     most = len(present) if devices is None else devices
     used = max(count for count in range(1, most + 1) if parts % count == 0)
-    if jax.process_count() > 1 and used < len(present):
+    processes = jax.process_count()
+    if used % processes:
         raise Refused(
             f"{parts} blocks of agents keep {used} of {len(present)} devices at work, and each of "
-            f"{jax.process_count()} processes needs work: give more agents, or fewer processes"
+            f"{processes} processes needs work: give more agents, or fewer processes"
         )
-    return Mesh(np.array(present[:used]), (AXIS,))
+    theirs = np.array(present[: len(present) // processes * processes]).reshape(processes, -1)
+    return Mesh(theirs[:, : used // processes].reshape(-1), (AXIS,))
 
 
 def fetch(array: jax.Array) -> NDArray[Any]:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from hocket.core.errors import PeerError, Refused
+from hocket.core.errors import HocketError, PeerError, Refused
 from hocket.population.devices import Platform, prepare
 
 _PLACE: Final = "HOCKET_POPULATION_PROCESS"
@@ -37,7 +37,12 @@ _GRACE: Final = 5.0
 _PAUSE: Final = 0.05
 """Seconds between two looks at the processes."""
 
-_MOST: Final = 8
+_PARTING: Final = 10
+"""Seconds that a process which has ended waits for the others, which may never come."""
+
+PROCESSES: Final = (1, 2, 4, 8)
+"""How many processes may share a population."""
+
 _LAST_WORDS: Final = 20
 """How many lines of a dead process are shown."""
 
@@ -84,7 +89,8 @@ def connect(place: Place, devices: int | None = None, platform: Platform | None 
 
     Args:
         place: Which process this is.
-        devices: How many processor cores this process uses; its share of all, if left out.
+        devices: How many processor cores this process uses; if left out its share of all, or, as
+            processes share evenly, the power of two below that.
         platform: The processor, or GPUs; whatever JAX prefers, if left out.
 
     Raises:
@@ -92,10 +98,18 @@ def connect(place: Place, devices: int | None = None, platform: Platform | None 
     """
     end_with_parent(place)
     if devices is None and platform != "gpu":
-        devices = max((os.cpu_count() or 1) // place.processes, 1)
+        share = max((os.cpu_count() or 1) // place.processes, 1)
+        devices = 1 << (share.bit_length() - 1)
     try:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(place.address, place.processes, place.process)
+        jax.distributed.initialize(
+            place.address,
+            place.processes,
+            place.process,
+            shutdown_timeout_seconds=_PARTING,
+            # Else it would listen to every network that the machine is in.
+            coordinator_bind_address=place.address,
+        )
     except RuntimeError as error:
         raise Refused(
             f"process {place.process} of {place.processes} cannot join at {place.address}: {error}"
@@ -147,6 +161,34 @@ def anyone(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array([flag]))))
 
 
+def agreed(number: int) -> int:
+    """What the leading process says, for all of them; each must ask."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(number, np.int32)))
+
+
+def led(work: Callable[[], object]) -> None:
+    """Let the leading process do something alone; the others wait for it, and fail if it does.
+
+    Args:
+        work: What only one may do, such as to write a file; it must not compute together.
+
+    Raises:
+        HocketError: what `work` has raised, in the leading process.
+        OSError: likewise.
+        Refused: that it has, in the others.
+    """
+    failed: HocketError | OSError | None = None
+    if leads():
+        try:
+            work()
+        except (HocketError, OSError) as error:
+            failed = error
+    if anyone(failed is not None):
+        raise failed or Refused("the leading process could not write; it says why")
+
+
 class Done(NamedTuple):
     """What came of the processes.
 
@@ -191,7 +233,7 @@ def run_processes(
         Refused: if that is no number of processes.
         ProcessDied: if one was killed, or ended in another way than the others.
     """
-    if processes < 1 or processes > _MOST or processes & (processes - 1):
+    if processes not in PROCESSES:
         raise Refused(f"{processes} processes cannot share a population evenly: give 1, 2, 4 or 8")
     address = f"127.0.0.1:{_free_port()}"
     read, write = os.pipe()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -13,11 +13,12 @@ import msgspec
 from hocket.core.errors import Refused
 from hocket.core.values import Json
 from hocket.population.devices import prepare
+from hocket.population.distributed import connect, led, my_place
 from hocket.population.pictures import draw, need_plots
 from hocket.population.population import Population
 from hocket.population.results import need_format, summary, write_results
 from hocket.population.running import Checkpoints, Means, Outcome, Progress, run, write_whole
-from hocket.population.scenes import Film, need_map, scene_of
+from hocket.population.scenes import Film, Scene, need_map, scene_of
 from hocket.population.settings import Picture, Settings
 from hocket.population.staging import Stage, staged
 
@@ -62,10 +63,18 @@ class Performance:
 def use_devices(settings: Settings) -> None:
     """Have JAX use the devices that were asked for, before anything is computed.
 
+    Where this is one of several processes it joins the others; devices are its own then.
+
     Raises:
-        Refused: It is at work already with others, or there are none of the kind.
+        Refused: It is at work already with others, there are none of the kind, or the other
+            processes are not found.
     """
-    prepare(None if settings.device == "gpu" else settings.devices, settings.device)
+    devices = None if settings.device == "gpu" else settings.devices
+    place = my_place()
+    if place is None:
+        prepare(devices, settings.device)
+    else:
+        connect(place, devices, settings.device)
 
 
 def perform(
@@ -79,13 +88,15 @@ def perform(
 ) -> Performance:
     """Run a population as it was told.
 
+    Of several processes each must do this, and the leading one writes.
+
     Args:
         settings: Who lives where, and for how long.
         places: Where it reads and writes.
         resume: Whether it goes on from what is saved.
         say: Is told in a line what somebody should know.
         on_progress: Is told how far it is.
-        stop: Is asked whether to stop; what was done is saved then.
+        stop: Is asked whether to stop; what was done is saved then, once any process says so.
 
     Raises:
         SpecError: What it was told makes no sense.
@@ -154,7 +165,8 @@ def _begun(
     told = stage.told
     options: dict[str, Any] = {
         "seed": told.seed,
-        "devices": settings.devices,
+        # Of several processes each has made ready as many as it was told.
+        "devices": settings.devices if my_place() is None else None,
         "dtype": told.dtype,
     }
     if keep is not None and resume != "no":
@@ -185,7 +197,7 @@ def _kept(folder: Path, population: Population, stage: Stage) -> dict[str, Path]
     try:
         population.save(saved)
         settings = msgspec.structs.replace(stage.told, ticks=population.tick, keep=False)
-        write_whole(told, msgspec.json.encode(settings))
+        led(lambda: write_whole(told, msgspec.json.encode(settings)))
     except OSError as error:
         raise Refused(f"{folder} cannot be written: {error}") from error
     return {KEPT: saved, KEPT_TOLD: told}
@@ -213,10 +225,15 @@ def _written(
     if picture is not None and places.picture is not None:
         last = scene_of(population, stage.title)
         scenes = [last] if film is None else [*film.scenes, last]
-        try:
-            places.picture.parent.mkdir(parents=True, exist_ok=True)
-            places.picture.write_bytes(draw(picture, scenes))
-        except OSError as error:
-            raise Refused(f"{places.picture} cannot be written: {error}") from error
-        files[f"world.{picture}"] = places.picture
+        path = places.picture
+        led(lambda: _draw(path, picture, scenes))
+        files[f"world.{picture}"] = path
     return files
+
+
+def _draw(path: Path, picture: Picture, scenes: Sequence[Scene]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw(picture, scenes))
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error}") from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hocket._version import __version__
 from hocket.core.errors import Refused
 from hocket.core.values import Json
+from hocket.population.distributed import led
 from hocket.population.population import Population
 from hocket.population.running import TARGET, Means, Outcome
 from hocket.population.settings import Format
@@ -147,16 +148,23 @@ def _write_parquet(path: Path, table: Table) -> None:
 def write_results(folder: Path, population: Population, outcome: Outcome, form: Format) -> Table:
     """Write the course and the agents to a folder, as ``means.FORM`` and ``agents.FORM``.
 
+    Of several processes only the leading one writes.
+
     Raises:
         Refused: They cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refused(f"{folder} cannot be made: {error}") from error
     agents = agents_table(population)
-    write_table(folder / f"means.{form}", means_table(outcome.means, population.tick), form)
-    write_table(folder / f"agents.{form}", agents, form)
+    means = means_table(outcome.means, population.tick)
+
+    def write() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"{folder} cannot be made: {error}") from error
+        write_table(folder / f"means.{form}", means, form)
+        write_table(folder / f"agents.{form}", agents, form)
+
+    led(write)
     return agents
 
 

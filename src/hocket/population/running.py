@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hocket.core.errors import Refused
 from hocket.core.values import SECOND, format_duration
+from hocket.population.distributed import agreed, anyone, led
 from hocket.population.group import Group
 from hocket.population.population import Population
 from hocket.population.program import STRIDE
@@ -145,21 +146,27 @@ class Checkpoints:
     def save(self, population: Population, means: Mapping[str, NDArray[Any]]) -> None:
         """Save a population and its course; the one before is kept until this one is whole.
 
+        Of several processes only the leading one writes.
+
         Raises:
             Refused: It cannot be written.
         """
         tick = population.tick
         head = _Head(tick=tick, population=f"population-{tick}.npz", means=f"means-{tick}.npz")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            population.save(self.folder / head.population)
+
+        def write_course() -> None:
             course = io.BytesIO()
             np.savez(course, **{name.replace("/", "|"): rows for name, rows in means.items()})  # type: ignore[arg-type]
             write_whole(self.folder / head.means, course.getvalue())
             write_whole(self.folder / _HEAD, msgspec.json.encode(head))
+            self._sweep(head)
+
+        try:
+            led(lambda: self.folder.mkdir(parents=True, exist_ok=True))
+            population.save(self.folder / head.population)
+            led(write_course)
         except OSError as error:
             raise Refused(f"the checkpoint {self.folder} cannot be written: {error}") from error
-        self._sweep(head)
 
     def load(
         self, groups: Sequence[Group], world: World, **options: Any
@@ -250,7 +257,7 @@ def run(
         on_progress: Is told after each of these.
         checkpoint: Where it is saved: at the end, when it is stopped, and all `every` ticks.
         every: After how many ticks it is saved.
-        stop: Is asked between these whether to stop.
+        stop: Is asked between these whether to stop; of several processes, any may say so.
         means: What happened before, from `Checkpoints.load`.
 
     Raises:
@@ -261,11 +268,14 @@ def run(
     pieces = [means] if means else []
     pace = _Pace()
     stopped = False
+    saved = None if checkpoint is None else checkpoint.tick
     while population.tick < ticks:
-        if stop is not None and stop():
+        if stop is not None and anyone(stop()):
             stopped = True
             break
-        many = min(pace.stretch if at_once is None else at_once, ticks - population.tick)
+        # Processes measure differently, and must go on by as many ticks.
+        most = agreed(pace.stretch) if at_once is None else at_once
+        many = min(most, ticks - population.tick)
         if every is not None:
             # Saved at the same ticks, wherever it was resumed.
             many = min(many, every - population.tick % every)
@@ -276,8 +286,9 @@ def run(
         if checkpoint is not None and due:
             pieces = [_joined(pieces)]
             checkpoint.save(population, pieces[0])
+            saved = population.tick
     whole = _joined(pieces)
-    if checkpoint is not None and checkpoint.tick != population.tick:
+    if checkpoint is not None and saved != population.tick:
         checkpoint.save(population, whole)
     return Outcome(
         means=whole,
