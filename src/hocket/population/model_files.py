@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from hocket.core.errors import NotFound, Problem, Refused, SpecError
 from hocket.population.checks import inspect
+from hocket.population.files import whole
 from hocket.population.gmn import Reading, read_gmn
 from hocket.population.gmn_values import MOST_BYTES as MOST_TEXT
 from hocket.population.gmn_write import to_gmn
@@ -85,18 +84,11 @@ def save_model(model: Model, path: str | Path) -> None:
     _known(path)
     text = "" if path.suffix == ".npz" else to_gmn(model, _form(path))
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            try:
-                if path.suffix == ".npz":
-                    np.savez_compressed(file, **_parts(model))  # type: ignore[arg-type]
-                else:
-                    file.write(text.encode())
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, path)
+        with whole(path) as file:
+            if path.suffix == ".npz":
+                np.savez_compressed(file, **_parts(model))  # type: ignore[arg-type]
+            else:
+                file.write(text.encode())
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror or error}") from error
 
