@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from hocket.population.devices import mesh_of
 from hocket.population.distributed import (
     Place,
     ProcessDied,
+    agreed,
     anyone,
     leads,
+    led,
     my_place,
     run_processes,
 )
@@ -49,6 +52,14 @@ def test_a_process_is_told_its_place() -> None:
 
 def test_alone_it_leads_and_decides() -> None:
     assert leads() and anyone(True) and not anyone(False)
+
+
+def test_alone_it_does_what_the_leader_does_and_fails_as_it_does() -> None:
+    done: list[int] = []
+    led(lambda: done.append(agreed(3)))
+    assert done == [3]
+    with pytest.raises(FileNotFoundError):
+        led(Path("/nowhere/at/all").read_bytes)
 
 
 def test_what_the_first_one_prints_comes_back() -> None:
@@ -112,10 +123,10 @@ def test_children_end_when_their_parent_is_killed() -> None:
     assert parent.stdout is not None
     with parent, parent.stdout as said:
         child = int(said.readline())
+        gone = os.pidfd_open(child)
         parent.kill()
-        # The child holds the other end of this pipe: it reads to its end when that is gone.
-        assert said.read() == b""
-    assert is_gone(child)
+        assert select.select([gone], [], [], 60)[0]
+        os.close(gone)
 
 
 def test_a_wish_to_end_is_passed_on() -> None:
