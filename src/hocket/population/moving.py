@@ -79,18 +79,13 @@ def _move_by_lists(
 
 
 def _popular(moves: Moves, belief: jax.Array) -> jax.Array:
-    """The states that many others lead to, for all actions, in stages; the last row is nothing.
-
-    The barriers keep XLA from working a stage out anew for each of its uses in the next.
-    """
+    """The states that many others lead to, for all actions, in stages; the last row is nothing."""
     rows = belief
     stage = 0
     while f"source{stage}" in moves:
         rows = _add_up(rows, moves[f"source{stage}"], moves[f"weight{stage}"])
-        rows = jax.lax.optimization_barrier(rows)
         stage += 1
-    padded: jax.Array = jax.lax.optimization_barrier(jnp.pad(rows, ((0, 1), (0, 0))))
-    return padded
+    return jnp.pad(rows, ((0, 1), (0, 0)))
 
 
 def _add_up(rows: jax.Array, source: jax.Array, weight: jax.Array) -> jax.Array:
