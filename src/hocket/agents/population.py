@@ -23,15 +23,13 @@ from hocket.agents.output import clip, fault
 from hocket.agents.process import Finished, Launch, describe_exit, run_process
 from hocket.agents.settings import read
 from hocket.agents.terminal import plain
+from hocket.config.population import ANSWER, KEPT, KEPT_TOLD
 from hocket.core.errors import AgentError
 from hocket.core.specs import AgentSpec
 from hocket.core.values import FileRef, Json, is_file
 
 FOLDER: Final = "populations"
 """Where, below the state folder, calls keep what they have saved."""
-_ANSWER: Final = "answer.json"
-_KEPT: Final = ("population.npz", "population.json")
-"""The files of a population that can go on."""
 _SAID: Final = 480
 """The most characters of mistakes that a failure's message names."""
 _GRACE: Final = 10.0
@@ -90,7 +88,7 @@ class PopulationAgent:
         folder = Path(await asyncio.to_thread(_made, folder))
         given = {**request.input, **await _continued(request.input, context)}
         done = await run_process(self._launch(given, folder), context)
-        answer = await asyncio.to_thread(_read, folder / _ANSWER)
+        answer = await asyncio.to_thread(_read, folder / ANSWER)
         if done.status != 0 or answer is None or answer.problems:
             raise _failure(done, answer)
         files = {
@@ -122,7 +120,7 @@ async def _continued(given: Mapping[str, Json], context: Context) -> dict[str, J
     files = given.get("continues")
     if files is None:
         return {}
-    found = [files.get(name) if isinstance(files, dict) else None for name in _KEPT]
+    found = [files.get(name) if isinstance(files, dict) else None for name in (KEPT, KEPT_TOLD)]
     if not all(map(is_file, found)):
         raise fault(
             "permanent",
@@ -148,7 +146,7 @@ def folder_of(state: Path, run: str, path: str = "") -> Path:
 def _made(folder: Path) -> str:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # What an earlier attempt has answered is not this one's answer.
-    (folder / _ANSWER).unlink(missing_ok=True)
+    (folder / ANSWER).unlink(missing_ok=True)
     return str(folder.resolve())
 
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from hocket.cli.options import AsJson
 from hocket.cli.output import pretty
+from hocket.core.errors import SpecError
 from hocket.population.settings import need_extra
 from hocket.report.text import clean
 
@@ -24,10 +25,17 @@ def check(
     """Find every mistake in a model, and what is odd about it, without running it.
 
     It says how large the model is, and what it takes in memory, once for all agents.
+    It needs NumPy, and not JAX.
     Exit status 0 if there is no mistake; what is odd, and may be meant, is none.
     """
-    need_extra()
-    reading = import_module("hocket.population.model_files").read_model(model)
+    need_extra(("numpy",))
+    try:
+        reading = import_module("hocket.population.model_files").read_model(model)
+    except SpecError as error:
+        if not json_:
+            raise
+        print(pretty({"file": str(model), "remarks": _mistakes(error)}))
+        return 2
     about = import_module("hocket.population.sums").sums_of(reading.model)
     remarks = [
         {
@@ -51,6 +59,22 @@ def check(
     if not wrong:
         print("no mistakes")
     return 2 if wrong else 0
+
+
+def _mistakes(error: SpecError) -> list[dict[str, str]]:
+    """Give mistakes as remarks; a line says where each is, and then what."""
+    remarks = []
+    for problem, line in zip(error.problems, error.lines, strict=True):
+        said = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+        remarks.append(
+            {
+                "kind": "error",
+                "place": line.removesuffix(said).rstrip(": "),
+                "message": problem.message,
+                "hint": problem.hint,
+            }
+        )
+    return remarks
 
 
 def _lines(file: str, about: dict[str, Any]) -> list[str]:

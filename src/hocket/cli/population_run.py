@@ -22,6 +22,7 @@ from hocket.cli.options import AsJson, Plain, Quiet
 from hocket.cli.output import pretty
 from hocket.core.errors import Refused, suggest
 from hocket.core.values import Json
+from hocket.population.ready import examples
 from hocket.population.settings import Settings, need_extra, read_settings
 
 _FILES: Final = (".gmn", ".json", ".npz")
@@ -31,10 +32,15 @@ _PERIOD: Final = 2.0
 _INTERRUPTED: Final = 130
 
 
+Processes = Annotated[
+    int, Parameter(help="How many processes share the work: 1, 2, 4 or 8.", show_default=True)
+]
+Resume = Annotated[bool, Parameter(help="Go on from what is saved in --checkpoint.", negative=())]
+
+
 def list_(*, json_: AsJson = False) -> int:
     """List the examples that can be run, with their options."""
-    need_extra()
-    told = import_module("hocket.population.staging").examples()
+    told = examples()
     if json_:
         print(pretty(told))
         return 0
@@ -63,11 +69,9 @@ def run(
         Literal["cpu", "gpu"] | None, Parameter(help="Where; else what JAX prefers.")
     ] = None,
     devices: Annotated[
-        int | None, Parameter(help="How many cores or GPUs, of each process; else all.")
+        int | None, Parameter(help="Cores or GPUs of each process; else all.")
     ] = None,
-    processes: Annotated[
-        int, Parameter(help="How many share the work: 1, 2, 4 or 8.", show_default=True)
-    ] = 1,
+    processes: Processes = 1,
     dtype: Annotated[
         Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)
     ] = "float32",
@@ -78,9 +82,7 @@ def run(
         Path | None, Parameter(help="A folder in which it is saved, to go on from.")
     ] = None,
     every: Annotated[int | None, Parameter(help="Save it also all so many ticks.")] = None,
-    resume: Annotated[
-        bool, Parameter(help="Go on from what is saved in --checkpoint.", negative=())
-    ] = False,
+    resume: Resume = False,
     out: Annotated[Path | None, Parameter(help="A folder for the results.")] = None,
     format: Annotated[
         Literal["npz", "parquet"], Parameter(help="What these are.", show_default=True)

@@ -5,26 +5,64 @@ What a template will give is judged when the step begins; all else is judged her
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from hocket.core.errors import Problem, suggest
 from hocket.core.values import Json
+
+Device: TypeAlias = Literal["cpu", "gpu"]
+Dtype: TypeAlias = Literal["float32", "float64"]
+Format: TypeAlias = Literal["npz", "parquet"]
+Picture: TypeAlias = Literal["svg", "png", "gif"]
 
 SOURCES: Final = ("example", "model", "gmn", "continues")
 """One of these says who lives in a population."""
 MAIN: Final = "agents"
 """What the group is called whose model is a population's own."""
+AGENTS: Final = 1_000
+TICKS: Final = 100
+EVERY: Final = 100
+"""After how many ticks a step saves all."""
 DEFAULTS: Final[Mapping[str, Json]] = {
-    "agents": 1_000,
-    "ticks": 100,
+    "agents": AGENTS,
+    "ticks": TICKS,
     "seed": 0,
-    "checkpoint_every": 100,
+    "checkpoint_every": EVERY,
     "dtype": "float32",
     "format": "npz",
     "keep": False,
 }
+BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {
+    "agents": (1, None),
+    "ticks": (1, None),
+    "seed": (0, 2**32 - 1),
+    "checkpoint_every": (1, None),
+    "devices": (1, None),
+    "at_once": (1, 32),
+}
+"""The least and the most that numbers may be; None for no bound."""
+ANSWER: Final = "answer.json"
+"""The file in which the process of a step says what came of it."""
+KEPT: Final = "population.npz"
+KEPT_TOLD: Final = "population.json"
+"""The files of a population that another run can go on with: itself, and what it was told."""
 _OPEN: Final = "{{"
+
+
+def within(name: str, value: object) -> int:
+    """Take a number that is within its bounds.
+
+    Raises:
+        ValueError: It is none, or out of them.
+    """
+    least, most = BOUNDS[name]
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    if fits and least <= value and (most is None or value <= most):  # type: ignore[operator]
+        return value  # type: ignore[return-value]
+    said = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"it is a whole number {said}, not {str(value)[:60]!r}")
 
 
 def read_count(value: object) -> Json:
@@ -33,9 +71,7 @@ def read_count(value: object) -> Json:
     Raises:
         ValueError: It is neither a whole number of at least 1 nor a template.
     """
-    if _is_whole(value, 1) or _is_template(value):
-        return value
-    raise ValueError("it is a whole number of at least 1, or a template that gives one")
+    return _number("agents", value)
 
 
 def read_seed(value: object) -> Json:
@@ -44,27 +80,47 @@ def read_seed(value: object) -> Json:
     Raises:
         ValueError: It is neither a whole number of 32 bits nor a template.
     """
-    if (_is_whole(value, 0) and value < 2**32) or _is_template(value):  # type: ignore[operator]
-        return value
-    raise ValueError("it is a whole number from 0 to 4294967295, or a template that gives one")
+    return _number("seed", value)
+
+
+def _number(name: str, value: object) -> Json:
+    if is_template(value):
+        return str(value)
+    try:
+        return within(name, value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or it is a template that gives one") from None
 
 
 def read_preferences(value: object) -> Json:
+    """Take preferences as `plain_preferences` does; they, or those of a name, may be templates.
+
+    Raises:
+        ValueError: They are neither.
+    """
+    if is_template(value):
+        return str(value)
+    if isinstance(value, Mapping) and any(map(is_template, value.values())):
+        told = {name: number for name, number in value.items() if not is_template(number)}
+        plain_preferences(told or {"": 0})
+        return dict(value)
+    return plain_preferences(value)
+
+
+def plain_preferences(value: object) -> dict[str, Any] | list[Any]:
     """Take preferences: by name, for the observations of one modality, or such a list for each.
 
     Raises:
-        ValueError: It is neither that nor a template.
+        ValueError: They are none of these, or a number is not finite.
     """
-    if _is_template(value):
-        return value
-    if isinstance(value, Mapping) and value and all(map(_is_wish, value.values())):
+    if isinstance(value, Mapping) and _are_numbers(list(value.values())):
         return dict(value)
-    rows = value if isinstance(value, list | tuple) else []
-    if _are_numbers(rows) or (rows and all(_are_numbers(row) for row in rows)):
+    rows = list(value) if isinstance(value, list | tuple) else []
+    if _are_numbers(rows) or (rows and all(map(_are_numbers, rows))):
         return rows
     raise ValueError(
-        "preferences are numbers by observations' names, a number for each observation, a list of "
-        "such lists for several modalities, or a template that gives one of these"
+        "preferences are finite numbers by observations' names, a number for each observation, or "
+        f"a list of such lists for several modalities, not {str(value)[:60]}"
     )
 
 
@@ -74,29 +130,28 @@ def read_continued(value: object) -> Json:
     Raises:
         ValueError: It is no template.
     """
-    if _is_template(value):
-        return value
+    if is_template(value):
+        return str(value)
     raise ValueError("it is a template that gives the files of a step with keep: true")
 
 
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_template(value: object) -> bool:
+def is_template(value: object) -> bool:
+    """Whether a value is not known before its step begins."""
     return isinstance(value, str) and _OPEN in value
 
 
 def _are_numbers(row: object) -> bool:
-    return (
-        isinstance(row, list | tuple)
-        and len(row) > 0
-        and all(isinstance(item, int | float) and not isinstance(item, bool) for item in row)
-    )
+    return isinstance(row, list | tuple) and len(row) > 0 and all(map(_is_finite, row))
 
 
-def _is_wish(value: object) -> bool:
-    return _is_template(value) or _are_numbers([value])
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number that no float holds.
+        return False
 
 
 def _text(value: object) -> Json:
@@ -122,9 +177,7 @@ def _by_name(value: object) -> Json:
 
 
 def _devices(value: object) -> Json:
-    if not _is_whole(value, 1):
-        raise ValueError("it is a whole number of at least 1")
-    return value
+    return within("devices", value)
 
 
 def _flag(value: object) -> Json:
@@ -150,11 +203,11 @@ _OF_POPULATION: Final[Mapping[str, Callable[[object], Json]]] = {
     "set": _by_name,
     "groups": _by_name,
     "checkpoint_every": read_count,
-    "device": _one_of("cpu", "gpu"),
+    "device": _one_of(*get_args(Device)),
     "devices": _devices,
-    "dtype": _one_of("float32", "float64"),
-    "format": _one_of("npz", "parquet"),
-    "picture": _one_of("svg", "png", "gif"),
+    "dtype": _one_of(*get_args(Dtype)),
+    "format": _one_of(*get_args(Format)),
+    "picture": _one_of(*get_args(Picture)),
     "keep": _flag,
 }
 
@@ -232,7 +285,7 @@ def _kept(
 
 def _open_file(where: tuple[str | int, ...], given: Mapping[str, Json]) -> Iterator[Problem]:
     """Refuse a file that a value would name, for its mistakes are told word by word."""
-    if _is_template(given.get("model")):
+    if is_template(given.get("model")):
         message = "a model's file is named here, and by no template"
         hint = "give GMN text by 'gmn', which may be one"
         yield Problem(where=(*where, "model"), message=message, hint=hint)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from hocket.config.basics import Count, Duration, Strict, Text
 from hocket.config.limit_parts import LimitsOf
-from hocket.config.population import read_continued, read_count, read_preferences, read_seed
+from hocket.config.population import (
+    AGENTS,
+    EVERY,
+    TICKS,
+    Device,
+    Dtype,
+    Format,
+    Picture,
+    read_continued,
+    read_count,
+    read_preferences,
+    read_seed,
+)
 from hocket.config.step_parts import Retries, WorkPart
 
 _TEMPLATE: Final[dict[str, Any]] = {"type": "string", "pattern": r"\{\{"}
@@ -64,8 +76,8 @@ class PopulationPart(Strict):
         Continued | None,
         Field(description="The files of a step with `keep: true`, whose population goes on."),
     ] = None
-    agents: Annotated[HowMany, Field(description="How many agents there are.")] = 1_000
-    ticks: Annotated[HowMany, Field(description="For how many ticks they live.")] = 100
+    agents: Annotated[HowMany, Field(description="How many agents there are.")] = AGENTS
+    ticks: Annotated[HowMany, Field(description="For how many ticks they live.")] = TICKS
     seed: Annotated[Seed, Field(description="Where chance comes from.")] = 0
     set: Annotated[dict[str, Any], Field(description="Options of the example, by name.")] = {}
     groups: Annotated[
@@ -74,21 +86,17 @@ class PopulationPart(Strict):
     ] = {}
     checkpoint_every: Annotated[
         HowMany, Field(description="After how many ticks all is saved, to go on from.")
-    ] = 100
-    device: Annotated[
-        Literal["cpu", "gpu"] | None, Field(description="Where it runs; else what JAX prefers.")
-    ] = None
+    ] = EVERY
+    device: Annotated[Device | None, Field(description="Where it runs; else what JAX prefers.")] = (
+        None
+    )
     devices: Annotated[
         Count | None, Field(description="How many cores or GPUs it uses; else all.")
     ] = None
-    dtype: Annotated[
-        Literal["float32", "float64"], Field(description="How exactly it is computed.")
-    ] = "float32"
-    format: Annotated[
-        Literal["npz", "parquet"], Field(description="What the result files are.")
-    ] = "npz"
+    dtype: Annotated[Dtype, Field(description="How exactly it is computed.")] = "float32"
+    format: Annotated[Format, Field(description="What the result files are.")] = "npz"
     picture: Annotated[
-        Literal["svg", "png", "gif"] | None,
+        Picture | None,
         Field(description="Which picture of the world is kept, if any."),
     ] = None
     keep: Annotated[

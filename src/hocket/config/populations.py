@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
 from hocket.config.draft import Draft
 from hocket.config.handles import Handle, Step
-from hocket.config.population import mistakes, whole
+from hocket.config.population import Device, Dtype, Format, Picture, mistakes, whole
 from hocket.config.told import Work
-from hocket.core.errors import SpecError
+from hocket.core.errors import Problem, SpecError
 
 
 class GroupSettings(TypedDict, total=False):
@@ -36,11 +36,11 @@ class PopulationSettings(TypedDict, total=False):
     set: Mapping[str, Any]
     groups: Mapping[str, GroupSettings]
     checkpoint_every: int | Handle
-    device: Literal["cpu", "gpu"]
+    device: Device
     devices: int
-    dtype: Literal["float32", "float64"]
-    format: Literal["npz", "parquet"]
-    picture: Literal["svg", "png", "gif"]
+    dtype: Dtype
+    format: Format
+    picture: Picture
     keep: bool
 
 
@@ -68,6 +68,10 @@ class Populations:
         Raises:
             SpecError: There is such a step, or something does not fit.
         """
+        if not isinstance(settings, Mapping):
+            where = ("steps", name, "population")
+            message = f"settings are an object such as PopulationSettings, not {settings!r:.60}"
+            raise SpecError([Problem(where=where, message=message)])
         used: dict[str, None] = {}
         given = self._draft.json(name, dict(settings), used)
         if wrong := list(mistakes(given)):

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hocket.config.population import Picture
 from hocket.core.errors import Refused
 from hocket.population.scenes import Scene
-from hocket.population.settings import Picture
 from hocket.population.worlds import senses
 
 PAPER: Final = "#ffffff"

@@ -7,18 +7,19 @@ import platform
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hocket._version import __version__
+from hocket.config.population import Format
 from hocket.core.errors import Refused
 from hocket.core.values import Json
 from hocket.population.distributed import led
+from hocket.population.files import whole
 from hocket.population.population import Population
 from hocket.population.running import TARGET, Means, Outcome
-from hocket.population.settings import Format
 from hocket.population.worlds.world import describe
 
 Table = dict[str, NDArray[Any]]
@@ -96,7 +97,7 @@ def means_table(means: Means, last: int | None = None) -> Table:
 
 
 def write_table(path: Path, table: Table, form: Format) -> None:
-    """Write columns to a file.
+    """Write columns to a file, which is there whole or not at all.
 
     Args:
         path: The file.
@@ -107,13 +108,13 @@ def write_table(path: Path, table: Table, form: Format) -> None:
         Refused: It cannot be written, or what writes Parquet is not installed.
     """
     try:
-        if form == "npz":
-            # A slash would be a folder within the archive.
-            flat = {name.replace("/", "."): rows for name, rows in table.items()}
-            with path.open("wb") as file:
+        with whole(path) as file:
+            if form == "npz":
+                # A slash would be a folder within the archive.
+                flat = {name.replace("/", "."): rows for name, rows in table.items()}
                 np.savez(file, **flat)  # type: ignore[arg-type]
-        else:
-            _write_parquet(path, table)
+            else:
+                _write_parquet(file, table)
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error}") from error
 
@@ -138,10 +139,10 @@ def _parquet() -> tuple[Any, Any]:
         ) from error
 
 
-def _write_parquet(path: Path, table: Table) -> None:
+def _write_parquet(file: IO[bytes], table: Table) -> None:
     arrow, parquet = _parquet()
     parquet.write_table(
-        arrow.table({name: arrow.array(rows) for name, rows in table.items()}), path
+        arrow.table({name: arrow.array(rows) for name, rows in table.items()}), file
     )
 
 

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from hocket.config.population import (
+    AGENTS,
+    BOUNDS,
+    TICKS,
+    Device,
+    Dtype,
+    Format,
+    Picture,
+    contradictions,
+    plain_preferences,
+    within,
+)
 from hocket.core.errors import Problem, Refused, SpecError, suggest
 from hocket.core.values import Json
 
-Format: TypeAlias = Literal["npz", "parquet"]
-Picture: TypeAlias = Literal["svg", "png", "gif"]
 Preferences: TypeAlias = list[Any] | dict[str, Any] | str
 
 Told = TypeVar("Told", bound=msgspec.Struct)
 
-MAIN: Final = "agents"
-"""What the group is called whose model is the world."""
 _FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 _AT: Final = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -83,15 +91,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str | None = None
     gmn: str | None = None
     continues: Continued | None = None
-    agents: int = 1_000
-    ticks: int = 100
+    agents: int = AGENTS
+    ticks: int = TICKS
     seed: int = 0
     set: dict[str, Any] = {}
     groups: dict[str, GroupSettings] = {}
     checkpoint_every: int | None = None
-    device: Literal["cpu", "gpu"] | None = None
+    device: Device | None = None
     devices: int | None = None
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     at_once: int | None = None
     format: Format = "npz"
     picture: Picture | None = None
@@ -132,39 +140,24 @@ def _converted(where: tuple[str, ...], given: Any, kind: type[Told]) -> Told:
         raise SpecError([problem]) from None
 
 
-def _problems(settings: Settings) -> list[Problem]:
-    found = []
-    known = ("example", "model", "gmn", "continues")
-    sources = [name for name in known if getattr(settings, name) is not None]
-    if len(sources) != 1:
-        said = f"here are {' and '.join(sources)}" if sources else "here is none"
-        message = "a population has one of an example, a model's file, GMN text, and another that "
-        message += f"goes on; {said}"
-        found.append(Problem(where=(), message=message))
-    if settings.set and settings.example is None:
-        found.append(Problem(where=("set",), message="only an example has options to set"))
-    for name, least in (("agents", 0), ("ticks", 0), ("devices", 1), ("checkpoint_every", 1)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            found.append(Problem(where=(name,), message=f"must be at least {least}, not {value}"))
-    if not 0 <= settings.seed < 2**32:
-        message = f"must lie between 0 and 4294967295, not {settings.seed}"
-        found.append(Problem(where=("seed",), message=message))
-    if settings.at_once is not None and not 1 <= settings.at_once <= 32:
-        message = f"must lie between 1 and 32, not {settings.at_once}"
-        found.append(Problem(where=("at_once",), message=message))
+def _problems(settings: Settings) -> Iterator[Problem]:
+    yield from _numbers((), settings)
     for name, group in settings.groups.items():
-        if group.model is not None and group.gmn is not None:
-            message = "has either a model's file or GMN text, not both"
-            found.append(Problem(where=("groups", name), message=message))
-        own = (group.model, group.gmn, group.agents)
-        if settings.continues is not None and any(value is not None for value in own):
-            message = "is in a population that goes on: only its preferences may be new"
-            found.append(Problem(where=("groups", name), message=message))
-        if group.agents is not None and group.agents < 0:
-            message = f"must be at least 0, not {group.agents}"
-            found.append(Problem(where=("groups", name, "agents"), message=message))
-    return found
+        yield from _numbers(("groups", name), group)
+    usual = msgspec.to_builtins(Settings())
+    given = msgspec.to_builtins(settings)
+    # A step passes all it could be told: what is as usual was not told.
+    yield from contradictions({key: given[key] for key in given if given[key] != usual[key]})
+
+
+def _numbers(where: tuple[str, ...], told: Settings | GroupSettings) -> Iterator[Problem]:
+    for name in BOUNDS:
+        value = getattr(told, name, None)
+        if value is not None:
+            try:
+                within(name, value)
+            except ValueError as error:
+                yield Problem(where=(*where, name), message=f"{name}: {error}")
 
 
 def bare(text: str) -> str:
@@ -186,28 +179,23 @@ def read_preferences(where: tuple[str, ...], given: Preferences) -> list[Any] | 
         except ValueError:
             message = f'preferences are JSON, such as {{"food": 3}}, not {given[:60]!r}'
             raise SpecError([Problem(where=where, message=message)]) from None
-    if isinstance(value, dict) and value and all(map(_is_number, value.values())):
-        return value
-    rows = value if isinstance(value, list) and any(isinstance(r, list) for r in value) else [value]
-    for row in rows:
-        if not isinstance(row, list) or not row or not all(map(_is_number, row)):
-            message = "preferences are numbers by observations' names, a number for each "
-            message += f"observation, or such a list for each modality, not {str(value)[:60]}"
-            raise SpecError([Problem(where=where, message=message)])
-    return rows
+    try:
+        taken = plain_preferences(value)
+    except ValueError as error:
+        raise SpecError([Problem(where=where, message=str(error))]) from None
+    return [taken] if isinstance(taken, list) and not isinstance(taken[0], list) else taken
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def need_extra() -> None:
+def need_extra(modules: Sequence[str] = ("jax", "numpy")) -> None:
     """See that what populations need is installed.
+
+    Args:
+        modules: What is needed; NumPy alone reads and checks models.
 
     Raises:
         Refused: It is not.
     """
-    for module in ("jax", "numpy"):
+    for module in modules:
         if find_spec(module) is None:
             raise Refused(
                 f"populations need {module}, which is not installed: "

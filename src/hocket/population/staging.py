@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from hocket.config.population import MAIN
 from hocket.core.errors import Problem, Refused, SpecError, suggest
-from hocket.core.values import Json
-from hocket.population.examples import SCENARIOS, scenario
+from hocket.population.examples import scenario
 from hocket.population.gmn import parse_gmn
 from hocket.population.group import Group
 from hocket.population.model import Model
 from hocket.population.model_files import load_model
+from hocket.population.ready import READY, unknown
 from hocket.population.settings import (
-    MAIN,
     Continued,
     GroupSettings,
     Preferences,
@@ -67,28 +66,10 @@ def staged(settings: Settings) -> Stage:
     return stage._replace(groups=tuple(groups.values()))
 
 
-def examples() -> list[dict[str, Json]]:
-    """Give the examples: each its ``name``, what it is ``about``, and its ``options``."""
-    return [
-        {
-            "name": name,
-            "about": inspect.cleandoc(made.__doc__ or "").partition("\n")[0],
-            "options": {
-                option: about.default
-                for option, about in inspect.signature(made).parameters.items()
-                if about.kind is inspect.Parameter.KEYWORD_ONLY
-            },
-        }
-        for name, made in SCENARIOS.items()
-    ]
-
-
 def _base(settings: Settings) -> Stage:
     if settings.example is not None:
-        if settings.example not in SCENARIOS:
-            hint = suggest(settings.example, SCENARIOS) or f"there are {', '.join(SCENARIOS)}"
-            message = f"there is no example {settings.example!r}"
-            raise SpecError([Problem(where=("example",), message=message, hint=hint)])
+        if settings.example not in READY:
+            raise SpecError([unknown(settings.example)])
         ready = scenario(settings.example, settings.agents, **settings.set)
         return Stage(ready.name.capitalize(), ready.groups, ready.world, settings)
     model = _model(settings.model, settings.gmn, "gmn")
