@@ -6,6 +6,7 @@ The actions are those of the first; what the second would have done is only coun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -67,12 +68,7 @@ def accuracy(model: Model, *, agents: int = 64, ticks: int = 50, seed: int = 0) 
         chance = uniforms(
             tick_key(jnp.uint32(seed), number, Purpose.WORLD), ids, 1 + len(seen_up_to)
         )
-        seen = jnp.stack(
-            [
-                (sums[:-1, cell] <= chance[1 + m]).sum(0).astype(jnp.int32)
-                for m, sums in enumerate(seen_up_to)
-            ]
-        )
+        seen = _seen(seen_up_to, cell, chance[1:])
         luck = uniforms(tick_key(jnp.uint32(seed), number, Purpose.ACTION), ids, max(flat.draws, 1))
         alive = jnp.ones(agents, bool)
         thought = flat.think(flat_tables, full, seen, luck, alive)
@@ -81,12 +77,8 @@ def accuracy(model: Model, *, agents: int = 64, ticks: int = 50, seed: int = 0) 
         exact, kept = thought.state["belief"][0], two.whole(two_tables, levels)
         divergence = (exact * (jnp.log(at_least(exact)) - jnp.log(at_least(kept)))).sum(0)
         apart = jnp.hypot(row @ (exact - kept), column @ (exact - kept))
-        measured = (
-            divergence,
-            apart,
-            thought.actions[0] == decided.actions[0],
-            levels["window"].sum(0),
-        )
+        same = thought.actions[0] == decided.actions[0]
+        measured = (divergence, apart, same, levels["window"].sum(0))
         moved = jnp.where(chance[0] < grid.slip, cell, targets[thought.actions[0], cell])
         return (moved, thought.state, levels), measured
 
@@ -105,6 +97,16 @@ def accuracy(model: Model, *, agents: int = 64, ticks: int = 50, seed: int = 0) 
         distance=float(apart.mean()),
         distance_p99=float(np.percentile(apart, 99)),
         in_window=float(covered.mean()),
+    )
+
+
+def _seen(seen_up_to: Sequence[jax.Array], cell: jax.Array, chance: jax.Array) -> jax.Array:
+    """Draw what agents see at their cells, [modalities, agents]."""
+    return jnp.stack(
+        [
+            (sums[:-1, cell] <= chance[m]).sum(0).astype(jnp.int32)
+            for m, sums in enumerate(seen_up_to)
+        ]
     )
 
 
