@@ -32,6 +32,8 @@ _PERIOD: Final = 2.0
 _INTERRUPTED: Final = 130
 
 
+Device = Annotated[Literal["cpu", "gpu"] | None, Parameter(help="Where; else what JAX prefers.")]
+Form = Annotated[Literal["npz", "parquet"], Parameter(help="What these are.", show_default=True)]
 Processes = Annotated[
     int, Parameter(help="How many processes share the work: 1, 2, 4 or 8.", show_default=True)
 ]
@@ -65,12 +67,8 @@ def run(
         list[str] | None,
         Parameter(name="--set", help="An example's option, as length=2; repeatable.", negative=()),
     ] = None,
-    device: Annotated[
-        Literal["cpu", "gpu"] | None, Parameter(help="Where; else what JAX prefers.")
-    ] = None,
-    devices: Annotated[
-        int | None, Parameter(help="Cores or GPUs of each process; else all.")
-    ] = None,
+    device: Device = None,
+    devices: Annotated[int | None, Parameter(help="Cores or GPUs per process; else all.")] = None,
     processes: Processes = 1,
     dtype: Annotated[
         Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)
@@ -84,9 +82,7 @@ def run(
     every: Annotated[int | None, Parameter(help="Save it also all so many ticks.")] = None,
     resume: Resume = False,
     out: Annotated[Path | None, Parameter(help="A folder for the results.")] = None,
-    format: Annotated[
-        Literal["npz", "parquet"], Parameter(help="What these are.", show_default=True)
-    ] = "npz",
+    format: Form = "npz",
     picture: Annotated[
         Path | None, Parameter(help="A .svg or .png of the world at the end, or a .gif of it all.")
     ] = None,
