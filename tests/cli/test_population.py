@@ -144,6 +144,34 @@ def test_cancelling_a_run_ends_the_process(home: Home) -> None:
     assert not (home.state / "populations" / "r").exists()
 
 
+def test_a_plan_that_reads_what_a_population_gives_is_simulated(home: Home) -> None:
+    steps = """
+colony:
+  population:
+    example: explorers
+    agents: "{{inputs.many}}"
+    ticks: 30
+    keep: true
+    picture: svg
+later:
+  population: {continues: "{{colony.files}}", ticks: 60}
+told:
+  command: [echo, "{{colony.summary.groups.0.agents}} {{colony.summary.groups.0.means.reward.mean}}
+    {{colony.means.explorers.alive}} {{colony.files['world.svg'].name}} {{colony.checksum}}
+    {{later.summary.ticks}}"]
+"""
+    home.write(steps, plan="inputs: {many: {default: 70}}")
+    simulate = ("simulate", "hocket.yaml", "--runs", "2", "--json")
+    assert home.ok(*simulate).data["baseline"]["success"] == 1
+    home.write(steps.replace("0.means", "0.mean"), plan="inputs: {many: {default: 7}}")
+    assert home.ok(*simulate).data["baseline"]["success"] == 0
+
+
+def test_the_doctor_looks_for_what_populations_need(home: Home) -> None:
+    found = {each["about"]: each["state"] for each in home.hocket("doctor", "--json").data}
+    assert (found["population"], found["parquet"], found["plots"]) == ("ok", "ok", "ok")
+
+
 def test_gmn_that_an_agent_wrote_is_read_and_its_mistakes_come_back(home: Home) -> None:
     fenced = "Here it is:\n```gmn\n" + GMN + "```\n"
     head = "agents:\n  writer: {scripted: {replies: [" + json.dumps(fenced) + "]}}"

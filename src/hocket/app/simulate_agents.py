@@ -17,6 +17,7 @@ from hocket.agents.base import Estimate, Request
 from hocket.agents.prices import stated
 from hocket.agents.scripted import ScriptedAgent
 from hocket.app.history import known_as
+from hocket.app.simulate_population import invented
 from hocket.config.change_steps import walk
 from hocket.config.simulate import EVERYBODY
 from hocket.config.simulate_parts import LatencyPart
@@ -32,7 +33,7 @@ from hocket.simulator.calibrate import NEVER
 from hocket.simulator.kinds import Kinds
 
 _OF_TIME: Final = ("latency", "latencies")
-_FREE: Final = frozenset({"function", "command"})
+_FREE: Final = frozenset({"function", "command", "population"})
 """The kinds of agents that read and write no tokens, unless somebody says so."""
 _OF_TOKENS: Final = ("tokens_out", "price")
 
@@ -160,7 +161,10 @@ class Unrecorded:
             return _as_written(scripted, asked)
         act = self._inner.act(asked)
         if asked.agent in self._free:
-            gives = _with_files(act.gives, self._spec.agents[asked.agent], asked)
+            agent = self._spec.agents[asked.agent]
+            gives = _with_files(act.gives, agent, asked)
+            if agent.kind == "population" and isinstance(gives, str):
+                gives = invented(asked.input)
             act = msgspec.structs.replace(act, usage=None, gives=gives)
         refused = isinstance(act.gives, Fault) and act.gives.kind == "rate_limited"
         if refused or act.lasts == NEVER:
