@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from hocket.core.errors import Problem, SpecError
 from hocket.population.learning import Learning
@@ -28,7 +28,8 @@ class Group:
         own_precision: Whether each agent has a precision (gamma) of its own.
         learning: What is learned of A, B and D, if anything.
         sharing: With whom beliefs are shared, if with anybody.
-        beliefs: In full, or, for large grids, in two levels.
+        beliefs: In full, or, for large grids, in two levels: as good where agents know the cell that
+            they begin in; far off where they may begin anywhere and few cells tell them where.
         sees: The world's modalities that the model's are, in the model's order; all, if None.
     """
 
