@@ -26,7 +26,7 @@ from hocket.population.pictures import (
     need_plots,
 )
 from hocket.population.population import Population
-from hocket.population.scenes import Film, Scene, need_map, scene_of
+from hocket.population.scenes import Film, Scene, need_map, packed, scene_of, unpacked
 from hocket.population.worlds.sampled import SampledWorld
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -83,26 +83,38 @@ def test_png_and_gif_can_be_opened(scene: Scene) -> None:
         draw("gif", [])
 
 
-def test_a_film_stays_short_and_even(scene: Scene) -> None:
-    film = Film(most=8)
-    looked = []
+def test_a_film_shows_ticks_that_are_chosen_beforehand() -> None:
+    assert [Film("x", 0, 10, most=6).until(tick) for tick in (0, 1, 2, 9)] == [2, 1, 2, 1]
+    assert Film("x", 5, 5).until(5) > 10**9, "nothing is left to be seen"
+    population = settled()
+    film = Film("x", 0, 3, most=3)
+    for _ in range(4):
+        film.look(population)
+        film.look(population)
+        population.run(1)
+    assert [one.tick for one in film.scenes] == [0, 2, 3], "each once"
 
-    def look(tick: int) -> Scene:
-        looked.append(tick)
-        return replace(scene, tick=tick)
 
-    for tick in range(100):
-        film.add(lambda tick=tick: look(tick))
+def test_a_film_that_goes_on_for_longer_stays_even(scene: Scene) -> None:
+    before = [replace(scene, tick=tick) for tick in range(0, 61)]
+    film = Film("x", 0, 120, before)
     ticks = [one.tick for one in film.scenes]
-    assert len(ticks) <= 8 and ticks[0] == 0 and ticks[-1] >= 80
-    assert len(set(np.diff(ticks).tolist())) == 1
-    assert len(looked) < 40, "what is not kept is not looked at"
+    assert len(ticks) == 30 and set(np.diff(ticks)) <= {2, 3}
+    assert film.until(60) <= 3
+
+
+def test_scenes_come_back_as_they_were(scene: Scene) -> None:
+    scenes = [scene, replace(scene, tick=7, agents=0, belief=None)]
+    again = unpacked(packed(scenes), "A & B")
+    for one, two in zip(scenes, again, strict=True):
+        assert draw_svg(one) == draw_svg(two)
+    assert again[1].belief is None and unpacked(packed([]), "x") == []
 
 
 def test_what_has_no_map_is_not_drawn() -> None:
     need_map(WORLD)
     world = SampledWorld(walker(MAZE))
-    with pytest.raises(Refused, match="a SampledWorld has no map"):
+    with pytest.raises(Refused, match=r"this world \(SampledWorld\) has no map"):
         need_map(world)
     population = Population([Group(name="a", model=world.model, agents=1)], world)
     with pytest.raises(Refused, match="has no map"):

@@ -12,13 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from tests.population.settlers import GROUPS, MODEL, WORLD, settled
 
 from hocket.core.errors import Refused, SpecError
 from hocket.core.values import Json
-from hocket.population import running
+from hocket.population import performing, running
+from hocket.population.checkpoints import Unusable
+from hocket.population.files import LOCK, held, write_whole
 from hocket.population.group import Group
 from hocket.population.model import Model
 from hocket.population.performing import Performance, Places, perform
@@ -30,7 +33,6 @@ from hocket.population.running import (
     Progress,
     progress_line,
     run,
-    write_whole,
 )
 from hocket.population.settings import Settings, read_settings
 from hocket.population.staging import staged
@@ -105,7 +107,7 @@ def test_a_checkpoint_that_cannot_be_finished_leaves_the_one_before(
     with pytest.raises(Refused, match=r"cannot be written: .*No space left"):
         run(population, 6, checkpoint=keep)
     monkeypatch.undo()
-    (tmp_path / ".population-6.npz.xyz").write_bytes(b"half")
+    (tmp_path / ".population-6.npz.0123abcd.part").write_bytes(b"half")
     found = keep.load(GROUPS, WORLD, seed=5)
     assert found is not None and found[0].tick == 3
     assert found[0].checksum() == before.checksum
@@ -131,12 +133,54 @@ def test_what_was_made_otherwise_is_not_taken_up(
 
 
 @pytest.mark.parametrize("name", ["checkpoint.json", "population-0.npz", "means-0.npz"])
-def test_a_broken_checkpoint_is_refused(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", ["cut", "emptied", "deleted", "other"])
+def test_a_broken_checkpoint_is_refused(name: str, harm: str, tmp_path: Path) -> None:
+    keep = Checkpoints(tmp_path)
+    keep.save(settled(), {"settlers/reward": np.zeros(9)})
+    path = tmp_path / name
+    data = {"cut": path.read_bytes()[:-300], "emptied": b"", "other": b"PK other"}
+    if harm != "deleted":
+        path.write_bytes(data[harm])
+    elif name == "checkpoint.json":
+        return
+    else:
+        path.unlink()
+    with pytest.raises(Unusable, match=r"no checkpoint|no whole checkpoint|broken"):
+        keep.load(GROUPS, WORLD, seed=5)
+
+
+def test_what_cannot_be_read_now_is_not_taken_for_broken(tmp_path: Path) -> None:
     keep = Checkpoints(tmp_path)
     keep.save(settled(), {})
-    (tmp_path / name).write_bytes(b"PK broken")
-    with pytest.raises(Refused, match=r"no checkpoint|no whole checkpoint|broken"):
-        keep.load(GROUPS, WORLD, seed=5)
+    for name in ("population-0.npz", "means-0.npz", "checkpoint.json"):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+        with pytest.raises(Refused, match=r"cannot be read: .*Is a directory") as caught:
+            keep.load(GROUPS, WORLD, seed=5)
+        assert not isinstance(caught.value, Unusable)
+        (tmp_path / name).rmdir()
+        (tmp_path / name).write_bytes(data)
+
+
+def test_nothing_of_somebody_else_is_deleted(tmp_path: Path) -> None:
+    theirs = {
+        *("population-study.csv", "means-of-all.npz", "population-7.npz.bak", ".means-3.npz.swp"),
+        *("checkpoint.json.old", "my-population-3.npz", "film-noir.npz"),
+    }
+    for name in theirs:
+        (tmp_path / name).write_bytes(b"mine")
+    folders = {"population-report", "population-3.npz"}
+    for name in folders:
+        (tmp_path / name).mkdir()
+    keep = Checkpoints(tmp_path)
+    population = settled()
+    run(population, 2, checkpoint=keep, every=1)
+    ours = {"checkpoint.json", "population-2.npz", "means-2.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == theirs | folders | ours
+    keep.clear()
+    assert keep.tick is None
+    assert {path.name for path in tmp_path.iterdir()} == theirs | folders
 
 
 @pytest.mark.parametrize("numbers", [(-1, 1, None), (3, 0, None), (3, 33, None), (3, 1, 0)])
@@ -280,31 +324,139 @@ def test_groups_have_something_of_their_own() -> None:
 # ---- a whole run, and its process ----
 
 
-def performed(settings: Settings, places: Places, resume: Any = "no") -> Performance:
+def performed(
+    settings: Settings, places: Places, resume: Any = "no", said: list[str] | None = None
+) -> Performance:
     return perform(
         settings,
         places,
         resume=resume,
-        say=lambda line: None,
+        say=([] if said is None else said).append,
         on_progress=lambda progress: None,
         stop=lambda: False,
     )
 
 
+SMALL = Settings(example="explorers", agents=8, ticks=2)
+
+
 def test_what_is_saved_is_not_written_over(tmp_path: Path) -> None:
-    settings = Settings(example="explorers", agents=8, ticks=2)
     places = Places(checkpoint=tmp_path)
-    first = performed(settings, places)
+    first = performed(SMALL, places)
     with pytest.raises(Refused, match=r"tick 2 of a run is saved in .*--resume"):
-        performed(settings, places)
-    again = performed(settings, places, "yes")
+        performed(SMALL, places)
+    again = performed(SMALL, places, "yes")
     assert again.outcome.resumed == 2 and again.outcome.checksum == first.outcome.checksum
     other = Settings(example="explorers", agents=8, ticks=2, seed=1)
-    with pytest.raises(Refused, match="another seed"):
+    with pytest.raises(Unusable, match="another seed"):
         performed(other, places, "yes")
     assert performed(other, places, "if same").outcome.resumed is None
-    with pytest.raises(Refused, match="give more ticks"):
-        performed(Settings(example="explorers", agents=8, ticks=1, seed=1), places, "yes")
+    less = Settings(example="explorers", agents=8, ticks=1, seed=1)
+    with pytest.raises(Refused, match=r"tick 2 is saved .* ends at tick 1: give as many ticks"):
+        performed(less, places, "yes")
+    said: list[str] = []
+    done = performed(less, places, "if same", said)
+    assert done.outcome.progress.tick == 1 and done.outcome.resumed is None
+    assert said[0].startswith("begins anew: tick 2 is saved")
+    assert Checkpoints(tmp_path).tick == 1
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "population-2.npz", "means-2.npz"])
+def test_a_step_begins_anew_where_what_is_saved_is_broken(name: str, tmp_path: Path) -> None:
+    places = Places(checkpoint=tmp_path)
+    first = performed(SMALL, places)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(Unusable):
+        performed(SMALL, places, "yes")
+    said: list[str] = []
+    again = performed(SMALL, places, "if same", said)
+    assert said[0].startswith("begins anew: ")
+    assert again.outcome.resumed is None and again.outcome.checksum == first.outcome.checksum
+    assert performed(SMALL, places, "if same").outcome.resumed == 2, "it is whole again"
+
+
+def test_what_may_pass_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = Places(checkpoint=tmp_path)
+    performed(SMALL, places)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise Refused("8 agents would take 9 GB, and 1 GB is free")
+
+    other = Settings(example="explorers", agents=8, ticks=2, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Population, "restore", full)
+        with pytest.raises(Refused, match="9 GB"):
+            performed(SMALL, places, "if same")
+    with monkeypatch.context() as patch:
+        patch.setattr(performing, "Population", full)
+        full.restore = Population.restore  # type: ignore[attr-defined]
+        with pytest.raises(Refused, match="9 GB"):
+            performed(other, places, "if same")
+    assert performed(SMALL, places, "if same").outcome.resumed == 2
+
+
+def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
+    places = Places(checkpoint=tmp_path)
+    used: list[bool] = []
+
+    def look(_: Progress) -> None:
+        used.append((tmp_path / LOCK).exists())
+
+    perform(SMALL, places, say=print, on_progress=look, stop=lambda: False)
+    assert all(used) and not (tmp_path / LOCK).exists()
+    for resume in ("no", "yes", "if same"):
+        with held(tmp_path), pytest.raises(Refused, match=rf"in use by process {os.getpid()} on"):
+            performed(SMALL, places, resume)
+
+
+@pytest.mark.parametrize("place", ["checkpoint", "out", "picture"])
+def test_places_are_tried_before_the_work(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performing, "run", None)
+    (tmp_path / "file").write_text("")
+    settings = Settings(example="explorers", agents=8, ticks=2, picture="svg")
+    with pytest.raises(Refused, match=r"nothing can be written in .*file"):
+        performed(settings, Places(**{place: tmp_path / "file" / "x"}))
+    with pytest.raises(Refused, match="is a folder"):
+        performed(settings, Places(picture=tmp_path))
+
+
+def test_a_film_is_the_same_however_it_was_made(tmp_path: Path) -> None:
+    settings = Settings(example="explorers", agents=8, ticks=70, picture="gif", checkpoint_every=9)
+    films: list[list[Any]] = []
+
+    def filmed(name: str, at_once: int | None, stop: int = 70) -> list[str]:
+        said: list[str] = []
+        reached = [0]
+        done = perform(
+            msgspec.structs.replace(settings, at_once=at_once),
+            Places(checkpoint=tmp_path / name, picture=tmp_path / f"{name}.gif"),
+            resume="if same",
+            say=said.append,
+            on_progress=lambda progress: reached.append(progress.tick),
+            stop=lambda: reached[-1] >= stop,
+        )
+        assert done.outcome.stopped == (stop < 70)
+        return said
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(performing, "draw", lambda _, scenes: films.append(list(scenes)) or b"gif")
+        filmed("whole", None)
+        filmed("halves", 3, stop=25)
+        assert "goes on after tick 2" in filmed("halves", 32)[0]
+        assert filmed("halves", None) == ["goes on after tick 70"]
+    assert {path.suffix for path in (tmp_path / "halves").iterdir()} == {".json", ".npz"}
+    whole, halves, again = films
+    assert len(whole) == 60
+    ticks = [scene.tick for scene in whole]
+    assert (ticks[0], ticks[-1]) == (0, 70) and set(np.diff(ticks)) == {1, 2}
+    for other in (halves, again):
+        assert [scene.tick for scene in other] == ticks
+        for one, two in zip(whole, other, strict=True):
+            assert (one.title, one.agents) == (two.title, two.agents)
+            for what in ("kinds", "shut", "standing", "belief"):
+                assert np.array_equal(getattr(one, what), getattr(two, what)), what
 
 
 Job = Callable[[dict[str, Json]], "subprocess.Popen[str]"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +16,15 @@ from numpy.typing import NDArray
 from hocket.core.errors import NotFound, Refused
 from hocket.population.devices import fetch
 from hocket.population.distributed import led
+from hocket.population.files import whole
 from hocket.population.program import State
 
 VERSION = 1
 """Of the file's format."""
+
+
+class Unusable(Refused):
+    """What was saved is of something else, or broken, and will be so whenever it is read."""
 
 
 class Kept(NamedTuple):
@@ -74,22 +77,8 @@ def write_checkpoint(path: Path, state: State, fingerprint: dict[str, str], next
 
 
 def _write(path: Path, head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with whole(path) as file:
+        np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
 
 
 def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
@@ -101,7 +90,8 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
 
     Raises:
         NotFound: if there is no such file.
-        Refused: if it is broken, of another version, or made of something else.
+        Unusable: if it is broken, of another version, or made of something else.
+        Refused: if it cannot be read now.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -109,14 +99,16 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
             leaves = {name: file[name] for name in file.files if name != "head"}
     except FileNotFoundError:
         raise NotFound(f"there is no checkpoint {path}") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise Refused(f"{path} is no whole checkpoint of a population: {error}") from error
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error}") from error
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise Unusable(f"{path} is no whole checkpoint of a population: {error}") from error
     if head.get("version") != VERSION:
-        raise Refused(f"{path} is a checkpoint of version {head.get('version')}, not {VERSION}")
+        raise Unusable(f"{path} is a checkpoint of version {head.get('version')}, not {VERSION}")
     made = head["made of"]
     other = [part for part in fingerprint if made.get(part) != fingerprint[part]]
     if other:
-        raise Refused(
+        raise Unusable(
             f"{path} was made with another {', '.join(other)}: "
             "resume with what it was made with, or begin anew without it"
         )

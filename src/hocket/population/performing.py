@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from hocket.config.population import KEPT, KEPT_TOLD, Picture
 from hocket.core.errors import Refused
 from hocket.core.values import Json
+from hocket.population.checkpoints import Unusable
 from hocket.population.devices import prepare
 from hocket.population.distributed import connect, led, my_place
+from hocket.population.files import held, try_folder, write_whole
 from hocket.population.pictures import draw, need_plots
 from hocket.population.population import Population
 from hocket.population.results import need_format, summary, write_results
-from hocket.population.running import Checkpoints, Means, Outcome, Progress, run, write_whole
-from hocket.population.scenes import Film, Scene, need_map, scene_of
-from hocket.population.settings import Picture, Settings
+from hocket.population.running import Checkpoints, Means, Outcome, Progress, run
+from hocket.population.scenes import Film, Scene, need_map, scene_of, unpacked
+from hocket.population.settings import Settings
 from hocket.population.staging import Stage, staged
 
 Resume: TypeAlias = Literal["no", "yes", "if same"]
 """Whether a run goes on from what is saved; ``if same`` begins anew where that is of another."""
-
-KEPT: Final = "population.npz"
-KEPT_TOLD: Final = "population.json"
-"""The files of a population that another run can go on with: itself, and what it was told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,36 +104,43 @@ def perform(
             what is saved is of another run.
     """
     stage = _staged(settings)
-    keep = None if places.checkpoint is None else Checkpoints(places.checkpoint)
-    population, before = _begun(settings, stage, keep, resume, say)
-    if population.tick > stage.told.ticks:
-        raise Refused(
-            f"tick {population.tick:,} is saved, and the run ends at {stage.told.ticks:,}: give "
-            "more ticks, or begin anew elsewhere"
+    led(lambda: _try(places))
+    with ExitStack() as stack:
+        keep = None
+        if places.checkpoint is not None:
+            keep = Checkpoints(places.checkpoint)
+            led(lambda: stack.enter_context(held(keep.folder)))
+        begun = _begun(settings, stage, keep, resume, say)
+        film = _film(stage, begun, say) if settings.picture == "gif" else None
+        outcome = run(
+            begun.population,
+            stage.told.ticks,
+            at_once=settings.at_once,
+            on_progress=on_progress,
+            checkpoint=keep,
+            every=settings.checkpoint_every,
+            stop=stop,
+            means=begun.means,
+            film=film,
         )
-    film = Film() if settings.picture == "gif" else None
-
-    def told(progress: Progress) -> None:
-        if film is not None:
-            film.add(lambda: scene_of(population, stage.title))
-        on_progress(progress)
-
-    if film is not None:
-        film.add(lambda: scene_of(population, stage.title))
-    outcome = run(
-        population,
-        stage.told.ticks,
-        at_once=settings.at_once,
-        on_progress=told,
-        checkpoint=keep,
-        every=settings.checkpoint_every,
-        stop=stop,
-        means=before,
-    )
     files: dict[str, Path] = {}
     if not outcome.stopped:
-        files = _written(settings.picture, settings, places, population, outcome, film, stage)
-    return Performance(outcome=outcome, summary=summary(population, outcome), files=files)
+        files = _written(settings, places, begun.population, outcome, film, stage)
+    return Performance(outcome=outcome, summary=summary(begun.population, outcome), files=files)
+
+
+def _try(places: Places) -> None:
+    """See before a long run that all can be written.
+
+    Raises:
+        Refused: It cannot.
+    """
+    picture = places.picture
+    for folder in (places.checkpoint, places.out, picture and picture.parent):
+        if folder is not None:
+            try_folder(folder)
+    if picture is not None and picture.is_dir():
+        raise Refused(f"{picture} is a folder: give the picture another name")
 
 
 def _staged(settings: Settings) -> Stage:
@@ -148,20 +154,30 @@ def _staged(settings: Settings) -> Stage:
     return stage
 
 
+class _Begun(NamedTuple):
+    """A population at the beginning of a run.
+
+    Fields:
+        population: The population.
+        means: What happened before, if it was taken up.
+        filmed: The scenes from before.
+        resumed: Whether it was taken up.
+    """
+
+    population: Population
+    means: Means
+    filmed: Sequence[Scene] = ()
+    resumed: bool = False
+
+
 def _begun(
     settings: Settings,
     stage: Stage,
     keep: Checkpoints | None,
     resume: Resume,
     say: Callable[[str], None],
-) -> tuple[Population, Means]:
+) -> _Begun:
     """Make the population, or take it up where it was saved."""
-    saved = None if keep is None else keep.tick
-    if keep is not None and saved is not None and resume == "no":
-        raise Refused(
-            f"tick {saved:,} of a run is saved in {keep.folder}: go on with --resume, or give "
-            "another folder"
-        )
     told = stage.told
     options: dict[str, Any] = {
         "seed": told.seed,
@@ -169,26 +185,66 @@ def _begun(
         "devices": settings.devices if my_place() is None else None,
         "dtype": told.dtype,
     }
-    if keep is not None and resume != "no":
-        try:
-            found = keep.load(stage.groups, stage.world, **options)
-        except Refused as error:
-            if resume == "yes":
-                raise
-            say(f"begins anew: {error}")
-            shutil.rmtree(keep.folder, ignore_errors=True)
-            found = None
+    if keep is not None:
+        found = _taken_up(keep, stage, resume, options, say)
         if found is not None:
-            say(f"goes on after tick {found[0].tick:,}")
+            say(f"goes on after tick {found.population.tick:,}")
             return found
-        if resume == "yes":
-            say("nothing is saved yet: begins with the first tick")
     if stage.saved is None:
-        return Population(stage.groups, stage.world, **options), {}
-    population = Population.restore(stage.saved, stage.groups, stage.world, **options)
-    for name, wanted in stage.wishes.items():
-        population.slots(name).set_preferences(wanted)
-    return population, {}
+        population = Population(stage.groups, stage.world, **options)
+    else:
+        population = Population.restore(stage.saved, stage.groups, stage.world, **options)
+        for name, wanted in stage.wishes.items():
+            population.slots(name).set_preferences(wanted)
+    if keep is not None:
+        # Only now, as one that cannot begin must not lose what is saved.
+        led(keep.clear)
+    return _Begun(population, {})
+
+
+def _taken_up(
+    keep: Checkpoints,
+    stage: Stage,
+    resume: Resume,
+    options: dict[str, Any],
+    say: Callable[[str], None],
+) -> _Begun | None:
+    """Take up what is saved; None if nothing is, or it may be left behind.
+
+    Raises:
+        Refused: It must not be, or cannot be read now.
+    """
+    end = stage.told.ticks
+    try:
+        saved = keep.tick
+        if saved is None:
+            if resume == "yes":
+                say("nothing is saved yet: begins with the first tick")
+            return None
+        if resume == "no":
+            raise Refused(
+                f"tick {saved:,} of a run is saved in {keep.folder}: go on with --resume, or give "
+                "another folder"
+            )
+        if saved > end:
+            why = f"tick {saved:,} is saved in {keep.folder}, and this run ends at tick {end:,}"
+            raise Unusable(f"{why}: give as many ticks or more, or another folder to begin anew in")
+        found = keep.load(stage.groups, stage.world, **options)
+        filmed = unpacked(keep.load_film(), stage.title)
+    except Unusable as error:
+        if resume != "if same":
+            raise
+        say(f"begins anew: {error}")
+        return None
+    return None if found is None else _Begun(*found, filmed, True)
+
+
+def _film(stage: Stage, begun: _Begun, say: Callable[[str], None]) -> Film:
+    """What is filmed of a run; of one that was taken up, what was filmed before is part of it."""
+    first = begun.filmed[0].tick if begun.filmed else begun.population.tick
+    if begun.resumed and not begun.filmed:
+        say(f"the animation begins after tick {first:,}: nothing was filmed before")
+    return Film(stage.title, first, stage.told.ticks, begun.filmed)
 
 
 def _kept(folder: Path, population: Population, stage: Stage) -> dict[str, Path]:
@@ -204,7 +260,6 @@ def _kept(folder: Path, population: Population, stage: Stage) -> dict[str, Path]
 
 
 def _written(
-    picture: Picture | None,
     settings: Settings,
     places: Places,
     population: Population,
@@ -222,10 +277,9 @@ def _written(
         }
         if settings.keep:
             files |= _kept(places.out, population, stage)
-    if picture is not None and places.picture is not None:
-        last = scene_of(population, stage.title)
-        scenes = [last] if film is None else [*film.scenes, last]
-        path = places.picture
+    picture, path = settings.picture, places.picture
+    if picture is not None and path is not None:
+        scenes = [scene_of(population, stage.title)] if film is None else film.scenes
         led(lambda: _draw(path, picture, scenes))
         files[f"world.{picture}"] = path
     return files
@@ -233,7 +287,6 @@ def _written(
 
 def _draw(path: Path, picture: Picture, scenes: Sequence[Scene]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(draw(picture, scenes))
+        write_whole(path, draw(picture, scenes))
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error}") from error

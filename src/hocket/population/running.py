@@ -7,12 +7,11 @@ So there is a whole checkpoint at every instant, whenever the process is killed.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import tempfile
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,17 +20,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hocket.core.errors import Refused
+from hocket.core.errors import NotFound, Refused
 from hocket.core.values import SECOND, format_duration
+from hocket.population.checkpoints import Unusable
 from hocket.population.distributed import agreed, anyone, led
+from hocket.population.files import PART, write_whole
 from hocket.population.group import Group
 from hocket.population.population import Population
 from hocket.population.program import STRIDE
+from hocket.population.scenes import Film, packed
 from hocket.population.worlds.world import World
 
 TARGET: Final = 0.010
 """Seconds of a tick in real time; a run at this pace has the real-time factor 1."""
 _HEAD: Final = "checkpoint.json"
+_NUMBERED: Final = r"(population|means|film)-\d+\.npz"
+_OURS: Final = re.compile(
+    rf"{_NUMBERED}|\.({_NUMBERED}|{re.escape(_HEAD)})\.[0-9a-f]+{re.escape(PART)}"
+)
+"""The files that are deleted when another checkpoint is whole; nothing else is."""
 _PATIENCE: Final = 0.5
 """Seconds between two looks at a run."""
 
@@ -45,6 +52,12 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     tick: int
     population: str
     means: str
+    film: str | None = None
+
+    @property
+    def files(self) -> set[str]:
+        """All files of the checkpoint."""
+        return {_HEAD, self.population, self.means} | ({self.film} if self.film else set())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,23 +156,39 @@ class Checkpoints:
         head = self._head()
         return None if head is None else head.tick
 
-    def save(self, population: Population, means: Mapping[str, NDArray[Any]]) -> None:
+    def save(
+        self,
+        population: Population,
+        means: Mapping[str, NDArray[Any]],
+        film: Film | None = None,
+    ) -> None:
         """Save a population and its course; the one before is kept until this one is whole.
 
         Of several processes only the leading one writes.
+
+        Args:
+            population: The population.
+            means: Its course so far.
+            film: What was filmed so far.
 
         Raises:
             Refused: It cannot be written.
         """
         tick = population.tick
-        head = _Head(tick=tick, population=f"population-{tick}.npz", means=f"means-{tick}.npz")
+        head = _Head(
+            tick=tick,
+            population=f"population-{tick}.npz",
+            means=f"means-{tick}.npz",
+            film=f"film-{tick}.npz" if film is not None else None,
+        )
 
         def write_course() -> None:
-            course = io.BytesIO()
-            np.savez(course, **{name.replace("/", "|"): rows for name, rows in means.items()})  # type: ignore[arg-type]
-            write_whole(self.folder / head.means, course.getvalue())
+            course = {name.replace("/", "|"): rows for name, rows in means.items()}
+            write_whole(self.folder / head.means, _archive(course))
+            if film is not None and head.film is not None:
+                write_whole(self.folder / head.film, _archive(packed(film.scenes)))
             write_whole(self.folder / _HEAD, msgspec.json.encode(head))
-            self._sweep(head)
+            self._sweep(head.files)
 
         try:
             led(lambda: self.folder.mkdir(parents=True, exist_ok=True))
@@ -179,59 +208,77 @@ class Checkpoints:
             options: Likewise; the number of devices may be another.
 
         Raises:
-            Refused: It was made with something else, which is named, or is broken.
+            Unusable: It was made with something else, which is named, or is broken.
+            Refused: It cannot be read now, or takes too much memory.
         """
         head = self._head()
         if head is None:
             return None
-        population = Population.restore(self.folder / head.population, groups, world, **options)
+        means = {name.replace("|", "/"): rows for name, rows in self._read(head.means).items()}
         try:
-            with np.load(self.folder / head.means, allow_pickle=False) as file:
-                means = {name.replace("|", "/"): file[name] for name in file.files}
-        except (OSError, ValueError, EOFError) as error:
-            raise Refused(f"the checkpoint {self.folder} is broken: {error}") from error
+            population = Population.restore(self.folder / head.population, groups, world, **options)
+        except NotFound as error:
+            raise Unusable(f"the checkpoint {self.folder} is broken: {error}") from error
         return population, means
 
-    def _head(self) -> _Head | None:
+    def load_film(self) -> dict[str, NDArray[Any]]:
+        """Give what was filmed until then, as `hocket.population.scenes.unpacked` takes it.
+
+        Raises:
+            Unusable: It is broken.
+            Refused: It cannot be read now.
+        """
+        head = self._head()
+        return {} if head is None or head.film is None else self._read(head.film)
+
+    def clear(self) -> None:
+        """Forget what is saved.
+
+        Raises:
+            Refused: It cannot be deleted.
+        """
         try:
-            return msgspec.json.decode((self.folder / _HEAD).read_bytes(), type=_Head)
+            (self.folder / _HEAD).unlink(missing_ok=True)
+            self._sweep(())
+        except OSError as error:
+            raise Refused(f"the checkpoint {self.folder} cannot be deleted: {error}") from error
+
+    def _head(self) -> _Head | None:
+        path = self.folder / _HEAD
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Head)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
-            raise Refused(f"{self.folder / _HEAD} is no checkpoint: {error}") from error
+        except OSError as error:
+            raise Refused(f"{path} cannot be read: {error}") from error
+        except msgspec.MsgspecError as error:
+            raise Unusable(f"{path} is no checkpoint: {error}; give another folder") from error
 
-    def _sweep(self, head: _Head) -> None:
-        """Delete older files, and what a killed process left half written."""
-        stay = {_HEAD, head.population, head.means}
-        for path in self.folder.iterdir():
-            ours = path.name.lstrip(".").startswith(("population-", "means-", _HEAD))
-            if ours and path.name not in stay:
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole, on disk, or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
+    def _read(self, name: str) -> dict[str, NDArray[Any]]:
+        """Read the arrays of a file of ours."""
         try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+            # NumPy leaves a file open that it was not given open.
+            with (
+                (self.folder / name).open("rb") as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):
+                return {key: file[key] for key in file.files}
+        except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise Unusable(f"the checkpoint {self.folder} is broken: {name}: {error}") from error
+        except OSError as error:
+            raise Refused(f"{self.folder / name} cannot be read: {error}") from error
+
+    def _sweep(self, stay: Collection[str]) -> None:
+        """Delete older files of ours, and what a killed process left half written."""
+        for path in self.folder.iterdir():
+            if _OURS.fullmatch(path.name) and path.name not in stay and path.is_file():
+                path.unlink(missing_ok=True)
+
+
+def _archive(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
 
 
 def run(
@@ -244,6 +291,7 @@ def run(
     every: int | None = None,
     stop: Callable[[], bool] | None = None,
     means: Means | None = None,
+    film: Film | None = None,
 ) -> Outcome:
     """Run a population until it has done so many ticks.
 
@@ -259,6 +307,7 @@ def run(
         every: After how many ticks it is saved.
         stop: Is asked between these whether to stop; of several processes, any may say so.
         means: What happened before, from `Checkpoints.load`.
+        film: Is shown the population at the ticks that it wants to see.
 
     Raises:
         Refused: The numbers make no sense, or a checkpoint cannot be written.
@@ -269,27 +318,31 @@ def run(
     pace = _Pace()
     stopped = False
     saved = None if checkpoint is None else checkpoint.tick
+    if film is not None:
+        film.look(population)
     while population.tick < ticks:
         if stop is not None and anyone(stop()):
             stopped = True
             break
-        # Processes measure differently, and must go on by as many ticks.
-        most = agreed(pace.stretch) if at_once is None else at_once
-        many = min(most, ticks - population.tick)
+        many = min(pace.stretch if at_once is None else at_once, ticks - population.tick)
         if every is not None:
             # Saved at the same ticks, wherever it was resumed.
             many = min(many, every - population.tick % every)
+        if film is not None:
+            many = min(many, film.until(population.tick))
         pieces.append(pace.of(population, many))
+        if film is not None:
+            film.look(population)
         if on_progress is not None:
             on_progress(pace.progress(population, ticks, begun))
         due = every is not None and population.tick % every == 0 and population.tick < ticks
         if checkpoint is not None and due:
             pieces = [_joined(pieces)]
-            checkpoint.save(population, pieces[0])
+            checkpoint.save(population, pieces[0], film)
             saved = population.tick
     whole = _joined(pieces)
     if checkpoint is not None and saved != population.tick:
-        checkpoint.save(population, whole)
+        checkpoint.save(population, whole, film)
     return Outcome(
         means=whole,
         checksum=population.checksum(),
@@ -319,10 +372,14 @@ class _Pace:
 
     @property
     def stretch(self) -> int:
-        """How many ticks take about as long as somebody likes to wait."""
+        """How many ticks take about as long as somebody likes to wait.
+
+        Several processes measure differently, and must go on by as many ticks.
+        """
         if not self._ticks:
             return 1
-        return int(min(STRIDE, max(1, _PATIENCE * self._ticks / max(self._seconds, 1e-9))))
+        fit = _PATIENCE * self._ticks / max(self._seconds, 1e-9)
+        return agreed(int(min(STRIDE, max(1, fit))))
 
     def of(self, population: Population, many: int) -> Means:
         """Run so many ticks."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +79,8 @@ def need_map(world: object) -> None:
     """
     if not isinstance(world, GridWorld):
         raise Refused(
-            f"a {type(world).__name__} has no map to draw: leave out the picture, or take an "
-            "example with a grid"
+            f"this world ({type(world).__name__}) has no map to draw: leave out the picture, or "
+            "take an example with a grid"
         )
 
 
@@ -97,28 +98,82 @@ def _belief(population: Population, shape: tuple[int, int]) -> NDArray[np.float6
 
 
 class Film:
-    """Keeps some scenes of a run, evenly spread, however long it becomes.
+    """Scenes of a run, at ticks that are chosen beforehand and evenly spread.
+
+    So they don't depend on how fast it runs, on checkpoints, or on where it was resumed.
 
     Args:
-        most: How many are kept at most.
+        title: What they show.
+        first: The tick that it begins with.
+        last: The tick that it ends with.
+        before: Scenes that were seen before the run was taken up, in their order.
+        most: How many there are at most.
     """
 
-    def __init__(self, most: int = FRAMES) -> None:
-        self._most = most
-        self._step = 1
-        self._seen = 0
-        self.scenes: list[Scene] = []
+    def __init__(
+        self,
+        title: str,
+        first: int,
+        last: int,
+        before: Sequence[Scene] = (),
+        most: int = FRAMES,
+    ) -> None:
+        self._title = title
+        many = min(most, last - first + 1)
+        self._wanted = [first + round(n * (last - first) / max(many - 1, 1)) for n in range(many)]
+        # A run that goes on for longer than it was told at first was filmed at other ticks.
+        self._seen = {
+            scene.tick: scene
+            for tick in self._wanted
+            if before and tick <= before[-1].tick
+            for scene in [min(before, key=lambda one: abs(one.tick - tick))]
+        }
 
     @property
-    def wants(self) -> bool:
-        """Whether the next scene will be kept."""
-        return self._seen % self._step == 0
+    def scenes(self) -> list[Scene]:
+        """What was seen so far, in its order."""
+        return list(self._seen.values())
 
-    def add(self, look: Callable[[], Scene]) -> None:
-        """Look, if the scene will be kept."""
-        if self.wants:
-            self.scenes.append(look())
-        self._seen += 1
-        if len(self.scenes) > self._most:
-            self.scenes = self.scenes[::2]
-            self._step *= 2
+    def until(self, tick: int) -> int:
+        """How many ticks there are until the next scene; as many as you like if none is left."""
+        return next((wanted - tick for wanted in self._wanted if wanted > tick), sys.maxsize)
+
+    def look(self, population: Population) -> None:
+        """Look at a population, if it is time."""
+        tick = population.tick
+        if tick in self._wanted and tick not in self._seen:
+            self._seen[tick] = scene_of(population, self._title)
+
+
+def packed(scenes: Sequence[Scene]) -> dict[str, NDArray[Any]]:
+    """Give scenes of one run as arrays, to be saved."""
+    if not scenes:
+        return {}
+    shape = scenes[0].kinds.shape
+    return {
+        "tick": np.array([scene.tick for scene in scenes]),
+        "agents": np.array([scene.agents for scene in scenes]),
+        "kinds": scenes[0].kinds,
+        "shut": np.stack([scene.shut for scene in scenes]),
+        "standing": np.stack([scene.standing for scene in scenes]),
+        "believed": np.array([scene.belief is not None for scene in scenes]),
+        "belief": np.stack(
+            [np.zeros(shape) if scene.belief is None else scene.belief for scene in scenes]
+        ),
+    }
+
+
+def unpacked(arrays: Mapping[str, NDArray[Any]], title: str) -> list[Scene]:
+    """Make scenes of what `packed` gave."""
+    return [
+        Scene(
+            title=title,
+            tick=int(tick),
+            agents=int(arrays["agents"][n]),
+            kinds=arrays["kinds"],
+            shut=arrays["shut"][n],
+            standing=arrays["standing"][n],
+            belief=arrays["belief"][n] if arrays["believed"][n] else None,
+        )
+        for n, tick in enumerate(arrays.get("tick", ()))
+    ]
