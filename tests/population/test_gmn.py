@@ -266,6 +266,50 @@ def test_all_mistakes_of_a_text_come_at_once_in_its_order() -> None:
     assert {2, 3, 9} <= set(places) and places == sorted(places)
 
 
+def test_a_mistake_hides_no_other_one() -> None:
+    """Numbers, names, settings, and what is of no use: each in a part of its own."""
+    text = changed(
+        ("identity, certainty: 0.9", "[[0.5, 0.9], [0.7, 0.1]]"),
+        ("{food: 2}", "{xx: 2, yy: 3}"),
+        ("{at: home}", "{at: hone}"),
+        ("gamma: 4", "gamma: -1, inference: exakt, colour: red"),
+        ("when: {move: stay}, ", ""),
+    )
+    said = [
+        "x.gmn:5:27: likelihood of 'smell': column home sums to 1.2",
+        "x.gmn:6:26: actions have no effect on factor 'place'",
+        "x.gmn:7:28: 'smell' has no 'xx'",
+        "x.gmn:7:35: 'smell' has no 'yy'",
+        "x.gmn:8:20: 'place' has no 'hone'; did you mean 'home'",
+        "x.gmn:9:33: gamma: is -1",
+        "x.gmn:9:48: inference: is 'exakt'; did you mean 'exact'",
+        "x.gmn:9:55: 'colour' is no property of a policy",
+    ]
+    lines = mistakes(text)
+    assert len(lines) == len(said), lines
+    assert all(map(str.startswith, lines, said)), lines
+
+
+def test_what_follows_from_a_mistake_is_none() -> None:
+    """What was meant is taken, or what depends on it is not judged."""
+    text = changed(
+        ("place: state", "place: sttae"),
+        ("smell: observation {names: [none, food]}", "smell: observation {names: [none, none]}"),
+        ("gamma: 4", "gama: 0"),
+        ("walk -> move: dep", "walk -> mve: dep"),
+    )
+    said = [
+        "x.gmn:2:8: there is no node type 'sttae'",
+        "x.gmn:3:35: 'none' is there twice",
+        "x.gmn:9:26: 'gama' is no property of a policy; did you mean 'gamma'",
+        "x.gmn:9:32: gamma: is 0",
+        "x.gmn:15:1: there is no node 'mve'; did you mean 'move'",
+    ]
+    lines = mistakes(text)
+    assert [any(line.startswith(one) for line in lines) for one in said] == [True] * 5, lines
+    assert len(lines) == len(said), lines
+
+
 def test_warnings_have_lines_too() -> None:
     reading = read_gmn(changed(("{food: 2}", "{food: 0}")), "x.gmn")
     assert [(reading.place(r.where), r.message[:18]) for r in reading.remarks] == [

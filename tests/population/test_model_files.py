@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,23 @@ def test_the_command_fails_for_a_model_of_no_use(
     text.write_text(SMALL.replace("gamma", "gama"), encoding="utf-8")
     assert main(["population", "check", str(text)]) == 2
     assert f"{text}:9:26: 'gama' is no property of a policy" in capsys.readouterr().err
+    assert main(["population", "check", "--json", str(text)]) == 2
+    (remark,) = json.loads(capsys.readouterr().out)["remarks"]
+    assert (remark["kind"], remark["place"]) == ("error", f"{text}:9:26")
+    assert remark["hint"] == "did you mean 'gamma'?"
+
+
+def test_a_model_is_checked_without_jax(tmp_path: Path) -> None:
+    text = tmp_path / "model.gmn"
+    text.write_text(SMALL, encoding="utf-8")
+    code = "import sys; sys.modules['jax'] = None\n"
+    code += "from hocket.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    for args in (["check", str(text)], ["list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "population", *args],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

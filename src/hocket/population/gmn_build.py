@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
-from hocket.core.errors import SpecError
 from hocket.population.checks import Remark, inspect
 from hocket.population.gmn_graph import Graph, Node
+from hocket.population.gmn_mending import Where, judged, part_of
 from hocket.population.gmn_moves import transition_of
 from hocket.population.gmn_parts import (
     Joined,
@@ -18,19 +18,13 @@ from hocket.population.gmn_parts import (
     joined,
     number,
     numbers,
-    shown,
     things,
-    whole,
 )
+from hocket.population.gmn_plans import plans_of
 from hocket.population.gmn_tables import WALL, Room, Table, places, spread, table_of
-from hocket.population.gmn_values import Faults, Value
+from hocket.population.gmn_values import Faults, Stop, Value
 from hocket.population.model import Model, Names
-from hocket.population.policies import sampled_policies
 
-MOST_POLICIES: Final = 100_000
-MOST_STEPS: Final = 1_000
-_MOST_PLANNED: Final = 2_000_000
-"""Actions of all policies together."""
 _SETTINGS: Final = (
     "gamma",
     "alpha",
@@ -44,8 +38,6 @@ _SETTINGS: Final = (
     "sampling",
 )
 _ONE_ACTION: Final = "no action"
-
-Where = tuple[str | int, ...]
 
 
 class Building:
@@ -63,6 +55,7 @@ class Building:
         self._graph = graph
         self._faults = faults
         self._room = Room(faults)
+        self._spoilt: set[Where] = set()
         self.places: dict[Where, int] = {}
         for node in graph.nodes.values():
             clean(node, faults)
@@ -82,48 +75,74 @@ class Building:
         moving = self._of("transition", self._factors, needed=True)
         preferred = self._of("preference", self._modalities)
         believed = self._of("belief", self._factors)
-        self._faults.settle()
+        if not (self._factors and self._modalities):
+            self._faults.settle()
+        self._actions_moved(moving)
+        actions = [self._action(moving.get(name)) for name in self._factors]
         fields: dict[str, Any] = {
-            "A": self._likelihoods(likely),
-            "B": self._transitions(moving),
-            "C": [
-                _wanted(about, preferred.get(name), self._faults)
-                for name, about in self._modalities.items()
-            ],
-            "D": [
-                _believed(about, believed.get(name), self._faults)
-                for name, about in self._factors.items()
-            ],
+            "A": self._each("A", self._modalities, likely, self._likelihood),
+            "B": self._each("B", self._factors, moving, self._transition),
+            "C": self._each("C", self._modalities, preferred, self._wanted),
+            "D": self._each("D", self._factors, believed, self._believed),
+            "A_dependencies": self._numbers_of(self._modalities, likely),
+            "B_dependencies": self._numbers_of(self._factors, moving),
+            "names": self._names(actions),
         }
-        numbers_of = {name: place for place, name in enumerate(self._factors)}
-        for letter, tables in (("A", likely), ("B", moving)):
-            key = f"{letter}_dependencies"
-            fields[key] = [
-                [numbers_of[name] for name in self._depends(node)] for node in tables.values()
-            ]
-        actions = [self._action(moving[name]) for name in self._factors]
-        fields["names"] = self._names(actions)
         fields |= self._learned(likely, moving, believed)
         fields |= self._policy(actions)
-        self._faults.settle()
-        return self._checked(fields)
-
-    def _checked(self, fields: dict[str, Any]) -> Model:
-        """Make the model, and look at it."""
-        try:
-            model = Model.of(**fields)
-        except SpecError as error:
-            for problem in error.problems:
-                self._say(problem.where, problem.message, problem.hint)
+        sizes = [about.size for about in self._factors.values()]
+        model = judged(
+            fields,
+            self._spoilt,
+            sizes,
+            [about.size for _, about in actions],
+            lambda problem: self._say(problem.where, problem.message, problem.hint),
+        )
+        if model is None:
             self._faults.settle()
-            raise
+            raise Stop
         return model
+
+    def _each(
+        self,
+        letter: str,
+        every: Mapping[str, Things],
+        nodes: Mapping[str, Node],
+        make: Callable[[Things, Node | None], Any],
+    ) -> list[Any]:
+        """Make a table of each; None, and noted, where something is wrong with it."""
+        made = []
+        for place, (name, about) in enumerate(every.items()):
+            before, node = self._faults.count, nodes.get(name)
+            sound = about.sound and (node is None or self._around(node))
+            table = make(about, node) if sound else None
+            if table is None or self._faults.count > before:
+                self._spoilt.add((letter, place))
+                table = None
+            made.append(table)
+        return made
+
+    def _around(self, node: Node) -> bool:
+        """Whether nothing is wrong with what a table depends on."""
+        if node.type not in ("likelihood", "transition"):
+            return True
+        names = (name for name in self._depends(node) if name in self._factors)
+        moved = node.type != "transition" or self._action(node)[1].sound
+        return moved and all(self._factors[name].sound for name in names)
+
+    def _numbers_of(self, every: Mapping[str, Things], nodes: Mapping[str, Node]) -> list[Any]:
+        """The factors that each table depends on."""
+        numbers = {name: place for place, name in enumerate(self._factors)}
+        return [
+            [numbers[on] for on in self._depends(nodes[name])] if name in nodes else []
+            for name in every
+        ]
 
     def errors(self, model: Model) -> list[Remark]:
         """Look at a model: what makes it useless becomes a problem, the rest is given back."""
         remarks = inspect(model)
         for remark in remarks:
-            if remark.kind == "error":
+            if remark.kind == "error" and part_of(remark.where) not in self._spoilt:
                 self._faults.say(self.place(remark.where), remark.message, remark.hint)
         return [remark for remark in remarks if remark.kind == "warning"]
 
@@ -170,7 +189,7 @@ class Building:
 
     def _things(self, kind: str) -> dict[str, Things]:
         nodes = _nodes(self._graph, kind)
-        if not nodes and kind != "action":
+        if not nodes and kind != "action" and self._graph.whole:
             hint = f"write under [nodes]: {kind}1: {kind} {{names: [...]}}"
             self._faults.say(0, f"there is no {kind} node", hint)
         return {node.id: things(node, self._faults) for node in nodes}
@@ -182,6 +201,8 @@ class Building:
         found: dict[str, Node] = {}
         for node in _nodes(self._graph, kind):
             gives = self._joined[node.id].gives
+            if not gives and not self._graph.whole:
+                continue
             if not gives:
                 target, edge = (
                     ("state", "updates")
@@ -199,7 +220,7 @@ class Building:
             else:
                 found[gives] = node
         for name, about in every.items() if needed else ():
-            if name not in found:
+            if name not in found and self._graph.whole:
                 edge = "generates" if kind == "likelihood" else "updates"
                 hint = f"write {name}_{kind}: {kind} {{values: identity}} and the edge "
                 hint += f"{name}_{kind} -> {name}: {edge}"
@@ -229,19 +250,33 @@ class Building:
         own = depends.index(gives)
         return Table(node, self._factors[gives], axes, own, self._faults, self._room)
 
-    def _action(self, node: Node) -> tuple[str, Things]:
+    def _action(self, node: Node | None) -> tuple[str, Things]:
         """The action that moves a factor; a lone one that does nothing if there is none."""
-        name = self._joined[node.id].by
+        node = node or Node("", "transition", Value({}, 0), 0)
+        name = self._joined[node.id].by if node.id else ""
         return (name, self._controls[name]) if name else (_ONE_ACTION, Things(node, "", 1))
 
-    def _likelihoods(self, nodes: Mapping[str, Node]) -> list[Any]:
-        for node in nodes.values():
-            if not self._depends(node):
+    def _likelihood(self, about: Things, node: Node | None) -> Any:
+        if node is None:
+            return None
+        if not self._depends(node):
+            if self._graph.whole:
                 hint = f"write under [edges]: {node.id} -> STATE: depends_on"
                 self._faults.say(node.at, f"{node.id!r} depends on no state", hint)
-        return [table_of(self._table(node), ("identity", "uniform")) for node in nodes.values()]
+            return None
+        return table_of(self._table(node), ("identity", "uniform"))
 
-    def _transitions(self, nodes: Mapping[str, Node]) -> list[Any]:
+    def _transition(self, about: Things, node: Node | None) -> Any:
+        return None if node is None else transition_of(self._table(node))
+
+    def _wanted(self, about: Things, node: Node | None) -> Any:
+        return _wanted(about, node, self._faults)
+
+    def _believed(self, about: Things, node: Node | None) -> Any:
+        return _believed(about, node, self._faults)
+
+    def _actions_moved(self, nodes: Mapping[str, Node]) -> None:
+        """See that each action moves one thing."""
         moved: dict[str, str] = {}
         for node in nodes.values():
             name = self._joined[node.id].by
@@ -250,22 +285,10 @@ class Building:
                 self._faults.say(node.at, message, "give each transition an action of its own")
             if name:
                 moved[name] = node.id
-        for name, about in self._controls.items():
+        for name, about in self._controls.items() if self._graph.whole else ():
             if name not in moved:
                 hint = f"write under [edges]: TRANSITION -> {name}: depends_on"
                 self._faults.say(about.node.at, f"action {name!r} moves nothing", hint)
-        return [transition_of(self._table(node)) for node in nodes.values()]
-
-    def _preferences(self, nodes: Mapping[str, Node]) -> list[Any]:
-        return [
-            _wanted(about, nodes[name], self._faults) if name in nodes else np.zeros(about.size)
-            for name, about in self._modalities.items()
-        ]
-
-    def _beliefs(self, nodes: Mapping[str, Node]) -> list[Any]:
-        return [
-            _believed(about, nodes.get(name), self._faults) for name, about in self._factors.items()
-        ]
 
     def _names(self, actions: list[tuple[str, Things]]) -> Names:
         return Names(
@@ -293,10 +316,13 @@ class Building:
                     at = next(iter(given.values())).at
                     message = f"{name!r} has no dirichlet, and others of its kind have"
                     self._faults.say(at, message, "give it to all or to none")
+            before = self._faults.count
             found[key] = [
                 numbers(value, self._faults, "table of Dirichlet parameters")
                 for value in given.values()
             ]
+            if self._faults.count > before or len(given) < len(every):
+                self._spoilt.add((key,))
         return found
 
     def _policy(self, actions: list[tuple[str, Things]]) -> dict[str, Any]:
@@ -311,82 +337,16 @@ class Building:
         fields: dict[str, Any] = {
             key: about.data[key].data for key in _SETTINGS if key in about.data
         }
-        plans = _plans(about, actions, self._faults)
+        before = self._faults.count
+        sound = all(thing.sound for _, thing in actions)
+        plans = plans_of(about, actions, self._faults) if sound else {}
+        if not plans or self._faults.count > before:
+            self._spoilt.add(("policies",))
         if "habits" in about.data:
             fields["E"] = numbers(about.data["habits"], self._faults, "list of probabilities")
+            if fields["E"] is None:
+                self._spoilt.add(("E",))
         return fields | plans
-
-
-def _plans(about: Value, actions: list[tuple[str, Things]], faults: Faults) -> dict[str, Any]:
-    """The policies: all of a length, some of these, or those that are written out."""
-    ways = [key for key in ("policies", "sampled") if key in about.data]
-    length = about.data.get("length")
-    if "policies" in about.data:
-        if len(ways) > 1 or length is not None:
-            hint = "leave length and sampled out"
-            faults.say(about.data["policies"].at, "policies are written out already", hint)
-        return {"policies": _written(about.data["policies"], actions, faults)}
-    steps = 1 if length is None else whole(length, faults, 1, MOST_STEPS)
-    sizes = [thing.size for _, thing in actions]
-    joint = float(np.prod(np.array(sizes, float)))
-    if joint > MOST_POLICIES:
-        faults.say(about.at, f"there are {joint:,.0f} joint actions", "let fewer factors be moved")
-        return {}
-    if "sampled" in about.data:
-        count = whole(about.data["sampled"], faults, 1, MOST_POLICIES)
-        seed = whole(about.data["seed"], faults, 0, 2**32 - 1) if "seed" in about.data else 0
-        if count * steps * len(sizes) > _MOST_PLANNED:
-            faults.say(about.data["sampled"].at, "these are too many policies of this length")
-            return {}
-        return {"policies": sampled_policies(sizes, steps, count, seed=seed)}
-    if joint**steps > MOST_POLICIES if joint > 1 and steps < 64 else joint > 1:
-        at = about.at if length is None else length.at
-        message = f"there are more than {MOST_POLICIES:,} policies of {steps} steps"
-        faults.say(at, message, "look less far ahead, or write sampled: 1000")
-        return {}
-    return {"policy_length": steps}
-
-
-def _written(value: Value, actions: list[tuple[str, Things]], faults: Faults) -> Any:
-    """Policies that are written out: each a list of steps, each step an action of each factor.
-
-    A step may leave out factors that nothing moves: one action, a list, or a map by action node.
-    """
-    moved = [place for place, (_, about) in enumerate(actions) if about.size > 1]
-    plans: list[list[list[int]]] = []
-    for plan in value.data if isinstance(value.data, list) else []:
-        steps = plan.data if isinstance(plan.data, list) else []
-        if not steps:
-            faults.say(plan.at, f"{shown(plan)} is no list of steps", "write [[up], [down]]")
-        plans.append([_step(step, actions, moved, faults) for step in steps])
-    if not plans or len({len(plan) for plan in plans}) > 1:
-        faults.say(value.at, "policies are no list of policies of equal length")
-        return None
-    return np.array(plans, np.int32)
-
-
-def _step(
-    value: Value, actions: list[tuple[str, Things]], moved: list[int], faults: Faults
-) -> list[int]:
-    row = [0] * len(actions)
-    if isinstance(value.data, dict):
-        known = {name: place for place, (name, _) in enumerate(actions)}
-        given = {known[name]: item for name, item in value.data.items() if name in known}
-        if len(given) < len(value.data):
-            faults.say(value.at, "a step names what is no action", f"there are {', '.join(known)}")
-    else:
-        items = value.data if isinstance(value.data, list) else [value]
-        order = moved if len(items) == len(moved) else range(len(actions))
-        if len(items) not in (len(moved), len(actions)):
-            faults.say(value.at, f"a step has {len(items)} actions for {len(moved)} factors")
-        given = dict(zip(order, items, strict=False))
-    for place, item in given.items():
-        found = places(actions[place][1], item, faults)
-        if len(found) == 1:
-            row[place] = found[0]
-        elif found:
-            faults.say(item.at, "a step is one action of each factor")
-    return row
 
 
 def _wanted(about: Things, node: Node | None, faults: Faults) -> Any:

@@ -22,7 +22,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from hocket.population.gmn_values import MOST_BYTES, Faults, Reader, Stop, Token, Value, near
+from hocket.population.gmn_values import (
+    MOST_BYTES,
+    Faults,
+    Reader,
+    Stop,
+    Token,
+    Value,
+    near,
+    nearest,
+)
 
 MOST_NODES: Final = 1_000
 MOST_NAME: Final = 100
@@ -77,30 +86,40 @@ class Edge:
 
 @dataclass(slots=True)
 class Graph:
-    """Nodes by name, in their order, and edges."""
+    """What was read.
+
+    Fields:
+        nodes: Nodes by name, in their order.
+        edges: What joins them.
+        whole: Whether nothing was left out because it could not be read; then what is missing was
+            never written.
+    """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
+    whole: bool = True
 
 
 def read_graph(text: str, faults: Faults) -> Graph:
     """Read a graph from text or JSON; JSON begins with ``{``.
 
+    What is wrong with a part goes to `faults`, and the others are read.
+
     Raises:
-        SpecError: if it cannot be read.
+        SpecError: if it cannot be read at all.
     """
     graph = Graph()
     try:
         if len(text) > MOST_BYTES or len(text.encode("utf-8", "replace")) > MOST_BYTES:
             message = f"the text is longer than {MOST_BYTES:,} bytes"
             faults.say(0, message, "large tables belong into an .npz file")
+            raise Stop
         elif text.lstrip("\ufeff \t\r\n").startswith("{"):
             _read_json(text, graph, faults)
         else:
             _read_text(text, graph, faults)
     except Stop:
-        pass
-    faults.settle()
+        faults.settle()
     return graph
 
 
@@ -124,6 +143,7 @@ def _read_text(text: str, graph: Graph, faults: Faults) -> None:
             faults.check()
             if not section:
                 raise
+            graph.whole = False
             _skip(reader, faults, faults.column(start.at))
 
 
@@ -167,18 +187,24 @@ def _add_node(graph: Graph, faults: Faults, name: Token, kind: Token, about: Val
     if known not in NODE_TYPES:
         hint = near(known, NODE_TYPES) or f"there are {', '.join(NODE_TYPES)}"
         faults.say(kind.at, f"there is no node type {kind.text!r}", hint, where)
+        known = nearest(known, NODE_TYPES)
+    if not known:
+        graph.whole = False
         return
     if known == "llm_query":
         message = f"node {name.text!r} asks a language model, and no model of an agent can"
         hint = "leave it out; a program may set preferences between ticks"
         faults.say(name.at, message, hint, where)
+        graph.whole = False
         return
     if name.text in graph.nodes or not name.text:
         message = f"there are two nodes {name.text!r}" if name.text else "a node has no name"
         faults.say(name.at, message, "give each a name of its own", where)
+        graph.whole = False
         return
     if len(name.text) > MOST_NAME:
         faults.say(name.at, f"a name has more than {MOST_NAME} characters", "give a shorter one")
+        graph.whole = False
         return
     if len(graph.nodes) >= MOST_NODES:
         faults.say(name.at, f"there are more than {MOST_NODES:,} nodes")
@@ -192,6 +218,9 @@ def _add_edge(graph: Graph, faults: Faults, source: Token, target: Token, kind: 
     if known not in EDGE_TYPES:
         hint = near(known, EDGE_TYPES) or f"there are {', '.join(EDGE_TYPES)}"
         faults.say(kind.at, f"there is no edge type {kind.text!r}", hint, where)
+        known = nearest(known, EDGE_TYPES)
+    if not known:
+        graph.whole = False
         return
     graph.edges.append(Edge(source.text, target.text, known, source.at))
 
@@ -205,6 +234,7 @@ def _read_json(text: str, graph: Graph, faults: Faults) -> None:
     except (ValueError, RecursionError) as error:
         faults.say(0, f"this is no JSON: {str(error)[:100]}")
         raise Stop from error
+    before = faults.count
     whole = Reader(text, faults).value()
     _known_keys(whole, ("nodes", "edges"), "GMN in JSON", faults)
     for item in _items(whole, "nodes", faults):
@@ -220,6 +250,7 @@ def _read_json(text: str, graph: Graph, faults: Faults) -> None:
         ends = [_text_of(item, key, faults) for key in ("source", "target", "type")]
         if all(ends):
             _add_edge(graph, faults, *(end for end in ends if end))
+    graph.whole = graph.whole and faults.count == before
 
 
 def _no_constant(name: str) -> None:

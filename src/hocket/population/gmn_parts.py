@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hocket.population.gmn_graph import Edge, Graph, Node
-from hocket.population.gmn_values import Faults, Value, near
+from hocket.population.gmn_values import Faults, Value, near, nearest
 
 MOST_STATES: Final = 1_000_000
 MOST_DEPENDENCIES: Final = 12
@@ -105,6 +105,7 @@ class Things:
         map: The character of each cell, row by row, if there is a map.
         index: The number of each name.
         cells: The cells of each character of the map.
+        sound: Whether nothing is wrong with it; else its size may be another.
     """
 
     node: Node
@@ -115,6 +116,7 @@ class Things:
     map: NDArray[np.str_] | None = None
     index: dict[str, int] = field(default_factory=dict)
     cells: dict[str, list[int]] = field(default_factory=dict)
+    sound: bool = True
 
 
 @dataclass(slots=True)
@@ -133,7 +135,10 @@ class Joined:
 
 
 def clean(node: Node, faults: Faults) -> None:
-    """Refuse properties that a node's type has not; names that others use become ours."""
+    """Refuse properties that a node's type has not; names that others use become ours.
+
+    What was probably meant by a wrong one is taken, so that nothing else is missed for it.
+    """
     data, keys = node.about.data, node.about.keys
     known = KEYS[node.type]
     for key in list(data):
@@ -142,12 +147,22 @@ def clean(node: Node, faults: Faults) -> None:
             hint = near(key, known) or f"there are {', '.join(known)}"
             message = f"{key!r} is no property of a {node.type}"
             faults.say(keys.get(key, node.at), message, hint, ("nodes", node.id, key))
+            value, meant = data.pop(key), nearest(key, known)
+            if meant:
+                data.setdefault(meant, value)
         elif name != key:
             data[name] = data.pop(key)
 
 
 def things(node: Node, faults: Faults) -> Things:
     """Read a state, observation or action node."""
+    before = faults.count
+    made = _things(node, faults)
+    made.sound = faults.count == before
+    return made
+
+
+def _things(node: Node, faults: Faults) -> Things:
     data = node.about.data
     label = data.get("label")
     made = Things(node, label.data if label and isinstance(label.data, str) else node.id, 1)
@@ -218,20 +233,30 @@ def joined(graph: Graph, faults: Faults) -> dict[str, Joined]:
     }
     for number, edge in enumerate(graph.edges):
         where = ("edges", number)
-        missing = [name for name in (edge.source, edge.target) if name not in graph.nodes]
-        for name in missing:
-            hint = near(name, graph.nodes) or "name one of the nodes"
-            faults.say(edge.at, f"there is no node {name!r}", hint, where)
-        if missing:
+        found = [_end(name, edge, where, graph, faults) for name in (edge.source, edge.target)]
+        if not all(found):
+            graph.whole = False
             continue
-        ends = (graph.nodes[edge.source], graph.nodes[edge.target])
+        ends = (graph.nodes[found[0]], graph.nodes[found[1]])
         meant = _MEANT.get((ends[0].type, ends[1].type), {})
         role = meant.get(edge.type)
         if role is None:
             faults.say(edge.at, *_not_meant(edge, ends, meant), where)
+            graph.whole = False
         elif role:
             _join(tables, edge, ends, role, faults)
     return tables
+
+
+def _end(name: str, edge: Edge, where: tuple[str | int, ...], graph: Graph, faults: Faults) -> str:
+    """The node at an end of an edge, or the one that was probably meant; "" if there is none."""
+    if name in graph.nodes:
+        return name
+    meant = nearest(name, graph.nodes)
+    if meant or graph.whole:
+        hint = near(name, graph.nodes) or "name one of the nodes"
+        faults.say(edge.at, f"there is no node {name!r}", hint, where)
+    return meant
 
 
 def _join(

@@ -71,7 +71,18 @@ def near(word: str, known: Iterable[str]) -> str:
     """Say which known word may have been meant; long words and long lists are not compared."""
     if len(word) > _MOST_WORD:
         return ""
-    return suggest(word, [name for name in islice(known, 200) if len(name) <= _MOST_WORD])
+    return suggest(word, _compared(known))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Give the word that `near` says, to go on with it; "" if there is none."""
+    names = _compared(known)
+    said = near(word, names)
+    return next((name for name in names if said == suggest(name, [name])), "")
+
+
+def _compared(known: Iterable[str]) -> list[str]:
+    return [name for name in islice(known, 200) if len(name) <= _MOST_WORD]
 
 
 def _short(message: str) -> str:
@@ -105,6 +116,11 @@ class Faults:
         """
         self._found.append((at, Problem(where=where, message=_short(message), hint=_short(hint))))
         self.check()
+
+    @property
+    def count(self) -> int:
+        """How many problems there are so far."""
+        return len(self._found)
 
     def check(self) -> None:
         """See whether it is worth going on.
