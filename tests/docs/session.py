@@ -23,7 +23,8 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"
         self.folder.mkdir()
-        # What a page runs sees what a stranger's terminal has, and none of our keys.
+        # What a page runs sees what a stranger's terminal has, and none of our keys;
+        # but what JAX has compiled for others it need not compile again.
         environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder),
@@ -31,6 +32,7 @@ class Session:
             "HOCKET_CACHE": str(cache_folder()),
             "LANG": "C.UTF-8",
             "COLUMNS": "100",
+            **{name: value for name, value in os.environ.items() if name.startswith("JAX_")},
         }
         self.shell = Shell(self.folder, environment, folder / "shell")
 

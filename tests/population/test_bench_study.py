@@ -1,12 +1,13 @@
 """A small study, whole: what it measures, and that the page says that and nothing else."""
 
+from __future__ import annotations
+
 import base64
 import json
 import re
 import struct
 from html.parser import HTMLParser
 from pathlib import Path
-from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -210,26 +211,42 @@ def test_the_page_asks_nobody_for_anything(done: Done) -> None:
 
 
 def test_every_number_of_the_page_comes_from_its_run(done: Done) -> None:
-    """Numbers that stay when all of the run's have changed were typed in; only quotes may."""
-    stays = numbers(page(done.results, {}, ""))
-    assert len(stays) > 100
-    # Several times, since now and then one number becomes what another was.
-    for turn in range(8):
-        stays &= numbers(page(changed(done.results, Random(turn)), {}, ""))
+    """What can still be read when no number of the run can was typed in; only quotes may be."""
+    assert len(numbers(page(done.results, {}, ""))) > 100
+    typed = numbers(page(unreadable(done.results), {}, ""))
     quoted = numbers(" ".join([SOURCE, *words(done.results)]))
-    assert stays - quoted == set()
+    assert typed - quoted == set()
 
 
-def changed(value: Any, chance: Random) -> Any:
-    """The same document with every number another one."""
+class Unreadable(float):
+    """A number that can be reckoned with, and whatever comes of it: but it has no digits."""
+
+    def __format__(self, spec: str) -> str:
+        return "#"
+
+    __str__ = __repr__ = lambda self: "#"
+
+    def __abs__(self) -> Unreadable:
+        return Unreadable(float(self).__abs__())
+
+    def __mul__(self, other: float) -> Unreadable:
+        return Unreadable(float(self) * float(other))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: float) -> Unreadable:
+        return Unreadable(float(self) / float(other))
+
+
+def unreadable(value: Any) -> Any:
+    """The same document with numbers that nobody can read, and none that is 0."""
     if isinstance(value, dict):
-        return {name: changed(one, chance) for name, one in value.items()}
+        return {name: unreadable(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [changed(one, chance) for one in value]
+        return [unreadable(one) for one in value]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    other = value * chance.uniform(1.5, 9) + chance.uniform(0, 1e-3)
-    return round(other) + 2 if isinstance(value, int) else other
+    return Unreadable(value or 1)
 
 
 def words(value: Any) -> list[str]:
