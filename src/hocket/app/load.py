@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from hocket.app.adapters import adapter
 from hocket.app.budgets import budget_problems
+from hocket.app.needs import has_extra
 from hocket.app.state import state_folder
 from hocket.app.tools import described
 from hocket.config.file import Loaded, read
@@ -20,6 +24,8 @@ from hocket.core.errors import Problem, SpecError
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 from hocket.workflows.check import problems
+
+Where: TypeAlias = tuple[str | int, ...]
 
 _AS_IT_IS = Overrides()
 
@@ -55,13 +61,14 @@ def checked(loaded: Loaded, plan: str | None, overrides: Overrides = _AS_IT_IS) 
     """Give the spec of a file's plan with other limits, if its limits make sense.
 
     Raises:
-        SpecError: They don't, a budget could not be kept, or a script has mistakes; its lines say
-            where.
+        SpecError: They don't, a budget could not be kept, or a script or a population has mistakes;
+            its lines say where.
         NotFound: There is no such plan, or no limit that is to be another.
         Refused: A limit cannot be read.
     """
     spec = overridden(loaded.spec(plan), overrides, loaded)
     found = (problems(spec) if overrides else []) or _script_problems(spec)
+    found = found or _population_problems(spec, loaded)
     if found := found or budget_problems(spec):
         raise loaded.mistakes(spec.name, found)
     return spec
@@ -80,6 +87,33 @@ def _script_problems(spec: RunSpec) -> list[Problem]:
                 where = ("agents", name, "scripted", *one.where[2:])
                 found.append(msgspec.structs.replace(one, where=where))
     return found
+
+
+def _population_problems(spec: RunSpec, loaded: Loaded) -> list[Problem]:
+    """Find what is wrong with populations, as far as it is known before their steps begin.
+
+    Models are read for it where NumPy is installed; JAX is not needed.
+    """
+    runs = {name for name, agent in spec.agents.items() if agent.kind == "population"}
+    if not runs or not has_extra("numpy"):
+        return []
+    foreseen = import_module("hocket.population.foreseen").foreseen
+    folder = Path(loaded.place or loaded.source).parent
+    return [
+        msgspec.structs.replace(one, where=(*where, "input", *one.where))
+        for where, step in _steps((), spec.workflow)
+        if step.agent in runs and isinstance(step.input, dict)
+        for one in foreseen(step.input, folder)
+    ]
+
+
+def _steps(where: Where, plan: PlanSpec) -> Iterator[tuple[Where, StepSpec]]:
+    """Give each step of a plan, and of those that it runs, with its path."""
+    for step in plan.steps:
+        here = (*where, "steps", step.name)
+        yield here, step
+        if step.plan is not None:
+            yield from _steps((*here, "plan"), step.plan)
 
 
 def settle(spec: RunSpec, path: str | Path, loaded: Loaded | None = None) -> RunSpec:

@@ -166,7 +166,9 @@ def bare(text: str) -> str:
     return fenced[1] if fenced else text
 
 
-def read_preferences(where: tuple[str, ...], given: Preferences) -> list[Any] | dict[str, Any]:
+def read_preferences(
+    where: tuple[str | int, ...], given: Preferences
+) -> list[Any] | dict[str, Any]:
     """Give preferences as lists of numbers, one for each modality, or as numbers by name.
 
     Raises:
