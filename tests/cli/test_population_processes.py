@@ -83,4 +83,4 @@ def test_who_cannot_share_is_refused(args: list[str], said: str, home: Home) -> 
 def test_what_only_the_first_cannot_write_ends_all_of_them(home: Home) -> None:
     home.put("file", "no folder")
     done = home.hocket(*EXPLORERS, "--ticks", "2", *TWO, "--out", "file/out")
-    assert done.status == 2 and "file/out cannot be made" in done.err, done
+    assert done.status == 2 and "nothing can be written in file/out" in done.err, done

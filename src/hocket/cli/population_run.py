@@ -14,9 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.text import Text
 
 from hocket.cli.options import AsJson, Plain, Quiet
 from hocket.cli.output import pretty
@@ -30,6 +28,10 @@ _PICTURES: Final = (".svg", ".png", ".gif")
 _PERIOD: Final = 2.0
 """The least seconds between two plain lines."""
 _INTERRUPTED: Final = 130
+_BAR: Final = 30
+"""The most columns of a bar; one of less than a third is left out."""
+_MARGIN: Final = 4
+"""Columns that stay free at the end of a line, for the terminal's own "^C"."""
 
 
 Device = Annotated[Literal["cpu", "gpu"] | None, Parameter(help="Where; else what JAX prefers.")]
@@ -281,25 +283,20 @@ class _Show:
         self._hushed = False
         self._console = Console(stderr=True)
         self._quiet = quiet
-        self._live = (
-            Live(console=self._console, transient=True, auto_refresh=False)
-            if self._console.is_terminal and not plain and not quiet
-            else None
-        )
+        drawn = self._console.is_terminal and not plain and not quiet
+        self._line = _Line(self._console) if drawn else None
         self._told = time.monotonic()
         self._before: Any = None
 
     def __enter__(self) -> _Show:
         """Begin; the first Ctrl-C asks for an end from now on, the second one is one."""
         self._before = signal.signal(signal.SIGINT, self._interrupted)
-        if self._live is not None:
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End."""
-        if self._live is not None:
-            self._live.stop()
+        if self._line is not None:
+            self._line.erase()
         signal.signal(signal.SIGINT, self._before)
 
     def _interrupted(self, *_: object) -> None:
@@ -310,10 +307,12 @@ class _Show:
     def hush(self) -> None:
         """Show and say nothing from now on: another process does."""
         self._quiet = self._hushed = True
-        self._live = None
+        self._line = None
 
     def say(self, text: str) -> None:
         """Say a line."""
+        if self._line is not None:
+            self._line.erase()
         if not self._hushed:
             print(text, file=sys.stderr, flush=True)
 
@@ -322,12 +321,50 @@ class _Show:
         if self._quiet:
             return
         line = import_module("hocket.population.running").progress_line(progress)
-        if self._live is not None:
-            grid = Table.grid(padding=(0, 1))
-            grid.add_row(ProgressBar(progress.ticks, progress.tick, width=30), line)
-            self._live.update(grid, refresh=True)
+        if self._line is not None:
+            self._line.draw(progress.tick / max(progress.ticks, 1), line)
             return
         now = time.monotonic()
         if now - self._told >= _PERIOD:
             self._told = now
             self.say(line)
+
+
+class _Line:
+    """A bar and a line that are drawn at one place of a terminal, however narrow it is.
+
+    Args:
+        console: The terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._columns = 0
+
+    def draw(self, share: float, line: str) -> None:
+        """Draw anew.
+
+        Args:
+            share: How much of the bar is full, 0 to 1.
+            line: What stands beside it.
+        """
+        room = self._console.width - _MARGIN
+        bar = min(_BAR, room - len(line) - 1)
+        full = round(bar * share)
+        text = Text()
+        if bar >= _BAR // 3:
+            text.append("━" * full, "bar.complete").append("─" * (bar - full) + " ", "bar.back")
+        text.append(line)
+        text.truncate(room, overflow="ellipsis")
+        self.erase()
+        self._console.print(text, end="", no_wrap=True, highlight=False)
+        self._columns = text.cell_len
+
+    def erase(self) -> None:
+        """Erase it."""
+        # A terminal that has become narrower has wrapped it.
+        rows = -(-self._columns // max(self._console.width, 1))
+        if rows:
+            self._console.file.write("\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1))
+            self._console.file.flush()
+        self._columns = 0
