@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from hocket.core.errors import NotFound, Refused, SpecError
-from hocket.population import Grid, Group, Learning, Model, Population
+from hocket.population import Grid, Group, Learning, Model, Population, prepare
+from hocket.population.sizes import WORKING
 from hocket.population.worlds.sampled import SampledWorld
 
 PREFERENCES = [np.array([0.0, 1.0, -1.0])]
@@ -174,13 +176,16 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="another seed"):
         Population.restore(tmp_path / "kept.npz", here.groups, here.world, seed=4)
     other = model(1)
-    with pytest.raises(Refused, match="another groups, world"):
+    with pytest.raises(Refused, match=r"another groups\.walkers\.model\.A and world\.model\.A: "):
         Population.restore(
             tmp_path / "kept.npz",
             [Group(name="walkers", model=other, agents=10)],
             SampledWorld(other),
             seed=3,
         )
+    with pytest.raises(Refused, match="another list of groups: resume"):
+        renamed = [replace(here.groups[0], name="runners")]
+        Population.restore(tmp_path / "kept.npz", renamed, here.world, seed=3)
     with pytest.raises(NotFound, match="no checkpoint"):
         Population.restore(tmp_path / "none.npz", here.groups, here.world, seed=3)
     whole = (tmp_path / "kept.npz").read_bytes()
@@ -192,10 +197,80 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_memory_is_asked_for_before_it_is_taken() -> None:
     with pytest.raises(Refused, match=r"1,000,000 agents would take .* agents would fit"):
         population(1_000_000, memory=10_000_000)
+    with pytest.raises(Refused, match=r"^1 agent would take .*: hardly one would fit"):
+        population(1, memory=10)
     here = population(100, memory=10_000_000)
-    with pytest.raises(Refused, match="would take"):
-        here.join("walkers", 10_000_000)
+    with pytest.raises(Refused, match=r"^9,000,100 agents would take .* agents would fit"):
+        here.join("walkers", 9_000_000)
     assert here.run(1).means["walkers/alive"].tolist() == [100.0]
+
+
+def test_what_agents_take_for_a_while_is_asked_for_too() -> None:
+    standing = sum(population(4096).memory().values())
+    with pytest.raises(Refused, match="would take"):
+        population(4096, memory=standing + 4096)
+    assert population(4096, memory=standing + 4096 * (WORKING + 8)).tick == 0
+
+
+def test_agents_without_number_are_refused_in_silence() -> None:
+    for many in (2**31, 2**33, 10**12):
+        with pytest.raises(SpecError, match=r"at most 2,147,483,647 may live at once; take fewer"):
+            population(many, memory=10**15)
+    with pytest.raises(Refused, match="2,147,483,647 agents would take"):
+        population(2**31 - 1)
+
+
+def test_no_number_is_given_beyond_the_last() -> None:
+    here = population(2, capacity=10)
+    here._arrays.next_id = 2**32 - 1
+    with pytest.raises(Refused, match=r"2 agents cannot join .* none is given twice; begin"):
+        here.join("walkers", 2)
+    assert here.join("walkers", 1).tolist() == [2**32 - 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": "a"}, "seed 'a': give a whole number from 0"),
+        ({"seed": 1.5}, "seed 1.5: give"),
+        ({"seed": 2**32}, "seed 4294967296: give"),
+        ({"devices": 0}, "0 devices: give a whole number from 1"),
+        ({"devices": 1.5}, "1.5 devices: give"),
+        ({"dtype": "float16"}, "dtype 'float16': give float32 or float64"),
+        ({"memory": "1 GB"}, "memory '1 GB': give a whole number of bytes"),
+    ],
+)
+def test_options_of_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        population(3, **options)
+
+
+def test_devices_of_no_sense_cannot_be_prepared() -> None:
+    with pytest.raises(Refused, match="0 devices: give a whole number from 1"):
+        prepare(0)
+
+
+@pytest.mark.parametrize("groups", [None, 3, model(), [3], [], ["walkers"]])
+def test_what_is_no_list_of_groups_is_refused(groups: Any) -> None:
+    with pytest.raises(SpecError, match=r"groups.*; (give|write)"):
+        Population(groups, SampledWorld(model()))
+
+
+def test_what_is_no_number_of_ticks_or_agents_is_refused() -> None:
+    here = population(3)
+    for ticks in (1.5, "2", None, True):
+        with pytest.raises(Refused, match="whole numbers, 0 or more ticks"):
+            here.run(ticks)  # type: ignore[arg-type]
+        with pytest.raises(Refused, match="cannot join walkers: give a whole number"):
+            here.join("walkers", ticks)  # type: ignore[arg-type]
+    for ids in ("a", 1.5, [[1]], [[1], [2, 3]], None):
+        with pytest.raises(Refused, match="no numbers of agents of walkers: give whole numbers"):
+            here.remove("walkers", ids)  # type: ignore[arg-type]
+    for ids in (-1, 2**40):
+        with pytest.raises(NotFound, match="no living agent"):
+            here.remove("walkers", ids)
+    here.remove("walkers", [])
+    assert here.slots("walkers").ids.tolist() == [0, 1, 2]
 
 
 def test_state_takes_its_bytes_and_no_more() -> None:
@@ -208,7 +283,16 @@ def test_state_takes_its_bytes_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"agents": -1}, "negative"),
+        ({"agents": -1}, r"agents: is -1, which is negative"),
+        ({"agents": 2.5}, r"groups\.walkers\.agents: is 2\.5; give a whole number"),
+        ({"agents": "3"}, r"agents: is '3'; give"),
+        ({"agents": None}, r"agents: is None; give"),
+        ({"capacity": 2.5}, r"capacity: is 2\.5; give"),
+        ({"name": "a/b"}, r"name: is 'a/b'; give a text without /"),
+        ({"name": 3}, r"name: is 3; give a text"),
+        ({"model": "m.gmn"}, r"model: is a str; make one with"),
+        ({"beliefs": "most"}, r"beliefs: is 'most'; give full or two-level"),
+        ({"sees": 1}, r"sees: is 1; give the numbers"),
         ({"agents": 0}, "no room"),
         ({"sees": (1,)}, "modalities 0 to 0"),
     ],
@@ -280,8 +364,9 @@ def test_precision_can_be_set_for_all_and_for_some() -> None:
     shared.slots("walkers").set_precision(2.0)
     with pytest.raises(Refused, match="own_precision=True"):
         shared.slots("walkers").set_precision(2.0, ids=[1])
-    with pytest.raises(Refused, match="above 0"):
-        shared.slots("walkers").set_precision(0.0)
+    for gamma in (0.0, float("nan"), "a", None, True):
+        with pytest.raises(Refused, match="a precision is a finite number above 0"):
+            shared.slots("walkers").set_precision(gamma)  # type: ignore[arg-type]
     own = population(10, own_precision=True)
     before = own.checksum()
     own.slots("walkers").set_precision(2.0, ids=[1])
@@ -294,6 +379,11 @@ def test_precision_can_be_set_for_all_and_for_some() -> None:
         ([[0.0, 1.0]], "shape"),
         ([[0.0, 1.0, float("nan")]], "finite"),
         ([[0.0, 1.0, 2.0], [0.0]], "2 modalities"),
+        ([["a", "b"]], r"preferences\.0: .* is no list of numbers; give"),
+        ([[1, [2]]], r"preferences\.0: .* is no list of numbers; give"),
+        (None, r"preferences: None is no list of numbers; give"),
+        (3, r"preferences: 3 is no list of numbers; give"),
+        ("ab", r"preferences.*: a.* is no list of numbers; give"),
     ],
 )
 def test_preferences_that_do_not_fit_are_refused(preferences: Any, message: str) -> None:

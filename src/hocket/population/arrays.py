@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeAlias
 
@@ -19,7 +19,7 @@ from hocket.population.group import Group
 from hocket.population.layout import Layout, layouts_of
 from hocket.population.mind import FullMind, Mind, WindowMind
 from hocket.population.program import Program, State
-from hocket.population.sizes import bytes_of, check_memory
+from hocket.population.sizes import check_memory, free_memory, wanted_bytes
 from hocket.population.tables import Tables
 from hocket.population.twolevel import TwoLevelMind
 from hocket.population.worlds.world import World
@@ -70,10 +70,14 @@ class Arrays:
         self._memory = memory
         with self.precision():
             if kept is None:
-                self._build([group.room for group in self.groups])
+                rooms = [group.room for group in self.groups]
+                self._build(rooms, sum(rooms))
                 self._begin()
             else:
-                self._build(kept.slots)
+                living = sum(
+                    int(kept.leaves[f"groups/{g}/alive"].sum()) for g in range(len(groups))
+                )
+                self._build(kept.slots, living)
                 self._take(kept.leaves)
                 self.next_id = kept.next_id
 
@@ -115,8 +119,11 @@ class Arrays:
         """Give all agents of a group the precision that they share."""
         self._replace_tables(self.index(group), gamma=jnp.asarray(gamma, self.dtype))
 
-    def _build(self, rooms: Sequence[int]) -> None:
-        """Make the programs for that many slots of each group, if there is memory for them."""
+    def _build(self, rooms: Sequence[int], asked: int) -> None:
+        """Make the programs for that many slots of each group, if there is memory for them.
+
+        Slots are rounded up to blocks; `asked` is how many agents somebody has asked for.
+        """
         layouts = layouts_of(
             [group.model for group in self.groups],
             rooms,
@@ -126,7 +133,9 @@ class Arrays:
         minds = [mind_of(group) for group in self.groups]
         program = Program(self.groups, minds, layouts, self.world, mesh, jnp.dtype(self.dtype))
         check_memory(
-            bytes_of(self._shapes(program)), self._memory, mesh.devices.flat[0], sum(rooms)
+            wanted_bytes(self._shapes(program), self.groups),
+            free_memory(list(mesh.devices.flat)) if self._memory is None else self._memory,
+            asked,
         )
         self.program = program
 
@@ -188,11 +197,15 @@ class Arrays:
 
     def grow(self, g: int, agents: int) -> None:
         """Take memory for twice as many agents of a group, or for `agents` if these are more."""
-        kept = {name: fetch(leaf) for name, leaf in named_leaves(self.state).items()}
         rooms = [layout.slots for layout in self.program.layouts]
+        others = sum(
+            int(fetch(one.alive).sum()) for k, one in enumerate(self.state.groups) if k != g
+        )
         rooms[g] = max(2 * rooms[g], agents)
         with self.precision():
-            self._build(rooms)
+            self._build(rooms, others + agents)
+            kept = named_leaves(self.state)
+            del self.state
             self._take(kept)
 
     def advance(self, ticks: int) -> dict[str, jax.Array]:
@@ -201,12 +214,15 @@ class Arrays:
             self.state, sums = self.program.advance(self.state, np.int32(ticks))
         return sums
 
-    def _take(self, leaves: dict[str, NDArray[Any]]) -> None:
-        """Put kept arrays on the devices; blocks that are missing at the end are empty."""
+    def _take(self, leaves: MutableMapping[str, Any]) -> None:
+        """Put kept arrays on the devices; blocks that are missing at the end are empty.
+
+        Each is taken out of `leaves`, so that it is not there twice for longer than it has to be.
+        """
         shapes = self._shapes(self.program)
         taken = []
         for name, shape in named_leaves(shapes).items():
-            array, split = leaves[name], True
+            array, split = fetch(leaves.pop(name)), True
             if name.startswith("groups/"):
                 array = regrid(array, shape.shape)
             elif name.startswith("lessons/"):
@@ -246,6 +262,10 @@ def regrid(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
     """
     if array.shape == tuple(shape):
         return array
+    if array.shape[1:] == tuple(shape[1:]):
+        longer = np.zeros(shape, array.dtype)
+        longer[: len(array)] = array
+        return longer
     rows = np.moveaxis(array, -1, 1).reshape(-1, *array.shape[1:-1])
     blocks, lanes = shape[0], shape[-1]
     result = np.zeros((blocks * lanes, *rows.shape[1:]), array.dtype)

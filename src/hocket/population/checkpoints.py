@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +18,20 @@ from hocket.core.errors import NotFound, Refused
 from hocket.population.devices import fetch
 from hocket.population.distributed import led
 from hocket.population.files import whole
+from hocket.population.group import Group
 from hocket.population.program import State
+from hocket.population.rows import Rows, places_of, shares_of, stretches
+from hocket.population.worlds.world import World
 
-VERSION = 1
+VERSION = 2
 """Of the file's format."""
+
+_WORLD, _GROUPS = "world", "list of groups"
+_WHOLE = {_WORLD: "world.", _GROUPS: "groups."}
+"""Parts that stand for others, by what the names of these begin with."""
+
+_NAMED = 4
+"""How many of the parts that differ a message names."""
 
 
 class Unusable(Refused):
@@ -66,19 +77,40 @@ def write_checkpoint(path: Path, state: State, fingerprint: dict[str, str], next
     Raises:
         OSError: if it cannot be written.
     """
-    arrays = {name: fetch(leaf) for name, leaf in named_leaves(state).items()}
+    leaves = named_leaves(state)
+    shares = {name: shares_of(leaf) for name, leaf in leaves.items()}
     head = {
         "version": VERSION,
         "made of": fingerprint,
-        "slots": [arrays[f"groups/{g}/ids"].size for g in range(len(state.groups))],
+        "slots": [group.ids.size for group in state.groups],
         "next id": next_id,
     }
-    led(lambda: _write(path, head, arrays))
+
+    def write() -> None:
+        with whole(path) as file, zipfile.ZipFile(file, "w") as entries:
+            _write_entry(entries, "head", np.frombuffer(json.dumps(head).encode(), np.uint8))
+            for name, leaf in leaves.items():
+                _write_entry(entries, name, leaf, shares[name])
+
+    led(write)
 
 
-def _write(path: Path, head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    with whole(path) as file:
-        np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+def _write_entry(
+    entries: zipfile.ZipFile,
+    name: str,
+    array: jax.Array | NDArray[Any],
+    shares: Sequence[tuple[int, Any]] | None = None,
+) -> None:
+    """Write an array as numpy does, each device's share after the other."""
+    told = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(array.dtype)),
+        "fortran_order": False,
+        "shape": tuple(array.shape),
+    }
+    with entries.open(f"{name}.npy", "w", force_zip64=True) as entry:
+        np.lib.format.write_array_header_1_0(entry, told)
+        for _, share in [(0, array)] if shares is None else shares:
+            entry.write(np.ascontiguousarray(share).reshape(-1).data)
 
 
 def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
@@ -86,12 +118,12 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
 
     Args:
         path: The file.
-        fingerprint: What it must have been made of, by part: groups, world, seed, dtype.
+        fingerprint: What it must have been made of, by part; see `parts_of`.
 
     Raises:
         NotFound: if there is no such file.
-        Unusable: if it is broken, of another version, or made of something else.
-        Refused: if it cannot be read now.
+        Unusable: if it was made of something else, which is named, or is broken.
+        Refused: if it cannot be read.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -105,14 +137,41 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> Kept:
         raise Unusable(f"{path} is no whole checkpoint of a population: {error}") from error
     if head.get("version") != VERSION:
         raise Unusable(f"{path} is a checkpoint of version {head.get('version')}, not {VERSION}")
-    made = head["made of"]
-    other = [part for part in fingerprint if made.get(part) != fingerprint[part]]
-    if other:
+    if other := _differences(head["made of"], fingerprint):
+        said = " and ".join(other[:_NAMED])
+        more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
         raise Unusable(
-            f"{path} was made with another {', '.join(other)}: "
+            f"{path} was made with another {said}{more}: "
             "resume with what it was made with, or begin anew without it"
         )
     return Kept(leaves, tuple(head["slots"]), head["next id"])
+
+
+def parts_of(groups: Sequence[Group], world: World, seed: int, dtype: str) -> dict[str, str]:
+    """What a population is made of: a hash, or the value itself, of each part by its name."""
+    parts = {"seed": str(seed), "dtype": dtype, _WORLD: type(world).__name__}
+    parts[_GROUPS] = fingerprint_of([group.name for group in groups])
+    for group in groups:
+        parts |= _parts(f"groups.{group.name}", group)
+    return parts | _parts("world", world)
+
+
+def _parts(name: str, value: Any) -> dict[str, str]:
+    """A hash of each field, of a model's fields too; of the whole where there are none."""
+    if not is_dataclass(value):
+        return {name: fingerprint_of(value)}
+    parts: dict[str, str] = {}
+    for field in fields(value):
+        here, held = f"{name}.{field.name}", getattr(value, field.name)
+        parts |= _parts(here, held) if field.name == "model" else {here: fingerprint_of(held)}
+    return parts
+
+
+def _differences(made: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """The names of parts that are not the same; nothing within what is another altogether."""
+    other = [name for name in {**wanted, **made} if made.get(name) != wanted.get(name)]
+    within = tuple(beginning for name, beginning in _WHOLE.items() if name in other)
+    return [name for name in other if not name.startswith(within)]
 
 
 def fingerprint_of(value: Any) -> str:
@@ -145,15 +204,17 @@ def _feed(mark: Any, value: Any) -> None:
 
 
 def digest(state: State) -> str:
-    """A hash of every living agent, of what is shared, and of the tick."""
+    """A hash of every living agent, of what is shared, and of the tick.
+
+    Agents are read some at a time, as what they have may be most of the memory.
+    """
     mark = hashlib.sha256()
     for group in state.groups:
-        alive = fetch(group.alive)
-        blocks, lanes = np.nonzero(alive)
-        order = np.argsort(fetch(group.ids)[blocks, lanes])
-        places = blocks[order], lanes[order]
+        places = places_of(group.ids, group.alive)
         for leaf in jax.tree.leaves((group.ids, group.fresh, group.seen, group.mind, group.own)):
-            _hash_agents(mark, np.moveaxis(fetch(leaf), -1, 1), places)
+            rows = Rows(leaf)
+            for some in stretches(places, rows.size):
+                mark.update(rows.of(some).tobytes())
     shared: Sequence[Any] = jax.tree.leaves(
         (
             [table._replace(plan={}) for table in state.tables],
@@ -165,13 +226,3 @@ def digest(state: State) -> str:
     for leaf in shared:
         mark.update(fetch(leaf).tobytes())
     return mark.hexdigest()
-
-
-def _hash_agents(
-    mark: Any, rows: NDArray[Any], places: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> None:
-    """Hash what agents have, agent by agent; some at a time, as it may be most of the memory."""
-    blocks, lanes = places
-    for begin in range(0, len(blocks), 16_384):
-        some = slice(begin, begin + 16_384)
-        mark.update(rows[blocks[some], lanes[some]].tobytes())

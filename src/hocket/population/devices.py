@@ -12,6 +12,7 @@ from jax.sharding import Mesh, Sharding
 from numpy.typing import NDArray
 
 from hocket.core.errors import Refused
+from hocket.population.judging import is_whole
 
 Platform: TypeAlias = Literal["cpu", "gpu"]
 
@@ -29,8 +30,10 @@ def prepare(devices: int | None = None, platform: Platform | None = None) -> Non
         platform: The processor, or GPUs; whatever JAX prefers, if left out.
 
     Raises:
-        Refused: if JAX is at work already with something else, or there is no such platform.
+        Refused: if that is no number of devices, JAX is at work already with something else, or
+            there is no such platform.
     """
+    _check(devices)
     cores = devices or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else devices
     wanted = cores or os.cpu_count() or 1
     try:
@@ -47,10 +50,20 @@ def prepare(devices: int | None = None, platform: Platform | None = None) -> Non
     try:
         jax.local_devices()
     except RuntimeError as error:
+        if platform == "gpu":
+            raise Refused(
+                "JAX finds no GPU here, or is not installed for GPUs: leave out the device, "
+                "or see https://docs.jax.dev/en/latest/installation.html"
+            ) from error
+        raise Refused(f"JAX finds no {platform or 'device'} here: {error}") from None
+
+
+def _check(devices: object) -> None:
+    """Refuse what is no number of devices."""
+    if devices is not None and not is_whole(devices, 1):
         raise Refused(
-            f"JAX finds no {platform or 'device'} here; leave out the device, or install "
-            f"JAX for it: {error}"
-        ) from None
+            f"{devices!r} devices: give a whole number from 1, or leave it out for all there are"
+        )
 
 
 def kind_of(device: jax.Device) -> Platform:
@@ -68,8 +81,10 @@ def mesh_of(devices: int | None, parts: int) -> Mesh:
         parts: How many parts there are to share, a power of two.
 
     Raises:
-        Refused: if there are not as many devices as asked for, or fewer parts than processes.
+        Refused: if that is no number of devices, there are not as many, or there are fewer parts
+            than processes.
     """
+    _check(devices)
     present = jax.devices()
     if devices is not None and devices > len(present):
         raise Refused(
@@ -88,11 +103,13 @@ def mesh_of(devices: int | None, parts: int) -> Mesh:
     return Mesh(theirs[:, : used // processes].reshape(-1), (AXIS,))
 
 
-def fetch(array: jax.Array) -> NDArray[Any]:
+def fetch(array: jax.Array | NDArray[Any]) -> NDArray[Any]:
     """An array as this process sees it whole, wherever its pieces lie.
 
     With several processes each must ask, as it is a step that they take together.
     """
+    if isinstance(array, np.ndarray):
+        return array
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     whole: NDArray[Any] = multihost_utils.process_allgather(array, tiled=True)

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from hocket.core.errors import Problem, SpecError
+from hocket.population.judging import is_whole
 from hocket.population.learning import Learning
 from hocket.population.model import Model
 from hocket.population.sharing import Placed, Sharing
 from hocket.population.worlds.world import World, room_of
 
 Beliefs: TypeAlias = Literal["full", "two-level"]
+
+
+NUMBERS: Final = 2**32
+"""How many agents can be numbered, over all the life of a population."""
+
+ROOM: Final = 2**31 - 1
+"""The most that may live at once: as many as XLA counts in 32 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +36,8 @@ class Group:
         own_precision: Whether each agent has a precision (gamma) of its own.
         learning: What is learned of A, B and D, if anything.
         sharing: With whom beliefs are shared, if with anybody.
-        beliefs: In full, or, for large grids, in two levels: as good where agents know the cell that
-            they begin in; far off where they may begin anywhere and few cells tell them where.
+        beliefs: In full, or, for large grids, in two levels: as good where agents know the cell
+            that they begin in; far off where they may begin anywhere and few cells tell them where.
         sees: The world's modalities that the model's are, in the model's order; all, if None.
     """
 
@@ -60,14 +68,15 @@ def check_groups(groups: Sequence[Group], world: World) -> None:
     Raises:
         SpecError: naming each that does not.
     """
-    problems = [] if groups else [Problem(where=("groups",), message="there is no group")]
+    if problems := _of_kinds(groups):
+        raise SpecError(problems)
     names = [group.name for group in groups]
     for number, group in enumerate(groups):
-        where = ("groups", group.name or number)
+        where = ("groups", group.name)
         if names.index(group.name) != number:
-            problems.append(Problem(where=where, message=f"two groups are called {group.name!r}"))
-        if group.agents < 0 or (group.capacity is not None and group.capacity < 0):
-            problems.append(Problem(where=where, message="the number of agents is negative"))
+            message = f"two groups are called {group.name!r}"
+            hint = "give each a name of its own"
+            problems.append(Problem(where=where, message=message, hint=hint))
         if group.room < 1:
             problems.append(
                 Problem(
@@ -78,6 +87,10 @@ def check_groups(groups: Sequence[Group], world: World) -> None:
             )
         problems += _fits(group, world, where)
     space, wanted = room_of(world), sum(group.room for group in groups)
+    if wanted > ROOM:
+        message = f"{wanted:,} agents, and at most {ROOM:,} may live at once"
+        hint = "take fewer, or several populations"
+        problems.append(Problem(where=("groups",), message=message, hint=hint))
     if space is not None and wanted > space:
         problems.append(
             Problem(
@@ -88,6 +101,53 @@ def check_groups(groups: Sequence[Group], world: World) -> None:
         )
     if problems:
         raise SpecError(problems)
+
+
+def _of_kinds(groups: Any) -> list[Problem]:
+    """What is not of the kind that it should be; nothing else can be looked at then."""
+    if isinstance(groups, Group) or not isinstance(groups, Sequence):
+        message = f"is a {type(groups).__name__}"
+        return [Problem(where=("groups",), message=message, hint="give a list of groups")]
+    if not groups:
+        hint = "give at least one"
+        return [Problem(where=("groups",), message="there is no group", hint=hint)]
+    problems: list[Problem] = []
+    for number, group in enumerate(groups):
+        if isinstance(group, Group):
+            problems += _of_kind(group, ("groups", str(group.name) or number))
+        else:
+            message = f"is a {type(group).__name__}, and no group"
+            hint = "write Group(name=..., model=..., agents=...)"
+            problems.append(Problem(where=("groups", number), message=message, hint=hint))
+    return problems
+
+
+def _of_kind(group: Any, where: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What of a group is not of the kind that it should be."""
+    if not isinstance(group.name, str) or not group.name or "/" in group.name:
+        message = f"is {group.name!r}"
+        yield Problem(where=(*where, "name"), message=message, hint="give a text without /")
+    if not isinstance(group.model, Model):
+        message = f"is a {type(group.model).__name__}"
+        hint = "make one with Model.of, or read one with load_model"
+        yield Problem(where=(*where, "model"), message=message, hint=hint)
+    for name in ("agents", "capacity"):
+        value = getattr(group, name)
+        if name == "capacity" and value is None:
+            continue
+        if not is_whole(value):
+            message, hint = f"is {value!r}", "give a whole number"
+            yield Problem(where=(*where, name), message=message, hint=hint)
+        elif value < 0:
+            hint = "give 0 or more"
+            yield Problem(where=(*where, name), message=f"is {value}, which is negative", hint=hint)
+    if group.beliefs not in get_args(Beliefs):
+        message, hint = f"is {group.beliefs!r}", f"give {' or '.join(get_args(Beliefs))}"
+        yield Problem(where=(*where, "beliefs"), message=message, hint=hint)
+    sees = group.sees
+    if sees is not None and not (isinstance(sees, tuple | list) and all(map(is_whole, sees))):
+        message, hint = f"is {sees!r}", "give the numbers of the world's modalities"
+        yield Problem(where=(*where, "sees"), message=message, hint=hint)
 
 
 def _fits(group: Group, world: World, where: tuple[str | int, ...]) -> list[Problem]:

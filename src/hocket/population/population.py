@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,13 +15,15 @@ from hocket.population.arrays import Arrays, DType
 from hocket.population.checkpoints import (
     Kept,
     digest,
-    fingerprint_of,
+    parts_of,
     read_checkpoint,
     write_checkpoint,
 )
 from hocket.population.devices import fetch
-from hocket.population.group import Group, check_groups
+from hocket.population.group import NUMBERS, Group, check_groups
+from hocket.population.judging import is_whole, numbers_of
 from hocket.population.program import STRIDE
+from hocket.population.rows import Rows, places_of
 from hocket.population.sizes import bytes_of
 from hocket.population.slots import Slots
 from hocket.population.worlds.world import World, room_of
@@ -67,7 +70,8 @@ class Population:
 
     Raises:
         SpecError: if groups do not fit each other or the world.
-        Refused: if it would take more memory than there is; nothing has been allocated then.
+        Refused: if seed, devices, dtype or memory are none, or it would take more memory than
+            there is; nothing has been allocated then.
     """
 
     def __init__(
@@ -82,8 +86,12 @@ class Population:
         kept: Kept | None = None,
     ) -> None:
         check_groups(groups, world)
-        if not 0 <= seed < 2**32:
-            raise Refused(f"seed {seed}: give one from 0 to 4294967295")
+        if not (is_whole(seed, 0) and seed < 2**32):
+            raise Refused(f"seed {seed!r}: give a whole number from 0 to 4294967295")
+        if dtype not in get_args(DType):
+            raise Refused(f"dtype {dtype!r}: give {' or '.join(get_args(DType))}")
+        if memory is not None and not is_whole(memory, 0):
+            raise Refused(f"memory {memory!r}: give a whole number of bytes")
         self.seed = seed
         self._arrays = Arrays(groups, world, seed, devices, dtype, memory, kept)
 
@@ -122,9 +130,10 @@ class Population:
         Raises:
             Refused: if that is no number of ticks.
         """
-        if ticks < 0 or not 1 <= at_once <= STRIDE:
+        if not (is_whole(ticks, 0) and is_whole(at_once, 1) and at_once <= STRIDE):
             raise Refused(
-                f"{ticks} ticks, {at_once} at once: no negative ticks, and 1 to {STRIDE} at once"
+                f"{ticks!r} ticks, {at_once!r} at once: "
+                f"give whole numbers, 0 or more ticks, and 1 to {STRIDE} at once"
             )
         first = self.tick
         pieces: list[dict[str, NDArray[Any]]] = []
@@ -150,11 +159,16 @@ class Population:
         Raises:
             NotFound: if there is no such group.
             Refused: if that is no number of agents, or there is not enough memory, or the world
-                has no room for so many.
+                has no room for so many, or all numbers have been given.
         """
         g = self._arrays.index(group)
-        if count < 0:
-            raise Refused(f"{count} agents cannot join {group}: give 0 or more")
+        if not is_whole(count, 0):
+            raise Refused(f"{count!r} agents cannot join {group}: give a whole number, 0 or more")
+        if self._arrays.next_id + count > NUMBERS:
+            raise Refused(
+                f"{count:,} agents cannot join {group}: {self._arrays.next_id:,} of {NUMBERS:,} "
+                "numbers have been given, and none is given twice; begin another population"
+            )
         space = room_of(self.world)
         living = sum(int(fetch(one.alive).sum()) for one in self._arrays.state.groups)
         if space is not None and living + count > space:
@@ -185,9 +199,10 @@ class Population:
 
         Raises:
             NotFound: if there is no such group, or no living agent of such a number in it.
+            Refused: if these are no numbers of agents.
         """
         g = self._arrays.index(group)
-        gone = np.atleast_1d(np.asarray(ids))
+        gone = numbers_of(ids, group)
         numbers, alive = (
             fetch(self._arrays.state.groups[g].ids),
             fetch(self._arrays.state.groups[g].alive),
@@ -209,14 +224,16 @@ class Population:
     def world_state(self) -> Snapshot:
         """What the world remembers."""
         state = self._arrays.state
-        ids = np.concatenate([fetch(group.ids)[fetch(group.alive)] for group in state.groups])
+        places = [places_of(group.ids, group.alive) for group in state.groups]
+
+        def rows_of(leaves: Iterable[jax.Array]) -> list[NDArray[Any]]:
+            return [Rows(leaf).of(here) for leaf, here in zip(leaves, places, strict=True)]
+
+        ids = np.concatenate(rows_of(group.ids for group in state.groups))
         order = np.argsort(ids)
         own: dict[str, NDArray[Any]] = {"id": ids[order]}
         for name in state.groups[0].own:
-            rows = [
-                np.moveaxis(fetch(group.own[name]), -1, 1)[fetch(group.alive)]
-                for group in state.groups
-            ]
+            rows = rows_of(group.own[name] for group in state.groups)
             own[name] = np.moveaxis(np.concatenate(rows)[order], 0, -1)
         return Snapshot(own, {name: fetch(leaf) for name, leaf in state.shared.items()})
 
@@ -246,7 +263,7 @@ class Population:
         Raises:
             OSError: if it cannot be written.
         """
-        made_of = _made_of(self.groups, self.world, self.seed, self.dtype)
+        made_of = parts_of(self.groups, self.world, self.seed, self.dtype)
         write_checkpoint(Path(path), self._arrays.state, made_of, self._arrays.next_id)
 
     @classmethod
@@ -263,20 +280,11 @@ class Population:
 
         Raises:
             NotFound: if there is no such file.
-            Refused: if it was made by something else, or is broken.
+            Unusable: if it was made with something else, which is named, or is broken.
+            Refused: if it cannot be read.
         """
-        made_of = _made_of(groups, world, options.get("seed", 0), options.get("dtype", "float32"))
+        made_of = parts_of(groups, world, options.get("seed", 0), options.get("dtype", "float32"))
         return cls(groups, world, kept=read_checkpoint(Path(path), made_of), **options)
-
-
-def _made_of(groups: Sequence[Group], world: World, seed: int, dtype: DType) -> dict[str, str]:
-    """What a checkpoint must agree with."""
-    return {
-        "groups": fingerprint_of(tuple(groups)),
-        "world": fingerprint_of(world),
-        "seed": str(seed),
-        "dtype": dtype,
-    }
 
 
 def _means(pieces: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[np.float64]]:

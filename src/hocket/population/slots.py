@@ -16,6 +16,8 @@ from hocket.population.arrays import Arrays
 from hocket.population.devices import fetch
 from hocket.population.flat import GroupState
 from hocket.population.group import Group
+from hocket.population.judging import is_positive, numbers_of
+from hocket.population.rows import Places, Rows, places_of, stretches
 from hocket.population.wishes import Wishes, rows_of
 
 
@@ -38,8 +40,8 @@ class Slots:
     def ids(self) -> NDArray[np.uint32]:
         """The numbers of the living agents, ascending."""
         state = self._state()
-        ids, alive = fetch(state.ids), fetch(state.alive)
-        return np.sort(ids[alive])
+        living: NDArray[np.uint32] = np.sort(fetch(state.ids)[fetch(state.alive)])
+        return living
 
     def beliefs(self, ids: ArrayLike | None = None) -> tuple[NDArray[Any], ...]:
         """What agents expect before they next see something.
@@ -52,7 +54,7 @@ class Slots:
 
         Raises:
             NotFound: if there is no living agent of such a number.
-            Refused: if the group's beliefs are kept in another form.
+            Refused: if these are no numbers, or the group's beliefs are kept in another form.
         """
         mind = self._state().mind
         if self._group.beliefs != "full":
@@ -124,8 +126,8 @@ class Slots:
             Refused: if it is no precision, or single agents were named and it is shared.
             NotFound: if there is no living agent of such a number.
         """
-        if not (np.isfinite(gamma) and gamma > 0):
-            raise Refused(f"gamma {gamma}: a precision is a number above 0")
+        if not is_positive(gamma):
+            raise Refused(f"gamma {gamma!r}: a precision is a finite number above 0")
         if not self._group.own_precision and ids is not None:
             raise Refused(
                 f"the agents of {self._group.name} share their precision; "
@@ -162,25 +164,24 @@ class Slots:
             for m, many in enumerate(model.observations)
         }
         if self._group.beliefs == "full":
+            state = self._state()
+            places = places_of(state.ids, state.alive)
             result["beliefs"] = {
                 _name(names.factors, f, "factor"): _told(
-                    belief, names.states[f] if names.states else ()
+                    Rows(belief), places, names.states[f] if names.states else ()
                 )
-                for f, belief in enumerate(self.beliefs())
+                for f, belief in enumerate(state.mind["belief"])
             }
         return result
 
-    def _places(self, ids: ArrayLike | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The blocks and lanes of agents, in the order of `ids` or of all living agents."""
+    def _places(self, ids: ArrayLike | None) -> Places:
+        """Where agents are, in the order of `ids` or of all living agents."""
         state = self._state()
-        numbers, alive = fetch(state.ids), fetch(state.alive)
-        blocks, lanes = np.nonzero(alive)
-        order = np.argsort(numbers[blocks, lanes])
-        blocks, lanes = blocks[order], lanes[order]
+        blocks, lanes = places_of(state.ids, state.alive)
         if ids is None:
             return blocks, lanes
-        wanted = np.atleast_1d(np.asarray(ids))
-        living = numbers[blocks, lanes]
+        wanted = numbers_of(ids, self._group.name)
+        living = fetch(state.ids)[blocks, lanes]
         place = np.searchsorted(living, wanted)
         known = (place < len(living)) & (living[np.minimum(place, len(living) - 1)] == wanted)
         if not known.all():
@@ -189,8 +190,7 @@ class Slots:
 
     def _of(self, leaf: Any, ids: ArrayLike | None) -> NDArray[Any]:
         """Rows of some agents, [agents, ...], of an array [blocks, ..., lanes]."""
-        blocks, lanes = self._places(ids)
-        return np.moveaxis(fetch(leaf), -1, 1)[blocks, lanes]
+        return Rows(leaf).of(self._places(ids))
 
     def _with(self, leaf: Any, row: NDArray[Any], ids: ArrayLike | None) -> NDArray[Any]:
         """An array [blocks, ..., lanes] in which some agents have been given a row."""
@@ -204,18 +204,20 @@ def _name(names: Sequence[str], number: int, kind: str) -> str:
     return names[number] if names else f"{kind} {number}"
 
 
-def _told(belief: NDArray[Any], states: Sequence[str]) -> dict[str, Any]:
-    """How sure agents are of a factor, and of what."""
-    likeliest, how_many = np.unique(belief.argmax(1), return_counts=True)
-    first = np.argsort(-how_many, kind="stable")[:10]
-    entropy = -(belief * np.log(np.maximum(belief, 1e-16))).sum(1).mean()
+def _told(belief: Rows, places: Places, states: Sequence[str]) -> dict[str, Any]:
+    """How sure agents are of a factor, and of what; told of some at a time."""
+    how_many, entropy = np.zeros(belief.size, np.int64), 0.0
+    for some in stretches(places, belief.size):
+        rows = belief.of(some)
+        how_many += np.bincount(rows.argmax(1), minlength=belief.size)
+        entropy -= float((rows * np.log(np.maximum(rows, 1e-16))).sum(dtype=np.float64))
+    agents = len(places[0])
+    first = [state for state in np.argsort(-how_many, kind="stable")[:10] if how_many[state]]
     return {
-        "entropy": round(float(entropy), 4),
-        "entropy_at_most": round(float(np.log(belief.shape[1])), 4),
+        "entropy": round(entropy / agents, 4),
+        "entropy_at_most": round(float(np.log(belief.size)), 4),
         "likeliest": {
-            _name(states, int(likeliest[place]), "state"): round(
-                float(how_many[place]) / len(belief), 4
-            )
-            for place in first
+            _name(states, int(state), "state"): round(float(how_many[state]) / agents, 4)
+            for state in first
         },
     }
