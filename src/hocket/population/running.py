@@ -316,21 +316,12 @@ def run(
     begun = population.tick
     pieces = [means] if means else []
     pace = _Pace()
-    stopped = False
-    saved = None if checkpoint is None else checkpoint.tick
+    stopped, saved = False, None if checkpoint is None else checkpoint.tick
     if film is not None:
         film.look(population)
-    while population.tick < ticks:
-        if stop is not None and anyone(stop()):
-            stopped = True
-            break
-        many = min(pace.stretch if at_once is None else at_once, ticks - population.tick)
-        if every is not None:
-            # Saved at the same ticks, wherever it was resumed.
-            many = min(many, every - population.tick % every)
-        if film is not None:
-            many = min(many, film.until(population.tick))
-        pieces.append(pace.of(population, many))
+    while population.tick < ticks and not (stopped := stop is not None and anyone(stop())):
+        most = pace.stretch if at_once is None else at_once
+        pieces.append(pace.of(population, _until(population.tick, ticks, most, every, film)))
         if film is not None:
             film.look(population)
         if on_progress is not None:
@@ -350,6 +341,15 @@ def run(
         stopped=stopped,
         resumed=begun or None,
     )
+
+
+def _until(tick: int, ticks: int, most: int, every: int | None, film: Film | None) -> int:
+    """How many ticks to go on by, before somebody wants to look at it or save it."""
+    many = min(most, ticks - tick)
+    if every is not None:
+        # Saved at the same ticks, wherever it was resumed.
+        many = min(many, every - tick % every)
+    return many if film is None else min(many, film.until(tick))
 
 
 def _check(ticks: int, at_once: int, every: int | None) -> None:
