@@ -239,11 +239,12 @@ def run_processes(
     read, write = os.pipe()
     children: list[_Child] = []
     try:
-        for number in range(processes):
-            place = f"{number}/{processes}@{address}#{read}"
-            kept = {**(os.environ if environment is None else environment), _PLACE: place}
-            children.append(_Child(command, number, kept, read, capture=capture))
+        # A wish to end must find its way from the first child on.
         with _passing_on(children):
+            for number in range(processes):
+                place = f"{number}/{processes}@{address}#{read}"
+                kept = {**(os.environ if environment is None else environment), _PLACE: place}
+                children.append(_Child(command, number, kept, read, capture=capture))
             status = _wait(children, resume)
         said = tuple(child.last_words() for child in children[1:])
         return Done(status, children[0].printed(), said)
