@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any
 
@@ -127,6 +128,50 @@ def test_what_is_wrong_with_arrays_is_said(arguments: tuple[Any, ...], said: str
 def test_what_is_wrong_with_settings_is_said(settings: dict[str, Any], said: str) -> None:
     lines = problems([SEEN], [TURN], **settings)
     assert any(said in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("move", "said"),
+    [
+        (Grid(10**6, 10**6), r"B\.0: has 1,000,000,000,000 cells, .*; make the grid smaller"),
+        (Grid("a", 5), r"B\.0\.height: is 'a', .*; give a whole number"),  # type: ignore[arg-type]
+        (Grid(2, None), r"B\.0\.width: is None, .*; give a whole number"),  # type: ignore[arg-type]
+        (Grid(2, 2, slip=None), r"slip: is None, and no probability; give"),  # type: ignore[arg-type]
+        (Grid(2, 2, slip=float("nan")), r"slip: is nan, and no probability; give"),
+        (Grid(2, 2, moves=None), r"moves: is a NoneType, .*; write \(rows"),  # type: ignore[arg-type]
+        (Grid(2, 2, moves=((1, [2]),)), r"moves\.0: is \(1, \[2\]\), and no move; write"),  # type: ignore[arg-type]
+        (Grid(2, 2, moves=(3,)), r"moves\.0: is 3, and no move; write"),  # type: ignore[arg-type]
+        (Grid(2, 2, walls=[[0], [0, 1]]), r"walls: is no array of numbers .*; give"),  # type: ignore[arg-type]
+        (Grid(2, 2, walls=[["a"]]), r"walls: is no array of numbers .*; give"),  # type: ignore[arg-type]
+        (Lists([[0], [0, 1]], [[1]]), r"B\.0\.next: is no array of numbers .*; give"),  # type: ignore[arg-type]
+        (Lists(np.zeros((1, 1, 1), int), "a"), r"weight: is no array of numbers .*; give"),  # type: ignore[arg-type]
+        (Lists(np.zeros(3, int), np.zeros(3)), r"B\.0\.next: has shape \(3,\); give"),
+    ],
+)
+def test_moves_that_cannot_be_are_refused_before_anything_is_made_of_them(
+    move: Any, said: str
+) -> None:
+    lines = problems([SEEN], [move])
+    assert re.search(said, lines[0]), lines
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"names": {"factors": ("a",)}}, r"^names: is a dict; give Names\(factors="),
+        ({"names": "a"}, r"^names: is a str; give Names\("),
+        ({"names": Names(factors=3)}, r"^names\.factors: is 3, and no list of names; give"),  # type: ignore[arg-type]
+        ({"names": Names(factors="abc")}, r"^names\.factors: is 'abc', and no list .*; give"),  # type: ignore[arg-type]
+        ({"names": Names(states=3)}, r"^names\.states: is 3, and no list of lists .*; give"),  # type: ignore[arg-type]
+        ({"names": Names(states=(3,))}, r"^names\.states\.0: is 3, and no list .*; give"),  # type: ignore[arg-type]
+        ({"gamma": 10**400}, r"^gamma: is 1.*; give a finite number"),
+        ({"inference": ["fpi"]}, r"^inference: is \['fpi'\]"),
+        ({"A_dependencies": [[[0]]]}, r"^A_dependencies\.0: names factor \[0\]"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_words(settings: dict[str, Any], said: str) -> None:
+    lines = problems([SEEN], [TURN], **settings)
+    assert re.search(said, lines[0]), lines
 
 
 def test_all_problems_come_at_once() -> None:

@@ -5,13 +5,13 @@ It gives fields, and knows no `Model`, so that the model itself stays a plain de
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from hocket.core.errors import Problem, SpecError, suggest
+from hocket.population.judging import is_positive, is_whole
 from hocket.population.policies import every_policy
 from hocket.population.transitions import Dense, Floats, Grid, Lists, Transition
 from hocket.population.validation import (
@@ -38,6 +38,7 @@ _POSITIVE: Final = ("gamma", "alpha")
 _COUNTED: Final = ("iterations", "window")
 _SWITCHES: Final = ("utility", "state_information", "parameter_information")
 _LEARNED: Final = ("pA", "pB", "pD")
+_PARTS: Final = ("factors", "states", "modalities", "observations", "actions")
 _KNOWN: Final = (*_CHOICES, *_POSITIVE, *_COUNTED, *_SWITCHES, *_LEARNED, "names")
 
 
@@ -99,15 +100,16 @@ class _Making:
             where = ("B", factor)
             if depends is not None:
                 self._shape_of_move(move, factor, depends[factor])
-            self.found += transition(move, where)
+            if isinstance(move, Dense):
+                self.found += transition(move, where)
         self.fields |= {"B": tuple(self.moves), "B_dependencies": depends}
 
     def _move(self, given: Any, factor: int) -> Transition | None:
         where = ("B", factor)
         if isinstance(given, Lists):
-            return Lists(np.asarray(given.next), np.asarray(given.weight, np.float64))
+            return self._lists(given, where)
         if isinstance(given, Grid):
-            return given
+            return self._judged(given, where)
         table = numbers(given.table if isinstance(given, Dense) else given, where, self.found)
         if table is None:
             return None
@@ -122,6 +124,18 @@ class _Making:
             )
             return None
         return Dense(table)
+
+    def _lists(self, given: Lists, where: tuple[str | int, ...]) -> Transition | None:
+        weight = numbers(given.weight, (*where, "weight"), self.found)
+        if weight is None or numbers(given.next, (*where, "next"), self.found) is None:
+            return None
+        return self._judged(Lists(np.asarray(given.next), weight), where)
+
+    def _judged(self, move: Transition, where: tuple[str | int, ...]) -> Transition | None:
+        """A transition if it is one: nothing is made of a size that makes no sense."""
+        found = list(transition(move, where))
+        self.found += found
+        return None if found else move
 
     def _shape_of_move(self, move: Transition, factor: int, depends: tuple[int, ...]) -> None:
         where = ("B", factor)
@@ -267,16 +281,16 @@ class _Making:
             if name not in _KNOWN:
                 hint = suggest(name, _KNOWN) or f"there are {', '.join(_KNOWN)}"
                 self._problem(name, "is no setting of a model", hint)
-            elif name in _CHOICES and value not in _CHOICES[name]:
+            elif name in _CHOICES and not (isinstance(value, str) and value in _CHOICES[name]):
                 hint = suggest(str(value), _CHOICES[name]) or f"use {' or '.join(_CHOICES[name])}"
                 self._problem(name, f"is {value!r}", hint)
-            elif name in _POSITIVE and not _is(value, lambda number: 0 < number < math.inf):
+            elif name in _POSITIVE and not is_positive(value):
                 self._problem(name, f"is {value!r}", "give a finite number greater than 0")
-            elif name in _COUNTED and not (_is_int(value) and value >= 1):
+            elif name in _COUNTED and not is_whole(value, 1):
                 self._problem(name, f"is {value!r}", "give a whole number from 1")
             elif name in _SWITCHES and not isinstance(value, bool | np.bool_):
                 self._problem(name, f"is {value!r}", "give True or False")
-            else:
+            elif name != "names" or value is not None:
                 self.fields[name] = _plain(name, value)
 
     def counts(self) -> None:
@@ -324,7 +338,10 @@ class _Making:
             hint = "give pA or pB, or leave it off"
             self._problem("parameter_information", "needs what is learned of A or B", hint)
         names = fields.get("names")
-        if names is not None:
+        if names is not None and not all(hasattr(names, part) for part in _PARTS):
+            message = f"is a {type(names).__name__}"
+            self._problem("names", message, f"give Names({'=..., '.join(_PARTS)}=...)")
+        elif names is not None:
             self.found += named(names.factors, ("names", "factors"), factors)
             self.found += named(names.modalities, ("names", "modalities"), len(self.tables))
             sizes = [None if table is None else len(table) for table in self.tables]
@@ -371,12 +388,3 @@ def _table_shape(move: Transition) -> tuple[int, ...]:
     if isinstance(move, Dense):
         return move.table.shape
     return (move.states, move.states, move.actions)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is(value: Any, fits: Callable[[float], bool]) -> bool:
-    kind = isinstance(value, int | float | np.integer | np.floating)
-    return kind and not isinstance(value, bool) and fits(float(value))

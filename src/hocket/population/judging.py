@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,11 @@ def is_whole(value: Any, least: int | None = None) -> bool:
 def is_real(value: Any) -> bool:
     """Whether a value is a finite number; True and False are none."""
     kind = isinstance(value, int | float | np.integer | np.floating)
-    return kind and not isinstance(value, bool) and bool(np.isfinite(value))
+    try:
+        return kind and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        # Of a whole number too large for a float.
+        return False
 
 
 def is_positive(value: Any) -> bool:

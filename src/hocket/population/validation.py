@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from hocket.core.errors import Problem
+from hocket.population.judging import is_real, is_whole
 from hocket.population.transitions import MOST_BYTES, Dense, Grid, Lists, Transition
 
 Where = tuple[str | int, ...]
@@ -140,31 +141,22 @@ def counts(array: np.ndarray[Any, Any], where: Where) -> Iterator[Problem]:
 
 def grid(move: Grid, where: Where) -> Iterator[Problem]:
     """Find what is wrong with moves on a grid."""
-    for side in ("height", "width"):
-        size = getattr(move, side)
-        if not _is_whole(size) or size < 1:
-            message = f"is {size!r}, and a grid has at least one row and one column"
-            yield Problem(where=(*where, side), message=message, hint="give a whole number")
-    whole = all(_is_whole(getattr(move, side)) for side in ("height", "width"))
-    if whole and move.nbytes * 4 > MOST_BYTES:
+    found = [*_sides(move, where), *_moves(move.moves, where)]
+    yield from found
+    if not found and move.nbytes * 4 > MOST_BYTES:
         message = f"has {move.states:,} cells, whose moves take {move.nbytes * 4 / 1e9:,.1f} GB"
         yield Problem(where=where, message=message, hint="make the grid smaller")
-    if not move.moves:
-        yield Problem(where=(*where, "moves"), message="is empty", hint="name at least one move")
-    for number, step in enumerate(move.moves):
-        if not (np.shape(step) == (2,) and all(map(_is_whole, step))):
-            yield Problem(
-                where=(*where, "moves", number),
-                message=f"is {step!r}, and no move",
-                hint="write (rows down, columns right), as (-1, 0) for up",
-            )
-    if not 0 <= move.slip <= 1:
+    if not (is_real(move.slip) and 0 <= move.slip <= 1):
         yield Problem(
             where=(*where, "slip"),
             message=f"is {move.slip!r}, and no probability",
             hint="give a number from 0 to 1",
         )
     if move.walls is None:
+        return
+    unread: list[Problem] = []
+    if numbers(move.walls, (*where, "walls"), unread) is None:
+        yield from unread
         return
     shape, wanted = np.shape(move.walls), (move.height, move.width)
     if shape != wanted:
@@ -177,6 +169,28 @@ def grid(move: Grid, where: Where) -> Iterator[Problem]:
         yield Problem(
             where=(*where, "walls"), message="fill the whole grid", hint="leave a cell free"
         )
+
+
+def _sides(move: Grid, where: Where) -> Iterator[Problem]:
+    for side in ("height", "width"):
+        size = getattr(move, side)
+        if not is_whole(size, 1):
+            message = f"is {size!r}, and a grid has at least one row and one column"
+            yield Problem(where=(*where, side), message=message, hint="give a whole number")
+
+
+def _moves(moves: Any, where: Where) -> Iterator[Problem]:
+    hint = "write (rows down, columns right), as (-1, 0) for up"
+    if not _is_list(moves):
+        message = f"is a {type(moves).__name__}, and no list of moves"
+        yield Problem(where=(*where, "moves"), message=message, hint=hint)
+        return
+    if not len(moves):
+        yield Problem(where=(*where, "moves"), message="is empty", hint="name at least one move")
+    for number, step in enumerate(moves):
+        if not (_is_list(step) and len(step) == 2 and all(map(is_whole, step))):
+            message = f"is {step!r}, and no move"
+            yield Problem(where=(*where, "moves", number), message=message, hint=hint)
 
 
 def lists(move: Lists, where: Where) -> Iterator[Problem]:
@@ -263,14 +277,14 @@ def dependencies(
         if name == "A_dependencies" and not row:
             hint = "name at least one factor that it depends on"
             yield Problem(where=where, message="is empty", hint=hint)
-        for factor in row:
-            if not _is_whole(factor) or not 0 <= factor < factors:
-                yield Problem(
-                    where=where,
-                    message=f"names factor {factor!r}, and there are {factors}",
-                    hint=f"give numbers from 0 to {factors - 1}",
-                )
-        if len(set(row)) < len(row):
+        odd = [factor for factor in row if not is_whole(factor, 0) or factor >= factors]
+        for factor in odd:
+            yield Problem(
+                where=where,
+                message=f"names factor {factor!r}, and there are {factors}",
+                hint=f"give numbers from 0 to {factors - 1}",
+            )
+        if not odd and len(set(row)) < len(row):
             hint = "name each factor once"
             yield Problem(where=where, message=f"names a factor twice: {list(row)}", hint=hint)
         if name == "B_dependencies" and number not in row:
@@ -307,9 +321,12 @@ def policies(
         yield from _more(where, len(bad), f"actions of factor {factor} out of range")
 
 
-def named(given: Sequence[Any], where: Where, size: int) -> Iterator[Problem]:
+def named(given: Any, where: Where, size: int) -> Iterator[Problem]:
     """Look at names: one for each, all different; or none."""
-    if given and len(given) != size:
+    if not _is_list(given):
+        message = f"is {given!r}, and no list of names"
+        yield Problem(where=where, message=message, hint="give texts in a tuple")
+    elif given and len(given) != size:
         hint = "give one for each, or none at all"
         yield Problem(where=where, message=f"there are {len(given)} names for {size}", hint=hint)
     elif odd := [name for name in given if not isinstance(name, str) or not name]:
@@ -320,10 +337,13 @@ def named(given: Sequence[Any], where: Where, size: int) -> Iterator[Problem]:
         yield Problem(where=where, message=f"{twice!r} is there twice", hint=hint)
 
 
-def named_parts(
-    given: Sequence[Sequence[str]], name: str, sizes: Sequence[int | None]
-) -> Iterator[Problem]:
+def named_parts(given: Any, name: str, sizes: Sequence[int | None]) -> Iterator[Problem]:
     """Look at the names of what each factor or modality has."""
+    if not _is_list(given):
+        message = f"is {given!r}, and no list of lists of names"
+        hint = "give a list of names for each"
+        yield Problem(where=("names", name), message=message, hint=hint)
+        return
     if given and len(given) != len(sizes):
         hint = "give a list of names for each, which may be empty, or none at all"
         message = f"there are {len(given)} lists for {len(sizes)}"
@@ -339,8 +359,8 @@ def _more(where: Where, count: int, what: str) -> Iterator[Problem]:
         yield Problem(where=where, message=f"and {count - SHOWN:,} more {what}")
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+def _is_list(value: Any) -> bool:
+    return isinstance(value, tuple | list | np.ndarray)
 
 
 def _indices(place: Any) -> str:
