@@ -44,8 +44,8 @@ def test_help_and_mistakes_come_before_anything_is_run(home: Home) -> None:
         (["explorers", "--resume"], "by --checkpoint DIR"),
         (["explorers", "--set", "length"], "write it as KEY=VALUE"),
         (["explorers", "--picture", "a.jpg"], "--picture a.jpg"),
-        (["explorers", "--agents", "-1"], "agents: must be at least 0"),
-        (["explorers", "--ticks", "-1"], "ticks: must be at least 0"),
+        (["explorers", "--agents", "-1"], "agents: it is a whole number of at least 1"),
+        (["explorers", "--ticks", "-1"], "ticks: it is a whole number of at least 1"),
         (["explorers", "--format", "csv"], 'Choose from: "npz", "parquet"'),
     ):
         done = home.hocket("population", "run", *args)
@@ -68,7 +68,7 @@ def test_an_example_is_run_shown_and_written(home: Home) -> None:
     ("args", "said"),
     [
         (["forager"], "did you mean 'foragers'"),
-        (["explorers", "--agents", "0"], "there is no agent"),
+        (["explorers", "--agents", "0"], "agents: it is a whole number of at least 1"),
         (["explorers", "--agents", "900000000"], "agents would take"),
         (["explorers", "--set", "lenght=2"], "lenght"),
     ],
@@ -140,8 +140,29 @@ def test_cancelling_a_run_ends_the_process(home: Home) -> None:
     ended(child, 60)
     assert home.status() == "cancelled"
     assert not processes_with(mark)
+    # Nobody can go on with it.
+    assert not (home.state / "populations" / "r").exists()
+
+
+def test_what_a_failed_run_has_saved_stays_until_it_is_pruned(home: Home) -> None:
+    home.write("colony: {population: {example: explorers, agents: 900000000}}")
+    assert home.hocket("run", "--id", "r").status == 1
+    assert (home.state / "populations" / "r").exists()
     home.ok("prune", "r")
     assert not (home.state / "populations" / "r").exists()
+
+
+def test_a_step_whose_end_comes_before_what_is_saved_begins_anew(home: Home) -> None:
+    home.write(STEPS.format(ticks=1_000_000_000))
+    child = home.running("hocket.yaml")
+    saved = home.state / "populations" / "r" / "colony" / "checkpoint" / "checkpoint.json"
+    home.until(saved.exists, child, 60)
+    home.kill(child)
+    home.until(lambda: not processes_with("hocket.population.job"))
+    home.write(STEPS.format(ticks=40))
+    assert home.ok("resume", "r", "hocket.yaml", "--new-spec").status == 0
+    assert "begins anew: tick " in home.ok("logs", "r", "colony").out
+    assert json.loads(home.ok("show", "r", "colony").out)["summary"]["ticks"] == 40
 
 
 def test_a_plan_that_reads_what_a_population_gives_is_simulated(home: Home) -> None:

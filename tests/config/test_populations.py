@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
+from tests.population.gmn_texts import SMALL
 
 from hocket import Plan
 from hocket.app.drafts import spec_of
@@ -18,6 +22,7 @@ from hocket.config.population_parts import PopulationPart
 from hocket.config.schema import file_schema
 from hocket.core.errors import SpecError
 from hocket.core.specs import RunSpec
+from hocket.population.settings import Settings
 
 FILE = """
 version: 1
@@ -66,6 +71,9 @@ plans:
 def test_the_defaults_are_those_of_the_file() -> None:
     plain = PopulationPart.model_validate({"example": "x"}).model_dump(exclude_none=True)
     assert {k: v for k, v in plain.items() if v != {}} == {**DEFAULTS, "example": "x"}
+    usual = msgspec.to_builtins(Settings())
+    # A command saves nothing on the way unless it is told where.
+    assert {key: usual[key] for key in DEFAULTS} == {**DEFAULTS, "checkpoint_every": None}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,84 @@ def test_mistakes_have_a_place(population: str, said: str, tmp_path: Path) -> No
 def test_models_are_looked_for_beside_the_file(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_text(FILE.format(population="{model: m.gmn}"))
+    with pytest.raises(SpecError, match=r"f\.yaml:7:\d+: there is no file .*m\.gmn"):
+        load_plan(str(file))
+    (tmp_path / "m.gmn").write_text(SMALL)
     assert load_plan(str(file)).agents["population"].options["cwd"] == str(tmp_path)
+
+
+def test_a_model_may_be_written_by_a_step_before(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    steps = "      write: {command: [cp, a.gmn, m.gmn]}\n"
+    text = FILE.format(population="{model: m.gmn}") + steps
+    file.write_text(
+        text.replace("{population: {model: m.gmn}}", "{population: {model: m.gmn}, needs: [write]}")
+    )
+    assert load_plan(str(file)).agents["population"].kind == "population"
+    (tmp_path / "m.gmn").write_text(SMALL.replace("gamma", "gama"))
+    with pytest.raises(SpecError, match=r"m\.gmn:9:26: 'gama'"):
+        load_plan(str(file))
+
+
+LITERAL = [
+    ("{example: explorrs}", "explorrs", "there is no example 'explorrs'; did you mean 'explorers'"),
+    ("{example: explorers, set: {legth: 2}}", "2", ".*'legth'; did you mean 'length'"),
+    ("{example: sharers, set: {share: all}}", "all", "'all' is nobody to share with"),
+    (
+        "{example: explorers, groups: {explorer: {agents: 3}}}",
+        "explorer:",
+        "there is no group 'expl",
+    ),
+    ("{example: explorers, groups: {explorers: {preferences: [1, 2]}}}", "1,", r"shape \[2\]"),
+    ("{example: explorers, groups: {explorers: {preferences: {gol: 1}}}}", "1}", ".*'gol'; did"),
+    ("{example: foragers, groups: {foragers: {preferences: {goal: 1}}}}", "1}", ".*scent.goal"),
+    ("{gmn: 'place: state {}'}", "'place", r"gmn:1:1: nodes come after a line \[nodes\]"),
+    ("{model: wrong.gmn}", "wrong", r".*wrong\.gmn:9:26: 'gama' is no property"),
+]
+
+
+@pytest.mark.parametrize(("population", "culprit", "said"), LITERAL)
+def test_what_is_literal_is_judged_before_it_is_run(
+    population: str, culprit: str, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.yaml"
+    (tmp_path / "wrong.gmn").write_text(SMALL.replace("gamma", "gama"))
+    text = FILE.format(population=population).replace("[many]", "{many: {default: 1}}")
+    file.write_text(text)
+    column = text.splitlines()[6].index(culprit) + 1
+    with pytest.raises(SpecError, match=rf"f\.yaml:7:{column}: {said}"):
+        load_plan(str(file))
+
+
+@pytest.mark.parametrize(
+    "population",
+    [
+        '{example: "{{inputs.many}}", groups: {x: {preferences: [1]}}}',
+        '{example: explorers, set: {length: "{{inputs.many}}"}, groups: {explorers: {agents: 2}}}',
+        '{example: explorers, groups: {explorers: {preferences: {goal: "{{inputs.many}}"}}}}',
+        '{gmn: "{{inputs.many}}", groups: {agents: {preferences: {goal: 1}}}}',
+    ],
+)
+def test_what_a_template_gives_is_judged_later(population: str, tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(FILE.format(population=population).replace("[many]", "{many: {default: 1}}"))
+    load_plan(str(file))
+
+
+def test_judging_it_needs_no_jax(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(FILE.format(population="{example: explorrs}"))
+    code = "import sys; sys.modules['jax'] = None\n"
+    code += "from hocket.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "check", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "there is no example 'explorrs'" in done.stderr
 
 
 def test_the_schema_knows_it() -> None:
@@ -134,6 +219,8 @@ def test_a_plan_in_python_has_it_too() -> None:
     [
         ({"exampel": "x"}, "population has no 'exampel'; did you mean 'example'"),
         ({"example": "x", "agents": 0}, "agents: it is a whole number"),
+        ({"example": "x", "groups": {"a": {"preferences": [float("nan")]}}}, "finite numbers"),
+        (None, "settings are an object"),
         ({"example": "x", "device": "tpu"}, "device: it is cpu or gpu"),
         ({"example": "x", "groups": {"a": {"agents": 0}}}, "groups.a.agents"),
         ({"example": "x", "groups": {"a": 1}}, "a group is an object"),

@@ -101,19 +101,21 @@ def _population_problems(spec: RunSpec, loaded: Loaded) -> list[Problem]:
     folder = Path(loaded.place or loaded.source).parent
     return [
         msgspec.structs.replace(one, where=(*where, "input", *one.where))
-        for where, step in _steps((), spec.workflow)
+        for where, step, first in _steps((), spec.workflow)
         if step.agent in runs and isinstance(step.input, dict)
-        for one in foreseen(step.input, folder)
+        for one in foreseen(step.input, folder, first=first)
     ]
 
 
-def _steps(where: Where, plan: PlanSpec) -> Iterator[tuple[Where, StepSpec]]:
-    """Give each step of a plan, and of those that it runs, with its path."""
+def _steps(
+    where: Where, plan: PlanSpec, *, first: bool = True
+) -> Iterator[tuple[Where, StepSpec, bool]]:
+    """Give each step, those of nested plans too: its path, it, and if none is done before it."""
     for step in plan.steps:
-        here = (*where, "steps", step.name)
-        yield here, step
+        here, alone = (*where, "steps", step.name), first and not (step.needs or step.wants)
+        yield here, step, alone
         if step.plan is not None:
-            yield from _steps((*here, "plan"), step.plan)
+            yield from _steps((*here, "plan"), step.plan, first=alone)
 
 
 def settle(spec: RunSpec, path: str | Path, loaded: Loaded | None = None) -> RunSpec:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hocket.config.population import MAIN, is_template
-from hocket.core.errors import CallerError, Problem, SpecError, suggest
+from hocket.core.errors import CallerError, NotFound, Problem, SpecError, suggest
 from hocket.population.gmn import parse_gmn
 from hocket.population.model import Model, Names
 from hocket.population.model_files import load_model
@@ -36,19 +36,37 @@ class _Seen(NamedTuple):
         return tuple(map(len, self.C))
 
 
-def foreseen(given: Mapping[str, Any], folder: Path) -> list[Problem]:
+class _Files(NamedTuple):
+    """Where models' files are; see `foreseen`."""
+
+    folder: Path
+    first: bool
+
+    def model(self, name: str) -> Model | None:
+        """Read a model; None if it may be written before it is needed."""
+        try:
+            return load_model(self.folder / name)
+        except NotFound:
+            if self.first:
+                raise
+            return None
+
+
+def foreseen(given: Mapping[str, Any], folder: Path, *, first: bool = True) -> list[Problem]:
     """Find mistakes in what a step is told.
 
     Args:
         given: It, with templates as they are.
         folder: Where models' files are looked for.
+        first: Whether nothing is done before it, that could write a file that is not there yet.
     """
     found: list[Problem] = []
-    groups = _source(given, folder, found)
+    files = _Files(folder, first)
+    groups = _source(given, files, found)
     told = given.get("groups") or {}
     for name, group in told.items() if isinstance(told, Mapping) else ():
         where = ("groups", name)
-        own = _model(group, folder, where, found)
+        own = _model(group, files, where, found)
         if groups is not None and name not in groups and own is _NONE:
             message = f"there is no group {name!r}, and a further one needs a model's file or GMN "
             hint = suggest(name, groups) or f"there is {', '.join(groups)}"
@@ -64,12 +82,12 @@ _NONE: Any = object()
 
 
 def _source(
-    given: Mapping[str, Any], folder: Path, found: list[Problem]
+    given: Mapping[str, Any], files: _Files, found: list[Problem]
 ) -> dict[str, Wished | None] | None:
     """Judge who lives there; gives the groups, as far as they are known."""
     name = given.get("example")
     if name is None:
-        model = _model(given, folder, (), found)
+        model = _model(given, files, (), found)
         return None if model is _NONE else {MAIN: model}
     if is_template(name):
         return None
@@ -90,12 +108,12 @@ def _source(
     return {name: _Seen(tuple(np.zeros(len(row)) for row in seen.values()), names)}
 
 
-def _model(given: Mapping[str, Any], folder: Path, where: Where, found: list[Problem]) -> Any:
+def _model(given: Mapping[str, Any], files: _Files, where: Where, found: list[Problem]) -> Any:
     """Read a model; None if it cannot be known, `_NONE` if none is named."""
     file, text = given.get("model"), given.get("gmn")
     try:
         if file is not None:
-            return None if is_template(file) else _loaded(str(file), folder)
+            return None if is_template(file) else files.model(str(file))
         if text is not None:
             called = ".".join(map(str, (*where, "gmn")))
             return None if is_template(text) else parse_gmn(bare(str(text)), called)
@@ -107,10 +125,6 @@ def _model(given: Mapping[str, Any], folder: Path, where: Where, found: list[Pro
         found.append(Problem(where=(*where, "model"), message=str(error)))
         return None
     return _NONE
-
-
-def _loaded(file: str, folder: Path) -> Model:
-    return load_model(folder / Path(file))
 
 
 def _wishes(model: Wished | None, given: Any, where: Where) -> Iterator[Problem]:
