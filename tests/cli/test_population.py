@@ -160,7 +160,7 @@ def test_a_step_whose_end_comes_before_what_is_saved_begins_anew(home: Home) -> 
     home.kill(child)
     home.until(lambda: not processes_with("hocket.population.job"))
     home.write(STEPS.format(ticks=40))
-    assert home.ok("resume", "r", "hocket.yaml", "--new-spec").status == 0
+    assert home.ok("resume", "r", "--new-spec").status == 0
     assert "begins anew: tick " in home.ok("logs", "r", "colony").out
     assert json.loads(home.ok("show", "r", "colony").out)["summary"]["ticks"] == 40
 

@@ -12,6 +12,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from hocket.agents.embeddings import Embedder
+from hocket.agents.population import folder_of
 from hocket.app.adapters import KINDS, Links, capacity, hire
 from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
@@ -219,7 +220,7 @@ class Engine:
         if found:
             raise SpecError(found)
         run_id = self._new_id(run_id, spec.name)
-        watch = Watched(LiveLog(self._logs, run_id), observers)
+        watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
         run = await self._shell(live).start(
             resolve(spec, self.journal.book),
             dict(inputs),
@@ -296,7 +297,7 @@ class Engine:
                 raise SpecError(found)
             else:
                 spec = resolve(spec, self.journal.book)
-        watch = Watched(LiveLog(self._logs, run_id), observers)
+        watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
         run = await self._shell(live).resume(
             run_id,
             spec=spec,
@@ -353,7 +354,7 @@ class Engine:
         if name is None:
             raise no_such_run(source)
         run_id = self._new_id(run_id, name)
-        watch = Watched(LiveLog(self._logs, run_id), observers)
+        watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
         run = await self._shell({}).fork(
             source,
             run=run_id,
