@@ -92,43 +92,27 @@ class Program:
             seed=whole,  # type: ignore[arg-type]
             tick=whole,  # type: ignore[arg-type]
         )
-        self.begin: Callable[..., State]
-        self.advance: Callable[[State, Any], tuple[State, Sums]]
-        self.admit: Callable[..., State]
-        spread = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        self.begin = jax.jit(
-            spread(
-                self._begin,
-                in_specs=(
-                    tuple(split for _ in groups),
-                    tuple(split for _ in groups),
-                    whole,
-                    whole,
-                ),
-                out_specs=self.specs,
-            )
+        each = tuple(split for _ in groups)
+        self.begin: Callable[..., State] = jax.jit(
+            self._spread(self._begin, (each, each, whole, whole), self.specs)
         )
-        self.advance = jax.jit(
-            spread(
-                self._advance,
-                in_specs=(self.specs, whole),
-                out_specs=(self.specs, PartitionSpec(None, AXIS)),
+        self.advance: Callable[[State, Any], tuple[State, Sums]] = jax.jit(
+            self._spread(
+                self._advance, (self.specs, whole), (self.specs, PartitionSpec(None, AXIS))
             ),
             donate_argnums=0,
         )
-        self.admit = jax.jit(
-            spread(
-                self._admit,
-                in_specs=(
-                    self.specs,
-                    tuple(split for _ in groups),
-                    tuple(split for _ in groups),
-                    tuple(split for _ in groups),
-                ),
-                out_specs=self.specs,
-            ),
+        self.admit: Callable[..., State] = jax.jit(
+            self._spread(self._admit, (self.specs, each, each, each), self.specs),
             donate_argnums=0,
         )
+
+    def _spread(self, work: Callable[..., Any], takes: Any, gives: Any) -> Callable[..., Any]:
+        """Work that each device does on its share."""
+        shared: Callable[..., Any] = jax.shard_map(
+            work, mesh=self.mesh, in_specs=takes, out_specs=gives, check_vma=False
+        )
+        return shared
 
     @property
     def split(self) -> NamedSharding:
