@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hocket.population import Grid, Group, Model, Population, rows
+from hocket.population.results import agents_table
 from hocket.population.sizes import free_memory
 from hocket.population.worlds.sampled import SampledWorld
 
@@ -48,7 +49,12 @@ def test_nobody_copies_all_beliefs_to_look_at_them(
     assert here.checksum() == at_once
     assert slots.summary() == told
     beliefs = here.memory()["belief"]
-    for work in (here.checksum, slots.summary, lambda: here.save(tmp_path / "kept.npz")):
+    for work in (
+        here.checksum,
+        slots.summary,
+        lambda: agents_table(here),
+        lambda: here.save(tmp_path / "kept.npz"),
+    ):
         assert peak_of(work) < beliefs / 4
 
 

@@ -68,11 +68,10 @@ def _of_group(population: Population, name: str) -> Table:
     if group.beliefs != "full":
         return table
     named = group.model.names.factors
-    for factor, belief in enumerate(slots.beliefs()):
+    for factor, held in enumerate(slots.held()):
         title = named[factor] if named else f"factor_{factor}"
-        table[f"{title}_likeliest"] = belief.argmax(1).astype(np.int32)
-        surprise = -(belief * np.log(np.maximum(belief, 1e-16))).sum(1)
-        table[f"{title}_entropy"] = surprise.astype(np.float32)
+        table[f"{title}_likeliest"] = held.likeliest
+        table[f"{title}_entropy"] = held.entropy
     return table
 
 

@@ -6,7 +6,7 @@ A language agent, a person or a program joins a population here, and nowhere ins
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,18 @@ from hocket.population.group import Group
 from hocket.population.judging import is_positive, numbers_of
 from hocket.population.rows import Places, Rows, places_of, stretches
 from hocket.population.wishes import Wishes, rows_of
+
+
+class Held(NamedTuple):
+    """What agents hold of one factor, in the order of their numbers.
+
+    Fields:
+        likeliest: The state that each thinks likeliest, [agents].
+        entropy: How unsure each is, in nats, [agents].
+    """
+
+    likeliest: NDArray[np.int32]
+    entropy: NDArray[np.float32]
 
 
 class Slots:
@@ -60,6 +72,18 @@ class Slots:
         if self._group.beliefs != "full":
             raise Refused(f"the beliefs of {self._group.name} are kept in two levels")
         return tuple(self._of(leaf, ids) for leaf in mind["belief"])
+
+    def held(self) -> tuple[Held, ...]:
+        """What all living agents hold likeliest, and how sure they are, for each factor.
+
+        Raises:
+            Refused: if the group's beliefs are kept in another form.
+        """
+        state = self._state()
+        if self._group.beliefs != "full":
+            raise Refused(f"the beliefs of {self._group.name} are kept in two levels")
+        places = places_of(state.ids, state.alive)
+        return tuple(_held(Rows(belief), places) for belief in state.mind["belief"])
 
     def seen(self, ids: ArrayLike | None = None) -> NDArray[np.int32]:
         """What agents saw last, [agents, modalities]."""
@@ -164,13 +188,11 @@ class Slots:
             for m, many in enumerate(model.observations)
         }
         if self._group.beliefs == "full":
-            state = self._state()
-            places = places_of(state.ids, state.alive)
             result["beliefs"] = {
                 _name(names.factors, f, "factor"): _told(
-                    Rows(belief), places, names.states[f] if names.states else ()
+                    held, model.states[f], names.states[f] if names.states else ()
                 )
-                for f, belief in enumerate(state.mind["belief"])
+                for f, held in enumerate(self.held())
             }
         return result
 
@@ -204,20 +226,28 @@ def _name(names: Sequence[str], number: int, kind: str) -> str:
     return names[number] if names else f"{kind} {number}"
 
 
-def _told(belief: Rows, places: Places, states: Sequence[str]) -> dict[str, Any]:
-    """How sure agents are of a factor, and of what; told of some at a time."""
-    how_many, entropy = np.zeros(belief.size, np.int64), 0.0
+def _held(belief: Rows, places: Places) -> Held:
+    """Read beliefs some agents at a time."""
+    likeliest, entropy = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
     for some in stretches(places, belief.size):
         rows = belief.of(some)
-        how_many += np.bincount(rows.argmax(1), minlength=belief.size)
-        entropy -= float((rows * np.log(np.maximum(rows, 1e-16))).sum(dtype=np.float64))
-    agents = len(places[0])
+        likeliest.append(rows.argmax(1).astype(np.int32))
+        surprise = rows * np.log(np.maximum(rows, 1e-16))
+        entropy.append(-surprise.sum(1).astype(np.float32))
+    return Held(np.concatenate(likeliest), np.concatenate(entropy))
+
+
+def _told(held: Held, size: int, states: Sequence[str]) -> dict[str, Any]:
+    """How sure agents are of a factor with so many states, and of what."""
+    how_many = np.bincount(held.likeliest, minlength=size)
     first = [state for state in np.argsort(-how_many, kind="stable")[:10] if how_many[state]]
     return {
-        "entropy": round(entropy / agents, 4),
-        "entropy_at_most": round(float(np.log(belief.size)), 4),
+        "entropy": round(float(held.entropy.mean(dtype=np.float64)), 4),
+        "entropy_at_most": round(float(np.log(size)), 4),
         "likeliest": {
-            _name(states, int(state), "state"): round(float(how_many[state]) / agents, 4)
+            _name(states, int(state), "state"): round(
+                float(how_many[state]) / len(held.likeliest), 4
+            )
             for state in first
         },
     }
