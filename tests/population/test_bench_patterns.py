@@ -1,8 +1,8 @@
 """Object agents, made to act together: all of them act, in every pattern, and claims are judged."""
 
 import threading
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ import pytest
 from hocket.population.bench import objects, patterns
 from hocket.population.bench.claims import Claim, judged, verdict
 from hocket.population.bench.objects import OBJECTS, NumpyObject
-from hocket.population.bench.task import likelihood, task
-from hocket.population.bench.timing import timed
+from hocket.population.bench.task import SETTLED, likelihood, task
+from hocket.population.bench.timing import Timings, timed
 
 
 class Counter:
@@ -47,6 +47,26 @@ def test_every_agent_has_acted_when_a_tick_ends(pattern: str, counters: list[Cou
     here = threading.get_ident()
     used = set().union(*(agent.threads for agent in counters))
     assert (used == {here}) is (pattern == "in line")
+
+
+@pytest.mark.parametrize("pattern", ["in line", "threads"])
+def test_all_are_timed_at_the_same_stage_of_their_lives(
+    pattern: str, counters: list[Counter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[int] = []
+
+    def clock(work: Callable[[], object], *, warm: int, **_: Any) -> Timings:
+        for _ in range(warm):
+            work()
+        stages.extend(agent.steps for agent in counters)
+        return timed(work, iterations=2, seconds=1, warm=0)
+
+    monkeypatch.setattr(patterns, "timed", clock)
+    for agents in (1, 3):
+        patterns.measure_pattern(pattern, "counter", agents, iterations=2, seconds=1)
+        assert stages == [SETTLED] * agents
+        stages.clear()
+        counters.clear()
 
 
 def test_processes_share_the_agents_and_live_on() -> None:

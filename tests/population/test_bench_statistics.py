@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from hocket.population.bench.statistics import TRIM, growth, line, quantile, summary
+from hocket.population.bench.statistics import (
+    TRIM,
+    growth,
+    line,
+    middle,
+    quantile,
+    summary,
+    tail,
+    tail_name,
+)
 
 
 def test_a_mean_leaves_out_as_much_at_both_ends() -> None:
@@ -21,6 +30,23 @@ def test_percentiles_are_of_all_measurements() -> None:
     found = summary([1.0] * 98 + [5.0, 5.0])
     assert found.mean == 1.0
     assert found.p99 == 5.0
+
+
+def test_fewer_than_a_hundred_have_no_99th_percentile() -> None:
+    few, enough = summary([*range(99)])._asdict(), summary([*range(100)])._asdict()
+    assert (few["p99"], tail(few), tail_name(few)) == (None, 98, "largest of 99")
+    assert (tail(enough), tail_name(enough)) == (pytest.approx(98.01), "p99")
+
+
+def test_fewer_than_twenty_are_all_in_the_mean() -> None:
+    assert [summary([1.0] * count).kept for count in (19, 20)] == [19, 18]
+
+
+def test_a_medians_interval_holds_it_as_often_as_it_says() -> None:
+    chance = np.random.default_rng(5)
+    ends = [middle(chance.exponential(1.0, 60)) for _ in range(2_000)]
+    assert 0.93 <= np.mean([low <= np.log(2) <= high for low, _, high in ends]) <= 0.99
+    assert middle([3.0, 1.0, 2.0]) == (1.0, 2.0, 3.0)
 
 
 def test_the_interval_holds_the_true_mean_as_often_as_it_says() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hocket.population.arrays import DType
-from hocket.population.bench.task import SIDE, task
+from hocket.population.bench.task import SETTLED, SIDE, task
 from hocket.population.bench.timing import Timings, timed
 from hocket.population.group import Beliefs, Group
 from hocket.population.population import Population
@@ -49,19 +49,27 @@ def crowd(
 
 
 def tick_times(
-    population: Population, *, iterations: int = 100, seconds: float = 20.0, together: int = 1
+    population: Population,
+    *,
+    iterations: int = 100,
+    seconds: float = 20.0,
+    together: int = 1,
+    least: int = 5,
 ) -> Timings:
-    """The seconds of a tick, as often as asked.
+    """The seconds of a tick, as often as asked, once beliefs are settled.
 
     Args:
         population: Whose.
         iterations: How many dispatches.
         seconds: The time after which no further one begins.
         together: How many ticks in one dispatch; the time is shared among them.
+        least: How many dispatches there are even if they take longer than that.
     """
+    population.run(max(0, SETTLED - population.tick))
     found = timed(
         lambda: population.run(together, at_once=together),
         iterations=iterations,
         seconds=seconds,
+        least=least,
     )
     return Timings(found.walls / together, found.processor / together)

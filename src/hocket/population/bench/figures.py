@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hocket.core.errors import Refused
+from hocket.population.bench.statistics import tail
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +119,8 @@ def _latency(picture: Figure, results: dict[str, Any]) -> None:
     mean = [1e3 * row["mean"] for row in rows]
     _band(axes, x, rows, 1e3)
     axes.plot(x, mean, color=BLUE, marker="o", label="a tick, mean and 95 % interval")
-    axes.plot(x, [1e3 * row["p99"] for row in rows], color=RED, marker="^", ls=":", label="p99")
+    tails = [1e3 * tail(row) for row in rows]
+    axes.plot(x, tails, color=RED, marker="^", ls=":", label=_tails(rows))
     together = [(row["agents"], 1e3 * row["together"]) for row in rows if row["together"]]
     if together:
         axes.plot(
@@ -210,14 +212,21 @@ def _heat(picture: Figure, results: dict[str, Any]) -> None:
     axes = picture.subplots()
     rows = results["phases"]
     names = list(rows[0]["phases"])
-    shares = np.array([[row["phases"][name] / row["sum"] for name in names] for row in rows]).T
+    parts = [{**row["phases"], "remainder": row["remainder"]} for row in rows]
+    names.append("remainder")
+    shares = np.array(
+        [
+            [part[name] / row["tick"] * (name not in row["below_noise"]) for name in names]
+            for part, row in zip(parts, rows, strict=True)
+        ]
+    ).T
     image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for (y, x), share in np.ndenumerate(shares):
-        seconds = rows[x]["phases"][names[y]]
+        told = f"{100 * share:.0f} %\n{_short(parts[x][names[y]])}"
         axes.text(
             x,
             y,
-            f"{100 * share:.0f} %\n{_short(seconds)}",
+            "below noise" if names[y] in rows[x]["below_noise"] else told,
             ha="center",
             va="center",
             fontsize=9,
@@ -234,7 +243,7 @@ def _heat(picture: Figure, results: dict[str, Any]) -> None:
     axes.grid(visible=False)
     axes.set_xlabel("agents")
     axes.set_title("Where the time of a tick goes")
-    picture.colorbar(image, ax=axes, label="percent of the phases' sum")
+    picture.colorbar(image, ax=axes, label="percent of the whole tick")
 
 
 def _memory(picture: Figure, results: dict[str, Any]) -> None:
@@ -275,13 +284,12 @@ def _realtime(picture: Figure, results: dict[str, Any]) -> None:
         x = [one["agents"] for one in tried]
         label = f"T = {row['horizon']}"
         axes.plot(x, [1e3 * o["p50"] for o in tried], color=colour, marker=mark, label=label)
-        axes.plot(
-            x, [1e3 * o["p99"] for o in tried], color=colour, marker=mark, ls=":", mfc="white"
-        )
+        axes.plot(x, [1e3 * tail(o) for o in tried], color=colour, marker=mark, ls=":", mfc="white")
     target = 1e3 * results["settings"]["target"]
     axes.axhline(target, color=BLACK, lw=1)
     _logarithmic(axes, "agents", "milliseconds per tick")
-    axes.set_title(f"Agents in a tick of {target:g} ms: p50 solid, p99 dotted")
+    named = _tails([one for row in results["realtime"] for one in row["tried"]])
+    axes.set_title(f"Agents in a tick of {target:g} ms: p50 solid, {named} dotted")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
@@ -348,6 +356,12 @@ def _lines(
     ]
 
 
+def _tails(rows: Sequence[dict[str, Any]]) -> str:
+    """What `tail` is of these."""
+    named = {"p99" if row["p99"] is not None else "largest of fewer" for row in rows}
+    return " or ".join(sorted(named, reverse=True))
+
+
 def _band(axes: Axes, x: Sequence[float], rows: Sequence[dict[str, Any]], scale: float) -> None:
     axes.fill_between(
         x,
@@ -402,7 +416,7 @@ def _count(value: float) -> str:
 def _short(seconds: float) -> str:
     """A time in three figures."""
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= size:
+        if abs(seconds) >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e6:.3g} µs"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hocket.population.bench.crowd import crowd
 from hocket.population.bench.machine import resident
+from hocket.population.population import Population
 
 
 def own(components: dict[str, int]) -> dict[str, int]:
@@ -24,19 +25,32 @@ def components(agents: int) -> dict[str, Any]:
 def measure_resident(agents: int, ticks: int = 3) -> dict[str, Any]:
     """What this process grows by when so many agents live; for a process of its own.
 
-    A population of one agent has lived before, so that neither JAX nor compiling counts.
+    Two populations of one agent have lived before, so that JAX does not count.
+    What the second of them added is the compiled program of a population without its agents:
+    it is in what the many add as well, and most of it if they are few.
 
     Args:
         agents: How many.
         ticks: How many ticks they live.
+
+    Returns:
+        The bytes before and after, what they grew by, and what one agent alone had added.
     """
-    few = crowd(1)
-    few.run(ticks)
-    del few
-    gc.collect()
-    before = resident()
-    population = crowd(agents)
-    population.run(ticks)
-    gc.collect()
-    after = resident()
-    return {"agents": agents, "before": before, "after": after, "grown": after - before}
+    held: list[Population] = []
+
+    def lived(count: int) -> int:
+        held.append(crowd(count))
+        held[-1].run(ticks)
+        gc.collect()
+        return resident()
+
+    first = lived(1)
+    before = lived(1)
+    after = lived(agents)
+    return {
+        "agents": agents,
+        "before": before,
+        "after": after,
+        "grown": after - before,
+        "program": before - first,
+    }

@@ -1,6 +1,7 @@
 """How object agents are made to act together: by threads, by async tasks, by processes.
 
 A tick ends when every agent has made its step.
+Ticks are timed once beliefs are settled, whatever the pattern and the number of agents.
 Processes live as long as the pattern does, each with its share of the agents; what it takes to
 start them is told apart.
 """
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, TypeAlias
 
 from hocket.population.bench.objects import OBJECTS, Acting
+from hocket.population.bench.task import SETTLED
 from hocket.population.bench.timing import Timings, timed
 
 MOST_WORKERS: Final = 8
@@ -44,7 +46,7 @@ def measure_pattern(
     with PATTERNS[pattern](kind, agents) as tick:
         tick()
         ready = time.perf_counter() - began
-        found: Timings = timed(tick, iterations=iterations, seconds=seconds, warm=1)
+        found: Timings = timed(tick, iterations=iterations, seconds=seconds, warm=SETTLED - 1)
     return {
         "pattern": pattern,
         "kind": kind,

@@ -2,7 +2,8 @@
 
 The tick is compiled up to each of its phases, on the same blocks as in a population.
 What one phase hands to the next then stays where it is, as in the tick itself.
-The sum of all phases stands beside the whole tick, which is measured apart.
+What is not clearly longer than what is measured before it is below the noise, and in no sum.
+The sum of the others stands beside the whole tick, which is measured apart, with what remains.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spread
 
 from hocket.population.bench.crowd import TOGETHER, crowd, tick_times
+from hocket.population.bench.statistics import middle
 from hocket.population.bench.task import OBSERVATIONS, SIDE, task
 from hocket.population.choice import choose, policy_posterior
 from hocket.population.devices import AXIS, kind_of, mesh_of
@@ -50,11 +52,13 @@ def measure_phases(agents: int, *, iterations: int, seconds: float) -> dict[str,
         seconds: The time that all of it may take, more or less; compiling is not counted.
 
     Returns:
-        The seconds of each phase, of the whole tick alone in its dispatch, and the sum.
+        The seconds of each phase, as measured, and which of them are below the noise; the sum of
+        those that are not, the whole tick alone in its dispatch, and what remains of it.
     """
     population = crowd(agents)
-    alone = tick_times(population, iterations=iterations, seconds=seconds / 6).summary().p50
-    together = max(1, min(TOGETHER, int(BUNDLE / alone)))
+    lone = tick_times(population, iterations=iterations, seconds=seconds / 6)
+    # At least two: otherwise nothing would be said of dispatching.
+    together = max(2, min(TOGETHER, int(BUNDLE / np.median(lone.walls))))
     many = tick_times(population, iterations=iterations, seconds=seconds / 6, together=together)
     del population
     runners = _runners(agents)
@@ -69,20 +73,35 @@ def measure_phases(agents: int, *, iterations: int, seconds: float) -> dict[str,
         for name, run in runners.items():
             for turns in (0, together):
                 times.setdefault((name, turns), []).append(_seconds(run, turns))
-    middle = {key: float(np.median(values)) for key, values in times.items()}
-    whole = {name: (middle[name, together] - middle[name, 0]) / together for name in runners}
-    took = {"world": max(0.0, whole["world"])}
-    before = 0.0
+    up_to = {
+        name: np.subtract(times[name, together], times[name, 0]) / together for name in runners
+    }
+    found = {"world": middle(up_to["world"])}
+    before = np.zeros(rounds)
     for name in THINKING:
-        took[name] = max(0.0, whole[name] - before)
-        before = max(before, whole[name])
-    took["dispatch"] = max(0.0, alone - many.summary().p50) if together > 1 else 0.0
+        # Round by round, since what disturbs a round disturbs both.
+        found[name] = middle(up_to[name] - before)
+        before = up_to[name]
+    one, of_many = middle(lone.walls), middle(many.walls)
+    found["dispatch"] = (one[0] - of_many[2], one[1] - of_many[1], one[2] - of_many[0])
+    return {"agents": agents, "rounds": rounds, **_account(found, one[1])}
+
+
+def _account(found: dict[str, tuple[float, float, float]], tick: float) -> dict[str, Any]:
+    """What of a tick the phases explain.
+
+    Args:
+        found: Of each phase the lower end, the middle and the upper end of its seconds.
+        tick: The whole tick.
+    """
+    below = [name for name in PHASES if found[name][0] <= 0]
+    total = sum(found[name][1] for name in PHASES if name not in below)
     return {
-        "agents": agents,
-        "phases": {name: took[name] for name in PHASES},
-        "sum": sum(took.values()),
-        "tick": alone,
-        "rounds": rounds,
+        "phases": {name: found[name][1] for name in PHASES},
+        "below_noise": below,
+        "sum": total,
+        "tick": tick,
+        "remainder": tick - total,
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hocket.population.bench.claims import Claim, judged
 from hocket.population.bench.crowd import crowd
-from hocket.population.bench.task import SIDE, SLIP, task
+from hocket.population.bench.task import SETTLED, SIDE, SLIP, task
 from hocket.population.bench.timing import timed
 from hocket.population.choice import policy_posterior
 from hocket.population.linear import LinearPlanner
@@ -26,9 +26,6 @@ KEPT: Final = 16
 CONVERTED: Final = ("belief", "models, shared", "plans, shared")
 """The components of memory that are floats."""
 
-SETTLED: Final = 50
-"""Ticks after which beliefs are looked at; by then they are as sharp as they get."""
-
 
 def float32(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """32-bit against 64-bit floats.
@@ -41,10 +38,11 @@ def float32(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         sum(size for name, size in by[dtype]["bytes"].items() if name in CONVERTED)
         for dtype in ("float32", "float64")
     )
+    who = f"{by['float32']['agents']:,} agents"
     faster = 100 * (by["float64"]["mean"] / by["float32"]["mean"] - 1)
     claims = [
-        Claim("memory of beliefs and tables saved", 50, "%", 100 * (1 - narrow / wide)),
-        Claim("a tick faster by", 30, "%", faster),
+        Claim(f"memory of beliefs and tables saved, {who}", 50, "%", 100 * (1 - narrow / wide)),
+        Claim(f"a tick faster by, {who}", 30, "%", faster),
     ]
     return judged("float32", claims, {"rows": list(rows)})
 
@@ -103,7 +101,7 @@ def caching(agents: int, *, iterations: int, seconds: float) -> dict[str, Any]:
         )
         took[name] = found.summary().mean
     faster = took["without"] / took["with W"]
-    claims = [Claim("planning faster by", 350, "×", faster)]
+    claims = [Claim(f"planning faster by, {agents:,} agents", 350, "×", faster)]
     return judged("transition caching", claims, {"agents": agents, "seconds": took})
 
 
@@ -206,9 +204,10 @@ def hierarchical(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     claims = []
     by = {row["side"]: row["mean"] for row in rows if row["beliefs"] == "two-level"}
     if len(by) > 1:
+        who = f"{rows[0]['agents']:,} agents"
         small, large = min(by), max(by)
         logarithmic = float(np.log(large**2) / np.log(small**2))
-        what = f"tick at {large} × {large} over {small} × {small}"
+        what = f"tick at {large} × {large} over {small} × {small}, {who}"
         claims.append(Claim(what, logarithmic, "×", by[large] / by[small], at_most=True))
     return judged("hierarchical beliefs", claims, {"rows": list(rows)})
 
@@ -222,7 +221,8 @@ def distributed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     by = {row["processes"]: row["mean"] for row in rows}
     claims = []
     if {1, 2} <= by.keys():
-        claims.append(Claim("two processes over one", 2, "×", by[1] / by[2]))
+        what = f"two processes over one, {rows[0]['agents']:,} agents"
+        claims.append(Claim(what, 2, "×", by[1] / by[2]))
     why = "" if claims else "there is one core here, or a GPU that processes cannot share"
     return judged("distributed", claims, {"rows": list(rows)}, why)
 

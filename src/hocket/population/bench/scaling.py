@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from hocket.population.bench.crowd import TOGETHER, crowd, tick_times
-from hocket.population.bench.statistics import growth, line, summary
+from hocket.population.bench.statistics import TAIL_FROM, growth, line, tail, tail_name
+
+Judge: TypeAlias = Callable[[Mapping[str, Any]], float]
+"""Which of a summary's figures must be in time."""
 
 SEED_STEPS: Final = (1, 5, 10, 20, 30, 50)
 """The numbers of agents of the seed's report."""
 
 FURTHER: Final = (100, 1_000, 10_000, 50_000, 100_000, 300_000, 1_000_000)
+
+DOWN: Final = 6
+"""How many more numbers are tried, each half as large or less, if none was in time."""
 
 FEW: Final = 10_000
 """Up to so many agents ticks are also timed many in a dispatch."""
@@ -111,43 +117,68 @@ def measure_realtime(
 
     From one guess to the next the number of agents is scaled by how far the tick was from the
     target, first the median and then the 99th percentile.
+    Where no guess was in time, the number goes down until one is.
 
     Args:
         horizon: How many steps policies look ahead.
         target: Seconds a tick may take.
         iterations: How many ticks of each guess.
-        seconds: The time after which no further tick of a guess begins.
+        seconds: The time after which no further tick of a guess begins, but for as many as a
+            99th percentile takes.
         start: The first guess.
         most: No more agents than that are tried.
         tell: Hears of each guess.
 
     Returns:
-        The most agents at p50 and at p99 that were in time (0 if none was), with what was tried.
+        The most agents that were in time, by the median and by the tail (0 if none was), what
+        the tail is, whether no more could be tried, and what was tried.
     """
     tried: dict[int, dict[str, Any]] = {}
+    least = min(iterations, TAIL_FROM)
+
+    def took(count: int, judge: Judge) -> float:
+        if count not in tried:
+            tell(f"{count:,} agents at horizon {horizon}")
+            people = crowd(count, horizon=horizon)
+            found = tick_times(people, iterations=iterations, seconds=seconds, least=least)
+            tried[count] = {"agents": count, **found.summary()._asdict()}
+        return judge(tried[count])
+
     # Three guesses come within a few percent, since ticks grow nearly in proportion.
-    for wanted, guesses in (("p50", 3), ("p99", 2)):
-        count = min(most, _best(tried, wanted, target) or start)
-        for _ in range(guesses):
-            if count not in tried:
-                tell(f"{count:,} agents at horizon {horizon}")
-                found = tick_times(
-                    crowd(count, horizon=horizon), iterations=iterations, seconds=seconds
-                )
-                tried[count] = {"agents": count, **summary(found.walls)._asdict()}
-            # A little less than what would fit exactly: else every second guess is just too slow.
-            scale = float(np.clip(0.97 * target / tried[count][wanted], 0.2, 5))
-            count = max(1, int(round(count * scale, -2)) or round(count * scale))
-            count = min(most, count)
-    fits = {name: _best(tried, name, target) for name in ("p50", "p99")}
+    for judge, guesses in ((_median, 3), (tail, 2)):
+        count = _best(tried, judge, target) or min([most, start, *tried])
+        for turn in range(guesses + DOWN):
+            if turn >= guesses and _best(tried, judge, target):
+                break
+            count = min(most, next_guess(count, target / took(count, judge), turn + 1 >= guesses))
+    fits = {judge: _best(tried, judge, target) for judge in (_median, tail)}
     return {
         "horizon": horizon,
         "target": target,
-        "agents_p50": fits["p50"],
-        "agents_p99": fits["p99"],
+        "agents_p50": fits[_median],
+        "agents_tail": fits[tail],
+        "tail": tail_name(next(iter(tried.values()))),
+        "capped": {"p50": fits[_median] == most, "tail": fits[tail] == most},
         "tried": sorted(tried.values(), key=lambda row: int(row["agents"])),
     }
 
 
-def _best(tried: dict[int, dict[str, Any]], name: str, target: float) -> int:
-    return max((n for n, row in tried.items() if row[name] <= target), default=0)
+def next_guess(count: int, scale: float, down: bool) -> int:
+    """How many agents are tried next.
+
+    Args:
+        count: How many were tried.
+        scale: How many times as long as their tick it might have taken.
+        down: Whether there is no time for small steps towards the target.
+    """
+    # A little less than what would fit exactly: else every second guess is just too slow.
+    wanted = float(np.clip(0.97 * scale, 0.2, 0.5 if down and scale < 1 else 5))
+    return max(1, int(round(count * wanted, -2)) or int(count * wanted))
+
+
+def _median(row: Mapping[str, Any]) -> float:
+    return float(row["p50"])
+
+
+def _best(tried: dict[int, dict[str, Any]], judge: Judge, target: float) -> int:
+    return max((n for n, row in tried.items() if judge(row) <= target), default=0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from hocket.population.bench.claims import SOURCE
+from hocket.population.bench.statistics import tail, tail_name
 
 TITLE: Final = "How many active-inference agents this machine can run"
 
@@ -54,11 +55,13 @@ def _summary(results: dict[str, Any]) -> Section:
     target = milliseconds(results["settings"]["target"])
     for row in results["realtime"]:
         what = f"agents in a tick of {target}, T = {row['horizon']}"
-        told = f"{row['agents_p50']:,} (p50), {row['agents_p99']:,} (p99)"
-        rows.append([what, told])
+        rows.append([f"{what}, p50", _in_time(row, "p50")])
+        rows.append([f"{what}, {row['tail']}", _in_time(row, "tail")])
     scaling = results["scaling"]
     fifty = next((row for row in scaling if row["agents"] == 50), scaling[-1])
-    rows.append([f"tick of {fifty['agents']:,} agents, p99", milliseconds(fifty["p99"])])
+    rows.append(
+        [f"tick of {fifty['agents']:,} agents, {tail_name(fifty)}", milliseconds(tail(fifty))]
+    )
     best = max(scaling, key=lambda row: float(row["throughput"]))
     told = f"{number(best['throughput'])}, with {best['agents']:,} agents"
     rows.append(["most agent-steps a second", told])
@@ -69,9 +72,18 @@ def _summary(results: dict[str, Any]) -> Section:
     last = results["memory"][-1]
     rows.append([f"state of an agent, {last['agents']:,} agents", size(last["state"])])
     for row in results["resident"]:
-        what = f"growth of the process for each of {row['agents']:,} agents"
+        what = f"growth of the process for each of {row['agents']:,} agents, its program included"
         rows.append([what, size(row["grown"] / row["agents"])])
     return Section("summary", "In short", (), ("", "measured"), rows, texts=1)
+
+
+def _in_time(row: dict[str, Any], name: str) -> str:
+    """How many agents ended in time, and whether that is where the seeking ended."""
+    found = row[f"agents_{name}"]
+    if row["capped"][name]:
+        return f"at least {found:,}, the most that was tried"
+    tried = ", ".join(f"{one['agents']:,}" for one in row["tried"])
+    return f"{found:,}" if found else f"none of those tried ({tried})"
 
 
 def _scaling(results: dict[str, Any]) -> Section:
@@ -81,8 +93,8 @@ def _scaling(results: dict[str, Any]) -> Section:
             milliseconds(row["mean"]),
             f"{milliseconds(row['low'])} – {milliseconds(row['high'])}",
             milliseconds(row["p50"]),
-            milliseconds(row["p99"]),
-            f"{row['iterations']:,}",
+            _tail(row),
+            _counted(row),
             number(row["throughput"]),
             number(row["linear"]),
             percent(row["e_seed"]),
@@ -96,7 +108,7 @@ def _scaling(results: dict[str, Any]) -> Section:
     base = results["base"]
     prose = (
         "Each population makes one tick in a dispatch, its world included, and waits for its end. "
-        "Where iterations are fewer than elsewhere, the time for that size was up.",
+        "Where ticks are fewer than elsewhere, the time for that size was up.",
         "E_seed: throughput over N times the throughput of the smallest population alone; it "
         "falls as soon as one agent alone costs less than a dispatch. E_base: throughput over N "
         f"times that of one object agent ({base['kind']}), {number(base['throughput'])} steps a "
@@ -108,7 +120,7 @@ def _scaling(results: dict[str, Any]) -> Section:
         f"{within} interval",
         "p50",
         "p99",
-        "iterations",
+        "ticks timed, in the mean",
         "agent-steps/s",
         "if linear",
         "E_seed",
@@ -156,8 +168,8 @@ def _patterns(results: dict[str, Any]) -> Section:
             f"{row['agents']:,}",
             milliseconds(row["mean"]),
             f"{milliseconds(row['low'])} – {milliseconds(row['high'])}",
-            milliseconds(row["p99"]),
-            f"{row['iterations']:,}",
+            _tail(row),
+            _counted(row),
             number(row["throughput"]),
             percent(row["e_seed"]),
             "–" if row["start"] is None else milliseconds(row["start"]),
@@ -176,7 +188,7 @@ def _patterns(results: dict[str, Any]) -> Section:
         "tick, mean",
         f"{percent(results['settings']['confidence'])} interval",
         "p99",
-        "iterations",
+        "ticks timed, in the mean",
         "agent-steps/s",
         "E_seed",
         "start",
@@ -188,8 +200,8 @@ def _realtime(results: dict[str, Any]) -> Section:
     rows = [
         [
             f"T = {row['horizon']}",
-            f"{row['agents_p50']:,}",
-            f"{row['agents_p99']:,}",
+            _in_time(row, "p50"),
+            f"{_in_time(row, 'tail')} ({row['tail']})",
             "–" if row["factor"] is None else f"{row['factor']:.2f}",
             ", ".join(f"{one['agents']:,}" for one in row["tried"]),
         ]
@@ -197,11 +209,12 @@ def _realtime(results: dict[str, Any]) -> Section:
     ]
     target = milliseconds(results["settings"]["target"])
     prose = (
-        f"How many agents end their tick within {target}, by the median and by the slowest of a "
-        "hundred; every number was tried, none is interpolated. The real-time factor is the "
-        "target over the median tick of as many agents.",
+        f"How many agents end their tick within {target}, by the median and by the 99th "
+        "percentile, or by the largest where fewer ticks were timed than a percentile takes; "
+        "every number was tried, none is interpolated. The real-time factor is the target over "
+        "the median tick of as many agents.",
     )
-    head = ("policies", "agents, p50", "agents, p99", "real-time factor", "tried")
+    head = ("policies", "agents, p50", "agents, p99 or largest", "real-time factor", "tried")
     return Section("realtime", "Real time", prose, head, rows, 1, ("realtime",))
 
 
@@ -214,8 +227,9 @@ def _memory(results: dict[str, Any]) -> Section:
     head = ("component", *(f"{row['agents']:,} agents" for row in results["memory"]))
     notes = [
         f"A process grew by {size(row['grown'])} for {row['agents']:,} agents, "
-        f"{size(row['grown'] / row['agents'])} each, over what it held with one agent, after "
-        "JAX and the programs: temporaries are in it."
+        f"{size(row['grown'] / row['agents'])} each, over what it held before; temporaries are in "
+        "it, and the compiled program, without which there is no population: another of one agent "
+        f"alone had added {size(row['program'])}."
         for row in results["resident"]
     ]
     prose = (
@@ -230,15 +244,29 @@ def _phases(results: dict[str, Any]) -> Section:
         return Section("phases", "Where the time goes")
     names = list(results["phases"][0]["phases"])
     rows = [
-        [name, *(milliseconds(row["phases"][name]) for row in results["phases"])] for name in names
+        [
+            name,
+            *(
+                "below noise" if name in row["below_noise"] else milliseconds(row["phases"][name])
+                for row in results["phases"]
+            ),
+        ]
+        for name in names
     ]
-    rows.append(["sum", *(milliseconds(row["sum"]) for row in results["phases"])])
+    rows.append(["sum of these", *(milliseconds(row["sum"]) for row in results["phases"])])
     rows.append(["whole tick", *(milliseconds(row["tick"]) for row in results["phases"])])
+    remainders = (
+        f"{milliseconds(row['remainder'])} ({percent(row['remainder'] / row['tick'])})"
+        for row in results["phases"]
+    )
+    rows.append(["remainder", *remainders])
     head = ("phase", *(f"{row['agents']:,} agents" for row in results["phases"]))
     prose = (
         "The tick is compiled up to each phase; a phase takes what the tick takes longer with it. "
         "The whole tick was measured apart. Dispatch is what a tick takes longer alone than among "
-        "others in one dispatch.",
+        "others in one dispatch. Below noise: the interval of the difference holds zero; such a "
+        "phase is in no sum. The remainder is the whole tick less the sum: what no phase "
+        "explains, and, if it is negative, what the phases were too long by.",
     )
     return Section("phases", "Where the time goes", prose, head, rows, 1, ("phases",))
 
@@ -349,11 +377,18 @@ def _roof(results: dict[str, Any]) -> Section:
 def _method(results: dict[str, Any]) -> Section:
     settings = results["settings"]
     prose = (
-        f"Timings are wall-clock; {percent(settings['trim'])} are left out at both ends for means, "
-        f"none for percentiles. Intervals of {percent(settings['confidence'])} are of Student's t "
+        f"Timings are wall-clock. Means of {settings['trimmed_from']:,} timings or more leave out "
+        f"{percent(settings['trim'])} at both ends, of fewer nothing; percentiles leave out "
+        f"nothing, and of fewer than {settings['tail_from']:,} timings the largest stands for the "
+        "99th. Intervals of {percent(settings['confidence'])} are of Student's t "
         "over the winsorised deviation, and take timings for independent, which those of a busy "
         "machine are not. Every number of this page was measured in the run that wrote it, in "
         f"{results['seconds']:.0f} s; expected benefits are quoted.",
+        f"Nothing is timed before agents have lived {settings['settled']:,} ticks: their beliefs "
+        "are settled then, and objects of pymdp.legacy, which cost less the fewer states they "
+        "think possible, are all at the same stage of their lives, whatever the pattern and the "
+        "number of agents, and however many ticks there was time for.",
+        _boxed(results),
         f"Load of the machine: {results['machine']['load']:.1f} at the beginning, "
         f"{results['machine']['load_after']:.1f} at the end.",
         "The task: a grid, five moves that may slip, five kinds of observation of which nine in "
@@ -361,6 +396,35 @@ def _method(results: dict[str, Any]) -> Section:
         "equal columns, so that no observation said anything; here cells differ.",
     )
     return Section("method", "How it was measured", prose)
+
+
+def _boxed(results: dict[str, Any]) -> str:
+    """For which sizes there was not the time for as many ticks as were asked for."""
+    settings = results["settings"]
+    asked = f"{settings['iterations']:,} ticks were asked for of each size"
+    short_of = [
+        f"{row['agents']:,} × {row.get('kind', 'Hocket')}"
+        f"{', ' + row['pattern'] if 'pattern' in row else ''} ({row['iterations']:,})"
+        for row in [*results["scaling"], *results["patterns"]]
+        if row["iterations"] < settings["iterations"]
+    ]
+    if not short_of:
+        return f"{asked}, and timed."
+    return (
+        f"{asked}. Time was up ({settings['seconds']:g} s for a size of populations, half of it "
+        f"for a pattern of objects) for: {'; '.join(short_of)}."
+    )
+
+
+def _tail(row: dict[str, Any]) -> str:
+    """The 99th percentile, or what stands for it."""
+    told = milliseconds(tail(row))
+    return told if row["p99"] is not None else f"{told} ({tail_name(row)})"
+
+
+def _counted(row: dict[str, Any]) -> str:
+    """How many ticks were timed, and how many of them are in the mean."""
+    return f"{row['iterations']:,}, {row['kept']:,}"
 
 
 def milliseconds(seconds: float) -> str:

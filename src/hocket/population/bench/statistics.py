@@ -1,20 +1,26 @@
 """What is said about many timings of one thing, and about how it grows with the number of agents.
 
-Means are trimmed: the same share is left out at both ends.
+Means are trimmed: the same share is left out at both ends, if that is at least one measurement.
 Intervals are two-sided, of Student's t distribution, which takes timings for independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import ndtri, stdtrit  # type: ignore[import-untyped]
 
-TRIM = 0.05
-CONFIDENCE = 0.95
+TRIM: Final = 0.05
+TRIMMED_FROM: Final = math.ceil(1 / TRIM)
+"""Of fewer measurements than that none is left out of the mean."""
+
+CONFIDENCE: Final = 0.95
+TAIL_FROM: Final = 100
+"""Of fewer measurements than that nobody can say a 99th percentile: it would be the largest."""
 
 
 class Summary(NamedTuple):
@@ -25,7 +31,8 @@ class Summary(NamedTuple):
         low: Lower end of the mean's interval.
         high: Its upper end.
         p50: The median, of all.
-        p99: The 99th percentile, of all.
+        p99: The 99th percentile, of all; None if there are fewer than `TAIL_FROM`.
+        largest: The largest, of all.
         iterations: How many there are.
         kept: How many of them are in the mean.
     """
@@ -34,7 +41,8 @@ class Summary(NamedTuple):
     low: float
     high: float
     p50: float
-    p99: float
+    p99: float | None
+    largest: float
     iterations: int
     kept: int
 
@@ -85,10 +93,35 @@ def summary(values: Sequence[float] | NDArray[np.float64]) -> Summary:
         low=mean - within,
         high=mean + within,
         p50=float(np.percentile(ordered, 50)),
-        p99=float(np.percentile(ordered, 99)),
+        p99=float(np.percentile(ordered, 99)) if count >= TAIL_FROM else None,
+        largest=float(ordered[-1]),
         iterations=count,
         kept=len(kept),
     )
+
+
+def tail(row: Mapping[str, Any]) -> float:
+    """The 99th percentile of a summary; of too few measurements the largest."""
+    found: float = row["largest"] if row["p99"] is None else row["p99"]
+    return found
+
+
+def tail_name(row: Mapping[str, Any]) -> str:
+    """What `tail` is of a summary."""
+    return f"largest of {row['iterations']:,}" if row["p99"] is None else "p99"
+
+
+def middle(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float, float]:
+    """The lower end of a median's interval, the median, and the upper end.
+
+    The ends are two of the values, as many steps off the middle as the binomial distribution
+    says; so this holds whatever the values' distribution.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    count = len(ordered)
+    reach = -float(ndtri((1 - CONFIDENCE) / 2)) * math.sqrt(count) / 2
+    cut = max(0, int(count / 2 - reach))
+    return float(ordered[cut]), float(np.median(ordered)), float(ordered[count - 1 - cut])
 
 
 def quantile(freedom: int) -> float:

@@ -25,7 +25,8 @@ from hocket.population.bench.objects import present
 from hocket.population.bench.page import page
 from hocket.population.bench.phases import measure_phases
 from hocket.population.bench.roofline import roof
-from hocket.population.bench.statistics import CONFIDENCE, TRIM, summary
+from hocket.population.bench.statistics import CONFIDENCE, TAIL_FROM, TRIM, TRIMMED_FROM, summary
+from hocket.population.bench.task import SETTLED
 from hocket.population.bench.timing import load
 from hocket.population.devices import Platform, kind_of, prepare
 from hocket.population.group import Beliefs
@@ -46,8 +47,10 @@ class Extent:
     Fields:
         most: The largest number of agents.
         iterations: How often each thing is timed.
-        seconds: The time after which no further iteration of one thing begins.
-        resident: The numbers of agents whose memory is looked at in a process of their own.
+        seconds: The time after which no further iteration of one size begins; comparisons and
+            patterns have a part of it.
+        resident: The numbers of agents whose memory is looked at in a process of their own;
+            `most`, if that is less.
         compared: The number of agents for comparisons of two ways.
         sides: Grids whose transitions and beliefs are compared.
         inhabitants: Agents on these grids.
@@ -59,7 +62,7 @@ class Extent:
 
     most: int = 1_000_000
     iterations: int = 100
-    seconds: float = 20.0
+    seconds: float = 60.0
     resident: tuple[int, ...] = (100_000, 1_000_000)
     compared: int = 10_000
     sides: tuple[int, ...] = (50, 100)
@@ -105,6 +108,9 @@ def study(extent: Extent, *, platform: Platform | None, tell: Tell) -> tuple[dic
             **asdict(extent),
             "target": TARGET,
             "trim": TRIM,
+            "trimmed_from": TRIMMED_FROM,
+            "tail_from": TAIL_FROM,
+            "settled": SETTLED,
             "confidence": CONFIDENCE,
             "dtype": "float32",
             "platform": kind_of(device),
@@ -242,10 +248,9 @@ def _memory(
             }
         )
         gc.collect()
-    for agents in extent.resident:
-        if agents <= extent.most:
-            tell(f"memory of a process with {agents:,} agents")
-            resident.append(in_child("resident", agents=agents, platform=platform))
+    for agents in sorted({min(count, extent.most) for count in extent.resident}):
+        tell(f"memory of a process with {agents:,} agents")
+        resident.append(in_child("resident", agents=agents, platform=platform))
     return allocated, resident
 
 

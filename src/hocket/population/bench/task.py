@@ -22,6 +22,13 @@ CLEAR = 0.9
 PREFERENCES = (0.0, -2.0, 3.0, 0.5, -1.0)
 """Nats for empty, obstacle, goal, agent, edge."""
 
+SETTLED = 50
+"""Ticks after which beliefs are as sharp as they get; nothing is timed before.
+
+What an agent of pymdp.legacy costs falls with the number of states in which it may be: whoever is
+timed from the beginning is timed the younger, the fewer ticks there are time for.
+"""
+
 SHARES = (0.7, 0.1, 0.05, 0.05, 0.1)
 """How much of the map each of these takes."""
 
