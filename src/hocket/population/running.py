@@ -218,7 +218,7 @@ class Checkpoints:
         try:
             population = Population.restore(self.folder / head.population, groups, world, **options)
         except NotFound as error:
-            raise Unusable(f"the checkpoint {self.folder} is broken: {error}") from error
+            raise Unusable(self._broken(error)) from error
         return population, means
 
     def load_film(self) -> dict[str, NDArray[Any]]:
@@ -264,9 +264,12 @@ class Checkpoints:
             ):
                 return {key: file[key] for key in file.files}
         except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise Unusable(f"the checkpoint {self.folder} is broken: {name}: {error}") from error
+            raise Unusable(self._broken(f"{name}: {error}")) from error
         except OSError as error:
             raise Refused(f"{self.folder / name} cannot be read: {error}") from error
+
+    def _broken(self, why: object) -> str:
+        return f"the checkpoint {self.folder} is broken, and nothing can go on from it: {why}"
 
     def _sweep(self, stay: Collection[str]) -> None:
         """Delete older files of ours, and what a killed process left half written."""
