@@ -277,14 +277,17 @@ B: transition {values: [[[1, 0], [0, 1]], [[0, 1], [1, 0]]]}
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "one of an example, a model's file, GMN text, .*; here is none"),
-        ({"example": "explorers", "gmn": "x"}, "here are example and gmn"),
+        ({}, "one of example, model, gmn, continues; here is none"),
+        ({"example": "explorers", "gmn": "x"}, "not example and gmn"),
         ({"exampel": "explorers"}, "did you mean 'example'"),
         ({"gmn": "x", "set": {"a": 1}}, "set: only an example has options"),
-        ({"example": "explorers", "agents": -1}, "agents: must be at least 0"),
+        ({"example": "explorers", "agents": -1}, "agents: it is a whole number of at least 1"),
         ({"example": "explorers", "ticks": "many"}, "ticks: Expected `int`"),
-        ({"example": "explorers", "seed": 2**32}, "seed: must lie between"),
-        ({"example": "explorers", "at_once": 64}, "at_once: must lie between"),
+        (
+            {"example": "explorers", "seed": 2**32},
+            "seed: it is a whole number from 0 to 4294967295",
+        ),
+        ({"example": "explorers", "at_once": 64}, "at_once: it is a whole number from 1 to 32"),
         ({"example": "explorers", "groups": {"a": {"modle": "x"}}}, "groups.a: .*'model'"),
     ],
 )

@@ -81,9 +81,24 @@ class Building:
         actions = [self._action(moving.get(name)) for name in self._factors]
         fields: dict[str, Any] = {
             "A": self._each("A", self._modalities, likely, self._likelihood),
-            "B": self._each("B", self._factors, moving, self._transition),
-            "C": self._each("C", self._modalities, preferred, self._wanted),
-            "D": self._each("D", self._factors, believed, self._believed),
+            "B": self._each(
+                "B",
+                self._factors,
+                moving,
+                lambda about, node: node and transition_of(self._table(node)),
+            ),
+            "C": self._each(
+                "C",
+                self._modalities,
+                preferred,
+                lambda about, node: _wanted(about, node, self._faults),
+            ),
+            "D": self._each(
+                "D",
+                self._factors,
+                believed,
+                lambda about, node: _believed(about, node, self._faults),
+            ),
             "A_dependencies": self._numbers_of(self._modalities, likely),
             "B_dependencies": self._numbers_of(self._factors, moving),
             "names": self._names(actions),
@@ -265,15 +280,6 @@ class Building:
                 self._faults.say(node.at, f"{node.id!r} depends on no state", hint)
             return None
         return table_of(self._table(node), ("identity", "uniform"))
-
-    def _transition(self, about: Things, node: Node | None) -> Any:
-        return None if node is None else transition_of(self._table(node))
-
-    def _wanted(self, about: Things, node: Node | None) -> Any:
-        return _wanted(about, node, self._faults)
-
-    def _believed(self, about: Things, node: Node | None) -> Any:
-        return _believed(about, node, self._faults)
 
     def _actions_moved(self, nodes: Mapping[str, Node]) -> None:
         """See that each action moves one thing."""
