@@ -48,10 +48,12 @@ def test_nobody_copies_all_beliefs_to_look_at_them(
     monkeypatch.setattr(rows, "AT_ONCE", 4000)
     assert here.checksum() == at_once
     assert slots.summary() == told
+    assert slots.mean_belief(0) == pytest.approx(slots.beliefs()[0].mean(0), abs=1e-6)
     beliefs = here.memory()["belief"]
     for work in (
         here.checksum,
         slots.summary,
+        lambda: slots.mean_belief(0),
         lambda: agents_table(here),
         lambda: here.save(tmp_path / "kept.npz"),
     ):

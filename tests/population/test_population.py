@@ -250,6 +250,17 @@ def test_devices_of_no_sense_cannot_be_prepared() -> None:
         prepare(0)
 
 
+def test_where_there_is_no_gpu_it_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing() -> None:
+        raise RuntimeError("Unable to initialize backend 'rocm'")
+
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    monkeypatch.setattr(jax, "local_devices", failing)
+    with pytest.raises(Refused, match=r"no GPU here, .*: leave out the device, or see") as refused:
+        prepare(None, "gpu")
+    assert "rocm" not in str(refused.value)
+
+
 @pytest.mark.parametrize("groups", [None, 3, model(), [3], [], ["walkers"]])
 def test_what_is_no_list_of_groups_is_refused(groups: Any) -> None:
     with pytest.raises(SpecError, match=r"groups.*; (give|write)"):

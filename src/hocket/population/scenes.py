@@ -91,9 +91,10 @@ def _belief(population: Population, shape: tuple[int, int]) -> NDArray[np.float6
         factors = [f for f, many in enumerate(group.model.states) if many == total.size]
         if group.beliefs != "full" or not factors:
             continue
-        belief = population.slots(group.name).beliefs()[factors[0]]
-        total += belief.sum(0, dtype=np.float64)
-        count += len(belief)
+        slots = population.slots(group.name)
+        living = len(slots.ids)
+        total += slots.mean_belief(factors[0]) * living
+        count += living
     return (total / count).reshape(shape) if count else None
 
 

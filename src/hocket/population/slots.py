@@ -85,6 +85,22 @@ class Slots:
         places = places_of(state.ids, state.alive)
         return tuple(_held(Rows(belief), places) for belief in state.mind["belief"])
 
+    def mean_belief(self, factor: int) -> NDArray[np.float64]:
+        """The mean of what all living agents believe of a factor, [states]; 0 where none lives.
+
+        Raises:
+            Refused: if the group's beliefs are kept in another form.
+        """
+        state = self._state()
+        if self._group.beliefs != "full":
+            raise Refused(f"the beliefs of {self._group.name} are kept in two levels")
+        belief = Rows(state.mind["belief"][factor])
+        places = places_of(state.ids, state.alive)
+        total = np.zeros(belief.size)
+        for some in stretches(places, belief.size):
+            total += belief.of(some).sum(0, dtype=np.float64)
+        return total / max(1, len(places[0]))
+
     def seen(self, ids: ArrayLike | None = None) -> NDArray[np.int32]:
         """What agents saw last, [agents, modalities]."""
         return self._of(self._state().seen, ids)
