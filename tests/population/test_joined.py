@@ -14,13 +14,13 @@ from hocket import Agent, Engine, Plan, RunFailed
 from hocket.config.population import mistakes
 from hocket.core.errors import Refused, SpecError
 from hocket.population.group import Group
-from hocket.population.job import _checkpoint
 from hocket.population.model import Model, Names
 from hocket.population.model_files import load_model
 from hocket.population.performing import Performance, Places, perform
 from hocket.population.population import Population
 from hocket.population.settings import Continued, Settings, read_settings
 from hocket.population.staging import staged
+from hocket.population.step import _checkpoint
 from hocket.population.wishes import rows_of
 from hocket.population.worlds.sampled import SampledWorld
 
@@ -168,7 +168,7 @@ def test_what_another_wish_has_saved_is_not_gone_on_with(before: Performance) ->
             {"ants": {"preferences": [0, 0, 0, 1]}},
             "no group 'ants'; did you mean 'agents'",
         ),
-        ({"agents": {"agents": 5}}, "only its preferences may be new"),
+        ({"agents": {"agents": 5}}, "a population that goes on keeps its agents"),
         ({"agents": {"preferences": {"foot": 1}}}, r"groups\.agents\.preferences\.foot: .*'food'"),
     ],
 )
