@@ -183,6 +183,12 @@ def test_episodes_begin_anew_for_each_agent_when_its_time_is_over() -> None:
         Episodes(SampledWorld(t_maze()), 0)
 
 
+def test_one_environment_for_all_has_no_episodes_for_each() -> None:
+    rope = JaxMARLWorld(Rope(), lambda seen: seen + 2, observations=(5,), actions=(3,))
+    with pytest.raises(SpecError, match="begins anew for all at once"):
+        Episodes(rope, 3)
+
+
 def test_cues_lead_to_cues_as_in_pymdps_environment() -> None:
     from pymdp.envs.cue_chaining import CueChainingEnv
 

@@ -18,6 +18,7 @@ from tests.population import oracles
 from tests.population.shapes import AGENTS, agents_of, model_of, shape_of
 
 from hocket.core.errors import SpecError
+from hocket.population.group import Group
 from hocket.population.learning import (
     Counts,
     Learning,
@@ -27,7 +28,9 @@ from hocket.population.learning import (
     expected,
     learn,
 )
-from hocket.population.model import Model
+from hocket.population.mind import FullMind, MindState, Thought
+from hocket.population.model import FLOOR, Model
+from hocket.population.reference import ReferenceAgent
 from hocket.population.tables import Tables, tables_of
 from hocket.population.transitions import Grid
 
@@ -176,3 +179,66 @@ def test_what_cannot_be_learned_is_said() -> None:
     ]
     assert "no pA" in str(refused.value)
     assert "is no table" in str(refused.value)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-5), ("float64", 1e-9)])
+def test_what_is_hardly_possible_stays_so_in_narrow_numbers(dtype: str, close: float) -> None:
+    """A count of 1e-46 makes an observation possible, and what is possible has a novelty."""
+    chance = np.random.default_rng(2)
+
+    def counts(*size: int) -> np.ndarray:
+        values = np.where(chance.random(size) < 0.4, 0, chance.gamma(0.7, size=size))
+        values[0] += values.sum(axis=0) == 0
+        return values
+
+    pA, pB = [counts(4, 5), counts(3, 5)], [counts(5, 5, 3)]
+    model = Model.of(
+        [expectations(p) for p in pA],
+        [expectations(p) for p in pB],
+        [chance.normal(size=4), chance.normal(size=3)],
+        [np.array([0.5, 0, 0.5, 0, 0])],
+        pA=pA,
+        pB=pB,
+        parameter_information=True,
+        inference="exact",
+        policy_length=2,
+    )
+    steps, both = 10, Learning(A=True, B=True, per="agent")
+    seen = np.stack([chance.integers(0, many, steps) for many in (4, 3)], axis=1)
+    with jax.enable_x64(dtype == "float64"):
+        mind = FullMind(Group(name="one", model=model, agents=1, learning=both))
+        tables = mind.tables(dtype)
+        state = mind.blank(tables, 1)
+
+        @jax.jit
+        def think(state: MindState, seen: jax.Array) -> tuple[jax.Array, Thought]:
+            own = tables._replace(**{name: state[name] for name in ("pA", "pB")})
+            own = learn(both, own, jax.tree.map(jnp.zeros_like, Counts(own.pA, own.pB)))
+            _, posterior, _ = mind.infer(own, state, seen)
+            nothing = jnp.zeros((0, 1))
+            thought = mind.think(tables, state, seen, nothing, jnp.ones(1, bool))
+            return mind.planner.neg_efe(own, posterior), thought
+
+        agent = ReferenceAgent(model)
+        # Agents that learn alone have what their counts say from the beginning.
+        agent.A = [expectations(np.maximum(p, FLOOR)) for p in pA]
+        agent.B = [expectations(np.maximum(p, FLOOR)) for p in pB]
+        for obs in seen.tolist():
+            neg_efe, thought = think(state, jnp.array(obs)[:, None])
+            state = thought.state
+            agent.infer_states(obs)
+            agent.infer_policies()
+            np.testing.assert_allclose(neg_efe[:, 0], agent.neg_efe, rtol=close, atol=close)
+            before = agent.action
+            now = agent.sample_action()
+            assert thought.actions[:, 0].tolist() == now
+            agent.action = before
+            agent.update(obs, A=True, B=True)
+            agent.action = now
+        learned = [*agent.pA, *agent.pB] if agent.pA and agent.pB else []
+        for mine, other in zip([*state["pA"], *state["pB"]], learned, strict=True):
+            np.testing.assert_allclose(mine[..., 0], other, rtol=close, atol=close)
+
+
+def expectations(counts: np.ndarray) -> np.ndarray:
+    return counts / counts.sum(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from hocket.core.errors import SpecError
 from hocket.population.coalitions import Coalitions
-from hocket.population.sharing import Placed, Sharing, pool
+from hocket.population.group import Group, check_groups
+from hocket.population.sharing import MOST, Placed, Sharing, pool
+from hocket.population.worlds.gridmodel import grid_model
 from hocket.population.worlds.gridworld import GridWorld
 from hocket.population.worlds.sampled import SampledWorld
 from hocket.population.worlds.tasks import t_maze
@@ -113,6 +116,28 @@ def test_neighbourhoods_are_squares_of_the_world() -> None:
 def test_sharing_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Sharing(**wrong)
+
+
+def test_more_agents_than_can_be_added_up_do_not_share() -> None:
+    world = GridWorld(height=5, width=7)
+    crowd = Group(name="crowd", model=grid_model(world), agents=MOST + 1, sharing=Sharing())
+    with pytest.raises(SpecError, match="at most 4,194,304 can"):
+        check_groups([crowd], world)
+    check_groups([replace(crowd, agents=MOST)], world)
+
+
+def test_pooled_logarithms_are_as_exact_as_is_said() -> None:
+    believed = np.random.default_rng(5).dirichlet(np.full(STATES, 0.3), LANES).T[None]
+    believed[0, :, 0] = np.eye(STATES)[0]
+    logs = np.log(np.maximum(believed, 1e-16))
+    expected = 0.5 * logs + 0.5 * logs.mean(axis=2, keepdims=True)
+    expected -= np.log(np.exp(expected).sum(axis=1, keepdims=True))
+    together = jnp.zeros((1, LANES), jnp.int32)
+    for dtype, most in (("float32", 5e-6), ("float64", 2 * 2.4e-7)):
+        with jax.enable_x64(dtype == "float64"):
+            given = jnp.asarray(believed, dtype)
+            after = pool(given, together, 1, together == 0, 0.5, Across())
+            assert np.abs(np.log(np.asarray(after, np.float64)) - expected).max() < most
 
 
 def test_sharing_in_coalitions_says_how_they_are_formed() -> None:

@@ -71,6 +71,19 @@ def test_probability_is_neither_lost_nor_made(known: bool) -> None:
     assert np.unique(np.asarray(state["corner"]), axis=1).shape[1] > 1
 
 
+def test_one_who_sees_what_cannot_be_still_believes_something() -> None:
+    chance = np.random.default_rng(2)
+    seen = [np.eye(4)[chance.integers(0, 4, 21 * 22)].T for _ in range(4)]
+    start = np.zeros(21 * 22)
+    start[100] = 1
+    model = Model.of(seen, [Grid(21, 22)], D=[start], gamma=4.0, selection="stochastic")
+    mind, tables, state = lived(model, 8)
+    whole = np.asarray(mind.whole(tables, state))
+    assert np.abs(whole.sum(0) - 1).max() < 1e-5
+    # Nothing fits all that is seen, and the floor lets it look for what fits most of it.
+    assert (whole.max(0) > 0.01).all() and (whole[100] < 0.9).all()
+
+
 def test_what_lies_in_the_window_is_exact() -> None:
     model = a_model(policy_length=2)
     group = Group(name="them", model=model, agents=LANES)

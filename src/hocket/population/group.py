@@ -10,7 +10,7 @@ from hocket.core.errors import Problem, SpecError
 from hocket.population.judging import is_whole
 from hocket.population.learning import Learning
 from hocket.population.model import Model
-from hocket.population.sharing import Placed, Sharing
+from hocket.population.sharing import MOST, Placed, Sharing
 from hocket.population.worlds.world import World, room_of
 
 Beliefs: TypeAlias = Literal["full", "two-level"]
@@ -216,6 +216,14 @@ def _shares(group: Group, world: World, where: tuple[str | int, ...]) -> list[Pr
             Problem(
                 where=(*where, "sharing", "factor"),
                 message=f"there is no factor {sharing.factor}; the model has {len(group.model.B)}",
+            )
+        )
+    if group.room > MOST:
+        problems.append(
+            Problem(
+                where=(*where, "sharing"),
+                message=f"{group.room:,} agents would share, and at most {MOST:,} can",
+                hint="make several groups of them; each shares by itself",
             )
         )
     if sharing.with_ == "neighbours" and not isinstance(world, Placed):

@@ -32,7 +32,8 @@ class Learning:
         D: Whether it learns where episodes begin.
         rate: What an observation counts.
         per: Whether the group learns together, or each agent has its own A, B and D, whose size is
-            then that of the model times the number of agents.
+            then that of the model times the number of agents. Its own A and B are what the counts
+            say from the first tick; a group's are the model's until it has counted.
         every: After how many ticks a group's model takes in what was counted.
     """
 
@@ -121,7 +122,8 @@ def count_A(
     for modality, factors in enumerate(model.A_dependencies):
         shape = tuple(model.states[factor] for factor in factors)
         seen = _one_hot(obs[modality], model.observations[modality], weight)
-        counts.append(_together(seen, _joined(posterior, factors), shape, own))
+        joined = _joined(posterior, factors)
+        counts.append(_together(seen, joined, shape, own, may=(seen > 0)[:, None]))
     return tuple(counts)
 
 
@@ -154,7 +156,8 @@ def count_B(
         from_states = _joined(before, parents)
         done = _one_hot(action[factor], actions, weight)
         both = (from_states[:, None] * done).reshape(-1, done.shape[-1])
-        counts.append(_together(after[factor], both, shape, own))
+        may = jnp.tile(done > 0, (from_states.shape[0], 1))[None]
+        counts.append(_together(after[factor], both, shape, own, may=may))
     return tuple(counts)
 
 
@@ -218,12 +221,23 @@ def _joined(beliefs: Beliefs, factors: tuple[int, ...]) -> jax.Array:
     return joint([belief[:, None] for belief in beliefs], factors)[:, 0]
 
 
-def _together(rows: jax.Array, columns: jax.Array, shape: tuple[int, ...], own: bool) -> jax.Array:
-    """How often each row came with each column, [rows, *shape], summed over agents or not."""
+def _together(
+    rows: jax.Array, columns: jax.Array, shape: tuple[int, ...], own: bool, *, may: jax.Array
+) -> jax.Array:
+    """How often each row came with each column, [rows, *shape], summed over agents or not.
+
+    What has a count, however small, has a novelty; what has none cannot happen.
+    So where there may be one, [rows or 1, columns or 1, N], it is never 0, even if 32-bit floats
+    cannot hold how improbable it was.
+    """
     if own:
         both = rows[:, None] * columns[None]
-        return both.reshape(rows.shape[0], *shape, -1)
-    summed = jnp.einsum(
-        "rn,cn->rc", rows.astype(columns.dtype), columns, precision=jax.lax.Precision.HIGHEST
-    )
-    return summed.reshape(-1, *shape)
+    else:
+        both = jnp.einsum(
+            "rn,cn->rc", rows.astype(columns.dtype), columns, precision=jax.lax.Precision.HIGHEST
+        )
+        may = may.any(axis=-1)
+    # Large enough for a rate of a millionth; far too small for its own worth to matter.
+    least = 2.0**20 * float(jnp.finfo(both.dtype).tiny)
+    both = jnp.where(may, jnp.maximum(both, least), both)
+    return both.reshape(rows.shape[0], *shape, *([-1] if own else []))

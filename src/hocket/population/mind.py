@@ -216,6 +216,8 @@ class WindowMind(FullMind):
     """The mind of agents that infer the last few steps together, by variational message passing.
 
     As in pymdp each window begins with D, wherever it stands in the episode.
+    An episode's first step, too, is fitted to D, as pymdp does it in a window that is filled up; of
+    a history of length 1 alone, pymdp leaves D out.
     """
 
     def blank(self, tables: Tables, lanes: int) -> MindState:

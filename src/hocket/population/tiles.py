@@ -72,11 +72,16 @@ class Split:
         free[: self.grid.height, : self.grid.width] = True if walls is None else ~walls
         return free
 
+    def free_cells(self) -> NDArray[np.int64]:
+        """How many cells of each tile an agent may be in, [rows, columns]."""
+        cells = self.free().reshape(self.rows, TILE, self.columns, TILE)
+        count: NDArray[np.int64] = cells.sum((1, 3))
+        return count
+
     def shares(self) -> Floats:
         """Which share of its tile's probability each cell has, [rows × TILE, columns × TILE]."""
-        free = self.free()
-        count = free.reshape(self.rows, TILE, self.columns, TILE).sum((1, 3))
-        shares: Floats = free / np.maximum(count, 1).repeat(TILE, 0).repeat(TILE, 1)
+        count = np.maximum(self.free_cells(), 1)
+        shares: Floats = self.free() / count.repeat(TILE, 0).repeat(TILE, 1)
         return shares
 
     def average(self, maps: jax.Array, shares: jax.Array) -> jax.Array:

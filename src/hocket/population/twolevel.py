@@ -33,6 +33,7 @@ from hocket.population.inference import at_least, chosen
 from hocket.population.learning import Counts
 from hocket.population.linear import LinearPlanner
 from hocket.population.mind import FullMind, MindState, Thought
+from hocket.population.model import FLOOR
 from hocket.population.moving import move
 from hocket.population.tables import Tables, moves_of, tables_of
 from hocket.population.tiles import ACROSS, TILE, refusal, split_of, windows
@@ -111,6 +112,7 @@ class TwoLevelMind(FullMind):
         plan = {
             "maps": jnp.concatenate([seen, split.map(allowed), inner]),
             "shares": shares,
+            "least_in_tiles": jnp.asarray(split.free_cells().reshape(-1, 1) * FLOOR, dtype),
             "seen_in_tiles": clear,
             "dimly_seen_in_tiles": clear**TRUST,
             "ahead_in_tiles": split.average(split.map(ahead), shares),
@@ -198,31 +200,44 @@ class TwoLevelMind(FullMind):
     def _infer(
         self, tables: Tables, state: MindState, maps: jax.Array, seen: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Take in an observation; the window comes back with its margins, [cells, N]."""
-        split = self.split
+        """Take in an observation; the window comes back with its margins, [cells, N].
+
+        As in `infer`, no probability below `FLOOR` is expected where an agent may be, so that it
+        finds its way back from what it took to be impossible.
+        """
+        split, plan = self.split, tables.plan
+        inner = slice(split.margin, split.margin + split.side)
+        free = maps[-1].reshape(split.reach, split.reach, -1)[inner, inner] > 0
         cells = state["window"].reshape(split.side, split.side, -1)
+        cells = jnp.where(free, at_least(cells), cells)
         margin = (split.margin, split.margin)
         window = jnp.pad(cells, (margin, margin, (0, 0))).reshape(split.reach**2, -1)
+        outside = ~self._within(state["corner"])
+        tiles = jnp.where(outside, jnp.maximum(state["tiles"], plan["least_in_tiles"]), 0)
         here = _in_tiles(cells)
         sure = here.sum((0, 1)) > SURE
-        clear, dim = tables.plan["seen_in_tiles"], tables.plan["dimly_seen_in_tiles"]
-        of_tiles = jnp.ones_like(state["tiles"])
+        clear, dim = plan["seen_in_tiles"], plan["dimly_seen_in_tiles"]
+        of_tiles = jnp.where(plan["least_in_tiles"] > 0, jnp.ones_like(tiles), 0)
+        scales = jnp.zeros_like(tiles[0]), jnp.zeros_like(tiles[0])
         offset = 0
         for m, many in enumerate(self.model.observations):
             rows = slice(offset, offset + many)
-            window = window * _picked(maps[rows], seen[m])
             told = chosen(clear[rows], seen[m], 2), chosen(dim[rows], seen[m], 2)
-            of_tiles = of_tiles * jnp.where(sure, *told)
+            window, of_window = _scaled(window * _picked(maps[rows], seen[m]))
+            of_tiles, of_rest = _scaled(of_tiles * jnp.where(sure, *told))
+            scales = scales[0] + of_window, scales[1] + of_rest
             offset += many + 1
-        tiles = state["tiles"] * of_tiles
-        fitting, outside = window.sum(0), tiles.sum(0)
+        tiles = tiles * of_tiles
+        fitting, rest = window.sum(0), tiles.sum(0)
         # What fits in some cell of the window fits better than any average can.
         # So as long as an agent may well be elsewhere, the window counts as tiles do.
         average = (here * self._of_window(of_tiles, state["corner"])).sum((0, 1))
-        inside = jnp.where(fitting > 0, jnp.where(sure, fitting, average), 0)
-        total = inside + outside
-        scale = inside / (jnp.where(fitting > 0, fitting, 1) * total)
-        return window * scale, tiles / total, -jnp.log(total)
+        within = jnp.where(sure, jnp.log(fitting) + scales[0], jnp.log(average) + scales[1])
+        beyond = jnp.log(rest) + scales[1]
+        # Both shares come of one difference, so that they add up to 1.
+        window = window * (jax.nn.sigmoid(within - beyond) / _divisor(fitting))
+        tiles = tiles * (jax.nn.sigmoid(beyond - within) / _divisor(rest))
+        return window, tiles, -jnp.logaddexp(within, beyond)
 
     def _ahead(self, window: jax.Array, maps: jax.Array) -> dict[tuple[int, ...], jax.Array]:
         """The window after each sequence of actions that a policy begins with, [cells, N]."""
@@ -361,6 +376,20 @@ def _picked(rows: jax.Array, number: jax.Array) -> jax.Array:
     for each in range(1, rows.shape[0]):
         result = jnp.where(number == each, rows[each], result)
     return result
+
+
+def _scaled(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Weights with 1 as their greatest, and the logarithm of what it was, [N].
+
+    So a product of many is never 0 throughout, however unlikely all of it is.
+    """
+    most = _divisor(weights.max(0))
+    return weights / most, jnp.log(most)
+
+
+def _divisor(total: jax.Array) -> jax.Array:
+    """What is not 0 itself, else 1."""
+    return jnp.where(total > 0, total, 1)
 
 
 def _of_each(rows: jax.Array, which: jax.Array) -> jax.Array:

@@ -3,6 +3,11 @@
 The numbers are pymdp 1.0.4's: `run_vmp` of its `algos`, and `calc_vfe` of its `maths`.
 Every step of the window is fitted to what was seen then, to the step before and to the step after,
 `model.iterations` times; all steps and factors are taken to be independent.
+
+A history that is shorter than the window is what pymdp makes of a window that is filled up, with
+`valid_steps` to say how much of it counts.
+Given a history of one step and nothing else, pymdp leaves out the prior; here, one step is fitted
+to what was expected of it, as every other beginning of a window is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Small tasks that are known from the literature, as models that `SampledWorld` can be made of.
 
-`Episodes` lets any world begin anew after so many ticks.
+`Episodes` lets agents of a world begin anew after so many ticks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from hocket.core.errors import Problem, SpecError
 from hocket.population.model import Model, Names
 from hocket.population.transitions import Grid
+from hocket.population.worlds.adapters import JaxMARLWorld
 from hocket.population.worlds.gridworld import Cells
 from hocket.population.worlds.world import Agents, Info, World, WorldState
 
@@ -27,7 +28,7 @@ class Episodes:
     """A world in which each agent begins anew after so many ticks.
 
     Fields:
-        world: The world.
+        world: The world; no `JaxMARLWorld`, which begins anew for all its agents at once.
         length: How many ticks an episode has.
     """
 
@@ -35,17 +36,31 @@ class Episodes:
     length: int
 
     def __post_init__(self) -> None:
-        """Refuse an episode of no length."""
+        """Refuse an episode of no length, and a world that does not begin anew for one agent.
+
+        Raises:
+            SpecError: naming each problem.
+        """
+        problems = []
         if self.length < 1:
-            raise SpecError(
-                [
-                    Problem(
-                        where=("world", "length"),
-                        message=f"an episode of {self.length} ticks",
-                        hint="give 1 or more",
-                    )
-                ]
+            problems.append(
+                Problem(
+                    where=("world", "length"),
+                    message=f"an episode of {self.length} ticks",
+                    hint="give 1 or more",
+                )
             )
+        if isinstance(self.world, JaxMARLWorld):
+            problems.append(
+                Problem(
+                    where=("world", "world"),
+                    message="an environment that agents share begins anew for all at once, "
+                    "and not for the one whose time is over",
+                    hint="set the length of an episode in the environment itself",
+                )
+            )
+        if problems:
+            raise SpecError(problems)
 
     @property
     def observations(self) -> tuple[int, ...]:
