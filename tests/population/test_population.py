@@ -12,6 +12,7 @@ import pytest
 
 from hocket.core.errors import NotFound, Refused, SpecError
 from hocket.population import Grid, Group, Learning, Model, Population, prepare
+from hocket.population.checkpoints import fingerprint_of
 from hocket.population.sizes import WORKING
 from hocket.population.worlds.sampled import SampledWorld
 
@@ -461,3 +462,11 @@ def test_lessons_survive_a_group_that_grows() -> None:
     here.run(2)
     (counts,) = here._arrays.state.tables[0].pA
     assert float(counts.sum()) == pytest.approx(6 + 2 * 10 + 2 * 1010)
+
+
+def test_a_world_of_another_librarys_objects_is_known_again() -> None:
+    class Environment:
+        """As `GymnaxWorld` holds one."""
+
+    assert fingerprint_of(Environment()) == fingerprint_of(Environment())
+    assert fingerprint_of((np.float64(0.5),)) == fingerprint_of((0.5,)) != fingerprint_of((0.6,))

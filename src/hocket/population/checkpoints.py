@@ -195,12 +195,17 @@ def _feed(mark: Any, value: Any) -> None:
         for name in value.__dataclass_fields__:
             mark.update(name.encode())
             _feed(mark, getattr(value, name))
+    elif isinstance(value, np.generic):
+        _feed(mark, value.item())
     elif isinstance(value, dict):
         for name in sorted(value):
             mark.update(repr(name).encode())
             _feed(mark, value[name])
-    else:
+    elif value is None or isinstance(value, bool | int | float | complex | str | bytes):
         mark.update(f"{type(value).__name__}:{value}".encode())
+    else:
+        # Of another library's object, such as an environment, its kind is what can be compared.
+        mark.update(f"{type(value).__module__}.{type(value).__qualname__}".encode())
 
 
 def digest(state: State) -> str:
