@@ -299,7 +299,7 @@ class _Making:
             given = self.fields.get(name)
             if given is None:
                 continue
-            shapes = self._shapes(name)
+            shapes = _shapes_learned(name, self)
             kind = "modality" if name == "pA" else "factor"
             rows = self._one_each(given, name, len(shapes), kind)
             kept = []
@@ -313,15 +313,6 @@ class _Making:
                 self.found += found or counts(array, where)
                 kept.append(array)
             self.fields[name] = tuple(kept)
-
-    def _shapes(self, name: str) -> list[tuple[int, ...] | None]:
-        match name:
-            case "pA":
-                return [None if table is None else table.shape for table in self.tables]
-            case "pD":
-                return [None if size is None else (size,) for size in self.states]
-            case _:
-                return [None if move is None else _table_shape(move) for move in self.moves]
 
     def together(self) -> None:
         """Look at what has to fit together."""
@@ -382,6 +373,17 @@ def _plain(name: str, value: Any) -> Any:
     if name in _COUNTED:
         return int(value)
     return float(value) if name in _POSITIVE else value
+
+
+def _shapes_learned(name: str, making: _Making) -> list[tuple[int, ...] | None]:
+    """The shapes that Dirichlet parameters must have; None where they are not known."""
+    match name:
+        case "pA":
+            return [None if table is None else table.shape for table in making.tables]
+        case "pD":
+            return [None if size is None else (size,) for size in making.states]
+        case _:
+            return [None if move is None else _table_shape(move) for move in making.moves]
 
 
 def _table_shape(move: Transition) -> tuple[int, ...]:

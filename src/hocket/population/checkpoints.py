@@ -202,7 +202,7 @@ def _feed(mark: Any, value: Any) -> None:
             mark.update(repr(name).encode())
             _feed(mark, value[name])
     elif value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        mark.update(f"{type(value).__name__}:{value}".encode())
+        mark.update(f"{type(value).__name__}:{value!r}".encode())
     else:
         # Of another library's object, such as an environment, its kind is what can be compared.
         mark.update(f"{type(value).__module__}.{type(value).__qualname__}".encode())
