@@ -15,12 +15,14 @@ from hocket.population.devices import prepare
 from hocket.population.group import Beliefs
 
 
-def tick(agents: str, side: str, horizon: str, beliefs: Beliefs, seconds: str) -> dict[str, Any]:
-    """One tick a dispatch."""
+def tick(
+    agents: str, side: str, horizon: str, beliefs: Beliefs, together: str, seconds: str
+) -> dict[str, Any]:
+    """The time of a tick, of which some are in each dispatch."""
     if beliefs not in get_args(Beliefs):
         raise SystemExit(f"beliefs are one of {get_args(Beliefs)}, not {beliefs!r}")
     population = crowd(int(agents), side=int(side), horizon=int(horizon), beliefs=beliefs)
-    found = tick_times(population, iterations=1_000, seconds=float(seconds))
+    found = tick_times(population, iterations=1_000, seconds=float(seconds), together=int(together))
     p50, p99 = (float(np.percentile(found.walls, at)) for at in (50, 99))
     return {"p50": p50, "p99": p99, "iterations": len(found.walls)}
 
