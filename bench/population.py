@@ -164,9 +164,7 @@ def promises(rounds: int, seconds: float, most: int) -> list[dict[str, Any]]:
             for _ in range(rounds)
         ]
         taken = [run[f"p{percentile}"] * 1e3 for run in runs if f"p{percentile}" in run]
-        name = (
-            f"{agents:,} agents, {side} × {side}, T = {horizon}, {beliefs}, {together} a dispatch"
-        )
+        name = f"{agents:,} agents, {side} × {side}, T = {horizon}, {beliefs}"
         name += f", {together} a dispatch: p{percentile}, ms"
         rows.append(judged(name, taken, bound, runs))
     runs = [child("population_tick.py", "roof", min(most, 50_000), seconds) for _ in range(rounds)]
