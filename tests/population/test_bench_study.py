@@ -146,6 +146,9 @@ def test_each_recommendation_has_a_verdict_that_follows_from_its_figures(done: D
     if done.results["machine"]["cores"] > 1:
         spread = rows["distributed"]["found"]["rows"]
         assert [(row["processes"], row["agents"]) for row in spread] == [(1, 256), (2, 256)]
+    known, lost = rows["hierarchical beliefs"]["found"]["lost"]
+    assert abs(known["divergence"]) < 1e-3 < lost["divergence"]
+    assert known["same_action"] > 0.95
     schemes = {row["scheme"]: row for row in rows["belief compression"]["found"]["rows"]}
     assert schemes["16 bits"]["saved"] == 50
     assert 0 < schemes["16 bits"]["error"] < 0.1

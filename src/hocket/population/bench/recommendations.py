@@ -19,6 +19,7 @@ from hocket.population.moving import move
 from hocket.population.planning import Planner
 from hocket.population.tables import Tables, moves_of, tables_of
 from hocket.population.transitions import Dense, Grid
+from hocket.population.twolevel_accuracy import accuracy, landmarks
 
 KEPT: Final = 16
 """How many states a belief keeps when it is cut to its greatest."""
@@ -195,11 +196,34 @@ def on_gpu(present: bool, scaling: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return judged("GPU", [], found, why)
 
 
-def hierarchical(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def two_levels(side: int, agents: int) -> list[dict[str, Any]]:
+    """How far beliefs in two levels are from full ones, among landmarks the size of a cell.
+
+    Args:
+        side: Cells along the side of the world.
+        agents: How many are compared, over `SETTLED` ticks.
+    """
+    starts = {"a cell that they know": True, "any cell": False}
+    return [
+        {
+            "side": side,
+            "agents": agents,
+            "ticks": SETTLED,
+            "start": start,
+            **accuracy(
+                landmarks(side, share=1.0, known=known), agents=agents, ticks=SETTLED
+            )._asdict(),
+        }
+        for start, known in starts.items()
+    ]
+
+
+def hierarchical(rows: Sequence[dict[str, Any]], lost: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Beliefs in two levels: does time grow with the logarithm of the number of states?
 
     Args:
         rows: "side", "agents", "beliefs" ("full" or "two-level"), "mean"; at least two sides.
+        lost: How exact they are, from `two_levels`.
     """
     claims = []
     by = {row["side"]: row["mean"] for row in rows if row["beliefs"] == "two-level"}
@@ -209,7 +233,7 @@ def hierarchical(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         logarithmic = float(np.log(large**2) / np.log(small**2))
         what = f"tick at {large} × {large} over {small} × {small}, {who}"
         claims.append(Claim(what, logarithmic, "×", by[large] / by[small], at_most=True))
-    return judged("hierarchical beliefs", claims, {"rows": list(rows)})
+    return judged("hierarchical beliefs", claims, {"rows": list(rows), "lost": list(lost)})
 
 
 def distributed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -334,6 +334,14 @@ def _errors(results: dict[str, Any]) -> list[str]:
                 f"{row['beliefs']}: {milliseconds(row['p50'])} a tick (p50)."
                 for row in one["found"]["rows"]
             ]
+            notes += [
+                f"Two levels against full beliefs, {row['agents']} agents over {row['ticks']} "
+                f"ticks on {row['side']} × {row['side']} with a landmark in each cell, beginning "
+                f"in {row['start']}: a divergence of {row['divergence']:.2g} nats, the same action "
+                f"in {percent(row['same_action'])}, mean positions {row['distance']:.2g} cells "
+                "apart."
+                for row in one["found"]["lost"]
+            ]
         if one["name"] == "process pool":
             notes += [
                 f"Processes, {row['agents']} × {row['kind']}: {row['over_threads']:.2f} times as "

@@ -296,7 +296,9 @@ def _recommendations(
             row = {"side": side, "agents": extent.inhabitants, "beliefs": beliefs}
             levels.append({**row, **took.summary()._asdict()})
     results["grids"] = levels
-    found.append(recommendations.hierarchical(levels))
+    tell("what beliefs in two levels lose")
+    lost = recommendations.two_levels(max(extent.sides), min(extent.inhabitants, 64))
+    found.append(recommendations.hierarchical(levels, lost))
     spread = []
     if cores > 1 and results["settings"]["platform"] == "cpu":
         # Each process needs a block of its own, at least.
