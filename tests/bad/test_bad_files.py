@@ -87,8 +87,8 @@ FILES: list[tuple[str, str | bytes, list[str]]] = [
     ("a later version's key", PLAN + "      a: {command: [x]}\n    review: {usd: 1}\n", ["FILE:6:5: unknown key 'review'; known: inputs, max_parallel, timeout, limits, budget, priority, weight, deadline, approve, defaults, steps, output"]),
     ("unknown key in a step", steps("a: {agent: ada, prompt: x, retires: 3}"), ["FILE:7:34: unknown key 'retires'; did you mean 'retry'?"]),
     ("two kinds of step", steps("a: {agent: ada, prompt: x, command: [y]}"), ["FILE:7:34: a step has either 'agent' or 'command', not both"]),
-    ("no kind of step", steps("a: {comand: [x]}"), ["FILE:7:7: a step is an object with one of agent, command, shell, call, consensus, review, panel, run, approve, input; did you mean 'command'?"]),
-    ("a step that is a text", steps("a: echo"), ["FILE:7:10: a step is an object with one of agent, command, shell, call, consensus, review, panel, run, approve, input"]),
+    ("no kind of step", steps("a: {comand: [x]}"), ["FILE:7:7: a step is an object with one of agent, command, shell, call, consensus, review, panel, population, run, approve, input; did you mean 'command'?"]),
+    ("a step that is a text", steps("a: echo"), ["FILE:7:10: a step is an object with one of agent, command, shell, call, consensus, review, panel, population, run, approve, input"]),
     ("no kind of agent", HEAD + "agents:\n  ada: {modl: x}\nplans: {p: {steps: {a: {agent: ada}}}}\n", ["FILE:3:3: an agent is an object with one of session, model, command, function, local, scripted; did you mean 'model'?"]),
     ("command as text", steps("a: {command: git log}"), ["FILE:7:20: command: must be a list, not the text 'git log'"]),
     ("empty command", steps("a: {command: []}"), ["FILE:7:20: command: cannot be empty"]),
@@ -259,7 +259,8 @@ def test_a_plan_that_cannot_be_chosen_is_named(plan: str | None, said: str, tmp_
 
 
 LIMITED = """
-import resource, sys
+import re, resource, sys
+from pathlib import Path
 from hocket.config.file import load
 from hocket.core.errors import CallerError
 resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
@@ -269,8 +270,12 @@ for name in sys.argv[1:]:
     except CallerError:
         continue
     sys.exit(f"{name} was taken")
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak if sys.platform == "darwin" else peak * 1024)
+# What getrusage tells includes the process that started this one.
+status = Path("/proc/self/status")
+if status.exists():
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) * 1024)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 

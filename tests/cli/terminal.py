@@ -8,11 +8,19 @@ import pty
 import re
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
 
 from tests.cli.kit import HOCKET, Home
+
+# A process takes its terminal by itself: nothing may run between fork and exec where threads are.
+_TAKES_IT = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Terminal:
@@ -24,14 +32,13 @@ class Terminal:
         self._file, theirs = pty.openpty()
         self.resize(columns, rows)
         self.process = subprocess.Popen(
-            (*HOCKET, *args),
+            (sys.executable, "-c", _TAKES_IT, *HOCKET, *args),
             cwd=home.folder,
             env={k: v for k, v in home.env.items() if k != "COLUMNS"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )
         os.close(theirs)
         self.reading = threading.Event()
