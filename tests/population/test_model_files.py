@@ -171,7 +171,7 @@ def test_the_command_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["population", "check", str(path), "--json"]) == 0
     about = json.loads(capsys.readouterr().out)
     assert about["factors"][0]["kept_as"] == "moves on a grid of 100 × 100"
-    assert about["memory"]["as_tables"] - about["memory"]["kept"] == 2 * 10**9 - 50_000
+    assert about["memory"]["as_tables"] - about["memory"]["kept"] == 2 * 10**9 - 200_000
     assert about["memory"]["belief"] == 40_000
     assert [remark["kind"] for remark in about["remarks"]] == ["warning"]
 

@@ -121,3 +121,9 @@ def test_where_all_lead_to_one_state_nothing_grows_with_the_square(states: int) 
     result = moved(kind, beliefs(states, 1), np.zeros(AGENTS, int))
     assert np.abs(result[0] - 1).max() < 1e-6
     assert not result[1:].any()
+
+
+def test_what_is_said_of_a_transitions_size_is_what_it_takes() -> None:
+    grid = Grid(6, 7, slip=0.1)
+    for kind in (grid, grid.lists(), Dense(grid.dense())):
+        assert kind.nbytes == sum(leaf.nbytes for leaf in moves_of(kind, "float32").values())

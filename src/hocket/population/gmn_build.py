@@ -23,20 +23,8 @@ from hocket.population.gmn_parts import (
 from hocket.population.gmn_plans import plans_of
 from hocket.population.gmn_tables import WALL, Room, Table, places, spread, table_of
 from hocket.population.gmn_values import Faults, Stop, Value
-from hocket.population.model import Model, Names
+from hocket.population.model import SETTINGS, Model, Names
 
-_SETTINGS: Final = (
-    "gamma",
-    "alpha",
-    "inference",
-    "iterations",
-    "window",
-    "utility",
-    "state_information",
-    "parameter_information",
-    "selection",
-    "sampling",
-)
 _ONE_ACTION: Final = "no action"
 
 
@@ -341,7 +329,7 @@ class Building:
         if "habits" in about.data:
             self.places["E",] = about.data["habits"].at
         fields: dict[str, Any] = {
-            key: about.data[key].data for key in _SETTINGS if key in about.data
+            key: about.data[key].data for key in SETTINGS if key in about.data
         }
         before = self._faults.count
         sound = all(thing.sound for _, thing in actions)

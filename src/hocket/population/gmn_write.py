@@ -13,24 +13,12 @@ import numpy as np
 from hocket.core.errors import Refused
 from hocket.population.gmn_graph import MOST_NAME
 from hocket.population.gmn_values import MOST_VALUES
-from hocket.population.model import Model
+from hocket.population.model import SETTINGS, Model
 from hocket.population.policies import every_policy
 from hocket.population.transitions import Dense, Grid, Transition
 
 _BARE = re.compile(r"[A-Za-z_][\w.-]*")
 _TAKEN: Final = ("true", "false", "null")
-_SETTINGS: Final = (
-    "gamma",
-    "alpha",
-    "inference",
-    "iterations",
-    "window",
-    "utility",
-    "state_information",
-    "parameter_information",
-    "selection",
-    "sampling",
-)
 
 
 class _Node(NamedTuple):
@@ -174,7 +162,7 @@ class _Writing:
             about["policies"] = model.policies.tolist()
         if not np.array_equal(model.E, np.full(len(model.E), 1 / len(model.E))):
             about["habits"] = model.E.tolist()
-        about.update({name: getattr(model, name) for name in _SETTINGS})
+        about.update({name: getattr(model, name) for name in SETTINGS})
 
 
 def _moved(move: Transition, on_grid: bool) -> dict[str, Any]:

@@ -64,11 +64,6 @@ def layouts_of(
     )
 
 
-def layout_of(model: Model, capacity: int) -> Layout:
-    """The layout of a group that is alone."""
-    return layouts_of([model], [capacity])[0]
-
-
 def lanes_of(model: Model) -> int:
     """Agents in a block of this model: fewer where beliefs are long, so that a block stays near."""
     lanes = LANES

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from hocket.population.assembly import assembled
 from hocket.population.transitions import Dense, Floats, Ints, Transition
@@ -28,6 +28,21 @@ FLOOR = 2.0**-52
 
 Selection: TypeAlias = Literal["deterministic", "stochastic"]
 Sampling: TypeAlias = Literal["marginal", "full"]
+
+
+SETTINGS: Final = (
+    "gamma",
+    "alpha",
+    "inference",
+    "iterations",
+    "window",
+    "utility",
+    "state_information",
+    "parameter_information",
+    "selection",
+    "sampling",
+)
+"""How a model infers, plans and chooses: the fields that are kept as they are in files and GMN."""
 
 
 @dataclass(frozen=True)

@@ -17,24 +17,12 @@ from hocket.population.files import whole
 from hocket.population.gmn import Reading, read_gmn
 from hocket.population.gmn_values import MOST_BYTES as MOST_TEXT
 from hocket.population.gmn_write import to_gmn
-from hocket.population.model import Model, Names
+from hocket.population.model import SETTINGS, Model, Names
 from hocket.population.transitions import MOST_BYTES, Dense, Grid, Lists, Transition
 
 VERSION: Final = 1
 """Of the .npz format."""
 
-_SETTINGS: Final = (
-    "gamma",
-    "alpha",
-    "inference",
-    "iterations",
-    "window",
-    "utility",
-    "state_information",
-    "parameter_information",
-    "selection",
-    "sampling",
-)
 _TUPLES: Final = ("A", "C", "D", "pA", "pB", "pD")
 _PARTS: Final = ("factors", "states", "modalities", "observations", "actions")
 
@@ -170,7 +158,7 @@ def _parts(model: Model) -> dict[str, NDArray[Any]]:
         "counts": {name: len(getattr(model, name) or ()) for name in _TUPLES},
         "A_dependencies": model.A_dependencies,
         "B_dependencies": model.B_dependencies,
-        "settings": {name: getattr(model, name) for name in _SETTINGS},
+        "settings": {name: getattr(model, name) for name in SETTINGS},
         "names": {part: getattr(model.names, part) for part in _PARTS},
     }
     arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
@@ -205,7 +193,7 @@ def _fields(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict
         if name in _TUPLES and count
     }
     names = {part: _frozen(head["names"][part]) for part in _PARTS}
-    settings = {name: head["settings"][name] for name in _SETTINGS}
+    settings = {name: head["settings"][name] for name in SETTINGS}
     return {
         **fields,
         **settings,

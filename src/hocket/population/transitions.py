@@ -3,7 +3,7 @@
 All three say the same thing, the probabilities B[next, from..., action]; they differ in what they
 cost.
 A 100 × 100 grid with five actions is 2 GB as a table of 32-bit floats, 0.8 MB as lists of two next
-states, and 50 kB as moves.
+states, and 0.2 MB as moves.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ class Grid:
 
     @property
     def nbytes(self) -> int:
-        """What it takes on a device, in bytes: a byte for each move and cell."""
-        return self.actions * self.states
+        """What it takes on a device, in bytes: a 32-bit float for each move and cell."""
+        return self.actions * self.states * 4
 
     def allowed(self) -> NDArray[np.bool_]:
         """Whether a move is possible from a cell, [actions, height, width]."""

@@ -143,8 +143,8 @@ def grid(move: Grid, where: Where) -> Iterator[Problem]:
     """Find what is wrong with moves on a grid."""
     found = [*_sides(move, where), *_moves(move.moves, where)]
     yield from found
-    if not found and move.nbytes * 4 > MOST_BYTES:
-        message = f"has {move.states:,} cells, whose moves take {move.nbytes * 4 / 1e9:,.1f} GB"
+    if not found and move.nbytes > MOST_BYTES:
+        message = f"has {move.states:,} cells, whose moves take {move.nbytes / 1e9:,.1f} GB"
         yield Problem(where=where, message=message, hint="make the grid smaller")
     if not (is_real(move.slip) and 0 <= move.slip <= 1):
         yield Problem(
