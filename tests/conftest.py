@@ -1,9 +1,11 @@
-"""Options of the tests; and what one process has compiled, no other compiles again."""
+"""Options and servers of the tests; and what one process has compiled, no other compiles again."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.postgres import Server, missing
 
 # JAX reads this when it is imported, here and in whatever process a test starts.
 os.environ |= {
@@ -20,3 +22,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--shell-seeds", type=int, default=1_000, help="seeds of the engine's shell (1,000)"
     )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests of a process; who stops or kills one makes its own."""
+    if reason := missing():
+        pytest.skip(reason)
+    server = Server().start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(postgres: Server) -> str:
+    """The URL of a fresh, empty PostgreSQL database."""
+    return postgres.url(postgres.create())
