@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType, TracebackType
 from typing import IO, Any, Final, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.extend.backend import register_backend_factory
 
 from hocket.core.errors import HocketError, PeerError, Refused
 from hocket.population.devices import Platform, prepare
@@ -101,7 +103,6 @@ def connect(place: Place, devices: int | None = None, platform: Platform | None 
         share = max((os.cpu_count() or 1) // place.processes, 1)
         devices = 1 << (share.bit_length() - 1)
     try:
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(
             place.address,
             place.processes,
@@ -116,7 +117,37 @@ def connect(place: Place, devices: int | None = None, platform: Platform | None 
         ) from error
     _keep_output_clean()
     sys.excepthook = _die
+    _listen_at(_own_address(place.address))
     prepare(devices, platform)
+
+
+def _own_address(address: str) -> str:
+    """This machine's address in the network in which the first process is found."""
+    host, _, port = address.rpartition(":")
+    kind, _, _, _, there = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
+    with socket.socket(kind, socket.SOCK_DGRAM) as probe:
+        # Nothing is sent: this only chooses the way.
+        probe.connect(there)
+        own: str = probe.getsockname()[0]
+    return own
+
+
+def _listen_at(address: str) -> None:
+    """Have gloo be found at this address.
+
+    By itself it takes what the machine's name stands for, which often is the loopback, where
+    nobody on another machine finds it.
+    JAX has no setting for that.
+    """
+    bridge = import_module("jax._src.xla_bridge")
+    state = import_module("jax._src.distributed").global_state
+    make = import_module("jaxlib._jax").make_gloo_tcp_collectives
+
+    def client() -> Any:
+        collectives = make(distributed_client=state.client, hostname=address)
+        return bridge.make_cpu_client(collectives=collectives)
+
+    register_backend_factory("cpu", client, priority=0, fail_quietly=False)
 
 
 def _die(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
