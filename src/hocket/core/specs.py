@@ -250,6 +250,22 @@ WorkflowSpec: TypeAlias = PlanSpec
 """Any workflow's spec; each kind is a tagged struct."""
 
 
+class PlaceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What calls need of the machine that they are done on, where there are several.
+
+    Fields:
+        gpu: How many GPUs each call has for itself; below 1 a share of one.
+        cpu: How many processor cores each call has for itself.
+        memory: How many bytes of memory each call has for itself.
+        tags: What else a node has to offer; a node says its own.
+    """
+
+    gpu: float = 0
+    cpu: float = 0
+    memory: int = 0
+    tags: tuple[str, ...] = ()
+
+
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who does work.
 
@@ -262,6 +278,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         tools: The tools that it may call, by name.
         max_turns: The most turns of one conversation with tools.
         cache: For how long its answers are given again; None never.
+        place: What its calls need of a machine, where there are several; None for any.
     """
 
     kind: AgentKind
@@ -272,6 +289,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: dict[str, ToolSpec] = {}
     max_turns: int = 10
     cache: CacheSpec | None = None
+    place: PlaceSpec | None = None
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
