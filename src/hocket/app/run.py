@@ -188,6 +188,10 @@ class Run:
         path = step.name if isinstance(step, Step) else step
         return follow(self._driven, path)
 
+    def leave(self) -> None:
+        """Begin no more calls, and stop driving the run once those in flight have ended."""
+        self._driven.leave()
+
     async def _watch(self) -> AsyncIterator[AnyEvent | Token]:
         feed = _Feed()
         self._driven.observe(feed)

@@ -30,7 +30,7 @@ from hocket.core.errors import CallerError, Refused
 from hocket.core.events import RunStarted
 from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Json
-from hocket.engine.engine import check_inputs
+from hocket.engine.opening import check_inputs
 from hocket.forecast.durations import Durations
 from hocket.insight.trace import Trace
 from hocket.journal.base import Store

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType, TracebackType
-from typing import Self
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
-from hocket._version import __version__
 from hocket.agents.base import ready
-from hocket.core.errors import JournalError, NotFound, Refused, suggest
+from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.events import (
     AnyEvent,
     Recorded,
@@ -20,31 +18,31 @@ from hocket.core.events import (
 from hocket.core.machine import WorkflowFactory
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
-from hocket.core.specs import AgentSpec, RunSpec, spec_digest
-from hocket.core.values import Call, Json
+from hocket.core.specs import AgentSpec, RunSpec
+from hocket.core.values import Json
 from hocket.engine.audience import Observer
 from hocket.engine.claims import Claims
 from hocket.engine.clock import Clock
 from hocket.engine.crew import Crew, Hire
 from hocket.engine.desk import Desk, Desks
+from hocket.engine.driven import Run
 from hocket.engine.flight import Files
 from hocket.engine.foresight import Ask, Foresight
 from hocket.engine.forking import fork_of
 from hocket.engine.memo import Memo
+from hocket.engine.opening import PROGRAM, first_of
 from hocket.engine.outlook import Prospect
-from hocket.engine.recall import CACHE
 from hocket.engine.replay import Checked, Replay, Replayed
 from hocket.engine.runner import Runner
-from hocket.engine.takeover import take_over
+from hocket.engine.takeover import Opening, take_over
 from hocket.forecast.durations import Durations
 from hocket.forecast.search import BUDGET
 from hocket.journal.base import Log, Store
 from hocket.journal.slices import in_slices
-from hocket.limits.admission import Queue
 from hocket.limits.spending import Spending
 from hocket.workflows.teams import VERSIONS, versions_of
 
-PROGRAM = f"hocket {__version__}"
+__all__ = ["Engine", "Kind", "Parts", "Run"]
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -84,99 +82,12 @@ class Parts(msgspec.Struct, frozen=True):
     budget: int = BUDGET
 
 
-class Run:
-    """A run under way in this process.
+class _Opened(NamedTuple):
+    """How a run was taken up: what was recorded, the number of its last event, and its clock."""
 
-    Leaving ``async with`` before its end stops it: calls in flight are cancelled, and the run can
-    be resumed.
-    """
-
-    def __init__(self, runner: Runner, foresight: Foresight | None = None) -> None:
-        self._runner = runner
-        self._foresight = foresight
-        self._task = asyncio.get_running_loop().create_task(self._drive())
-
-    async def _drive(self) -> None:
-        try:
-            await self._runner.drive()
-        finally:
-            if self._foresight is not None:
-                await self._foresight.close()
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self._runner.machine.run
-
-    @property
-    def machine(self) -> RunMachine:
-        """The run's state; only to be read."""
-        return self._runner.machine
-
-    @property
-    def queued(self) -> list[Queue]:
-        """How many calls wait, for what and until when."""
-        queues = self._runner.line.desk.waiting(self._runner.line.room)
-        count = len(self._runner.departures.recall.waiting)
-        return [*queues, Queue(CACHE, None, count)] if count else queues
-
-    def waits_of(self, call: Call) -> Queue | None:
-        """Say what a call waits for and until when; None if it waits for no limit and no answer."""
-        if call in self._runner.departures.recall.waiting:
-            return Queue(CACHE, None, 1)
-        return self._runner.line.desk.admission.waits_of(self._runner.line.room, call)
-
-    @property
-    def unshown(self) -> int:
-        """The number of the last event that is not known to be on disk yet; 0 if all are."""
-        return self._runner.audience.unshown
-
-    def ask(self, request: AnyRequest) -> None:
-        """Grant a request as if it had come through the inbox.
-
-        Raises:
-            Refused: It does not fit the run's present state.
-            JournalError, OwnershipLost: Nothing more can be recorded.
-        """
-        self._runner.ask(request)
-
-    def observe(self, observer: Observer) -> None:
-        """Let somebody watch from now on."""
-        self._runner.audience.admit([observer])
-
-    def unobserve(self, observer: Observer) -> None:
-        """Let somebody watch no more."""
-        self._runner.audience.dismiss(observer)
-
-    async def settled(self) -> RunMachine:
-        """Wait until the run has ended, is paused and not waited for, or was stopped.
-
-        What it has recorded until then is on disk.
-
-        Raises:
-            JournalError, OwnershipLost: Nothing more could be recorded.
-        """
-        await asyncio.shield(self._task)
-        return self._runner.machine
-
-    async def stop(self) -> None:
-        """Stop driving the run; what was in flight counts as lost and is taken up by a resume."""
-        self._runner.halt()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def __aenter__(self) -> Self:
-        """Give the run itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the run if it has not ended."""
-        if not self._task.done():
-            await self.stop()
+    opening: Opening
+    last: int
+    clock: Clock
 
 
 class Engine:
@@ -222,26 +133,24 @@ class Engine:
             JournalError: It could not be recorded.
             Refused: An input is missing or unknown.
         """
-        check_inputs(spec, inputs)
-        clock = self.desk.clock
-        first = RunStarted(
-            at=clock.now(),
-            run=run,
-            spec=spec,
-            digest=spec_digest(spec),
-            inputs=inputs,
-            seed=seed,
-            versions=self._versions(spec),
-            program=PROGRAM,
-        )
-        machine = self._machine()
-        machine.apply(first)
+        machine, first = self._begin(spec, inputs, run, seed)
         log = await self.parts.journal.start(first)
-        runner, foresight = await self._runner(machine, log, clock, Spending(), [])
+        runner, foresight = await self._runner(machine, log, self.desk.clock, Spending(), [])
         watching = observers if foresight is None else [*observers, foresight]
         runner.audience.admit(watching, [Recorded(1, first)])
         runner.stay, runner.wait = stay, wait
         return Run(runner, foresight)
+
+    async def lay(self, spec: RunSpec, inputs: dict[str, Json], *, run: str, seed: int) -> None:
+        """Record a run that somebody else is to drive; it is on disk, and nobody's, afterwards.
+
+        Raises:
+            JournalError: It could not be recorded.
+            Refused: An input is missing or unknown.
+        """
+        _, first = self._begin(spec, inputs, run, seed)
+        log = await self.parts.journal.start(first)
+        await log.close()
 
     def fold(self, run: str, also: Replayed | None = None) -> RunMachine:
         """Rebuild a run's machine from its journal.
@@ -353,21 +262,35 @@ class Engine:
             Refused: There is no such event or input, or what has failed cannot be done again.
             JournalError: It could not be read or recorded.
         """
+        log, events = await self._forked(source, run, after, inputs, by)
+        replay = self._replay(also, check)
+        begun = (Recorded(*it) for it in enumerate(events, 1))
+        return await self._go_on(log, replay, begun, None, (), observers, stay, wait)
+
+    async def lay_fork(
+        self, source: str, *, run: str, after: int | None, inputs: Mapping[str, Json], by: str
+    ) -> None:
+        """Record what `fork` would begin, for somebody else to drive.
+
+        Raises:
+            NotFound: No such run.
+            Refused: There is no such event or input, or what has failed cannot be done again.
+            JournalError: It could not be read or recorded.
+        """
+        log, _ = await self._forked(source, run, after, inputs, by)
+        await log.close()
+
+    async def _forked(
+        self, source: str, run: str, after: int | None, inputs: Mapping[str, Json], by: str
+    ) -> tuple[Log, list[AnyEvent]]:
+        """Record the beginning of a fork; gives its log and its events."""
+        machine, now = self._machine(), self.desk.clock.now()
         found = await fork_of(
-            self._read(source),
-            self._machine(),
-            run,
-            after=after,
-            inputs=inputs,
-            by=by,
-            now=self.desk.clock.now(),
+            self._read(source), machine, run, after=after, inputs=inputs, by=by, now=now
         )
         versions = self._versions(found.spec)
         first = msgspec.structs.replace(found.first, versions=versions, program=PROGRAM)
-        log = await self.parts.journal.start(first, found.events)
-        replay = self._replay(also, check)
-        begun = (Recorded(*it) for it in enumerate((first, *found.events), 1))
-        return await self._go_on(log, replay, begun, None, (), observers, stay, wait)
+        return await self.parts.journal.start(first, found.events), [first, *found.events]
 
     async def _go_on(
         self,
@@ -382,6 +305,41 @@ class Engine:
     ) -> Run:
         """Drive a run from what its journal holds on, which is read once."""
         machine = replay.machine
+        opening, last, clock = await self._open(log, replay, events, spec, requests)
+        for event in opening.events:
+            replay.spending.add(event)
+        runner, foresight = await self._runner(machine, log, clock, replay.spending, replay.before)
+        watching = observers if foresight is None else [*observers, foresight]
+        first = last - len(opening.events) + 1
+        runner.audience.admit(watching, [Recorded(*it) for it in enumerate(opening.events, first)])
+        runner.taken = frozenset(answer.id for answer in opening.taken)
+        runner.stay, runner.wait = stay, wait
+        return Run(runner, foresight)
+
+    async def hand(
+        self, run: str, requests: Sequence[AnyRequest], *, check: Checked | None = None
+    ) -> None:
+        """Ask something of a run whose owner is gone, and leave it for somebody else to drive.
+
+        Raises:
+            NotFound: No such run.
+            Refused: Its owner is alive, it has ended, or a request makes no sense.
+            JournalError: It could not be read or recorded.
+        """
+        log = await self.parts.journal.resume(run)
+        await self._open(log, self._replay(None, check), self._read(run), None, requests)
+        await log.close()
+
+    async def _open(
+        self,
+        log: Log,
+        replay: Replay,
+        events: Iterable[Recorded],
+        spec: RunSpec | None,
+        requests: Sequence[AnyRequest],
+    ) -> _Opened:
+        """Bring a run up to its new owner; if that is refused, it is given up again."""
+        machine = replay.machine
         try:
             async for recorded in in_slices(events):
                 replay.add(recorded.event)
@@ -395,22 +353,27 @@ class Engine:
                 machine, log.epoch, clock.now(), posts=posts, spec=spec, requests=requests
             )
             # All of it fits, or nothing is recorded.
-            last = log.append(opening.events, opening.taken)
+            return _Opened(opening, log.append(opening.events, opening.taken), clock)
         except BaseException:
             await log.close()
             raise
-        for event in opening.events:
-            replay.spending.add(event)
-        runner, foresight = await self._runner(machine, log, clock, replay.spending, replay.before)
-        watching = observers if foresight is None else [*observers, foresight]
-        first = last - len(opening.events) + 1
-        runner.audience.admit(watching, [Recorded(*it) for it in enumerate(opening.events, first)])
-        runner.taken = frozenset(answer.id for answer in opening.taken)
-        runner.stay, runner.wait = stay, wait
-        return Run(runner, foresight)
 
     def _replay(self, also: Replayed | None, check: Checked | None) -> Replay:
         return Replay(self._machine(), also, check)
+
+    def _begin(
+        self, spec: RunSpec, inputs: dict[str, Json], run: str, seed: int
+    ) -> tuple[RunMachine, RunStarted]:
+        """Give a new run's machine, and its first event.
+
+        Raises:
+            Refused: An input is missing or unknown.
+        """
+        versions, now = self._versions(spec), self.desk.clock.now()
+        first = first_of(spec, inputs, run=run, seed=seed, versions=versions, at=now)
+        machine = self._machine()
+        machine.apply(first)
+        return machine, first
 
     def _versions(self, spec: RunSpec) -> dict[str, int]:
         return {_tag(spec): self.parts.kinds[_tag(spec)].version, **versions_of(spec)}
@@ -468,22 +431,6 @@ async def _make_ready(crew: Crew, claims: Claims) -> None:
     """Let agents look their prices up whose calls are going to be estimated."""
     for agent in crew.able(claims.weighed):
         await ready(agent)
-
-
-def check_inputs(spec: RunSpec, inputs: Mapping[str, Json]) -> None:
-    """Check that a run is given the inputs that its workflow asks for.
-
-    Raises:
-        Refused: One is missing or unknown.
-    """
-    known = spec.workflow.inputs
-    for name in inputs:
-        if name not in known:
-            hint = suggest(name, known) or "it takes " + (", ".join(known) or "none")
-            raise Refused(f"plan {spec.name!r} has no input {name!r}; {hint}")
-    missing = [name for name, value in known.items() if value.required and name not in inputs]
-    if missing:
-        raise Refused(f"plan {spec.name!r} needs the input {', '.join(map(repr, missing))}")
 
 
 def _tag(spec: RunSpec) -> str:

@@ -108,6 +108,8 @@ class Runner:
         """Until which instant what was posted is known."""
         self._listens_at: int | None = None
         """The instant at which the inbox was asked for, as long as it has not come."""
+        self._leaving = False
+        """Whether no more calls begin here, and the run is left once none is in flight."""
         self._settled = asyncio.Event()
         """Set when the run has ended or is paused, or when it has failed."""
 
@@ -145,10 +147,16 @@ class Runner:
         if self.failure is not None:
             raise self.failure
 
-    def halt(self) -> None:
-        """Have `drive` stop what is in flight and return; what was queued is still written."""
-        self.halted = True
+    def halt(self, *, gently: bool = False) -> None:
+        """Have `drive` stop what is in flight and return; what was queued is still written.
+
+        Args:
+            gently: Begin no more calls, but let those in flight end first.
+        """
+        self._leaving = True
+        self.halted = self.halted or not (gently and self.departures.flights)
         self._settled.set()
+        self.follow()
 
     def ask(self, request: AnyRequest) -> None:
         """Take a request in that did not come through the inbox.
@@ -232,6 +240,8 @@ class Runner:
             self._following = False
         self.departures.asks.follow()
         self._alarm.set(self.machine.deadline())
+        if self._leaving and not self.departures.flights:
+            self.halt()
         if self._at_rest():
             self._settled.set()
         elif not self.wait and self._heard and self.machine.waits_for_people:
@@ -244,11 +254,12 @@ class Runner:
 
     def _hold(self) -> None:
         """Let calls through only while the run goes on and the disk keeps up."""
-        if not self.machine.admits:
+        admits = self.machine.admits and not self._leaving
+        if not admits:
             self.line.hold(PAUSE)
         else:
             self.line.hold(COMMIT if self._backlog.holds(self._log.seq) else "")
-        self.departures.recall.hold(not self.machine.admits)
+        self.departures.recall.hold(not admits)
 
     def _at_rest(self) -> bool:
         machine = self.machine
