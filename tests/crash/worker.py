@@ -10,7 +10,9 @@ import asyncio
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.crash import plan_run
 
@@ -22,6 +24,8 @@ from hocket.journal import schema
 from hocket.journal.base import Answered, Sample, Taken
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
+
+Ack = Callable[..., None]
 
 MODES = {"before": 0, "after": 1, "torn": 2}
 BATCHES = 16
@@ -66,11 +70,21 @@ def kept(number: int) -> list[Answered]:
     ]
 
 
-async def write(state: Path, acks: int) -> None:
+def acker(acks: int) -> Ack:
+    """Give what notes down a promise."""
+
     def ack(*words: object) -> None:
         os.write(acks, (" ".join(map(str, words)) + "\n").encode())
 
-    journal = SqliteJournal(state)
+    return ack
+
+
+async def write(state: Path, acks: int) -> None:
+    await write_into(SqliteJournal(state), state, acker(acks))
+
+
+async def write_into(journal: Any, state: Path, ack: Ack) -> None:
+    """Write a run of many kinds of commits into any journal, and close it."""
     log = await journal.start(started())
     ack("event", 1)
     ledger = journal.ledger(lambda: None)
@@ -108,12 +122,16 @@ async def write(state: Path, acks: int) -> None:
 
 
 async def recover(state: Path, acks: int) -> None:
-    journal = SqliteJournal(state)
+    await recover_in(SqliteJournal(state), acker(acks))
+
+
+async def recover_in(journal: Any, ack: Ack) -> None:
+    """Take the run up, write a little more, and close the journal."""
     log = await journal.resume("r")
     for number in range(3):
         seq = log.append([ev.RunResumed(at=100 + number, epoch=log.epoch)])
         await log.durable(seq)
-        os.write(acks, f"event {seq}\n".encode())
+        ack("event", seq)
     journal.close()
 
 
