@@ -15,7 +15,7 @@ import pytest
 
 from hocket.core.errors import JournalError
 from hocket.core.values import SECOND
-from hocket.journal import keeper, schema, stake, store
+from hocket.journal import keeper, schema, sqlite_file, stake, store
 from hocket.journal import ledger as sql
 from hocket.journal.base import Past, Sample
 from hocket.journal.schema import FILE
@@ -78,7 +78,7 @@ def trace(monkeypatch: pytest.MonkeyPatch) -> Trace:
 @pytest.fixture
 def rings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     rings: list[str] = []
-    monkeypatch.setattr(stake, "ring", lambda state, bell: rings.append(bell))
+    monkeypatch.setattr(sqlite_file, "ring", lambda state, bell: rings.append(bell))
     return rings
 
 
@@ -168,7 +168,7 @@ def test_whoever_holds_something_is_not_forgotten_as_long_as_nobody_needs_it(
             later = SimpleNamespace(
                 time_ns=lambda: time.time_ns() + 3600 * SECOND, monotonic=time.monotonic
             )
-            for module in (stake, keeper):
+            for module in (sqlite_file, keeper):
                 monkeypatch.setattr(module, "time", later)
             await other.start(started("r"))
             one.sent("k1", 2)
@@ -287,7 +287,7 @@ def test_a_ledger_that_was_forgotten_meanwhile_begins_again(
             one.settle([ended("k1")], 2)
             await one.reserve([entry("k2")], 3, KEEP)
             later = SimpleNamespace(time_ns=lambda: time.time_ns() + 3600 * SECOND)
-            monkeypatch.setattr(stake, "time", later)
+            monkeypatch.setattr(sqlite_file, "time", later)
             told = await two.sync(["a"], 4)
             assert {(e.key, e.over) for e in told.entries} == {("k1", True)}
             await third.ledger(lambda: None).sync(["a"], 5)

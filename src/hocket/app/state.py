@@ -10,7 +10,7 @@ from typing import Final
 
 from hocket.core.errors import NotFound, Refused
 from hocket.journal.base import RunRow
-from hocket.journal.sqlite import LEASE
+from hocket.journal.sql import LEASE
 
 LAST: Final = "last"
 """What people call the newest run."""

@@ -18,7 +18,7 @@ from hocket.core.values import Json, digest
 from hocket.journal.base import Answered, Near
 from hocket.journal.blobs import free_blobs, read_blob, write_blob, write_refs
 from hocket.journal.codec import LARGE, files_in
-from hocket.journal.schema import Database, integer, one, shrink, text
+from hocket.journal.schema import Database, integer, one, text
 
 T = TypeVar("T")
 
@@ -160,9 +160,12 @@ class Access(Protocol):
     def write(self, work: Callable[[Database], T]) -> T:
         """Do some work in a transaction."""
 
+    def shrink(self) -> None:
+        """Give room that has come free back to the disk."""
 
-class SqliteAnswers:
-    """Kept answers in the journal's file."""
+
+class SqlAnswers:
+    """Kept answers in the journal's database."""
 
     def __init__(self, journal: Access) -> None:
         self._journal = journal
@@ -201,9 +204,7 @@ class SqliteAnswers:
         if not self.count(before):
             return 0
         dropped = self._journal.write(lambda db: drop(db, before, now))
-        while self._journal.write(shrink):
-            # In pieces, so that no other process waits long for its turn.
-            continue
+        self._journal.shrink()
         return dropped
 
 

@@ -249,6 +249,22 @@ class Journal(Protocol):
     def runs(self) -> list[RunRow]:
         """List all runs, newest first."""
 
+    def find(self, run: str) -> RunRow | None:
+        """Give one run as a list shows it, without a look at the others.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+
+    def orphans(self, most: int) -> list[RunRow]:
+        """Give runs that servers are to drive and nobody does, oldest first.
+
+        They are noted in `hosted`, are neither paused nor over, and their owner is gone.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+
     def remove(self, runs: Sequence[str]) -> int:
         """Delete runs, and the blobs that only they used; gives the bytes that came free.
 
@@ -388,6 +404,22 @@ class Store(Journal, Inbox, Protocol):
     @property
     def blobs(self) -> Blobs:
         """Bytes by content."""
+
+    def wall(self) -> int:
+        """Give the present instant by the clock that all processes of the journal share.
+
+        Raises:
+            JournalError: The clock is another machine's, and that does not answer.
+        """
+
+    def announce(self) -> None:
+        """Wake who listens on the journal in other processes: there is a run to drive."""
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Have this called when somebody announces something, in any thread.
+
+        It is a courtesy: whoever misses it must look by itself now and then.
+        """
 
     @property
     def book(self) -> Book:

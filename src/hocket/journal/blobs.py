@@ -17,6 +17,8 @@ PART: Final = 1024 * 1024
 KEPT: Final = 3_600_000_000_000
 """How long a stored file that no event names yet is kept: one hour, in nanoseconds."""
 
+# One writer at a time: in SQLite there is never another; a server takes a lock for it.
+LOCK: Final = "SELECT 'blobs'"
 FIND_BLOB: Final = "SELECT key, size FROM blobs WHERE digest = ?"
 BEGIN_BLOB: Final = "INSERT INTO blobs (digest, size, kept_until) VALUES (NULL, 0, ?) RETURNING key"
 WRITE_PART: Final = "INSERT INTO parts (blob, part, data) VALUES (?, ?, ?)"
@@ -34,6 +36,14 @@ SELECT key, size FROM blobs
 WHERE kept_until < ? AND (digest IS NULL OR digest NOT IN (SELECT digest FROM refs))"""
 
 
+def lock_blobs(db: Database) -> None:
+    """Keep others from storing and dropping bytes until the end of the transaction.
+
+    Else what one is about to refer to could be dropped by another that sees no reference.
+    """
+    db.execute(LOCK)
+
+
 def find_blob(db: Database, digest: str) -> tuple[int, int] | None:
     """Give a blob's key and size, or None if it is not stored."""
     row = one(db.execute(FIND_BLOB, (digest,)))
@@ -42,6 +52,7 @@ def find_blob(db: Database, digest: str) -> tuple[int, int] | None:
 
 def write_blob(db: Database, digest: str, data: bytes) -> None:
     """Store bytes that are at hand, unless they are stored already."""
+    lock_blobs(db)
     if find_blob(db, digest) is not None:
         return
     key = begin_blob(db, 0)
@@ -62,6 +73,7 @@ def write_part(db: Database, key: int, part: int, data: bytes) -> None:
 
 def end_blob(db: Database, key: int, digest: str, size: int, kept_until: int) -> None:
     """Name a blob whose bytes are all there; another of the same bytes makes it superfluous."""
+    lock_blobs(db)
     if keep_blob(db, digest, kept_until):
         drop_blob(db, key)
     else:
@@ -70,6 +82,7 @@ def end_blob(db: Database, key: int, digest: str, size: int, kept_until: int) ->
 
 def keep_blob(db: Database, digest: str, kept_until: int) -> bool:
     """Keep a stored blob until it is referred to; gives whether there is one."""
+    lock_blobs(db)
     return db.execute(KEEP_BLOB, (kept_until, digest)).rowcount == 1
 
 
@@ -88,6 +101,7 @@ def write_refs(db: Database, run: int, digests: Iterable[str]) -> None:
 
 def free_blobs(db: Database, run: int, now: int) -> int:
     """Drop a run's references and all that nothing refers to; gives the bytes that it held."""
+    lock_blobs(db)
     db.execute(DELETE_REFS, (run,))
     freed = 0
     for key, size in db.execute(UNUSED, (now,)).fetchall():

@@ -49,10 +49,14 @@ def record(db: Database, samples: Sequence[Sample]) -> None:
     """
     for place, fresh in by_place(samples).items():
         row = one(db.execute(PAGE, place))
-        past = Past(0, ()) if row is None else _past(place, integer(row[0]), text(row[1]))
-        past = add(past, fresh)
-        numbers = [(_written(s), s.tokens_in, s.tokens_out, s.cost) for s in past.samples]
-        db.execute(SET_PAGE, (*place, past.count, _encode(numbers).decode()))
+        known = Past(0, ()) if row is None else past(place, integer(row[0]), text(row[1]))
+        write(db, place, add(known, fresh))
+
+
+def write(db: Database, place: Place, past: Past) -> None:
+    """Write what is known of a place, instead of what is there."""
+    numbers = [(_written(s), s.tokens_in, s.tokens_out, s.cost) for s in past.samples]
+    db.execute(SET_PAGE, (*place, past.count, _encode(numbers).decode()))
 
 
 def read(db: Database, plan: str) -> list[Past]:
@@ -65,7 +69,7 @@ def read(db: Database, plan: str) -> list[Past]:
         # A file of an older format that cannot be written stays without it.
         return []
     return [
-        _past((plan, text(step), text(agent)), integer(count), text(samples))
+        past((plan, text(step), text(agent)), integer(count), text(samples))
         for step, agent, count, samples in db.execute(PAGES, (plan,)).fetchall()
     ]
 
@@ -75,7 +79,12 @@ def _written(sample: Sample) -> int:
     return -sample.took if sample.cut else sample.took
 
 
-def _past(place: Place, count: int, samples: str) -> Past:
+def past(place: Place, count: int, samples: str) -> Past:
+    """Read a page of the book.
+
+    Raises:
+        JournalError: It cannot be read.
+    """
     plan, step, agent = place
     try:
         numbers = _decode(samples)

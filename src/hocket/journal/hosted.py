@@ -30,8 +30,8 @@ class Access(Protocol):
         """Do some work in a transaction."""
 
 
-class SqliteHosted:
-    """The notes in the journal's file."""
+class SqlHosted:
+    """The notes in the journal's database."""
 
     def __init__(self, journal: Access) -> None:
         self._journal = journal

@@ -6,13 +6,13 @@ All of it happens in the writer's thread, within work that the writer does or wh
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Final
 
 from hocket.core.errors import JournalError, OwnershipLost
 from hocket.journal import store
+from hocket.journal.backend import Backend, Connection
 from hocket.journal.base import Posted
 from hocket.journal.codec import decode_request
 from hocket.journal.owner import myself
@@ -72,12 +72,13 @@ class Keeper:
         pause: Seconds between two looks at the inbox when no bell rings.
     """
 
-    def __init__(self, lease: float) -> None:
+    def __init__(self, lease: float, backend: Backend) -> None:
         self.ports: Final[dict[int, Port]] = {}
         self.stakes: Final[list[Stake]] = []
         self.bell = ""
         self.pause = min(POLL_SECONDS, lease / HEARTBEATS)
         self._me = myself()
+        self._backend = backend
         self._lease = round(lease * 1e9)
         self._owner = 0
         self._next_look = 0.0
@@ -95,7 +96,7 @@ class Keeper:
         """Give the work that takes a run over."""
 
         def work(db: Database) -> Claim:
-            return store.claim_run(db, id, self._enrol(db), self._me, time.time_ns())
+            return store.claim_run(db, id, self._enrol(db), self._me, self._backend.wall())
 
         return work
 
@@ -126,7 +127,7 @@ class Keeper:
     def join(self, stake: Stake) -> None:
         """Take care of a stake from now on."""
         if stake not in self.stakes:
-            stake.settle_in(self.bell, self._lease)
+            stake.settle_in(self.bell, self._lease, self._backend.ring, self._backend.wall)
             self.stakes.append(stake)
 
     def lose(self, port: Port) -> None:
@@ -157,7 +158,7 @@ class Keeper:
         """Give the seconds until the next look is due, or None for never."""
         return max(0.0, self._next_look - time.monotonic()) if self.ports else None
 
-    def look(self, db: sqlite3.Connection) -> None:
+    def look(self, db: Connection) -> None:
         """Renew the lease and hand out requests, if it is time to."""
         if self.ports and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + self.pause
@@ -167,7 +168,7 @@ class Keeper:
                 stake.look(db)
 
     def _enrol(self, db: Database) -> int:
-        now = time.time_ns()
+        now = self._backend.wall()
         self._owner = store.enrol(db, self._owner, self._me, self.bell, now, self._lease)
         self._next_heartbeat = time.monotonic() + self._lease / 1e9 / HEARTBEATS
         return self._owner
@@ -181,9 +182,10 @@ class Keeper:
         for stake in self.stakes:
             stake.renew(db)
 
-    def _renew(self, db: sqlite3.Connection) -> None:
+    def _renew(self, db: Connection) -> None:
         if time.monotonic() < self._next_heartbeat:
             return
+        self._backend.beat(db)
         in_transaction(db, self._give_signs)
         for stake in self.stakes:
             stake.commit()
@@ -191,6 +193,9 @@ class Keeper:
         for port in list(self.ports.values()):
             if owned.get(port.key) != port.epoch:
                 self.lose(port)
+        for run in owned.keys() - self.ports.keys():
+            # Whoever had asked for it was told that it could not be had: the connection was cut.
+            store.release_run(db, run, owned[run])
 
     def _deliver(self, db: Database) -> None:
         """Tell each owner of the requests that it has not been told of."""

@@ -41,6 +41,7 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?1, {RESERVED},
     json_extract(value, '$[2]'), json_extract(value, '$[3]'), NULL, json_extract(value, '$[4]'),
     ?2, ?2, NULL
 FROM json_each(?3)"""
+LOCK: Final = "SELECT 'ledger'"
 CLAIM: Final = f"""
 UPDATE ledger SET state = {CLAIMED}
 WHERE call IN (SELECT value FROM json_each(?)) AND state = {RESERVED} RETURNING call"""
@@ -246,6 +247,8 @@ def serve(db: Database, owner: int, entries: Iterable[Entry]) -> None:
 
 def claim(db: Database, keys: Sequence[Key]) -> set[Key]:
     """Make claims of reservations; gives the calls that had one."""
+    # All locks are taken in one order, and whoever buries a claim has the ledger's first.
+    db.execute(LOCK)
     return {text(row[0]) for row in db.execute(CLAIM, (_json(keys),)).fetchall()}
 
 

@@ -246,6 +246,7 @@ class MemoryJournal:
         self._latency = latency
         self._wall = wall
         self._runs: dict[str, _Run] = {}
+        self._listeners: list[Callable[[], None]] = []
 
     async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> MemoryLog:
         """Create a run and own it; its first events are durable when this returns.
@@ -313,6 +314,28 @@ class MemoryJournal:
             for id, run in reversed(self._runs.items())
             if run.events
         ]
+
+    def find(self, run: str) -> RunRow | None:
+        """Give one run as a list shows it."""
+        return next((row for row in self.runs() if row.id == run), None)
+
+    def orphans(self, most: int) -> list[RunRow]:
+        """Give runs that servers are to drive and nobody does, oldest first."""
+        found = [row for row in reversed(self.runs()) if row.id in self.hosted.noted]
+        return [row for row in found if row.status == "running" and not row.alive][:most]
+
+    def wall(self) -> int:
+        """Give the present instant, or 0 if nobody knows it."""
+        return self._wall()
+
+    def announce(self) -> None:
+        """Wake who listens."""
+        for heard in self._listeners:
+            heard()
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Have this called when somebody announces something."""
+        self._listeners.append(heard)
 
     def remove(self, runs: Sequence[str]) -> int:
         """Delete runs, and the files that only they used; gives the bytes that came free.

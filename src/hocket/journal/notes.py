@@ -41,6 +41,10 @@ class Notes:
         """Tell whether they are to be written even if nothing else is."""
         return self.patience() == 0.0 or any(stake.company for stake, _ in self._noted)
 
+    def forget(self) -> None:
+        """Let go of all: it is written, as has turned out."""
+        self._noted.clear()
+
     def write_after(self, db: Database, work: Callable[[Database], T]) -> T:
         """Do some work in a transaction, and then write what was noted.
 

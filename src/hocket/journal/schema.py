@@ -50,12 +50,21 @@ SET_META: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 _FAILED_SYNCS: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
+
+class Passing(JournalError):
+    """What may be over soon: once it is, runs can be begun and resumed again."""
+
+
+class NoRoom(Passing):
+    """The disk is full."""
+
+
+class Unreachable(Passing):
+    """The database's server does not answer."""
+
+
 Parameter: TypeAlias = "str | bytes | int | None"
 Row: TypeAlias = "tuple[object, ...]"
-
-
-class NoRoom(JournalError):
-    """The disk is full; once there is room, runs can be begun and resumed again."""
 
 
 class Cursor(Protocol):

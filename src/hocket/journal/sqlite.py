@@ -1,405 +1,47 @@
 """The journal in one SQLite file, shared by all processes of a state folder.
 
-Nothing is opened or created before it is needed: a journal that is only read starts no thread and
-leaves no file.
+A journal that is only read starts no thread and leaves no file.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, TypeVar
 
 from hocket.core.errors import JournalError
-from hocket.core.events import AnyEvent, Recorded, RunStarted
-from hocket.core.requests import AnyRequest
-from hocket.core.values import FileRef
-from hocket.journal import answers, blobs, book, schema, store
-from hocket.journal.base import (
-    Answered,
-    OnFailed,
-    OnPosted,
-    Past,
-    Posted,
-    RunRow,
-    Sample,
-    Taken,
-)
+from hocket.journal import schema
 from hocket.journal.bell import ring
-from hocket.journal.codec import decode, decode_request, encode, encode_request
-from hocket.journal.hosted import SqliteHosted
-from hocket.journal.keeper import Port
-from hocket.journal.owner import myself
-from hocket.journal.progress import status_after
 from hocket.journal.schema import Database, in_transaction
-from hocket.journal.slices import in_slices
-from hocket.journal.sqlite_ledger import SqliteLedger
-from hocket.journal.store import Append, Claim, New
-from hocket.journal.writer import Writer
-from hocket.limits.claim import Key
+from hocket.journal.sql import LEASE, SqlJournal
+from hocket.journal.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 
-LEASE: Final = 15.0
-"""Seconds after which an owner that gives no sign of life may be replaced."""
-
-_PAGE: Final = 256
 _LOG_BYTES: Final = 8 * 1024 * 1024
 
 
-class SqliteLog:
-    """The writing end of a run in a SQLite journal; it belongs to the loop that opened it."""
-
-    def __init__(self, writer: Writer, port: Port) -> None:
-        self._writer = writer
-        self._port = port
-        self._progress = port.progress
-
-    @property
-    def seq(self) -> int:
-        """The sequence number of the last event appended, durable or not."""
-        return self._progress.appended
-
-    @property
-    def epoch(self) -> int:
-        """Which owner of the run this is: 1 for the one that started it."""
-        return self._port.epoch
-
-    def append(
-        self,
-        events: Sequence[AnyEvent],
-        taken: Sequence[Taken] = (),
-        claims: Sequence[Key] = (),
-        kept: Sequence[Answered] = (),
-    ) -> int:
-        """Queue events, and what comes with them, for the next commit; all of it or none.
-
-        Raises:
-            JournalError: An earlier write failed, or an event cannot be written as JSON.
-            OwnershipLost: Another process owns the run now.
-        """
-        progress = self._progress
-        progress.check()
-        encoded = [encode(event) for event in events]
-        if encoded or taken or claims:
-            first = progress.appended + 1
-            status = status_after(events)
-            key, epoch = self._port.key, self._port.epoch
-            again = [answers.ready(answer) for answer in kept]
-            append = Append(key, epoch, first, encoded, tuple(taken), status, tuple(claims), again)
-            self._writer.append(self._port, append)
-            progress.appended += len(encoded)
-        return progress.appended
-
-    async def durable(self, seq: int) -> None:
-        """Wait until the event of that number is on disk.
-
-        Raises:
-            JournalError: It could not be written.
-            OwnershipLost: Another process owns the run now.
-        """
-        await self._progress.wait(seq)
-
-    def watch(
-        self,
-        on_durable: Callable[[int], None],
-        on_posted: OnPosted,
-        on_failed: OnFailed | None = None,
-    ) -> None:
-        """Have the loop told of commits, of requests within a second, and of the failure."""
-        self._progress.watch(on_durable, on_posted, on_failed)
-        self._writer.look()
-
-    def look(self) -> None:
-        """Have the watcher told of what was posted until now, also if it is nothing new."""
-        self._port.looked = False
-        self._writer.look()
-
-    async def close(self) -> None:
-        """Write what is queued and give the run up.
-
-        Raises:
-            JournalError: What was queued could not be written, and nobody was told so far.
-            OwnershipLost: Another process took the run over before all of it was written.
-        """
-        if self._progress.failure is not None:
-            return
-        await asyncio.wrap_future(self._writer.submit(self._writer.keeper.release(self._port)))
-        # The confirmation of the last commit was sent before the release's and has arrived.
-        await self._progress.wait(self._progress.appended)
-        self._progress.close(JournalError(f"run {self._port.run} was given up by this process"))
-
-
-class SqliteBlobs:
-    """Bytes by content in the journal's file."""
-
-    def __init__(self, journal: SqliteJournal) -> None:
-        self._journal = journal
-
-    def put(self, path: Path, name: str) -> FileRef:
-        """Store a file durably, a part at a time.
-
-        Raises:
-            JournalError: It could not be read or written, or it changed meanwhile.
-        """
-        try:
-            digest, size = _digest_of(path)
-            kept = time.time_ns() + blobs.KEPT
-            if not self._journal.write(lambda db: blobs.keep_blob(db, digest, kept)):
-                self._journal.check_room(size)
-                self._copy(path, digest, kept)
-        except OSError as error:
-            raise JournalError(f"{path} cannot be stored: {error}") from error
-        return FileRef(name=name, digest=digest, size=size)
-
-    def _copy(self, path: Path, digest: str, kept: int) -> None:
-        """Each part is a transaction of its own, so that a large file does not hold up events."""
-        key = self._journal.write(lambda db: blobs.begin_blob(db, kept))
-        found = blobs.sha256()
-        size = 0
-        try:
-            with path.open("rb") as file:
-                for part, data in enumerate(iter(lambda: file.read(blobs.PART), b"")):
-                    found.update(data)
-                    size += len(data)
-                    self._write_part(key, part, data)
-            if found.hexdigest() != digest:
-                raise JournalError(f"{path} changed while it was being stored: store it again")
-            self._journal.write(lambda db: blobs.end_blob(db, key, digest, size, kept))
-        except BaseException:
-            self._journal.write(lambda db: blobs.drop_blob(db, key))
-            raise
-
-    def _write_part(self, key: int, part: int, data: bytes) -> None:
-        self._journal.write(lambda db: blobs.write_part(db, key, part, data))
-
-    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
-        """Give a stretch of the stored bytes.
-
-        Raises:
-            NotFound: Nothing of that digest is stored.
-            JournalError: The file cannot be read.
-        """
-        found = self._journal.query(lambda db: blobs.read_blob(db, digest, start, size))
-        if found is None:
-            raise blobs.not_stored(digest)
-        return found
-
-
-class SqliteBook:
-    """The duration book in the journal's file."""
-
-    def __init__(self, journal: SqliteJournal) -> None:
-        self._journal = journal
-
-    def record(self, samples: Sequence[Sample]) -> None:
-        """Add samples, oldest first; of each plan, step and agent the latest are kept.
-
-        Raises:
-            JournalError: It could not be written.
-        """
-        if samples:
-            self._journal.write(lambda db: book.record(db, samples))
-
-    def read(self, plan: str) -> list[Past]:
-        """Give what is known of a plan's steps, by step and agent.
-
-        Raises:
-            JournalError: It could not be read.
-        """
-        return self._journal.query(lambda db: book.read(db, plan)) or []
-
-
-class SqliteJournal:
+class SqliteJournal(SqlJournal):
     """The store of all runs of a state folder, and its inbox.
 
-    Attributes:
-        blobs: The files of runs.
-        book: The duration book.
-        answers: Kept answers.
-        hosted: Which runs servers drive.
+    Args:
+        state: The state folder.
+        lease: Seconds after which an owner of this process may be replaced that gives no sign of
+            life.
+        wall: Gives the instant at which something is posted; by default the machine's.
     """
 
     def __init__(
         self, state: Path, *, lease: float = LEASE, wall: Callable[[], int] = time.time_ns
     ) -> None:
-        self.blobs: Final = SqliteBlobs(self)
-        self.book: Final = SqliteBook(self)
-        self.answers: Final = answers.SqliteAnswers(self)
-        self.hosted: Final = SqliteHosted(self)
         self._state = state.absolute()
         self._path = self._state / schema.FILE
-        self._lease = lease
         self._wall = wall
-        self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
-        self._writer: Writer | None = None
-
-    def __enter__(self) -> SqliteJournal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> SqliteLog:
-        """Create a run and own it; its first events are durable when this returns.
-
-        Raises:
-            JournalError: It could not be written, or the id is taken.
-        """
-        events = (first, *copied)
-        rows = [encode(event) async for event in in_slices(events)]
-        new = New(first.run, first.spec.name, first.at, rows, status_after(events))
-        return await self._own(first.run, self._open_writer().keeper.create(new))
-
-    async def resume(self, run: str) -> SqliteLog:
-        """Own a run whose owner is gone; it gets a new epoch.
-
-        Raises:
-            NotFound: No such run.
-            Refused: Its owner is alive.
-            JournalError: The file cannot be written.
-        """
-        if not self._path.exists():
-            raise store.no_such_run(run)
-        return await self._own(run, self._open_writer().keeper.claim(run))
-
-    async def _own(self, run: str, claim: Callable[[Database], Claim]) -> SqliteLog:
-        writer = self._open_writer()
-        loop = asyncio.get_running_loop()
-
-        def work(db: Database) -> Port:
-            port = Port(run, claim(db), loop)
-            writer.keeper.adopt(port)
-            return port
-
-        future = writer.submit(work)
-        try:
-            port = await asyncio.shield(asyncio.wrap_future(future))
-        except asyncio.CancelledError:
-            # The run may be ours by the time that nobody wants it any more.
-            future.add_done_callback(lambda done: _abandon(writer, done))
-            raise
-        return SqliteLog(writer, port)
-
-    def read(self, run: str, after: int = 0) -> Iterator[Recorded]:
-        """Give a run's events after a sequence number, outputs whole, oldest first.
-
-        Raises:
-            NotFound: No such run.
-            JournalError: An event cannot be read, with its number.
-        """
-        key = self.query(lambda db: store.find_run(db, run))
-        if key is None:
-            raise store.no_such_run(run)
-        return self._pages(key, after)
-
-    def _pages(self, key: int, after: int) -> Iterator[Recorded]:
-        """A page is one query: a slow reader never keeps the log from being merged."""
-        while True:
-            page = self._page(key, after)
-            for number, row in page:
-                if number != after + 1:
-                    raise JournalError(f"event {after + 1} is missing from {self._path}")
-                yield Recorded(number, decode(row, self.blobs.read, number))
-                after = number
-            if len(page) < _PAGE:
-                return
-
-    def _page(self, key: int, after: int) -> list[tuple[int, str]]:
-        return self.query(lambda db: store.events_after(db, key, after, _PAGE)) or []
-
-    def runs(self) -> list[RunRow]:
-        """List all runs, newest first.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
-        me = myself()
-        return self.query(lambda db: store.all_runs(db, me, time.time_ns())) or []
-
-    def remove(self, runs: Sequence[str]) -> int:
-        """Delete runs, and the blobs that only they used; gives the bytes that came free.
-
-        Raises:
-            Refused: One of them is owned and alive; nothing is deleted.
-            JournalError: The file cannot be written.
-        """
-        if not self._path.exists():
-            return 0
-        me = myself()
-        freed = self.write(lambda db: store.remove_runs(db, runs, me, time.time_ns()))
-        while self.write(schema.shrink):
-            # In pieces, so that no other process waits long for its turn.
-            continue
-        return freed
-
-    def post(self, run: str, request: AnyRequest) -> int:
-        """Leave a request, ring the owner's bell, and give the request's id.
-
-        Raises:
-            NotFound: No such run.
-            JournalError: The file cannot be written.
-        """
-        row, at = encode_request(request), self._wall()
-        if not self._path.exists():
-            raise store.no_such_run(run)
-        id, bell = self.write(lambda db: store.post(db, run, row, at))
-        ring(self._state, bell)
-        return id
-
-    def waiting(self, run: str) -> list[Posted]:
-        """Give the requests to a run that its owner has not answered, oldest first.
-
-        Raises:
-            NotFound: No such run.
-            JournalError: The file cannot be read.
-        """
-        rows = self.query(lambda db: store.waiting(db, run))
-        if rows is None:
-            raise store.no_such_run(run)
-        posts = []
-        for id, row, at in rows:
-            # What cannot be read is not for us to judge: its owner refuses it, with the reason.
-            with suppress(JournalError):
-                posts.append(Posted(id, decode_request(row, id), at))
-        return posts
-
-    def answer(self, id: int) -> Taken | None:
-        """Give the owner's answer, or None as long as there is none.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
-        return self.query(lambda db: store.answer_of(db, id))
-
-    def ledger(self, changed: Callable[[], None]) -> SqliteLedger:
-        """Open the ledger of shared limits for the running loop."""
-        return SqliteLedger(self._state, self._open_writer, changed)
-
-    def close(self) -> None:
-        """Write what is queued, give all runs up, and end the writer's thread."""
-        with self._lock:
-            writer, self._writer = self._writer, None
-            reader, self._reader = self._reader, None
-        # The writer goes last, so that it merges the log when no reader is in its way.
-        if reader is not None:
-            reader.close()
-        if writer is not None:
-            writer.close()
+        super().__init__(SqliteFile(self._state), lease)
 
     def query(self, ask: Callable[[Database], T]) -> T | None:
         """Ask the file something; None if there is no file.
@@ -434,6 +76,11 @@ class SqliteJournal:
         finally:
             db.close()
 
+    def shrink(self) -> None:
+        """Give free pages back to the disk, in pieces, so that no other process waits long."""
+        while self.write(schema.shrink):
+            continue
+
     def check_room(self, size: int) -> None:
         """See that so many bytes fit, before a large file takes the room that events need.
 
@@ -447,23 +94,19 @@ class SqliteJournal:
                 f"the disk of {self._state} is full: a file of {size:,} bytes cannot be stored"
             )
 
-    def _open_writer(self) -> Writer:
+    def wall(self) -> int:
+        """Give the machine's time."""
+        return self._wall()
+
+    def is_there(self) -> bool:
+        """Tell whether there is a file."""
+        return self._path.exists()
+
+    def _ring(self, name: str) -> None:
+        ring(self._state, name)
+
+    def _close_reader(self) -> None:
         with self._lock:
-            if self._writer is None:
-                self._writer = Writer(self._state, self._lease)
-            return self._writer
-
-
-def _abandon(writer: Writer, done: Future[Port]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        writer.submit(writer.keeper.release(done.result()))
-
-
-def _digest_of(path: Path) -> tuple[str, int]:
-    found = blobs.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while data := file.read(blobs.PART):
-            found.update(data)
-            size += len(data)
-    return found.hexdigest(), size
+            reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()

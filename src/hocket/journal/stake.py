@@ -9,15 +9,12 @@ have changed: the tick tells.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from hocket.journal import ledger, store
-from hocket.journal.bell import ring
 from hocket.journal.ledger import Other
 from hocket.journal.owner import is_gone, myself
 from hocket.journal.schema import Database
@@ -124,21 +121,21 @@ class _View(msgspec.Struct):
 
 
 class Stake:
-    """One ledger's part in the file.
+    """One ledger's part in the journal.
 
     Args:
-        state: The state folder.
         changed: Is called in the loop when another process has changed something.
     """
 
-    def __init__(self, state: Path, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None]) -> None:
         self.closed = False
-        self._state = state
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._me = myself()
         self._bell = ""
         self._lease = 0
+        self._ring: Callable[[str], None] = _nobody
+        self._wall: Callable[[], int] = _never
         self._rung = False
         self._view = _View()
         self._next: _View | None = None
@@ -148,12 +145,14 @@ class Stake:
         """Whether others may be waiting for what this one changes."""
         return bool(self._view.others)
 
-    def settle_in(self, bell: str, lease: int) -> None:
-        """Learn of the bell that wakes this process, and how long a lease is, and begin anew.
+    def settle_in(
+        self, bell: str, lease: int, ring: Callable[[str], None], wall: Callable[[], int]
+    ) -> None:
+        """Learn of bells, this process's and how to ring others, of leases and time; begin anew.
 
         What was held before was given up, as if by another process.
         """
-        self._bell, self._lease = bell, lease
+        self._bell, self._lease, self._ring, self._wall = bell, lease, ring, wall
         self._view, self._next, self._rung = _View(), None, False
 
     # -- within a transaction ---------------------------------------------------------------
@@ -241,7 +240,7 @@ class Stake:
         self._view = view
         if view.wrote:
             for bell in {other.bell: None for other in view.others}:
-                ring(self._state, bell)
+                self._ring(bell)
 
     def undo(self) -> None:
         """Forget what the transaction has found out."""
@@ -276,12 +275,12 @@ class Stake:
         if view is None:
             view = self._next = msgspec.structs.replace(self._view, wrote=False)
         view.now = now or view.now
-        if view.lease_until < time.time_ns():
+        if view.lease_until < self._wall():
             self._enrol(db, view)
         return view
 
     def _enrol(self, db: Database, view: _View) -> None:
-        now = time.time_ns()
+        now = self._wall()
         key = store.enrol(db, view.owner, self._me, self._bell, now, self._lease)
         if view.listening and (key != view.owner or view.lease_until < now):
             # Others may have taken this process for gone.
@@ -308,7 +307,7 @@ class Stake:
         """See who else has to do with these limits; gives the keys of those who are gone."""
         found = (*ledger.holders(db, view.owner), *ledger.listeners(db, view.owner))
         view.others = tuple({other.key: other for other in found}.values())
-        now = time.time_ns()
+        now = self._wall()
         return {
             other.key
             for other in view.others
@@ -373,3 +372,11 @@ def _wanted(db: Database, view: _View, seen: Mapping[str, int], told: Told) -> T
         return told
     wants = ledger.wants(db, view.owner, seen.keys())
     return msgspec.structs.replace(told, wants=wants) if wants else told
+
+
+def _nobody(name: str) -> None:
+    """No bell is there to be rung before the writer says how."""
+
+
+def _never() -> int:
+    return 0

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.journal import answers, hosted, ledger
 from hocket.journal.base import RunRow, Taken
-from hocket.journal.blobs import free_blobs, write_blob, write_refs
+from hocket.journal.blobs import free_blobs, lock_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
 from hocket.journal.owner import Owner, is_gone, owner_in
-from hocket.journal.schema import Database, Parameter, in_transaction, integer, one, text
+from hocket.journal.schema import Database, Parameter, Row, in_transaction, integer, one, text
 from hocket.limits.claim import Key
 
 MOST_ROWS: Final = 4096
 """Rows of one INSERT: four parameters each stay below SQLite's 32,766."""
+
+MOST_LOOKED: Final = 512
+"""How many runs are looked at, at least, for those whose owner has died on this machine."""
 
 # The join is the fence: rows of an owner whose epoch has passed are not inserted.
 # CROSS keeps the rows in their order.
@@ -31,11 +34,15 @@ FROM (VALUES {rows}) AS v CROSS JOIN runs AS r
 WHERE r.key = v.column1 AND r.epoch = v.column2"""
 
 OWNED: Final = "SELECT 1 FROM runs WHERE key = ? AND epoch = ?"
+IS_WRITTEN: Final = """
+SELECT 1 FROM runs AS r JOIN events AS e ON e.run = r.key WHERE r.key = ? AND r.epoch = ?
+    AND e.n = ?"""
 SET_STATUS: Final = "UPDATE runs SET status = ? WHERE key = ? AND epoch = ?"
 ANSWER: Final = "UPDATE inbox SET refusal = ? WHERE id = ? AND run = ? AND refusal IS NULL"
 FIND_RUN: Final = "SELECT key FROM runs WHERE id = ?"
 CREATE_RUN: Final = """
-INSERT INTO runs (id, name, status, created, epoch, owner) VALUES (?, ?, 'running', ?, 1, ?)"""
+INSERT INTO runs (id, name, status, created, epoch, owner) VALUES (?, ?, 'running', ?, 1, ?)
+ON CONFLICT (id) DO NOTHING"""
 OWNER_OF: Final = """
 SELECT r.key, r.epoch, o.host, o.pid, o.start, o.boot, o.lease_until
 FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
@@ -64,12 +71,18 @@ SELECT o.bell FROM runs AS r JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"
 EVENTS: Final = """
 SELECT n, data FROM events WHERE run = ? AND n > ? ORDER BY n LIMIT ?"""
 # The instant of the last event stands at the beginning of its row.
-RUNS: Final = """
+ROWS: Final = """
 SELECT r.id, r.name, r.status, r.created, o.host, o.pid, o.start, o.boot, o.lease_until,
     coalesce((SELECT max(n) FROM events WHERE run = r.key), 0),
     coalesce((SELECT substr(data, 1, 80) FROM events WHERE run = r.key ORDER BY n DESC LIMIT 1),
              '')
-FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner ORDER BY r.key DESC"""
+FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner"""
+RUNS: Final = f"{ROWS} ORDER BY r.key DESC"
+RUN: Final = f"{ROWS} WHERE r.id = ?"
+# Those that are surely free come first, so that many with owners don't hide them.
+ORPHANS: Final = f"""{ROWS} JOIN hosted AS h ON h.run = r.id
+WHERE r.status = 'running' AND (o.key IS NULL OR o.lease_until < ? OR o.host = ?)
+ORDER BY o.key IS NOT NULL AND o.lease_until >= ?, r.created, r.key LIMIT ?"""
 SIZE_OF_EVENTS: Final = """
 SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = ?"""
 DELETE_EVENTS: Final = "DELETE FROM events WHERE run = ?"
@@ -127,6 +140,14 @@ class New(NamedTuple):
     status: str | None = None
 
 
+@runtime_checkable
+class Bulk(Protocol):
+    """What a database may offer besides: to take many events in one statement of its own."""
+
+    def insert_events(self, rows: Iterable[tuple[int, int, int, str]]) -> int:
+        """Insert rows of run, epoch, number and data as `APPEND` does; gives how many were."""
+
+
 @functools.cache
 def append_sql(size: int) -> str:
     """Give the INSERT for so many rows."""
@@ -160,20 +181,47 @@ def _is_plain(appends: Sequence[Append]) -> bool:
     for item in appends:
         if item.taken or item.claims or item.kept or item.status is not None:
             return False
-        for event in item.events:
-            if event.blob is not None or event.files:
-                return False
+        if any(_holds_bytes(event) for event in item.events):
+            return False
         rows += len(item.events)
     return 0 < rows <= MOST_ROWS
 
 
+def _holds_bytes(event: Encoded) -> bool:
+    return event.blob is not None or bool(event.files)
+
+
 def _lost(db: Database, appends: Iterable[Append]) -> set[int]:
-    owners = {item.run: item.epoch for item in appends}
-    return {run for run, epoch in owners.items() if one(db.execute(OWNED, (run, epoch))) is None}
+    # In order, as two processes that lock the same runs must do.
+    owners = sorted({item.run: item.epoch for item in appends}.items())
+    return {run for run, epoch in owners if one(db.execute(OWNED, (run, epoch))) is None}
+
+
+def outcome(db: Database, appends: Sequence[Append]) -> set[int] | None:
+    """Tell what became of a transaction that was to write these, when nobody has heard of it.
+
+    Gives the runs that were lost, or None if nothing of it was committed.
+    """
+    firsts: dict[int, tuple[int, int]] = {}
+    for item in appends:
+        if item.events:
+            firsts.setdefault(item.run, (item.epoch, item.first))
+    written = {
+        run
+        for run, (epoch, first) in firsts.items()
+        if one(db.execute(IS_WRITTEN, (run, epoch, first))) is not None
+    }
+    return firsts.keys() - written if written else None
 
 
 def _insert(db: Database, appends: Iterable[Append]) -> int:
     """Insert the rows of all appends, in order; gives how many were."""
+    if isinstance(db, Bulk):
+        return db.insert_events(
+            (run, epoch, number, event.row)
+            for run, epoch, first, events, *_ in appends
+            for number, event in enumerate(events, first)
+        )
     values: list[Parameter] = []
     inserted = 0
     for run, epoch, first, events, *_ in appends:
@@ -196,6 +244,9 @@ def write_owned(db: Database, appends: Sequence[Append]) -> set[int]:
     A run is lost whose owner is another now, or that has no reservation for what it claims.
     """
     lost = _lost(db, appends)
+    if any(item.kept or any(_holds_bytes(event) for event in item.events) for item in appends):
+        # All locks are taken in one order: runs, bytes, limits.
+        lock_blobs(db)
     claims = {key: item.run for item in appends if item.run not in lost for key in item.claims}
     if claims:
         claimed = ledger.claim(db, list(claims))
@@ -229,9 +280,8 @@ def create_run(db: Database, new: New, owner: int) -> Claim:
     Raises:
         JournalError: The id is taken.
     """
-    if one(db.execute(FIND_RUN, (new.id,))) is not None:
+    if db.execute(CREATE_RUN, (new.id, new.name, new.at, owner)).rowcount != 1:
         raise JournalError(f"there is a run {new.id} already; choose another id")
-    db.execute(CREATE_RUN, (new.id, new.name, new.at, owner))
     key = find_run(db, new.id)
     _write(db, [Append(key, 1, 1, new.events, (), new.status)])
     return Claim(key, 1, len(new.events))
@@ -361,22 +411,35 @@ def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
 
 def all_runs(db: Database, me: Owner, now: int) -> list[RunRow]:
     """List the runs, newest first."""
-    rows: list[RunRow] = []
-    for id, name, status, created, *owner, count, last in db.execute(RUNS).fetchall():
-        holder, lease_until = owner_in(owner)
-        rows.append(
-            RunRow(
-                id=text(id),
-                name=text(name),
-                status=text(status),
-                created=integer(created),
-                updated=row_time(text(last)),
-                events=integer(count),
-                owner=str(holder),
-                alive=not is_gone(holder, lease_until, now, me),
-            )
-        )
-    return rows
+    return [_row(row, me, now) for row in db.execute(RUNS).fetchall()]
+
+
+def run_row(db: Database, id: str, me: Owner, now: int) -> RunRow | None:
+    """Give one run as a list shows it."""
+    row = one(db.execute(RUN, (id,)))
+    return None if row is None else _row(row, me, now)
+
+
+def orphans(db: Database, me: Owner, now: int, most: int) -> list[RunRow]:
+    """Give runs that servers are to drive and nobody does, oldest first."""
+    found = db.execute(ORPHANS, (now, me.host, now, max(most, MOST_LOOKED))).fetchall()
+    rows = [row for row in (_row(row, me, now) for row in found) if not row.alive]
+    return sorted(rows, key=lambda row: (row.created, row.id))[:most]
+
+
+def _row(columns: Row, me: Owner, now: int) -> RunRow:
+    id, name, status, created, *owner, count, last = columns
+    holder, lease_until = owner_in(owner)
+    return RunRow(
+        id=text(id),
+        name=text(name),
+        status=text(status),
+        created=integer(created),
+        updated=row_time(text(last)),
+        events=integer(count),
+        owner=str(holder),
+        alive=not is_gone(holder, lease_until, now, me),
+    )
 
 
 def events_after(db: Database, run: int, after: int, limit: int) -> list[tuple[int, str]]:

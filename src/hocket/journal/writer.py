@@ -3,26 +3,25 @@
 A batch is whatever was queued while the previous commit was on its way to the disk: there is no
 timer to wait for, and a slow disk makes larger batches.
 A failed write is never tried again: after a failed sync nobody knows what is on disk.
-Only where room was all that was missing, and there is some again, the writer begins anew: for logs
-that are opened from then on; those that were open stay failed.
+Only a server's connection may be lost and found again: then it can be asked what it has committed.
+Where what was missing is there again, as room on the disk, the writer begins anew: for logs that
+are opened from then on; those that were open stay failed.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from hocket.core.errors import HocketError, JournalError
-from hocket.journal import schema, store
-from hocket.journal.bell import Bell
+from hocket.journal import store
+from hocket.journal.backend import Backend, Bell, Connection
 from hocket.journal.keeper import Keeper, Port
 from hocket.journal.notes import Notes
-from hocket.journal.schema import Database, NoRoom, in_transaction
+from hocket.journal.schema import Database, in_transaction
 from hocket.journal.stake import Note, Stake
 from hocket.journal.store import Append
 
@@ -59,13 +58,19 @@ _Item: TypeAlias = _Queued | _Job | _Noted | _Look | _Stop
 class Writer:
     """One thread with the one connection that writes.
 
+    Args:
+        backend: The database.
+        lease: For how many seconds an owner is believed to live that gives no sign of life.
+        heard: Is called, in another thread, when somebody has rung the bell.
+
     Attributes:
         keeper: The runs that this process owns; only for use within submitted work.
     """
 
-    def __init__(self, state: Path, lease: float) -> None:
-        self.keeper: Final = Keeper(lease)
-        self._state = state
+    def __init__(self, backend: Backend, lease: float, heard: Callable[[], None]) -> None:
+        self.keeper: Final = Keeper(lease, backend)
+        self._backend = backend
+        self._heard = heard
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._failure: JournalError | None = None
         self._door = threading.Lock()
@@ -134,9 +139,8 @@ class Writer:
 
     def _write(self) -> None:
         """Write what is queued until the end, or a failure."""
-        path = self._state / schema.FILE
         try:
-            db = schema.open_for_writing(self._state)
+            db = self._backend.open()
         except JournalError as error:
             self._failure = error
             return
@@ -145,33 +149,30 @@ class Writer:
             while not self._stopping:
                 self._turn(db, self._take())
             self._finish(db)
-        except (sqlite3.Error, OSError) as error:
-            self._break(db, error, path)
+        except self._backend.failures as error:
+            self._break(db, error)
+        except JournalError as error:
+            self._end(error)
         except Exception as error:
             # A mistake of ours: told to all who wait, who would otherwise wait for ever.
             self._end(JournalError(f"the journal's writer stopped: {error!r}"))
         finally:
             db.close()
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
+    def _prepare(self, db: Connection) -> None:
         if self._bell is None:
-            self._bell = Bell(self._state, self.look)
+            self._bell = self._backend.bell(self._rung)
             self.keeper.bell = self._bell.name
-        try:
-            schema.make_reserve(self._state)
-        except OSError:
-            if self._failure is not None:
-                # There is less room than the disk says.
-                raise
-            # Almost full already: runs go on as long as they can, only without a reserve.
-            schema.free_reserve(self._state)
+        self._backend.prepare(db, anew=self._failure is not None)
         if self._failure is not None:
-            # The log had grown while others read it, and nobody writes into it now.
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._give_up(db)
             self.keeper.begin_anew()
             self._notes = Notes()
             self._failure = None
+
+    def _rung(self) -> None:
+        self.look()
+        self._heard()
 
     def _take(self) -> list[_Item]:
         if self._first:
@@ -186,7 +187,7 @@ class Writer:
         items += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         return items
 
-    def _turn(self, db: sqlite3.Connection, items: Sequence[_Item]) -> None:
+    def _turn(self, db: Connection, items: Sequence[_Item]) -> None:
         batch: list[_Queued] = []
         try:
             for item in items:
@@ -210,22 +211,32 @@ class Writer:
             for item in items:
                 self._requeue(item)
             raise
-        self.keeper.look(db)
+        try:
+            self.keeper.look(db)
+        except self._backend.failures as error:
+            # It looks again before long.
+            self._mend(db, error)
+
+    def _mend(self, db: Connection, error: Exception) -> None:
+        """Connect again if that may help.
+
+        Raises:
+            JournalError: It did not.
+        """
+        if not self._backend.is_cut(error):
+            raise error
+        self._backend.mend(db, error)
 
     def _requeue(self, item: _Item) -> None:
         """Whoever still waits for an answer gets a refusal from `_refuse`."""
         if isinstance(item, _Stop) or (isinstance(item, _Job) and not item.future.done()):
             self._queue.put(item)
 
-    def _commit(self, db: Database, batch: Sequence[_Queued], *, notes: bool = False) -> None:
+    def _commit(self, db: Connection, batch: Sequence[_Queued], *, notes: bool = False) -> None:
         batch = [item for item in batch if not item.port.dead]
-        appends = [item.append for item in batch]
-        if self._notes and (batch or notes):
-            lost = self._notes.write_after(db, lambda db: store.write_owned(db, appends))
-        elif batch:
-            lost = store.commit(db, appends)
-        else:
+        if not batch and not (self._notes and notes):
             return
+        lost = self._commit_surely(db, [item.append for item in batch])
         last = {item.port: item.append.first + len(item.append.events) - 1 for item in batch}
         for port, seq in last.items():
             if port.key in lost:
@@ -233,9 +244,30 @@ class Writer:
             else:
                 port.tell(port.progress.confirm, seq)
 
-    def _work(self, db: sqlite3.Connection, job: _Job) -> None:
+    def _commit_surely(self, db: Connection, appends: Sequence[Append]) -> set[int]:
+        """Write appends and what was noted, each of them once; gives the runs that are lost."""
+        while True:
+            try:
+                if not self._notes:
+                    return store.commit(db, appends)
+                return self._notes.write_after(db, lambda db: store.write_owned(db, appends))
+            except self._backend.failures as error:
+                unsure = db.unsure if self._backend.is_cut(error) else False
+                self._mend(db, error)
+                lost = store.outcome(db, appends) if unsure else None
+                if lost is not None:
+                    # What was noted was in the same transaction.
+                    self._notes.forget()
+                    return lost
+
+    def _work(self, db: Connection, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
+        while not self._tried(db, job):
+            continue
+
+    def _tried(self, db: Connection, job: _Job) -> bool:
+        """Do a job; tells whether it is done with, and has not to be tried on a new connection."""
         try:
             if job.stake is None:
                 result = in_transaction(db, job.work)
@@ -244,35 +276,55 @@ class Writer:
                 result = self._notes.write_before(db, job.stake, job.work)
         except (HocketError, ValueError) as error:
             job.future.set_exception(error)
-        except (sqlite3.Error, OSError) as error:
-            path = self._state / schema.FILE
-            job.future.set_exception(schema.journal_error(error, path))
+        except self._backend.failures as error:
+            if self._backend.is_cut(error):
+                return self._tried_in_vain(db, job, error)
+            job.future.set_exception(self._backend.explain(error))
             # Undone, and the disk keeps its promises: only this work has failed.
-            if not schema.is_full(error, path):
+            if not self._backend.is_full(error):
                 raise
         else:
             job.future.set_result(result)
+        return True
 
-    def _finish(self, db: sqlite3.Connection) -> None:
+    def _tried_in_vain(self, db: Connection, job: _Job, error: Exception) -> bool:
+        """Connect again; tells whether the job may not be done once more.
+
+        What is asked of the ledger means the same if it is asked twice.
+        """
+        unsure = db.unsure and job.stake is None
+        try:
+            self._backend.mend(db, error)
+        except JournalError as failure:
+            job.future.set_exception(failure)
+            raise
+        if unsure:
+            said = self._backend.explain(error)
+            job.future.set_exception(
+                type(said)(f"{said}; it may have been done all the same: look, then ask again")
+            )
+        return unsure
+
+    def _finish(self, db: Connection) -> None:
         self._give_up(db)
         self._end(JournalError("the journal is closed"))
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._backend.merge(db)
 
     def _give_up(self, db: Database) -> None:
         in_transaction(db, self.keeper.release_all)
         for stake in self.keeper.stakes:
             stake.commit()
 
-    def _break(self, db: sqlite3.Connection, error: sqlite3.Error | OSError, path: Path) -> None:
+    def _break(self, db: Connection, error: Exception) -> None:
         """Nothing is written any more; on a full disk the reserve makes room to give runs up."""
-        if schema.is_full(error, path):
-            schema.free_reserve(self._state)
+        if self._backend.is_full(error):
+            self._backend.make_room()
             try:
                 self._give_up(db)
-            except sqlite3.Error as second:
+            except self._backend.failures as second:
                 # Then the lease gives them up, or this process does by ending.
                 error.add_note(f"the runs could not be given up: {second}")
-        self._end(schema.journal_error(error, path))
+        self._end(self._backend.explain(error))
 
     def _end(self, failure: JournalError) -> None:
         self._failure = failure
@@ -291,7 +343,7 @@ class Writer:
         while not (self._stopping and self._queue.empty()):
             item = self._queue.get()
             wanted = isinstance(item, _Job) and not self._stopping
-            if wanted and isinstance(failure, NoRoom) and schema.is_room(self._state):
+            if wanted and self._backend.may_begin_anew(failure):
                 self._first = [item]
                 return True
             self._answer(item, failure)

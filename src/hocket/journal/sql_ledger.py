@@ -1,11 +1,10 @@
-"""The ledger of shared limits in SQLite, as the loop that opened it sees it."""
+"""The ledger of shared limits in a database, as the loop that opened it sees it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 
 import msgspec
 
@@ -29,21 +28,18 @@ from hocket.limits.claim import Entry, Key
 from hocket.limits.turns import Want
 
 
-class SqliteLedger:
+class SqlLedger:
     """One ledger of shared limits, of the loop that opened it.
 
     Args:
-        state: The state folder.
         writer: Gives the writer; it is not asked before it is needed.
         changed: Is called in the loop when another process has changed something.
     """
 
-    def __init__(
-        self, state: Path, writer: Callable[[], Writer], changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, writer: Callable[[], Writer], changed: Callable[[], None]) -> None:
         self._open_writer = writer
         self._writer: Writer | None = None
-        self._stake = Stake(state, changed)
+        self._stake = Stake(changed)
         self._seen: dict[str, int] = {}
         self._open: dict[str, set[Key]] = {}
         """Of each limit, the calls of others that were told and are not over."""
