@@ -22,11 +22,15 @@ _CONNECT: Final = 5.0
 _ADDRESS: Final = re.compile(
     r"(?:ray://)?(?P<host>\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})"
 )
-_QUIET: Final = {
+_ENVIRONMENT: Final = {
     # Ray would report to its makers that it was started.
     "RAY_USAGE_STATS_ENABLED": "0",
     # A process that asks for no GPU sees none: Ray warns that this may change one day.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # Without its head Ray would end this very process after a minute.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "1000000",
+    # It would print on standard output, among our results, that a process has died.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 
 
@@ -72,7 +76,7 @@ class Connection:
         import ray
 
         try:
-            rows = ray.nodes()
+            rows = ray.nodes()  # type: ignore[no-untyped-call]
         except Exception as error:
             raise Refused(f"the cluster at {self.address} does not answer: {error}") from error
         return sorted((_node(row) for row in rows if row["Alive"]), key=lambda node: node.id)
@@ -102,7 +106,7 @@ def connect(address: str) -> Connection:
     if find_spec("ray") is None:
         raise Refused("a cluster needs Ray: pip install 'hocket[cluster]'")
     _check(address)
-    for name, value in _QUIET.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
