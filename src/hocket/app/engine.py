@@ -14,14 +14,13 @@ from typing import Any, Final, Self, TypeAlias
 from hocket.agents.embeddings import Embedder
 from hocket.agents.population import folder_of
 from hocket.app.adapters import KINDS, Links, capacity, hire
-from hocket.app.budgets import budget_problems
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, past_of
 from hocket.app.learned import resolve
 from hocket.app.livelog import LiveLog
+from hocket.app.mistakes import refuse_mistakes
 from hocket.app.result import Result
 from hocket.app.run import Run
-from hocket.app.secrets import secret_problems
 from hocket.app.state import check_run_id, lease_seconds, new_run_id, new_seed, state_folder
 from hocket.app.stream import Item
 from hocket.app.telemetry import Telemetry, sink_of_environment
@@ -29,7 +28,7 @@ from hocket.app.watched import Watched
 from hocket.config.builder import Plan
 from hocket.config.diff import spec_diff
 from hocket.config.handles import Step
-from hocket.core.errors import Refused, RunFailed, SpecError
+from hocket.core.errors import Refused, RunFailed
 from hocket.core.requests import AnyRequest, Retry
 from hocket.core.run import RunMachine
 from hocket.core.specs import RunSpec, spec_digest
@@ -49,7 +48,6 @@ from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.sqlite import SqliteJournal
 from hocket.journal.store import no_such_run
-from hocket.workflows.check import problems
 
 What: TypeAlias = Plan | RunSpec
 
@@ -216,12 +214,10 @@ class Engine:
             JournalError: It could not be recorded.
         """
         plan, spec, live = parts_of(what)
-        found = problems(spec) or secret_problems(spec) or budget_problems(spec)
-        if found:
-            raise SpecError(found)
+        refuse_mistakes(spec)
         run_id = self._new_id(run_id, spec.name)
         watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
-        run = await self._shell(live).start(
+        run = await self.shell(live).start(
             resolve(spec, self.journal.book),
             dict(inputs),
             run=run_id,
@@ -293,12 +289,11 @@ class Engine:
                 self._check_same(run_id, spec, {})
             if spec_digest(spec) == self.fold(run_id).digest:
                 spec = None
-            elif found := problems(spec) or secret_problems(spec) or budget_problems(spec):
-                raise SpecError(found)
             else:
+                refuse_mistakes(spec)
                 spec = resolve(spec, self.journal.book)
         watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
-        run = await self._shell(live).resume(
+        run = await self.shell(live).resume(
             run_id,
             spec=spec,
             requests=requests,
@@ -355,7 +350,7 @@ class Engine:
             raise no_such_run(source)
         run_id = self._new_id(run_id, name)
         watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
-        run = await self._shell({}).fork(
+        run = await self.shell().fork(
             source,
             run=run_id,
             after=after,
@@ -386,7 +381,7 @@ class Engine:
             JournalError: An event cannot be read.
         """
         tally = Tally()
-        return self._shell({}).fold(run_id, tally.add), tally
+        return self.shell().fold(run_id, tally.add), tally
 
     def result(self, run_id: str, plan: Plan | None = None) -> Result:
         """Give what a run has so far.
@@ -446,7 +441,8 @@ class Engine:
             await asyncio.to_thread(self._spans.shutdown)
         self.close()
 
-    def _shell(self, live: Mapping[str, Any]) -> Shell:
+    def shell(self, live: Mapping[str, Any] = MappingProxyType({})) -> Shell:
+        """Give what starts and resumes runs, for a plan that holds these functions."""
         return Shell(
             Parts(
                 journal=self.journal,
