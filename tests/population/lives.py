@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hocket.population import Grid, Group, Learning, Model, Population, scenario
-from hocket.population.distributed import connect, leads, my_place
+from hocket.population.distributed import connect, leads
 from hocket.population.examples import Scenario
+from hocket.population.place import my_place
 from hocket.population.twolevel_accuracy import landmarks
 from hocket.population.worlds.sampled import SampledWorld
 

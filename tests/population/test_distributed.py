@@ -17,15 +17,14 @@ import pytest
 from hocket.core.errors import Refused
 from hocket.population.devices import mesh_of
 from hocket.population.distributed import (
-    Place,
     ProcessDied,
     agreed,
     anyone,
     leads,
     led,
-    my_place,
     run_processes,
 )
+from hocket.population.place import Place, my_place
 
 PLACE = "HOCKET_POPULATION_PROCESS"
 NUMBER = f"int(os.environ['{PLACE}'][0])"
@@ -108,7 +107,8 @@ PARENT = """
     from hocket.population.distributed import run_processes
     CHILD = '''
     import os, time
-    from hocket.population.distributed import end_with_parent, my_place
+    from hocket.population.distributed import end_with_parent
+    from hocket.population.place import my_place
     end_with_parent(my_place())
     print(os.getpid(), flush=True)
     time.sleep(600)

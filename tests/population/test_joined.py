@@ -18,9 +18,8 @@ from hocket.population.model import Model, Names
 from hocket.population.model_files import load_model
 from hocket.population.performing import Performance, Places, perform
 from hocket.population.population import Population
-from hocket.population.settings import Continued, Settings, read_settings
+from hocket.population.settings import Continued, Settings, kept_in, read_settings
 from hocket.population.staging import staged
-from hocket.population.step import _checkpoint
 from hocket.population.wishes import rows_of
 from hocket.population.worlds.sampled import SampledWorld
 
@@ -156,9 +155,9 @@ def test_one_that_is_cut_off_goes_on_in_the_middle(before: Performance, tmp_path
 
 
 def test_what_another_wish_has_saved_is_not_gone_on_with(before: Performance) -> None:
-    folders = {_checkpoint(going_on(before, groups=wishing(w))) for w in ("food", "water", "food")}
+    folders = {kept_in(going_on(before, groups=wishing(w))) for w in ("food", "water", "food")}
     assert len(folders) == 2 and "checkpoint" not in folders
-    assert _checkpoint(Settings(gmn=GMN)) == "checkpoint"
+    assert kept_in(Settings(gmn=GMN)) == "checkpoint"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from hocket.cli.options import AsJson, Plain, Quiet
 from hocket.cli.output import pretty
 from hocket.core.errors import Refused, suggest
 from hocket.core.values import Json
+from hocket.population.place import my_place
 from hocket.population.ready import examples
 from hocket.population.settings import Settings, need_extra, read_settings
 
@@ -120,7 +121,7 @@ def run(
 def _together(processes: int, *, saves: bool) -> int:
     """Run this command in several processes; gives the status that all of them end with."""
     distributed = import_module("hocket.population.distributed")
-    if distributed.my_place() is not None:
+    if my_place() is not None:
         raise Refused("this is one of several processes already: leave out --processes")
     arguments = _without("--processes", sys.argv[1:])
     again = _again(sys.argv[1:]) if saves else None
@@ -197,10 +198,10 @@ def _report(done: Any, checkpoint: Path | None, show: _Show, *, as_json: bool) -
     if checkpoint is None:
         show.say(f"stopped after tick {tick:,}; nothing is saved without --checkpoint DIR")
     else:
-        place = import_module("hocket.population.distributed").my_place()
+        place = my_place()
         # The one that has started all of them was told how many.
-        started = place is not None and place.parent is not None
-        many = ["--processes", str(place.processes)] if started else []
+        started = None if place is None or place.parent is None else place.processes
+        many = [] if started is None else ["--processes", str(started)]
         show.say(f"stopped and saved after tick {tick:,}; it goes on with:")
         show.say(f"  {_again([*sys.argv[1:], *many])}")
 

@@ -34,6 +34,8 @@ DEFAULTS: Final[Mapping[str, Json]] = {
     "format": "npz",
     "keep": False,
 }
+NODES: Final = (1, 2, 4, 8)
+"""How many nodes of a cluster, or processes, may share a population."""
 BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {
     "agents": (1, None),
     "ticks": (1, None),
@@ -45,6 +47,8 @@ BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {
 """The least and the most that numbers may be; None for no bound."""
 ANSWER: Final = "answer.json"
 """The file in which the process of a step says what came of it."""
+PROGRESS: Final = "progress.json"
+"""The file in which the processes of a step say how far they are, where several nodes share it."""
 KEPT: Final = "population.npz"
 KEPT_TOLD: Final = "population.json"
 """The files of a population that another run can go on with: itself, and what it was told."""
@@ -170,6 +174,12 @@ def _one_of(*known: str) -> Callable[[object], Json]:
     return read
 
 
+def _nodes(value: object) -> Json:
+    if isinstance(value, bool) or value not in NODES:
+        raise ValueError(f"it is one of {', '.join(map(str, NODES))}, not {str(value)[:60]!r}")
+    return value  # type: ignore[return-value]
+
+
 def _by_name(value: object) -> Json:
     if not isinstance(value, Mapping):
         raise ValueError("it is an object of names")
@@ -205,6 +215,7 @@ _OF_POPULATION: Final[Mapping[str, Callable[[object], Json]]] = {
     "checkpoint_every": read_count,
     "device": _one_of(*get_args(Device)),
     "devices": _devices,
+    "nodes": _nodes,
     "dtype": _one_of(*get_args(Dtype)),
     "format": _one_of(*get_args(Format)),
     "picture": _one_of(*get_args(Picture)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
@@ -92,6 +92,10 @@ class PopulationPart(Strict):
     )
     devices: Annotated[
         Count | None, Field(description="How many cores or GPUs it uses; else all.")
+    ] = None
+    nodes: Annotated[
+        Literal[1, 2, 4, 8] | None,
+        Field(description="How many nodes share it, on a cluster; one machine runs it all."),
     ] = None
     dtype: Annotated[Dtype, Field(description="How exactly it is computed.")] = "float32"
     format: Annotated[Format, Field(description="What the result files are.")] = "npz"

@@ -38,6 +38,7 @@ class PopulationSettings(TypedDict, total=False):
     checkpoint_every: int | Handle
     device: Device
     devices: int
+    nodes: int
     dtype: Dtype
     format: Format
     picture: Picture

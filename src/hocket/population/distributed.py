@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType, TracebackType
 from typing import IO, Any, Final, NamedTuple
@@ -27,11 +26,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.extend.backend import register_backend_factory
 
+from hocket.config.population import NODES
 from hocket.core.errors import HocketError, PeerError, Refused
 from hocket.population.devices import Platform, prepare
-
-_PLACE: Final = "HOCKET_POPULATION_PROCESS"
-"""Which process this is: NUMBER/PROCESSES@ADDRESS, and the descriptor that ends with its parent."""
+from hocket.population.place import Place
 
 _GRACE: Final = 5.0
 """Seconds that processes have to end by themselves."""
@@ -42,48 +40,12 @@ _PAUSE: Final = 0.05
 _PARTING: Final = 10
 """Seconds that a process which has ended waits for the others, which may never come."""
 
-PROCESSES: Final = (1, 2, 4, 8)
-"""How many processes may share a population."""
-
 _LAST_WORDS: Final = 20
 """How many lines of a dead process are shown."""
 
 
 class ProcessDied(PeerError):
     """One of the processes ended; the others were ended with it."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which of the processes this is.
-
-    Fields:
-        process: Its number, from 0.
-        processes: How many there are.
-        address: Where the first one listens, as host:port.
-        parent: A descriptor that reads to its end when whoever started it is gone; None if nobody
-            watches.
-    """
-
-    process: int
-    processes: int
-    address: str
-    parent: int | None = None
-
-
-def my_place(environment: Mapping[str, str] | None = None) -> Place | None:
-    """Which of several processes this one is; None if it is alone.
-
-    Args:
-        environment: Where that is said; this process's own environment, if left out.
-    """
-    said = (os.environ if environment is None else environment).get(_PLACE)
-    if not said:
-        return None
-    number, _, rest = said.partition("/")
-    many, _, rest = rest.partition("@")
-    address, _, parent = rest.partition("#")
-    return Place(int(number), int(many), address, int(parent) if parent else None)
 
 
 def connect(place: Place, devices: int | None = None, platform: Platform | None = None) -> None:
@@ -251,7 +213,8 @@ def run_processes(
     they end by themselves.
 
     Args:
-        command: The command and its arguments; it calls `connect` if `my_place` says so.
+        command: The command and its arguments; it calls `connect` if
+            `hocket.population.place.my_place` says so.
         processes: How many; a power of two, so that they share a population's parts evenly.
         environment: Of the processes; this one's, if left out.
         resume: How to go on after one has died, for the message; None if nothing is saved.
@@ -264,7 +227,7 @@ def run_processes(
         Refused: if that is no number of processes.
         ProcessDied: if one was killed, or ended in another way than the others.
     """
-    if processes not in PROCESSES:
+    if processes not in NODES:
         raise Refused(f"{processes} processes cannot share a population evenly: give 1, 2, 4 or 8")
     address = f"127.0.0.1:{_free_port()}"
     read, write = os.pipe()
@@ -273,8 +236,8 @@ def run_processes(
         # A wish to end must find its way from the first child on.
         with _passing_on(children):
             for number in range(processes):
-                place = f"{number}/{processes}@{address}#{read}"
-                kept = {**(os.environ if environment is None else environment), _PLACE: place}
+                place = Place(number, processes, address, read).environment
+                kept = {**(os.environ if environment is None else environment), **place}
                 children.append(_Child(command, number, kept, read, capture=capture))
             status = _wait(children, resume)
         said = tuple(child.last_words() for child in children[1:])

@@ -4,6 +4,9 @@ It reads its settings as JSON from standard input, tells how far it is on standa
 writes ``answer.json`` into the folder; what it saves on the way lies there as well.
 Told to end, it saves what it has done first.
 What it does needs JAX, and is imported once that is known to be there.
+
+Of several processes that run one population together the first answers; whoever has started them
+has given each machine's a folder of their own, and says by ``FOLDER RESUME`` whether they go on.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from hocket.config.population import ANSWER
 from hocket.core.errors import CallerError, SpecError
 from hocket.core.values import Json
 from hocket.population.files import write_whole
+from hocket.population.place import my_place
 from hocket.population.settings import need_extra, read_settings
 
 STOPPED: Final = 143
@@ -29,21 +33,29 @@ STOPPED: Final = 143
 def main(arguments: Sequence[str]) -> int:
     """Run a population as standard input says; gives the exit status."""
     folder = Path(arguments[0])
+    given = json.load(sys.stdin)
+    place = my_place()
+    if place is not None:
+        return _told(_answer(given, folder, *arguments[1:]), folder, first=place.process == 0)
     with (folder / "lock").open("w") as lock:
         # An attempt that has not quite ended yet must not write beside this one.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        answer = _answer(json.load(sys.stdin), folder)
-        if answer is None:
-            return STOPPED
+        return _told(_answer(given, folder), folder, first=True)
+
+
+def _told(answer: dict[str, Any] | None, folder: Path, *, first: bool) -> int:
+    if answer is None:
+        return STOPPED
+    if first:
         write_whole(folder / ANSWER, json.dumps(answer, allow_nan=False).encode())
     return 0
 
 
-def _answer(given: dict[str, Json], folder: Path) -> dict[str, Any] | None:
+def _answer(given: dict[str, Json], folder: Path, *resume: str) -> dict[str, Any] | None:
     try:
         need_extra()
         answer: dict[str, Any] | None = import_module("hocket.population.step").run_step(
-            read_settings(given), folder
+            read_settings(given), folder, *resume
         )
     except SpecError as error:
         return {"problems": list(error.lines)}

@@ -15,9 +15,10 @@ from hocket.core.errors import Refused
 from hocket.core.values import Json
 from hocket.population.checkpoints import Unusable
 from hocket.population.devices import prepare
-from hocket.population.distributed import connect, led, my_place
+from hocket.population.distributed import connect, led
 from hocket.population.files import held, try_folder, write_whole
 from hocket.population.pictures import draw, need_plots
+from hocket.population.place import my_place
 from hocket.population.population import Population
 from hocket.population.results import need_format, summary, write_results
 from hocket.population.running import Checkpoints, Means, Outcome, Progress, run

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -80,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         checkpoint_every: After how many ticks all is saved; None for never.
         device: Where it runs; None for what JAX prefers.
         devices: How many cores or GPUs; None for all.
+        nodes: How many nodes of a cluster share it; without a cluster it makes no difference.
         dtype: How exactly it is computed.
         at_once: The most ticks between two looks at it, 1 to 32; None for half a second's.
         format: What the result files are.
@@ -99,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     checkpoint_every: int | None = None
     device: Device | None = None
     devices: int | None = None
+    nodes: Literal[1, 2, 4, 8] | None = None
     dtype: Dtype = "float32"
     at_once: int | None = None
     format: Format = "npz"
@@ -158,6 +161,17 @@ def _numbers(where: tuple[str, ...], told: Settings | GroupSettings) -> Iterator
                 within(name, value)
             except ValueError as error:
                 yield Problem(where=(*where, name), message=f"{name}: {error}")
+
+
+def kept_in(settings: Settings) -> str:
+    """Name the folder of what a step saves on the way.
+
+    A population that goes on was made with the same, whatever it prefers now: so the name says it.
+    """
+    if settings.continues is None:
+        return "checkpoint"
+    wishes = msgspec.json.encode((settings.continues.digest, settings.groups), order="sorted")
+    return f"checkpoint-{hashlib.sha256(wishes).hexdigest()[:16]}"
 
 
 def bare(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import signal
 import time
 from pathlib import Path
@@ -10,18 +10,26 @@ from typing import Final
 
 import msgspec
 
+from hocket.config.population import PROGRESS
 from hocket.core.values import Json
-from hocket.population.performing import Places, perform, use_devices
+from hocket.population.distributed import leads
+from hocket.population.files import PART
+from hocket.population.performing import Places, Resume, perform, use_devices
+from hocket.population.place import my_place
 from hocket.population.results import course
 from hocket.population.running import Progress, progress_line
-from hocket.population.settings import Settings
+from hocket.population.settings import Settings, kept_in
 
 _PERIOD: Final = 1.0
 """The least seconds between two lines."""
+_LOOKS: Final = 0.2
+"""The least seconds between two notes of whom somebody looks at."""
 
 
 class _Teller:
     """Tells how far it is, now and then."""
+
+    period = _PERIOD
 
     def __init__(self) -> None:
         self._told = float("-inf")
@@ -32,18 +40,52 @@ class _Teller:
         print(text, flush=True)
 
     def progress(self, progress: Progress) -> None:
-        """Write a line, if the last one is old or this is the end."""
+        """Tell it, if that was told a while ago or this is the end."""
         now = time.monotonic()
-        if now - self._told >= _PERIOD or progress.tick == progress.ticks:
+        if now - self._told >= self.period or progress.tick == progress.ticks:
             self._told = now
-            self.say(progress_line(progress))
+            self.tell(progress)
+
+    def tell(self, progress: Progress) -> None:
+        """Tell how far it is."""
+        self.say(progress_line(progress))
 
     def stop(self, *_: object) -> None:
         """End after the ticks that are being done."""
         self.stopped = True
 
 
-def run_step(settings: Settings, folder: Path) -> dict[str, Json] | None:
+class _Noter(_Teller):
+    """Notes how far it is in a file that somebody looks at; only the leading process does.
+
+    Args:
+        folder: Where.
+    """
+
+    period = _LOOKS
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._file = folder / PROGRESS
+        self._leads = leads()
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        if self._leads:
+            super().say(text)
+
+    def tell(self, progress: Progress) -> None:
+        """Note how far it is; the file is whole at every instant."""
+        if self._leads:
+            noted = {"progress": msgspec.to_builtins(progress), "line": progress_line(progress)}
+            part = self._file.with_name(self._file.name + PART)
+            part.write_text(json.dumps(noted))
+            part.replace(self._file)
+
+
+def run_step(
+    settings: Settings, folder: Path, resume: Resume = "if same"
+) -> dict[str, Json] | None:
     """Run a population in a folder.
 
     Returns:
@@ -52,14 +94,15 @@ def run_step(settings: Settings, folder: Path) -> dict[str, Json] | None:
     Raises:
         CallerError: What it was told makes no sense.
     """
-    teller = _Teller()
-    signal.signal(signal.SIGTERM, teller.stop)
     use_devices(settings)
+    teller = _Teller() if my_place() is None else _Noter(folder)
+    # Only now, as JAX takes this signal when processes join.
+    signal.signal(signal.SIGTERM, teller.stop)
     picture = None if settings.picture is None else folder / f"world.{settings.picture}"
     done = perform(
         settings,
-        Places(checkpoint=folder / _checkpoint(settings), out=folder / "results", picture=picture),
-        resume="if same",
+        Places(checkpoint=folder / kept_in(settings), out=folder / "results", picture=picture),
+        resume=resume,
         say=teller.say,
         on_progress=teller.progress,
         stop=lambda: teller.stopped,
@@ -74,14 +117,3 @@ def run_step(settings: Settings, folder: Path) -> dict[str, Json] | None:
         },
         "files": {name: str(path.relative_to(folder)) for name, path in done.files.items()},
     }
-
-
-def _checkpoint(settings: Settings) -> str:
-    """Name the folder of what is saved on the way.
-
-    A population that goes on was made with the same, whatever it prefers now: so the name says it.
-    """
-    if settings.continues is None:
-        return "checkpoint"
-    wishes = msgspec.json.encode((settings.continues.digest, settings.groups), order="sorted")
-    return f"checkpoint-{hashlib.sha256(wishes).hexdigest()[:16]}"

@@ -11,7 +11,8 @@ from hocket.population.bench.memory import measure_resident
 from hocket.population.bench.precision import measure_precision
 from hocket.population.bench.spread import measure_spread
 from hocket.population.devices import prepare
-from hocket.population.distributed import connect, leads, my_place
+from hocket.population.distributed import connect, leads
+from hocket.population.place import my_place
 
 MEASUREMENTS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "resident": measure_resident,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hocket.population.bench.crowd import crowd, tick_times
-from hocket.population.distributed import my_place
+from hocket.population.place import my_place
 
 
 def measure_spread(agents: int, *, iterations: int) -> dict[str, Any]:
