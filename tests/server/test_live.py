@@ -26,9 +26,9 @@ from tests.server.pages import (
 )
 from websockets.exceptions import ConnectionClosed
 
-from hocket.app.livelog import log_file
 from hocket.core.requests import Pause, Send
 from hocket.core.values import Call
+from hocket.journal.logs import FileLogs
 from hocket.server.events import News
 from hocket.server.frames import MOST_BYTES
 from hocket.server.live import MOST_TOPICS, Client, Live, Watched
@@ -88,7 +88,7 @@ def test_pages_equal_the_journal_though_they_are_disconnected_and_stall(served: 
         is_equal(page)
         assert page.largest <= MOST_BYTES and not page.errors
     assert steady.snapshots == 2
-    said = log_file(served.site.host.engine.state, run, Call("s30", 1)).read_text()
+    said = FileLogs(served.site.host.engine.state).file(run, Call("s30", 1)).read_text()
     assert broken.logs["s30"] == said and len(said) > 50
 
 

@@ -7,7 +7,26 @@ from random import Random
 
 import pytest
 
+from hocket.core.values import Call
+from hocket.journal.logs import CallLog, FileLogs
 from hocket.server.tail import MOST_BEHIND, MOST_READ, Tail, folded
+
+
+class Log:
+    """A log in a file, as the port of logs reads it."""
+
+    period = 0.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def size(self) -> int | None:
+        """Give how long it is."""
+        return self._path.stat().st_size if self._path.exists() else None
+
+    def read(self, start: int, size: int) -> bytes:
+        """Give a stretch."""
+        return self._path.read_bytes()[start : start + size]
 
 
 def screen(text: str) -> str:
@@ -30,7 +49,7 @@ def test_pieces_add_up_wherever_the_log_is_cut(tmp_path: Path, seed: int) -> Non
     draw, path = Random(seed), tmp_path / "log"
     parts = ("a", "é", "漢", "🎵", "\n", "\r", "\r\n", "50 %", "\x00")
     said = "".join(draw.choice(parts) for _ in range(300))
-    data, tail, shown, at = said.encode(), Tail(path), "", 0
+    data, tail, shown, at = said.encode(), Tail(Log(path)), "", 0
     while at < len(data):
         size = draw.choice((1, 2, 3, 7, 40))
         with path.open("ab") as file:
@@ -48,7 +67,7 @@ def test_pieces_add_up_wherever_the_log_is_cut(tmp_path: Path, seed: int) -> Non
 def test_what_is_broken_in_the_log_itself_is_shown_as_such(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"a\xe6\xbc")
-    tail = Tail(path)
+    tail = Tail(Log(path))
     first = tail.read(ended=False)
     assert first is not None and first.text == "a"
     assert tail.read(ended=False) is None
@@ -59,7 +78,7 @@ def test_what_is_broken_in_the_log_itself_is_shown_as_such(tmp_path: Path) -> No
 def test_a_flood_of_carriage_returns_does_not_stand_still(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"\r" * (MOST_READ + 10) + b"x\n")
-    tail, shown = Tail(path), ""
+    tail, shown = Tail(Log(path)), ""
     for _ in range(3):
         piece = tail.read(ended=True)
         shown = put(shown, "" if piece is None else piece.text)
@@ -70,7 +89,7 @@ def test_who_is_far_behind_gets_the_end_from_a_whole_line_on(tmp_path: Path) -> 
     path = tmp_path / "log"
     lines = b"".join(b"line %08d\n" % n for n in range(2 * MOST_BEHIND // 14))
     path.write_bytes(lines)
-    tail = Tail(path)
+    tail = Tail(Log(path))
     piece = tail.read(ended=False)
     assert piece is not None and piece.skipped > MOST_BEHIND // 2
     assert piece.start == piece.skipped and piece.text.startswith("line ")
@@ -83,9 +102,12 @@ def test_who_is_far_behind_gets_the_end_from_a_whole_line_on(tmp_path: Path) -> 
 
 def test_no_log_and_no_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
-    (tmp_path / "log").symlink_to(tmp_path / "secret")
-    assert Tail(tmp_path / "log").read(ended=True) is None
-    assert Tail(tmp_path / "none").read(ended=True) is None
+    logs, call = FileLogs(tmp_path), Call("step", 1)
+    logs.folder("run").mkdir(parents=True)
+    logs.file("run", call).symlink_to(tmp_path / "secret")
+    assert logs.size("run", call) is None and logs.read("run", call) == b""
+    assert Tail(CallLog(logs, "run", call)).read(ended=True) is None
+    assert Tail(CallLog(logs, "none", call)).read(ended=True) is None
 
 
 def test_lines_end_as_they_do_on_windows() -> None:

@@ -89,7 +89,6 @@ class Engine:
         self.sessions: Final = self._links.sessions
         self._spans = sink_of_environment()
         self._budget = look_ahead
-        self._logs = None if memory else self.state
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
 
     async def run(self, what: What, /, *, run_id: str | None = None, **inputs: Json) -> Result:
@@ -216,7 +215,7 @@ class Engine:
         plan, spec, live = parts_of(what)
         refuse_mistakes(spec)
         run_id = self._new_id(run_id, spec.name)
-        watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
+        watch = self._watch(run_id, observers)
         run = await self.shell(live).start(
             resolve(spec, self.journal.book),
             dict(inputs),
@@ -243,6 +242,10 @@ class Engine:
                 "or choose another id"
             )
         return given
+
+    def _watch(self, run_id: str, observers: Sequence[Observer]) -> Watched:
+        log = LiveLog(self.journal.logs, run_id)
+        return Watched(log, observers, folder_of(self.state, run_id))
 
     def _lead(self, run: Driven, watch: Watched, plan: Plan | None) -> Run:
         history = History(run.machine.spec)
@@ -292,7 +295,7 @@ class Engine:
             else:
                 refuse_mistakes(spec)
                 spec = resolve(spec, self.journal.book)
-        watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
+        watch = self._watch(run_id, observers)
         run = await self.shell(live).resume(
             run_id,
             spec=spec,
@@ -349,7 +352,7 @@ class Engine:
         if name is None:
             raise no_such_run(source)
         run_id = self._new_id(run_id, name)
-        watch = Watched(LiveLog(self._logs, run_id), observers, folder_of(self.state, run_id))
+        watch = self._watch(run_id, observers)
         run = await self.shell().fork(
             source,
             run=run_id,

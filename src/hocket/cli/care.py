@@ -21,7 +21,6 @@ from hocket.agents.environment import child_environment
 from hocket.agents.population import folder_of
 from hocket.agents.weights import present
 from hocket.app.engine import Engine
-from hocket.app.livelog import log_folder
 from hocket.app.needs import KEYS, has_extra
 from hocket.app.state import find_run, state_folder
 from hocket.cli.output import status_words
@@ -76,8 +75,8 @@ def prune(
                 file=sys.stderr,
             )
             return 0
+        engine.journal.logs.remove([row.id for row in chosen])
         for row in chosen:
-            shutil.rmtree(log_folder(engine.state, row.id), ignore_errors=True)
             shutil.rmtree(folder_of(engine.state, row.id), ignore_errors=True)
         # Copies of stored files are made again when they are needed.
         shutil.rmtree(engine.state / "files", ignore_errors=True)

@@ -16,7 +16,6 @@ from cyclopts import Parameter
 
 from hocket.app.engine import Engine
 from hocket.app.files import save
-from hocket.app.livelog import log_file
 from hocket.app.questions import open_questions
 from hocket.app.state import find_run
 from hocket.cli.closing import next_lines
@@ -28,6 +27,7 @@ from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
 from hocket.journal.base import RunRow
+from hocket.journal.logs import unsettled
 from hocket.report.data import run_document
 from hocket.report.panel import panel_lines, panels
 from hocket.report.story import Story
@@ -216,7 +216,9 @@ def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
         call = event.call
         if not _of(call, step):
             continue
-        data = _said(engine, run_id, call, shown.get(call, 0))
+        if not isinstance(event, CallStarted):
+            time.sleep(unsettled(engine.journal.logs, event.at))
+        data = engine.journal.logs.read(run_id, call, shown.get(call, 0))
         silent = isinstance(event, CallFinished) and not data and not shown.get(call)
         shown[call] = shown.get(call, 0) + len(data)
         text = clean(data.decode("utf-8", "replace"))
@@ -241,16 +243,6 @@ def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
 def _of(call: Call, step: str) -> bool:
     """Tell whether a call is of a step, or of an item of it."""
     return call.path == step or call.path.startswith((f"{step}/", f"{step}~"))
-
-
-def _said(engine: Engine, run_id: str, call: Call, start: int) -> bytes:
-    """Give what a call has said, from a byte on."""
-    try:
-        with log_file(engine.state, run_id, call).open("rb") as file:
-            file.seek(start)
-            return file.read()
-    except FileNotFoundError:
-        return b""
 
 
 def _output(engine: Engine, machine: RunMachine, step: str) -> Json:

@@ -16,6 +16,7 @@ from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.events import AnyEvent, Recorded, RunStarted, Usage
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef, Json
+from hocket.journal.logs import Logs
 from hocket.journal.sharing import Ledger
 from hocket.limits.claim import Key
 
@@ -424,6 +425,10 @@ class Store(Journal, Inbox, Protocol):
     @property
     def book(self) -> Book:
         """The duration book."""
+
+    @property
+    def logs(self) -> Logs:
+        """What calls say while they run."""
 
     @property
     def hosted(self) -> Hosted:

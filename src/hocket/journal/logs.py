@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ MAX_BYTES: Final = 4 << 20
 """What is kept of one call."""
 
 CUT: Final = b"\n[log cut here: 4 MB]\n"
+
+_BATCHES: Final = 4
+"""After so many looks what was said has surely come."""
 
 
 class Logs(Protocol):
@@ -75,6 +79,18 @@ class Logs(Protocol):
         Raises:
             JournalError: They could not be removed.
         """
+
+
+def unsettled(logs: Logs, at: int) -> float:
+    """Give the seconds until all can be read that was said before an instant.
+
+    What is written in batches comes a little after the event that it belongs to.
+    """
+    if not logs.period:
+        return 0.0
+    late = _BATCHES * logs.period
+    # Another machine's clock may be wrong: nobody waits longer than a batch takes.
+    return min(max(at / 1e9 + late - time.time(), 0.0), late)
 
 
 class CallLog:

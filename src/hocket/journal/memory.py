@@ -21,6 +21,7 @@ from hocket.journal.book import MemoryBook
 from hocket.journal.codec import encode
 from hocket.journal.commits import Append, Commits
 from hocket.journal.hosted import MemoryHosted
+from hocket.journal.logs import NoLogs
 from hocket.journal.memory_ledger import MemoryLedger, Rows
 from hocket.journal.progress import Progress, status_after
 from hocket.limits.claim import Key
@@ -242,6 +243,7 @@ class MemoryJournal:
         self.inbox = MemoryInbox()
         self.rows = Rows()
         self.hosted: Final = MemoryHosted()
+        self.logs: Final = NoLogs()
         self.commits: Final = Commits(latency, fail_after, self._fail)
         self._latency = latency
         self._wall = wall

@@ -309,6 +309,9 @@ def _take(db: Database, parcel: Parcel, rows: Iterable[tuple[int, str]]) -> None
         db.execute(TAKE_EVENTS.format(rows=",".join(["(?,?,?)"] * len(some))), tuple(values))
     if count != parcel.events:
         raise JournalError(f"run {parcel.id} has gone on while it was read: copy it again")
+    # Whoever prunes meanwhile could have dropped what nobody named so far.
+    if _absent(db, parcel.files, 0):
+        raise JournalError(f"files of run {parcel.id} were dropped meanwhile: copy it again")
     blobs.write_refs(db, key, parcel.files)
     for request, at in parcel.requests:
         db.execute(store.POST, (key, request, at))

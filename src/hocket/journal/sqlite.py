@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from hocket.core.errors import JournalError
 from hocket.journal import schema
 from hocket.journal.bell import ring
+from hocket.journal.logs import FileLogs
 from hocket.journal.schema import Database, in_transaction
 from hocket.journal.sql import LEASE, SqlJournal
 from hocket.journal.sqlite_file import SqliteFile
@@ -32,6 +33,9 @@ class SqliteJournal(SqlJournal):
         lease: Seconds after which an owner of this process may be replaced that gives no sign of
             life.
         wall: Gives the instant at which something is posted; by default the machine's.
+
+    Attributes:
+        logs: What calls say, in files beside the journal's.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class SqliteJournal(SqlJournal):
     ) -> None:
         self._state = state.absolute()
         self._path = self._state / schema.FILE
+        self.logs: Final = FileLogs(self._state)
         self._wall = wall
         self._reader: sqlite3.Connection | None = None
         super().__init__(SqliteFile(self._state), lease)

@@ -12,7 +12,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from hocket.app.livelog import log_file
 from hocket.core.errors import CallerError
 from hocket.core.events import (
     ApprovalAsked,
@@ -32,6 +31,7 @@ from hocket.core.events import (
 from hocket.core.run import RunMachine
 from hocket.core.values import MS, Call, Json
 from hocket.insight.tally import Tally
+from hocket.journal.logs import CallLog, Logs, unsettled
 from hocket.server.events import ALIVE, beyond, follow, message
 from hocket.server.feed import new_machine
 from hocket.server.frames import encode
@@ -275,13 +275,14 @@ async def _agui(site: Site, asked: Asked) -> Stream:
 
 async def _stream(live: Any, run: str, after: Told) -> AsyncIterator[bytes]:
     """Translate from the first event on; what the reader has had is not sent again."""
-    translator = Translator(new_machine(), lambda call: Tail(log_file(live.state, run, call)))
+    logs = live.store.logs
+    translator = Translator(new_machine(), lambda call: Tail(CallLog(logs, run, call)))
     seq = idle = 0
     async for recorded in follow(live, run, 0, _PERIOD):
         tails = translator.tails()
         if recorded is None:
             idle += 1
-            for said in translator.heard():
+            async for said in _each(translator.heard(), logs):
                 idle = 0
                 yield message(str(Told(seq, 0, _offsets(tails))), said)
             if idle % _BEATS == _BEATS - 1:
@@ -289,7 +290,8 @@ async def _stream(live: Any, run: str, after: Told) -> AsyncIterator[bytes]:
             continue
         before, seq = seq, recorded.seq
         heard, count = _offsets(tails), 0
-        for said in translator.take(recorded):
+        await asyncio.sleep(unsettled(logs, recorded.event.at) if tails else 0.0)
+        async for said in _each(translator.take(recorded), logs):
             now = _offsets(tails)
             # How what a model says is cut into messages is by chance; everything else is not.
             spoken, heard = now != heard, now
@@ -300,6 +302,15 @@ async def _stream(live: Any, run: str, after: Told) -> AsyncIterator[bytes]:
         if seq == after.event:
             translator.go_on(after.offsets)
         await asyncio.sleep(0)
+
+
+async def _each(told: Iterator[Said], logs: Logs) -> AsyncIterator[Said]:
+    """Give one by one what is told, aside where logs are read in another machine's database."""
+    while True:
+        said = await asyncio.to_thread(next, told, None) if logs.period else next(told, None)
+        if said is None:
+            return
+        yield said
 
 
 def _offsets(tails: Sequence[Tail]) -> tuple[int, ...]:

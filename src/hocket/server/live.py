@@ -272,7 +272,7 @@ class Client:
         if one.topic == "log":
             if not one.path:
                 raise _unknown("a log is of a path: say which")
-            return LogTopic(said, feed, live.state, wake)
+            return LogTopic(said, feed, live.store.logs, wake)
         kind: Kind = "calls" if one.topic == "calls" else "run"
         return RowsTopic(said, kind, feed, live.aside, wake)
 

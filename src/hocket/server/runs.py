@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from collections import Counter
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from hocket.app.livelog import log_file
 from hocket.app.questions import open_questions
 from hocket.app.run import Run
 from hocket.core.errors import CallerError, NotFound, Refused
 from hocket.core.values import Call, Json
 from hocket.journal.base import RunRow as Kept
+from hocket.journal.logs import CallLog
 from hocket.server.answers import ranged
 from hocket.server.heads import Head, joined
 from hocket.server.routing import Asked, Bytes, Route
@@ -280,27 +279,22 @@ async def _log(site: Site, asked: Asked) -> Bytes:
     """Give what a call has said, or a part of its bytes."""
     run = site.host.row(asked.path["run"]).id
     call = Call(asked.query.path, asked.query.attempt)
-    return log_bytes(log_file(site.host.engine.state, run, call), call, asked.range)
+    logs = site.host.engine.journal.logs
+    if logs.period:
+        return await asyncio.to_thread(log_bytes, CallLog(logs, run, call), call, asked.range)
+    return log_bytes(CallLog(logs, run, call), call, asked.range)
 
 
-def log_bytes(path: Path, call: Call, given: str) -> Bytes:
-    """Give a log's bytes; links are not followed.
+def log_bytes(log: CallLog, call: Call, given: str) -> Bytes:
+    """Give a log's bytes.
 
     Raises:
         NotFound: There is no such log.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise NotFound(f"call {str(call)[:200]!r} has no log") from error
-    with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-
-        def read(start: int, most: int) -> bytes:
-            file.seek(start)
-            return file.read(most)
-
-        return ranged(given, size, read, _TEXT)
+    size = log.size()
+    if size is None:
+        raise NotFound(f"call {str(call)[:200]!r} has no log")
+    return ranged(given, size, log.read, _TEXT)
 
 
 ROUTES: Final = [

@@ -6,9 +6,9 @@ screen afterwards is sent on.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Final, NamedTuple
+import asyncio
+import time
+from typing import Final, NamedTuple, Protocol
 
 MOST_READ: Final = 16_000
 """The most bytes of a log in one frame: written as JSON a byte may take six."""
@@ -35,17 +35,41 @@ class Said(NamedTuple):
     skipped: int = 0
 
 
+class Source(Protocol):
+    """A log that grows."""
+
+    @property
+    def period(self) -> float:
+        """Seconds between two looks at it; 0 where a look costs next to nothing."""
+
+    def size(self) -> int | None:
+        """Give how many bytes there are; None if nothing was said yet."""
+
+    def read(self, start: int, size: int) -> bytes:
+        """Give a stretch of at most so many bytes."""
+
+
 class Tail:
     """Reads on in a log.
 
     Args:
-        path: The log's file.
+        source: The log.
         start: Where to begin, in bytes.
+
+    Attributes:
+        at: How far it has read.
+        waits: Whether a look may take so long that no event loop should wait for it.
     """
 
-    def __init__(self, path: Path, start: int = 0) -> None:
-        self.path = path
+    def __init__(self, source: Source, start: int = 0) -> None:
+        self._source = source
         self.at = start
+        self.waits = source.period > 0
+        self._next = 0.0
+
+    def back(self, at: int) -> None:
+        """Read once more from a place on, at once."""
+        self.at, self._next = at, 0.0
 
     def read(self, *, ended: bool, most: int = MOST_READ) -> Said | None:
         """Give what has come since; None if nothing has.
@@ -54,20 +78,19 @@ class Tail:
             ended: Whether the call is over, so that an unfinished character will not be finished.
             most: The most bytes.
         """
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            # Nothing was said yet, or the log was removed with its run.
+        now = time.monotonic()
+        if now < self._next and not ended:
             return None
-        try:
-            size = os.fstat(descriptor).st_size
-            skipped = 0
-            if size - self.at > MOST_BEHIND:
-                skipped = size - _KEPT - self.at
-            start = self.at + skipped
-            data = os.pread(descriptor, most, start)
-        finally:
-            os.close(descriptor)
+        size = self._source.size()
+        if size is None:
+            # Nothing was said yet, or the log was removed with its run.
+            self._next = now + self._source.period
+            return None
+        skipped = size - _KEPT - self.at if size - self.at > MOST_BEHIND else 0
+        start = self.at + skipped
+        data = self._source.read(start, most)
+        if start + len(data) >= size:
+            self._next = now + self._source.period
         if not data:
             return None
         if skipped:
@@ -83,6 +106,13 @@ class Tail:
         start = self.at + skipped
         self.at = start + len(data)
         return Said(start, self.at, folded(data.decode("utf-8", "replace")), skipped)
+
+
+async def heard(tail: Tail, *, ended: bool, most: int = MOST_READ) -> Said | None:
+    """Read on in a log without keeping the loop; see `Tail.read`."""
+    if tail.waits:
+        return await asyncio.to_thread(tail.read, ended=ended, most=most)
+    return tail.read(ended=ended, most=most)
 
 
 def folded(text: str) -> str:

@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, Protocol
 
-from hocket.app.livelog import log_file
 from hocket.core.errors import CallerError
 from hocket.core.values import Call
 from hocket.journal.base import RunRow, Store
+from hocket.journal.logs import CallLog, Logs
 from hocket.report.board import Board
 from hocket.server.events import beyond
 from hocket.server.feed import Feed, Listener
@@ -25,11 +24,13 @@ from hocket.server.feeds import Polled, RunList
 from hocket.server.frames import MOST_BYTES, Frames, Kind, Place, encode
 from hocket.server.runs import RunRow as Shown
 from hocket.server.slim import slim
-from hocket.server.tail import MOST_READ, Said, Tail
+from hocket.server.tail import MOST_READ, Said, Tail, heard
 
 PERIOD: Final = 0.1
 """Seconds between frames of one topic."""
 LOG_PERIOD: Final = 0.05
+SETTLED: Final = 1.0
+"""Seconds after a call's end within which the last of its log comes that is written in batches."""
 MOST_ROWS: Final = 500
 """The most runs in the list when it begins; the newest ones."""
 _ASIDE: Final = 0.5
@@ -252,20 +253,22 @@ class LogTopic:
     Args:
         said: The topic as the client named it.
         feed: The run.
-        state: The state folder.
+        logs: What calls say.
         wake: Is called when something is new.
     """
 
-    def __init__(self, said: dict[str, Any], feed: Feed, state: Path, wake: Listener) -> None:
+    def __init__(self, said: dict[str, Any], feed: Feed, logs: Logs, wake: Listener) -> None:
         self.said = said
         self.due = 0.0
         self._feed = feed
-        self._state = state
+        self._logs = logs
         self._wake: Listener = partial(wake)
         self._path = str(said["path"])
         self._attempt = int(said.get("attempt") or 0)
         self._tails: dict[str, Tail] = {}
         self._over: dict[str, None] = {}
+        self._settled: dict[str, float] = {}
+        """When all can be read that calls have said that are over."""
         self._looked = -1
         self._turn = 0
         self._same = _Same(feed)
@@ -283,7 +286,7 @@ class LogTopic:
         self.due = now + (LOG_PERIOD if names else _ABSENT)
         for step in range(len(names)):
             name = names[(self._turn + step) % len(names)]
-            text = self._next(name)
+            text = await self._next(name)
             if text is not None:
                 self._turn += step + 1
                 # Calls take turns; a round of them all is one picture.
@@ -320,29 +323,35 @@ class LogTopic:
         if self._over or self._tails:
             # Where to begin was said of the first of them.
             start = 0
-        file = log_file(self._state, self._feed.run, Call(path, int(attempt)))
-        self._tails[name] = Tail(file, start)
+        log = CallLog(self._logs, self._feed.run, Call(path, int(attempt)))
+        self._tails[name] = Tail(log, start)
 
-    def _next(self, name: str) -> str | None:
+    async def _next(self, name: str) -> str | None:
         board, tail = self._feed.board, self._tails[name]
         assert board is not None
         row = board.calls.get(name)
-        ended = row is not None and row.how != ""
+        over = row is not None and row.how != ""
+        ended = over and not self._late(name, tail)
         at = tail.at
-        said = tail.read(ended=ended)
+        said = await heard(tail, ended=ended)
         if said is None:
             if not ended:
                 return None
-            del self._tails[name]
+            self._tails.pop(name, None)
             self._over[name] = None
             return self._text(name, Said(at, at, ""), end=True)
         text = self._text(name, said)
         if len(text.encode()) > MOST_BYTES:
-            tail.at = at
-            said = tail.read(ended=ended, most=MOST_READ // 4)
+            tail.back(at)
+            said = await heard(tail, ended=ended, most=MOST_READ // 4)
             assert said is not None
             text = self._text(name, said)
         return text
+
+    def _late(self, name: str, tail: Tail) -> bool:
+        """Tell whether something that a call has said may still be on its way."""
+        now = asyncio.get_running_loop().time()
+        return tail.waits and now < self._settled.setdefault(name, now + SETTLED)
 
     def _text(self, name: str, said: Said, *, end: bool = False) -> str:
         frame: dict[str, Any] = {"t": "log", "run": self._feed.run, "c": name}

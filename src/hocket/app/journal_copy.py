@@ -1,0 +1,204 @@
+"""Copies runs from one journal into another, and moves them.
+
+A run is copied whole or not at all, so a copy that was broken off goes on with the next run when it
+is asked for again.
+A run that was moved is removed where it was only after what is in the other journal was read back
+and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, zip_longest
+from typing import Final, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from hocket.core.errors import JournalError
+from hocket.journal.base import Blobs
+from hocket.journal.blobs import PART
+from hocket.journal.logs import Logs
+from hocket.journal.moves import Access, Moves, Parcel, SqlMoves
+
+Did: TypeAlias = Literal["copied", "moved", "already there", "refused"]
+
+_ANSWERS: Final = 64
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a run that was to be copied.
+
+    Fields:
+        run: Its id.
+        did: What was done.
+        events: How many events it has.
+        why: Why it was refused, and what to do; else "".
+    """
+
+    run: str
+    did: Did
+    events: int = 0
+    why: str = ""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What was copied beside runs.
+
+    Fields:
+        answers: How many kept answers.
+        steps: Of how many steps the durations of calls.
+    """
+
+    answers: int = 0
+    steps: int = 0
+
+
+class Journal(Access, Protocol):
+    """A journal in a database, as far as it takes to copy."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """Bytes by content."""
+
+    @property
+    def logs(self) -> Logs:
+        """What calls say."""
+
+    def announce(self) -> None:
+        """Wake who listens: there is a run to drive."""
+
+
+class _Refusal(Exception):
+    """A run is not copied, and why."""
+
+
+class Copier:
+    """Copies runs one by one.
+
+    Args:
+        source: From where.
+        target: To where.
+        move: Remove a run from where it was once its copy is durable and compared.
+    """
+
+    def __init__(self, source: Journal, target: Journal, *, move: bool = False) -> None:
+        self._from, self._to = source, target
+        self._out: Moves = SqlMoves(source)
+        self._in: Moves = SqlMoves(target)
+        self._move = move
+
+    def copy(self, runs: Sequence[str], told: Callable[[Outcome], None]) -> list[Outcome]:
+        """Copy runs in this order; what became of each is told at once, and given at the end.
+
+        Raises:
+            JournalError: One of the journals cannot be read or written.
+        """
+        outcomes = []
+        for run in runs:
+            outcome = self._copy(run)
+            told(outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def keep(self) -> Kept:
+        """Copy the kept answers and the duration book.
+
+        Of two answers to the same the later one stays, of two pages of the book the longer one.
+
+        Raises:
+            JournalError: One of the journals cannot be read or written.
+        """
+        answers = 0
+        rest = self._out.answers()
+        while some := list(islice(rest, _ANSWERS)):
+            self._files([digest for item in some for digest in item.files])
+            answers += self._in.take_answers(some)
+        return Kept(answers, self._in.take_book(self._out.book()))
+
+    def _copy(self, run: str) -> Outcome:
+        try:
+            return self._one(run)
+        except _Refusal as error:
+            return Outcome(run=run, did="refused", why=str(error))
+
+    def _one(self, run: str) -> Outcome:
+        parcel = self._out.parcel(run)
+        if parcel is None:
+            raise _Refusal("it is there no more")
+        if parcel.alive:
+            raise _Refusal(
+                f"it is owned by {parcel.owner}, which is alive: pause it, or let it end"
+            )
+        known = self._in.parcel(run)
+        if known is None:
+            self._files(parcel.files)
+            # A copy that servers were to drive would do everything twice.
+            self._in.take(msgspec.structs.replace(parcel, hosted=False), self._out.rows(run))
+            self._logs(run)
+        self._compare(parcel)
+        if self._move:
+            self._remove(parcel, known)
+        did: Did = "moved" if self._move else "already there" if known else "copied"
+        return Outcome(run=run, did=did, events=parcel.events)
+
+    def _files(self, digests: Sequence[str]) -> None:
+        """Copy the bytes that are not there yet."""
+        for digest in self._in.missing(dict.fromkeys(digests)):
+            self._in.take_file(digest, self._parts(self._from, digest))
+
+    @staticmethod
+    def _parts(journal: Journal, digest: str) -> Iterator[bytes]:
+        start = 0
+        while data := journal.blobs.read(digest, start, PART):
+            yield data
+            start += len(data)
+
+    def _logs(self, run: str) -> None:
+        for call in self._from.logs.calls(run):
+            self._to.logs.put(run, call, self._from.logs.read(run, call))
+
+    def _compare(self, parcel: Parcel) -> None:
+        """See that the other journal has the very same run, byte for byte.
+
+        Raises:
+            _Refusal: It has another one.
+            JournalError: It cannot be read.
+        """
+        copy = self._in.parcel(parcel.id)
+        pairs = zip_longest(self._out.rows(parcel.id), self._in.rows(parcel.id))
+        if copy is None or any(here != there for here, there in pairs):
+            raise _Refusal(
+                "a run of this id is there with other events: remove one of them with hocket prune"
+            )
+        if copy.files != parcel.files:
+            raise _Refusal("its copy there has not all of its files: remove that, and copy again")
+        if not self._move:
+            return
+        for digest in parcel.files:
+            found = hashlib.sha256()
+            for part in self._parts(self._to, digest):
+                found.update(part)
+            if found.hexdigest() != digest:
+                raise JournalError(f"the copy of {digest} is not what it should be")
+
+    def _remove(self, parcel: Parcel, known: Parcel | None) -> None:
+        """Remove a run where it was; servers drive it on where it is now.
+
+        Raises:
+            _Refusal: It has gone on meanwhile.
+        """
+        if not self._out.drop(parcel):
+            copy = self._in.parcel(parcel.id)
+            if known is None and copy is not None:
+                self._in.drop(copy)
+            raise _Refusal("it has gone on while it was copied, and stays where it was")
+        self._from.logs.remove([parcel.id])
+        if parcel.hosted:
+            self._in.host(parcel.id)
+            self._to.announce()
+
+
+def refusals(outcomes: Sequence[Outcome]) -> int:
+    """Count the runs that were not copied."""
+    return sum(outcome.did == "refused" for outcome in outcomes)
