@@ -1,32 +1,43 @@
-"""Drives many runs in one process, each until it ends, and takes up what servers have left."""
+"""Drives many runs in one process, each until it ends, and takes up what nobody drives.
+
+The journal is the queue between those who begin runs and those who drive them: whoever has room
+takes the oldest that are nobody's, a few at a time, so that several processes share.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
 from hocket.app.run import Run
 from hocket.app.state import check_run_id
-from hocket.core.errors import JournalError, OwnershipLost, Refused
+from hocket.core.errors import JournalError, NotFound, OwnershipLost, Refused
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
 from hocket.engine.replay import Checked
 from hocket.journal.base import RunRow
-from hocket.journal.schema import NoRoom
+from hocket.journal.schema import Passing
 
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 """What the status of a run is that has ended."""
 
-_WATCH: Final = 2.0
+_WATCH: Final = 1.0
+"""After how many seconds it is looked for runs that are nobody's, if nobody rings before."""
 _AT_ONCE: Final = 4
-_UNBORN: Final = 60.0
+_AMONG: Final = 16
+"""Of so many that are the oldest some are taken by chance: others look at the same ones."""
+_YIELD: Final = 0.001
+"""How many seconds, for each run that is driven here, are left to others before taking more."""
+_FIRST_REST: Final = 2.0
+_LONGEST_REST: Final = 600.0
 
 
 class Full(Refused):
@@ -42,7 +53,8 @@ class Driving:
 
     Attributes:
         runs: The runs, by id; paused ones, too.
-        let_be: Runs that are not taken up again before somebody asks something of them.
+        resting: Runs that are let be for a while.
+        stirred: Set when there may be a run to take up, or room for one.
     """
 
     def __init__(self, engine: Engine, most: int) -> None:
@@ -50,19 +62,21 @@ class Driving:
         self._most = most
         self._runs: dict[str, Run] = {}
         self.runs: Final[Mapping[str, Run]] = MappingProxyType(self._runs)
-        self.let_be: set[str] = set()
+        self.resting: Final = Resting()
+        self.stirred: Final = asyncio.Event()
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._beginning = 0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._closed = False
 
+    @property
+    def room(self) -> int:
+        """How many more runs may be driven here."""
+        return 0 if self._closed else max(0, self._most - len(self._runs) - self._beginning)
+
     def lock(self, run: str) -> asyncio.Lock:
         """Give the lock of whoever finds out where a run is driven, and changes that."""
         return self._locks.setdefault(run, asyncio.Lock())
-
-    def busy(self, run: str) -> bool:
-        """Tell whether a run is driven here, or somebody is about to change whether it is."""
-        return run in self._runs or run in self._locks
 
     async def under_way(self, run: str) -> Run | None:
         """Give a run that is driven here and has not ended; one that just has is let go first."""
@@ -78,17 +92,43 @@ class Driving:
         Raises:
             Refused: There is a run of that id, or too many are driven; or as `begin`.
         """
+        async with self._room(), self._noted(run):
+            self._drive(await begin())
+
+    async def lay(self, run: str, lay: Callable[[], Awaitable[None]]) -> None:
+        """Have a new run recorded that any process with room is to drive.
+
+        Raises:
+            Refused: There is a run of that id; or as `lay`.
+        """
+        self._check_open()
+        async with self._noted(run):
+            await lay()
+        await self.announce()
+
+    @asynccontextmanager
+    async def _noted(self, run: str) -> AsyncIterator[None]:
+        """Note that servers drive a run that is about to be recorded.
+
+        Raises:
+            Refused: There is a run of that id.
+        """
         check_run_id(run)
-        hosted = self._engine.journal.hosted
-        async with self._room(), self.lock(run):
-            if any(row.id == run for row in self._engine.journal.runs()):
+        journal = self._engine.journal
+        async with self.lock(run):
+            if await asyncio.to_thread(journal.find, run) is not None:
                 raise Refused(f"there is a run {run} already; choose another id")
-            await hosted.add(run)
+            await journal.hosted.add(run)
             try:
-                self._drive(await begin())
+                yield
             except Exception:
-                await hosted.drop(run)
+                await journal.hosted.drop(run)
                 raise
+
+    async def announce(self) -> None:
+        """Wake all who have room: there are runs that nobody drives."""
+        self.stirred.set()
+        await asyncio.to_thread(self._engine.journal.announce)
 
     async def take_up(
         self,
@@ -120,7 +160,18 @@ class Driving:
             self._drive(
                 await self._engine.resume(run, requests=requests, hosted=True, check=checked)
             )
-            self.let_be.discard(run)
+            self.resting.end(run)
+
+    async def leave(self, seconds: float) -> None:
+        """Begin no more calls, and let those in flight end for so many seconds.
+
+        A run is given up as soon as none of its calls is in flight, and others may take it up.
+        """
+        self._closed = True
+        for run in list(self._runs.values()):
+            run.leave()
+        if self._followers:
+            await asyncio.wait(list(self._followers.values()), timeout=seconds)
 
     async def close(self) -> None:
         """Stop driving; every run can be resumed."""
@@ -143,9 +194,8 @@ class Driving:
             Full: There is none.
             Refused: Nothing is driven any more.
         """
-        if self._closed:
-            raise Refused("this server is ending; start it again, or run it with hocket run")
-        if len(self._runs) + self._beginning >= self._most and not anyhow:
+        self._check_open()
+        if not self.room and not anyhow:
             raise Full(
                 f"this server drives {self._most} runs, as many as it may: wait until one has "
                 "ended, or start it with a larger --most"
@@ -155,6 +205,10 @@ class Driving:
             yield
         finally:
             self._beginning -= 1
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Refused("this server is ending; start it again, or run it with hocket run")
 
     def _drive(self, run: Run) -> None:
         self._runs[run.id] = run
@@ -170,15 +224,79 @@ class Driving:
         except OwnershipLost:
             # Somebody else drives it by now.
             pass
-        except NoRoom as error:
-            # It is taken up again as soon as there is room.
+        except Passing as error:
+            # It is taken up again as soon as that is over.
             _say(f"run {run.id} rests", error)
         except Exception as error:
-            self.let_be.add(run.id)
             _say(f"run {run.id} is driven here no more", error)
+            with suppress(JournalError):
+                row = await asyncio.to_thread(self._engine.journal.find, run.id)
+                self.resting.broke(run.id, row)
         finally:
             self._runs.pop(run.id, None)
             self._followers.pop(run.id, None)
+            self.stirred.set()
+            if self._closed and run.machine.phase != "ended":
+                with suppress(JournalError):
+                    await self.announce()
+
+
+class _Rest(NamedTuple):
+    """Why a run is let be.
+
+    Fields:
+        events: How many events it had.
+        until: Until when it is let be also if it has more by now.
+        pause: How long that is; 0 if nothing was wrong with it.
+    """
+
+    events: int
+    until: float
+    pause: float
+
+
+class Resting:
+    """Runs that are let be: something is wrong with them, or they wait for people.
+
+    One is looked at again when it has more events, as when somebody has asked something of it.
+    Where something was wrong with it, another process may have tried, too: so it is let be for a
+    while then, and longer each time.
+    """
+
+    def __init__(self) -> None:
+        self._rests: dict[str, _Rest] = {}
+
+    def __len__(self) -> int:
+        return len(self._rests)
+
+    def waits(self, row: RunRow) -> None:
+        """Let a run be that waits for people."""
+        self._rests[row.id] = _Rest(row.events, 0.0, 0.0)
+
+    def broke(self, run: str, row: RunRow | None) -> None:
+        """Let a run be that cannot be driven here."""
+        before = self._rests.get(run)
+        pause = _FIRST_REST if before is None else min(2 * before.pause, _LONGEST_REST)
+        events = 0 if row is None else row.events
+        self._rests[run] = _Rest(events, time.monotonic() + pause, pause)
+
+    def has(self, row: RunRow) -> bool:
+        """Tell whether a run is to be let be."""
+        rest = self._rests.get(row.id)
+        if rest is None:
+            return False
+        return row.events == rest.events or time.monotonic() < rest.until
+
+    def end(self, run: str) -> None:
+        """A run is driven here, and something may be wrong with it again."""
+        rest = self._rests.get(run)
+        if rest is not None and not rest.pause:
+            del self._rests[run]
+
+    def keep(self, runs: set[str]) -> None:
+        """Forget all but these, which are still nobody's."""
+        for run in self._rests.keys() - runs:
+            del self._rests[run]
 
 
 class _Pausing(Refused):
@@ -195,13 +313,17 @@ def _not_pausing(machine: RunMachine) -> None:
         raise _Pausing(f"run {machine.run} waits for people")
 
 
+def _any(machine: RunMachine) -> None:
+    """Let any run be taken up."""
+
+
 def with_functions(machine: RunMachine) -> None:
     """Let the functions of a run's plan be imported before it is driven."""
     find_functions_beside(machine.spec.source)
 
 
 class Heir:
-    """Takes up what servers of the state folder were driving and nobody drives now.
+    """Takes up what servers are to drive and nobody drives.
 
     Args:
         engine: Whose journal says so.
@@ -211,68 +333,82 @@ class Heir:
     def __init__(self, engine: Engine, driving: Driving) -> None:
         self._engine = engine
         self._driving = driving
-        self._unborn: dict[str, float] = {}
         self._no_room = False
 
     async def watch(self) -> None:
         """See that what servers drive is driven, for ever."""
+        driving = self._driving
+        await asyncio.to_thread(self._engine.journal.listen, _stirring(driving.stirred))
         while True:
+            driving.stirred.clear()
+            more = True
             try:
-                await self.look()
+                while more:
+                    more = await self.look()
+                    # Whoever drives less is to be faster.
+                    await asyncio.sleep(_YIELD * len(driving.runs))
             except JournalError as error:
                 _say("the runs that servers drive cannot be read", error)
-            await asyncio.sleep(_WATCH)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH):
+                    await driving.stirred.wait()
 
-    async def look(self) -> None:
-        """Take up what nobody drives, several at once; a paused run stays paused.
+    async def look(self) -> bool:
+        """Take up a few that nobody drives; tells whether there may be more to take up.
+
+        A paused run stays paused.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        journal, driving = self._engine.journal, self._driving
-        noted = await asyncio.to_thread(journal.hosted.all)
-        left = [run for run in noted if run not in driving.runs and run not in driving.let_be]
-        if not left:
-            return
-        rows = {row.id: row for row in await asyncio.to_thread(journal.runs)}
-        for run in left:
-            if self._is_over(run, rows.get(run)):
-                await journal.hosted.drop(run)
-        orphans = [rows[run] for run in left if run in rows]
-        orphans = [row for row in orphans if row.status == "running" and not row.alive]
-        # The oldest first: others may wait for them.
-        orphans.sort(key=lambda row: (row.created, row.id))
-        gate = asyncio.Semaphore(_AT_ONCE)
-        self._no_room = False
-        await asyncio.gather(*(self._go_on(row.id, gate) for row in orphans))
-
-    def _is_over(self, run: str, row: RunRow | None) -> bool:
-        """Tell whether a noted run has ended, or has not begun for so long that it never will."""
-        if self._driving.busy(run):
+        driving, resting = self._driving, self._driving.resting
+        if not driving.room:
             return False
-        if row is not None:
-            return row.status in ENDED
-        return time.monotonic() - self._unborn.setdefault(run, time.monotonic()) > _UNBORN
+        wanted = _AMONG + len(resting)
+        rows = await asyncio.to_thread(self._engine.journal.orphans, wanted)
+        if len(rows) < wanted:
+            resting.keep({row.id for row in rows})
+        left = [row for row in rows if row.id not in driving.runs and not resting.has(row)]
+        # The oldest first, as others may wait for them.
+        few = left[: min(_AMONG, driving.room)]
+        some = random.sample(few, min(_AT_ONCE, len(few)))
+        self._no_room = False
+        await asyncio.gather(*(self._go_on(row) for row in some))
+        return len(left) > len(some) and not self._no_room
 
-    async def _go_on(self, run: str, gate: asyncio.Semaphore) -> None:
-        driving = self._driving
-        async with gate, driving.lock(run):
+    async def _go_on(self, row: RunRow) -> None:
+        driving, run = self._driving, row.id
+        async with driving.lock(run):
             if self._no_room or run in driving.runs:
                 return
             try:
-                await driving.take_up(run, check=_not_pausing)
+                # Whoever has answered since nobody drives it has asked for it.
+                asked = await asyncio.to_thread(self._engine.journal.waiting, run)
+                await driving.take_up(run, check=_any if asked else _not_pausing)
             except _Pausing:
                 # Nobody has asked for it: an answer has not come in time.
-                driving.let_be.add(run)
-            except NoRoom:
+                driving.resting.waits(row)
+            except Passing:
                 # Neither for this one nor for the others: the next look may find some.
                 self._no_room = True
-            except Refused:
-                # Another process was faster, or there is no room for it yet.
+            except (NotFound, Refused):
+                # Another process was faster, or there is no room for it any more.
                 return
             except Exception as error:
-                driving.let_be.add(run)
+                driving.resting.broke(run, row)
                 _say(f"run {run} cannot be taken up; see hocket resume {run}", error)
+
+
+def _stirring(stirred: asyncio.Event) -> Callable[[], None]:
+    """Give what sets an event of this loop from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def stir() -> None:
+        with suppress(RuntimeError):
+            # Once the loop was closed, nobody waits for it.
+            loop.call_soon_threadsafe(stirred.set)
+
+    return stir
 
 
 def _say(message: str, error: Exception) -> None:

@@ -1,15 +1,16 @@
 """Drives the runs of a server process, and asks anything of any run on its state folder.
 
 Runs are started by the names of plans that the operator offers.
-What a server drives is noted in the journal, so that the next server on the state folder goes on
-with it, whatever became of the first.
+What servers drive is noted in the journal, so that any server on it goes on with what one of them
+was driving, whatever became of that one.
+A server may begin runs and leave it to others to drive them: the journal is the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ import msgspec
 
 from hocket.app.driving import ENDED, Driving, Full, Heir, with_functions
 from hocket.app.engine import Engine
+from hocket.app.laying import hand, lay, lay_fork
 from hocket.app.load import find_functions_beside
 from hocket.app.offers import Offer, Offers
 from hocket.app.questions import already
@@ -44,36 +46,71 @@ class Host:
     Args:
         engine: Who runs them; it stays open as long as the host.
         offered: The files whose plans may be started by name.
-        most: How many runs may be driven at once.
+        most: How many runs may be driven at once; with `drive`, how many may wait for somebody who
+            drives them before no other one may begin.
+        drive: How many runs are driven here at once, while those beyond are left to other
+            processes; None if this process drives all that it begins.
 
     Raises:
         Refused: A file is offered twice.
     """
 
-    def __init__(self, engine: Engine, offered: Sequence[Path] = (), *, most: int = MOST) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        offered: Sequence[Path] = (),
+        *,
+        most: int = MOST,
+        drive: int | None = None,
+    ) -> None:
         self.engine: Final = engine
         self.most: Final = most
+        self.draining = False
+        """Whether nothing more is taken up, because the process is about to end."""
+        self._shares = drive is not None
         self._offers = Offers(offered)
-        self._driving = Driving(engine, most)
+        self._driving = Driving(engine, most if drive is None else drive)
         self.runs: Final[Mapping[str, Run]] = self._driving.runs
         """The runs that are driven here, paused ones, too."""
         self._heir = Heir(engine, self._driving)
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Take up, in the background, the runs that servers of this state folder were driving.
+        """Take up, in the background, the runs that servers are to drive and nobody does.
 
         Those whose owner is alive are looked at again now and then: it may die.
         A paused run stays paused, and is taken up when somebody has it go on.
         """
         self._watching = asyncio.create_task(self._heir.watch(), name="hosted runs")
 
+    async def drain(self, seconds: float) -> tuple[str, ...]:
+        """Take nothing more up, let calls in flight end, and give every run up.
+
+        Others may take a run up as soon as none of its calls is in flight.
+
+        Args:
+            seconds: How long to wait for calls in flight; those still in flight then are cut off.
+
+        Returns:
+            The runs that were given up.
+        """
+        self.draining = True
+        runs = list(self.runs.values())
+        await self._stop_watching()
+        await self._driving.leave(seconds)
+        await self.close()
+        return tuple(sorted(run.id for run in runs if run.machine.phase != "ended"))
+
     async def close(self) -> None:
         """Stop driving; every run can be resumed, and the next host's `open` does."""
+        self.draining = True
+        await self._stop_watching()
+        await self._driving.close()
+
+    async def _stop_watching(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self._driving.close()
 
     # -- what there is ----------------------------------------------------------------------
 
@@ -100,10 +137,10 @@ class Host:
             NotFound: No such run.
             JournalError: The journal cannot be read.
         """
-        for row in self.rows():
-            if row.id == run:
-                return row
-        raise NotFound(f"there is no run {run!r}")
+        row = self.engine.journal.find(run)
+        if row is None:
+            raise NotFound(f"there is no run {run!r}")
+        return _as_driven(row, self.runs.get(run))
 
     # -- what may be begun ------------------------------------------------------------------
 
@@ -150,8 +187,28 @@ class Host:
         """
         find_functions_beside(spec.source)
         run_id = run_id or new_run_id(spec.name)
-        await self._driving.begin(run_id, partial(self.engine.begin, spec, inputs, run_id=run_id))
+        begin = partial(self.engine.begin, spec, inputs, run_id=run_id)
+        await self._begin(run_id, begin, partial(lay, self.engine, spec, inputs, run_id))
         return run_id
+
+    async def _begin(
+        self, run: str, begin: Callable[[], Awaitable[Run]], lay: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Begin a run here, or leave it to others if they are to drive what is beyond the room.
+
+        Raises:
+            Full: No other one may begin.
+        """
+        if not self._shares or self._driving.room:
+            await self._driving.begin(run, begin)
+            return
+        waiting = await asyncio.to_thread(self.engine.journal.orphans, self.most)
+        if len(waiting) >= self.most:
+            raise Full(
+                f"{self.most} runs wait for a process that drives them: begin one more with "
+                "hocket work, or wait until some were taken up"
+            )
+        await self._driving.lay(run, lay)
 
     async def fork(
         self,
@@ -186,7 +243,8 @@ class Host:
             by=by,
             check=with_functions,
         )
-        await self._driving.begin(run_id, begin)
+        laid = partial(lay_fork, self.engine, run, run_id, after=after, inputs=dict(inputs), by=by)
+        await self._begin(run_id, begin, laid)
         return run_id
 
     # -- what may be asked ------------------------------------------------------------------
@@ -222,18 +280,32 @@ class Host:
                 return True
             row = self.row(run)
             if not row.alive:
-                await self._take_up_with(row, request)
-                return True
+                try:
+                    await self._take_up_with(row, request)
+                    return True
+                except Refused:
+                    # Another process may have been faster: then that one is to judge.
+                    row = self.row(run)
+                    if not row.alive:
+                        raise
         return await self._post(row, request)
 
     async def _take_up_with(self, row: RunRow, request: AnyRequest) -> None:
-        """Take a run up that nobody drives; if it refuses the request, it stays as it is."""
+        """Take a run up that nobody drives, or leave it to others if there is no room for it here.
+
+        If it refuses the request, it stays as it is.
+        """
         if row.status in ENDED and not isinstance(request, Retry):
             raise Refused(f"run {row.id} has ended: {row.status}")
         if isinstance(request, Pause):
             raise Refused(f"no process is running {row.id}; there is nothing to pause")
         # To be taken up is to go on.
         requests = () if isinstance(request, Continue) else (request,)
+        if self._shares and not self._driving.room and not isinstance(request, Cancel):
+            await self.engine.journal.hosted.add(row.id)
+            await hand(self.engine, row.id, requests)
+            await self._driving.announce()
+            return
         await self._driving.take_up(row.id, requests, anyhow=isinstance(request, Cancel))
 
     async def _post(self, row: RunRow, request: AnyRequest) -> bool:

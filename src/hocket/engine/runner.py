@@ -156,7 +156,10 @@ class Runner:
         self._leaving = True
         self.halted = self.halted or not (gently and self.departures.flights)
         self._settled.set()
-        self.follow()
+        try:
+            self.follow()
+        except Exception as error:
+            self.fail(error)
 
     def ask(self, request: AnyRequest) -> None:
         """Take a request in that did not come through the inbox.
