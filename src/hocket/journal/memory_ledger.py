@@ -301,6 +301,10 @@ class MemoryLedger:
             for number, ledger in self._rows.ledgers.items()
         )
 
+    def ahead(self, now: int) -> int:
+        """Tell that there is one clock only."""
+        return 0
+
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
     ) -> tuple[list[bool], Told]:

@@ -38,11 +38,19 @@ class Ledger(Protocol):
     - of any claim the units are free, and its tokens and its cost stay as they were reserved.
 
     One's own entries are not told, unless others have taken this process for dead.
+    All instants in it are those of the journal's clock, which all processes share.
     """
 
     @property
     def company(self) -> bool:
         """Whether another process has to do with these limits, as far as is known."""
+
+    def ahead(self, now: int) -> int:
+        """Tell by how much the journal's clock is ahead of one that shows `now`.
+
+        Raises:
+            JournalError: The journal's clock is not known.
+        """
 
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -149,7 +148,7 @@ class SqlBlobs:
         """
         try:
             digest, size = _digest_of(path)
-            kept = time.time_ns() + blobs.KEPT
+            kept = self._journal.wall() + blobs.KEPT
             if not self._journal.write(lambda db: blobs.keep_blob(db, digest, kept)):
                 self._journal.check_room(size)
                 self._copy(path, digest, kept)
@@ -462,7 +461,7 @@ class SqlJournal(ABC):
 
     def ledger(self, changed: Callable[[], None]) -> SqlLedger:
         """Open the ledger of shared limits for the running loop."""
-        return SqlLedger(self._open_writer, changed)
+        return SqlLedger(self._open_writer, changed, self.wall)
 
     def close(self) -> None:
         """Write what is queued, give all runs up, and end the writer's thread."""

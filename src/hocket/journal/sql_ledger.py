@@ -34,10 +34,14 @@ class SqlLedger:
     Args:
         writer: Gives the writer; it is not asked before it is needed.
         changed: Is called in the loop when another process has changed something.
+        wall: The clock that all processes of the journal share.
     """
 
-    def __init__(self, writer: Callable[[], Writer], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, writer: Callable[[], Writer], changed: Callable[[], None], wall: Callable[[], int]
+    ) -> None:
         self._open_writer = writer
+        self._wall = wall
         self._writer: Writer | None = None
         self._stake = Stake(changed)
         self._seen: dict[str, int] = {}
@@ -48,6 +52,14 @@ class SqlLedger:
     def company(self) -> bool:
         """Whether another process has to do with these limits, as far as is known."""
         return self._stake.company
+
+    def ahead(self, now: int) -> int:
+        """Tell by how much the journal's clock is ahead of one that shows `now`.
+
+        Raises:
+            JournalError: The journal's clock is not known.
+        """
+        return self._wall() - now
 
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]

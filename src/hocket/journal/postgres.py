@@ -1,0 +1,137 @@
+"""The journal in a PostgreSQL database, shared by processes of any number of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from hocket.core.errors import JournalError
+from hocket.journal.postgres_connection import FAILURES, PostgresConnection
+from hocket.journal.postgres_server import NOTIFY, READ_SECONDS, PostgresServer
+from hocket.journal.schema import Database, in_transaction
+from hocket.journal.sql import LEASE, SqlJournal
+
+T = TypeVar("T")
+
+_TRIES: Final = 3
+
+
+class PostgresJournal(SqlJournal):
+    """The store of all runs of a database, and its inbox.
+
+    Reading, and writing without a run of one's own, happens in one thread; events go through the
+    writer's.
+
+    Args:
+        url: Where the database is: ``postgresql://user@host:port/database``.
+        lease: Seconds after which an owner of this process may be replaced that gives no sign of
+            life.
+    """
+
+    def __init__(self, url: str, *, lease: float = LEASE) -> None:
+        self._server = PostgresServer(url)
+        self._thread = ThreadPoolExecutor(1, "hocket-reader")
+        self._reader: PostgresConnection | None = None
+        self._has_tables = False
+        super().__init__(self._server, lease)
+
+    @property
+    def where(self) -> str:
+        """The database's address, without what is secret in it."""
+        return self._server.where
+
+    def query(self, ask: Callable[[Database], T]) -> T | None:
+        """Ask the database something; None if there is no journal in it.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        return self._do(lambda db: ask(db) if self._is_there(db) else None)
+
+    def write(self, work: Callable[[Database], T]) -> T:
+        """Do some work in a transaction, by the writer if there is one.
+
+        Raises:
+            JournalError: It could not be written, or nobody knows whether it was.
+        """
+        writer = self._writer
+        if writer is not None:
+            return writer.submit(work).result()
+
+        def whole(db: PostgresConnection) -> T:
+            if not self._is_there(db):
+                self._server.migrate(db)
+            return in_transaction(db, work)
+
+        return self._do(whole)
+
+    def shrink(self) -> None:
+        """The server gives room back by itself."""
+
+    def check_room(self, size: int) -> None:
+        """Nobody can see here how much room the server has."""
+
+    def wall(self) -> int:
+        """Give the present instant by the server's clock.
+
+        Raises:
+            JournalError: It was never asked, and does not answer.
+        """
+        if not self._server.hub.known:
+            self._do(lambda db: None)
+        return self._server.wall()
+
+    def is_there(self) -> bool:
+        """Tell whether there is a journal in the database."""
+        return self._has_tables or self.query(lambda db: True) is not None
+
+    def _ring(self, name: str) -> None:
+        if name:
+            self._do(lambda db: db.execute(NOTIFY, (name,)))
+
+    def _close_reader(self) -> None:
+        self._server.closing.set()
+        self._thread.submit(self._drop_reader).result()
+        self._thread.shutdown()
+
+    def _is_there(self, db: Database) -> bool:
+        """Tell whether there are tables; older ones are brought to the present format."""
+        if not self._has_tables and self._server.format_of(db):
+            self._server.migrate(db)
+            self._has_tables = True
+        return self._has_tables
+
+    def _do(self, work: Callable[[PostgresConnection], T]) -> T:
+        """Have the thread do something.
+
+        Raises:
+            JournalError: It could not.
+        """
+        try:
+            return self._thread.submit(self._done, work).result()
+        except RuntimeError as error:
+            raise JournalError("the journal is closed") from error
+
+    def _done(self, work: Callable[[PostgresConnection], T]) -> T:
+        for left in reversed(range(_TRIES)):
+            try:
+                if self._reader is None:
+                    self._reader = self._server.connect(READ_SECONDS)
+                return work(self._reader)
+            except FAILURES as error:
+                unsure = self._reader is not None and self._reader.unsure
+                said = self._server.explain(error)
+                if not self._server.is_cut(error):
+                    raise said from error
+                self._drop_reader()
+                if unsure:
+                    raise type(said)(f"{said}; it may have been done all the same") from error
+                if left == 0:
+                    raise said from error
+        raise AssertionError("the last try gives or raises")
+
+    def _drop_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()

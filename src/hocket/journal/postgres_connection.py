@@ -1,0 +1,262 @@
+"""One connection to PostgreSQL, for one thread that waits for each statement.
+
+The driver is asynchronous; its loop belongs to the connection and runs only while a statement does.
+So the journal's logic, which is that of a thread, is the same for a file and for a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from hocket.journal.postgres_sql import APPEND, translate
+from hocket.journal.schema import Parameter, Row, integer
+
+if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
+
+SCHEMA: Final = "hocket"
+"""Where the journal's tables are."""
+
+CONNECT_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 5
+"""After which the server gives up a transaction whose client was stopped within it.
+
+It holds locks until then; whoever takes its run over waits for that at the most.
+"""
+
+FAILURES: Final[tuple[type[Exception], ...]] = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+
+CUTS: Final[tuple[type[Exception], ...]] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    # Another server may be the one that takes writes by now.
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""After which a new connection may do what the old one did not."""
+
+_SETTINGS: Final = {
+    "search_path": SCHEMA,
+    "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    "default_transaction_isolation": "read committed",
+    # A client that is gone must not keep its locks for hours.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "jit": "off",
+}
+# Acknowledged means on disk, whatever the database or the role has as its default.
+_DURABLE: Final = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'"""
+_WHO: Final = """
+SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
+_END_OTHER: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"""
+_NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
+
+
+class Result:
+    """What a statement gave."""
+
+    def __init__(self, rows: list[Row], status: str) -> None:
+        self._rows = rows
+        self._next = 0
+        self._status = status
+
+    def fetchone(self) -> object:
+        """Give the next row as a tuple, or None."""
+        if self._next == len(self._rows):
+            return None
+        self._next += 1
+        return self._rows[self._next - 1]
+
+    def fetchall(self) -> list[Row]:
+        """Give all rows that were not given yet."""
+        rows, self._next = self._rows[self._next :], len(self._rows)
+        return rows
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows an INSERT, UPDATE or DELETE changed."""
+        count = self._status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else -1
+
+
+class PostgresConnection:
+    """A connection; it must be used in one thread that has no running event loop.
+
+    Args:
+        url: Where the database is.
+        name: How the server is told who this is.
+        timeout: Seconds after which a statement counts as lost.
+
+    Attributes:
+        unsure: Whether the last statement failed in a way that leaves open whether it is committed.
+    """
+
+    def __init__(self, url: str, name: str, timeout: float) -> None:
+        self.unsure = False
+        self._url = url
+        self._name = name
+        self._timeout = timeout
+        self._loop = asyncio.new_event_loop()
+        self._link: asyncpg.Connection[Any] | None = None
+        self._who: tuple[int, Any] | None = None
+        self._prepared: dict[str, PreparedStatement[Any]] = {}
+
+    def connect(self) -> None:
+        """Connect, or connect again; what the connection before had not committed is undone then.
+
+        Raises:
+            FAILURES: It could not.
+        """
+        self._drop()
+        link = self._link = self._loop.run_until_complete(
+            asyncpg.connect(
+                self._url,
+                timeout=CONNECT_SECONDS,
+                command_timeout=self._timeout,
+                statement_cache_size=0,
+                server_settings={**_SETTINGS, "application_name": self._name},
+            )
+        )
+        self._loop.run_until_complete(link.execute(_DURABLE))
+        before, self._who = self._who, None
+        if before is not None:
+            self._end(before)
+        ((pid, began),) = self._fetch(_WHO, ())[0]
+        self._who = (integer(pid), began)
+
+    def _end(self, before: tuple[int, Any]) -> None:
+        """See that the server has let go of the connection before, with all its locks."""
+        deadline = time.monotonic() + self._timeout
+        try:
+            while self._fetch(_END_OTHER, before)[0]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the server keeps the connection that was lost")
+                time.sleep(0.02)
+        except BaseException:
+            # The next try sees to it.
+            self._who = before
+            raise
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The server's version."""
+        assert self._link is not None
+        found = self._link.get_server_version()
+        return found.major, found.minor
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        link = self._link
+        return link is not None and not link.is_closed() and link.is_in_transaction()
+
+    def execute(self, sql: str, parameters: tuple[Parameter, ...] = (), /) -> Result:
+        """Run one statement of the journal, translated.
+
+        Raises:
+            FAILURES: It failed.
+        """
+        sql = translate(sql)
+        if sql == "ROLLBACK":
+            return self._roll_back()
+        harmless = self.in_transaction or sql.lstrip().startswith(("BEGIN", "SELECT"))
+        self.unsure = sql == "COMMIT" or not harmless
+        result = Result(*self._fetch(sql, parameters))
+        self.unsure = False
+        return result
+
+    def insert_events(self, rows: Iterable[tuple[int, int, int, str]]) -> int:
+        """Insert rows of run, epoch, number and data whose epoch is the run's; gives how many were.
+
+        Raises:
+            FAILURES: It failed.
+        """
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        if not columns:
+            return 0
+        owners = {run: epoch for run, epoch in zip(columns[0], columns[1], strict=True)}
+        self.unsure = not self.in_transaction
+        found = Result(*self._fetch(APPEND, (*columns, list(owners), list(owners.values()))))
+        self.unsure = False
+        return found.rowcount
+
+    def now(self) -> tuple[int, int, int]:
+        """Ask the server's clock.
+
+        Gives its instant, this machine's monotonic clock at that moment, and how many nanoseconds
+        the question took: twice what the instant may be wrong by at the most.
+        """
+        before = time.monotonic_ns()
+        ((instant,),) = self._fetch(_NOW, ())[0]
+        after = time.monotonic_ns()
+        return integer(instant), (before + after) // 2, after - before
+
+    def close(self) -> None:
+        """End the connection."""
+        link = self._link
+        if link is not None and not link.is_closed():
+            try:
+                self._loop.run_until_complete(link.close(timeout=CONNECT_SECONDS))
+            except FAILURES:
+                # The server ends it by itself when it notices.
+                pass
+        self._drop()
+        self._loop.close()
+
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        self._prepared.clear()
+        if link is not None and not link.is_closed():
+            link.terminate()
+
+    def _roll_back(self) -> Result:
+        """Undo what was begun; a connection that is gone has undone it by that."""
+        try:
+            return Result(*self._fetch("ROLLBACK", ()))
+        except CUTS:
+            self._drop()
+            return Result([], "ROLLBACK")
+
+    def _fetch(self, sql: str, parameters: tuple[object, ...]) -> tuple[list[Row], str]:
+        link = self._link
+        if link is None or link.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError("the connection to the server was lost")
+        return self._loop.run_until_complete(self._ask(link, sql, parameters))
+
+    async def _ask(
+        self, link: asyncpg.Connection[Any], sql: str, parameters: tuple[object, ...]
+    ) -> tuple[list[Row], str]:
+        try:
+            if sql in {"BEGIN", "COMMIT", "ROLLBACK"}:
+                return [], await link.execute(sql)
+            prepared = self._prepared.get(sql)
+            if prepared is None:
+                prepared = self._prepared[sql] = await link.prepare(sql)
+            rows = await prepared.fetch(*parameters)
+        except TimeoutError:
+            # Nobody knows what has become of it, and the connection is of no use any more.
+            link.terminate()
+            raise
+        return [tuple(row) for row in rows], prepared.get_statusmsg()

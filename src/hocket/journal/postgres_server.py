@@ -1,0 +1,362 @@
+"""The PostgreSQL database of a journal, as the journal's writer sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from hocket._version import __version__
+from hocket.core.errors import JournalError
+from hocket.journal import postgres_tables as tables
+from hocket.journal.backend import Connection
+from hocket.journal.postgres_connection import (
+    CONNECT_SECONDS,
+    CUTS,
+    FAILURES,
+    SCHEMA,
+    PostgresConnection,
+)
+from hocket.journal.schema import (
+    GET_FORMAT,
+    SET_META,
+    Database,
+    NoRoom,
+    Unreachable,
+    in_transaction,
+    one,
+    text,
+)
+
+PATIENCE: Final = 60.0
+"""Seconds for which a lost database is waited for before the runs on it are stopped."""
+
+WRITE_SECONDS: Final = 20.0
+READ_SECONDS: Final = 60.0
+OLDEST: Final = 13
+"""The oldest server that is good enough."""
+
+FAILURES_OF_ADDRESS: Final[tuple[type[Exception], ...]] = (*FAILURES, ValueError)
+"""What connecting raises; an address that cannot be read is a ValueError."""
+
+_EVERYBODY: Final = "hocket"
+_LOCK_FORMAT: Final = 0x484F434C
+_SAMPLES: Final = 3
+_HURRY: Final = 2.0
+_LISTEN_SECONDS: Final = 10.0
+
+IS_THERE: Final = f"SELECT to_regclass('{SCHEMA}.meta') IS NOT NULL"
+NOTIFY: Final = "SELECT pg_notify(?, '')"
+_LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_FORMAT})"
+_LEAST: Final = "SELECT value FROM meta WHERE key = 'least'"
+
+
+def shown(url: str) -> str:
+    """Give a database's address without what is secret in it."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    except ValueError:
+        return "the database"
+
+
+class Hub:
+    """The server's time, as it was asked; one for all connections of a journal.
+
+    It runs on this machine's monotonic clock in between, so that nobody who puts this machine's
+    clock right or wrong changes anything.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: int | None = None
+        self._took = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the server was asked."""
+        return self._ahead is not None
+
+    def ask(self, db: PostgresConnection) -> None:
+        """Ask the server some times, and believe the quickest answer."""
+        answers = [db.now() for _ in range(_SAMPLES)]
+        instant, at, took = min(answers, key=lambda answer: answer[2])
+        # One that took long says little, but clocks drift: so an old answer is worth less and less.
+        if self._ahead is None or took <= 2 * self._took:
+            self._ahead, self._took = instant - at, took
+        else:
+            self._took += self._took // 2
+
+    def now(self) -> int:
+        """Give the server's instant."""
+        assert self._ahead is not None
+        return time.monotonic_ns() + self._ahead
+
+
+class PostgresServer:
+    """A database on a PostgreSQL server.
+
+    Args:
+        url: Where it is: ``postgresql://user@host:port/database``.
+    """
+
+    failures: tuple[type[Exception], ...] = FAILURES
+
+    def __init__(self, url: str) -> None:
+        self.url: Final = url
+        self.where: Final = shown(url)
+        self.closing: Final = threading.Event()
+        self.hub: Final = Hub()
+        self._writing: PostgresConnection | None = None
+
+    def connect(self, timeout: float) -> PostgresConnection:
+        """Connect.
+
+        Raises:
+            JournalError: It cannot be reached, or is too old.
+        """
+        db = PostgresConnection(self.url, f"hocket {socket.gethostname()}:{os.getpid()}", timeout)
+        try:
+            db.connect()
+            if db.version < (OLDEST, 0):
+                raise JournalError(
+                    f"{self.where} is PostgreSQL {db.version[0]}; a journal needs {OLDEST} or newer"
+                )
+            self.hub.ask(db)
+        except FAILURES_OF_ADDRESS as error:
+            db.close()
+            raise self.explain(error) from error
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def open(self) -> Connection:
+        """Connect for writing, and bring the tables to the present format.
+
+        Raises:
+            JournalError: It cannot be reached or written, or holds a newer journal.
+        """
+        db = self.connect(WRITE_SECONDS)
+        try:
+            self.migrate(db)
+        except FAILURES as error:
+            db.close()
+            raise self.explain(error) from error
+        except BaseException:
+            db.close()
+            raise
+        self._writing = db
+        return cast(Connection, db)
+
+    def format_of(self, db: Database) -> int:
+        """Give the format of the tables, 0 if there are none.
+
+        Raises:
+            JournalError: A newer Hocket has made them, and this one would do harm.
+        """
+        row = one(db.execute(IS_THERE))
+        if row is None or not row[0]:
+            return 0
+        found = _number(db, GET_FORMAT)
+        if (least := _number(db, _LEAST)) > len(tables.MIGRATIONS):
+            raise JournalError(
+                f"the journal in {self.where} was made by a newer Hocket (format {found}, for "
+                f"programs that know {least}; this one, {__version__}, knows up to "
+                f"{len(tables.MIGRATIONS)}): update Hocket"
+            )
+        return found
+
+    def migrate(self, db: Database) -> None:
+        """Bring the tables to the present format; programs of the one before may go on meanwhile.
+
+        Raises:
+            JournalError: A newer Hocket has made them.
+            FAILURES: It could not be done; nothing was changed.
+        """
+        if self.format_of(db) < len(tables.MIGRATIONS):
+            in_transaction(db, self._migrate)
+
+    def _migrate(self, db: Database) -> None:
+        db.execute(_LOCK)
+        # Another process may have done it while this one waited.
+        found = self.format_of(db)
+        if found == 0:
+            db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        for migration in tables.MIGRATIONS[found:]:
+            for statement in migration:
+                db.execute(statement)
+        if found < len(tables.MIGRATIONS):
+            db.execute(SET_META, ("format", str(len(tables.MIGRATIONS))))
+            db.execute(SET_META, ("least", str(tables.LEAST)))
+            db.execute(SET_META, ("program", f"hocket {__version__}"))
+
+    def prepare(self, db: Connection, *, anew: bool) -> None:
+        """Nothing is needed beside the connection."""
+
+    def merge(self, db: Connection) -> None:
+        """The server tidies up by itself."""
+
+    def beat(self, db: Connection) -> None:
+        """Ask the server's clock again: two clocks drift apart."""
+        self.hub.ask(cast(PostgresConnection, db))
+
+    def explain(self, error: Exception) -> JournalError:
+        """Say in one sentence what is wrong with the database, and what to do."""
+        said = " ".join(str(error).split()) or type(error).__name__
+        where = self.where
+        if self.is_full(error):
+            return NoRoom(
+                f"the disk of {where} is full; nothing acknowledged was lost, but nothing more can "
+                "be recorded: make room, then resume the run"
+            )
+        if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+            return JournalError(
+                f"{where} does not let us in ({said}): check the user, and the password in "
+                "PGPASSWORD or ~/.pgpass"
+            )
+        if isinstance(error, asyncpg.InvalidCatalogNameError):
+            return JournalError(f"there is no database at {where} ({said}): make it with createdb")
+        if isinstance(error, asyncpg.InsufficientPrivilegeError):
+            return JournalError(
+                f"{where} does not let us write ({said}): give the user CREATE on the database"
+            )
+        if isinstance(error, ValueError):
+            return JournalError(
+                f"{where} is no address of a database: write postgresql://user@host:port/database"
+            )
+        if self.is_cut(error):
+            return Unreachable(f"{where} does not answer ({said}): see whether the server runs")
+        return JournalError(f"{where} could not be written: {said}")
+
+    def is_full(self, error: Exception) -> bool:
+        """Tell whether an error means that the server's disk is full."""
+        return isinstance(error, asyncpg.DiskFullError)
+
+    def make_room(self) -> None:
+        """Nothing is set aside on a server's disk."""
+
+    def may_begin_anew(self, failure: JournalError) -> bool:
+        """Tell whether the server may be as it should be again."""
+        return isinstance(failure, NoRoom | Unreachable)
+
+    def is_cut(self, error: Exception) -> bool:
+        """Tell whether a new connection may do what this one did not."""
+        return isinstance(error, CUTS)
+
+    def mend(self, db: Connection, error: Exception) -> None:
+        """Connect again; what the lost connection had not committed is undone when this returns.
+
+        Raises:
+            JournalError: It could not be reached for `PATIENCE` seconds.
+        """
+        began, pause = time.monotonic(), 0.02
+        while True:
+            try:
+                link = cast(PostgresConnection, db)
+                link.connect()
+                self.hub.ask(link)
+                return
+            except FAILURES as failure:
+                if not self.is_cut(failure):
+                    raise self.explain(failure) from failure
+                waited = time.monotonic() - began
+                if waited > (_HURRY if self.closing.is_set() else PATIENCE):
+                    raise self.explain(failure) from failure
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    def wall(self) -> int:
+        """Give the present instant by the server's clock."""
+        return self.hub.now()
+
+    def bell(self, on_ring: Callable[[], None]) -> PostgresBell:
+        """Give a bell."""
+        return PostgresBell(self.url, on_ring)
+
+    def ring(self, name: str) -> None:
+        """Wake the owner of that bell; it looks by itself if that fails."""
+        if name and self._writing is not None:
+            with suppress(*FAILURES):
+                self._writing.execute(NOTIFY, (name,))
+
+    def announce(self) -> None:
+        """Wake everybody."""
+        self.ring(_EVERYBODY)
+
+
+class PostgresBell:
+    """Calls `on_ring`, in a thread of its own, whenever somebody rings.
+
+    It has a connection of its own that does nothing else; while that is lost, nothing is heard.
+
+    Attributes:
+        name: What it takes to ring it.
+    """
+
+    def __init__(self, url: str, on_ring: Callable[[], None]) -> None:
+        self.name = f"hocket_{os.getpid()}_{secrets.token_hex(6)}"
+        self._url = url
+        self._on_ring = on_ring
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._main, name="hocket-bell", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(timeout=2 * CONNECT_SECONDS)
+
+    def _main(self) -> None:
+        try:
+            self._loop.run_until_complete(self._listen())
+        finally:
+            self._loop.close()
+
+    async def _listen(self) -> None:
+        while not self._over.is_set():
+            try:
+                await self._hear()
+            except FAILURES:
+                # The owner looks by itself meanwhile.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), 1.0)
+
+    async def _hear(self) -> None:
+        """Listen until the end, or until the connection is lost."""
+        link = await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=_LISTEN_SECONDS,
+            server_settings={"application_name": "hocket bell"},
+        )
+        try:
+            for channel in (self.name, _EVERYBODY):
+                await link.add_listener(channel, self._rung)
+            # Somebody may have rung while nobody heard it.
+            self._on_ring()
+            while not self._over.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), _LISTEN_SECONDS)
+                # A line that is dead says nothing by itself.
+                await link.fetchval("SELECT 1")
+        finally:
+            link.terminate()
+
+    def _rung(self, *_: Any) -> None:
+        self._on_ring()
+
+
+def _number(db: Database, sql: str) -> int:
+    row = one(db.execute(sql))
+    return int(text(row[0])) if row else 0
