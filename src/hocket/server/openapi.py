@@ -10,6 +10,7 @@ import msgspec
 
 from hocket._version import __version__
 from hocket.server.answers import ErrorAnswer
+from hocket.server.health import PROBES, Probe
 from hocket.server.routing import Route
 
 _REF: Final = "#/components/schemas/{name}"
@@ -36,12 +37,14 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     """Give the document of some routes."""
     routes = list(routes)
     named = [kind for route in routes for kind in (route.body, route.gives) if kind is not None]
-    kinds = list(dict.fromkeys([ErrorAnswer, *named]))
+    kinds = list(dict.fromkeys([ErrorAnswer, *named, *(probe.gives for probe in PROBES)]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, Any] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+    for probe in PROBES:
+        paths[probe.path] = {"get": _asked_by_anybody(probe, schema_of)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hocket", "version": __version__},
@@ -67,6 +70,20 @@ def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": schema_of[route.body]}}
         found["requestBody"] = {"required": True, "content": content}
     return found
+
+
+def _asked_by_anybody(probe: Probe, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema_of[probe.gives]}}
+    return {
+        "operationId": f"get_{probe.path[1:]}",
+        "summary": probe.about,
+        "description": "No token is needed.",
+        "security": [],
+        "responses": {
+            str(status): {"description": "So it is.", "content": content}
+            for status in probe.statuses
+        },
+    }
 
 
 def _places(route: Route) -> list[dict[str, Any]]:

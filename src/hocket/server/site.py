@@ -12,6 +12,7 @@ from hocket.server.asked import Inbox
 from hocket.server.audit import Audit
 from hocket.server.children import Children
 from hocket.server.explained import Explanations
+from hocket.server.health import Health
 from hocket.server.quotas import Buckets, Places, Total
 from hocket.server.settings import Settings
 from hocket.server.tokens import FOLDER, Tokens
@@ -68,6 +69,7 @@ class Site:
         explanations: Explains runs, each at most every few seconds.
         specs: Remembers the limits of runs.
         inbox: Knows what people are asked.
+        health: Says whether the server is alive and ready.
         closing: What else is to be ended with the server.
         started: When the server started, in nanoseconds since the epoch.
     """
@@ -93,6 +95,7 @@ class Site:
         self.specs = KnownSpecs(self._driven)
         self.watch = watch or Watch(host)
         self.inbox = Inbox(host, live, self.watch)
+        self.health = Health(host.engine.journal, lambda: host.draining)
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.started = time.time_ns()
 
