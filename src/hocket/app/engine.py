@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 from hocket.agents.embeddings import Embedder
 from hocket.agents.population import folder_of
 from hocket.app.adapters import KINDS, Links, capacity, hire
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, past_of
+from hocket.app.journals import journal_address, open_journal
 from hocket.app.learned import resolve
 from hocket.app.livelog import LiveLog
 from hocket.app.mistakes import refuse_mistakes
@@ -25,6 +26,7 @@ from hocket.app.state import check_run_id, lease_seconds, new_run_id, new_seed, 
 from hocket.app.stream import Item
 from hocket.app.telemetry import Telemetry, sink_of_environment
 from hocket.app.watched import Watched
+from hocket.app.what import What, parts_of
 from hocket.config.builder import Plan
 from hocket.config.diff import spec_diff
 from hocket.config.handles import Step
@@ -46,10 +48,7 @@ from hocket.forecast.search import BUDGET
 from hocket.insight.tally import Tally
 from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
-from hocket.journal.sqlite import SqliteJournal
 from hocket.journal.store import no_such_run
-
-What: TypeAlias = Plan | RunSpec
 
 
 class Engine:
@@ -61,6 +60,8 @@ class Engine:
     Args:
         state: The state folder; by default ``HOCKET_HOME`` or the user's own.
         memory: Keep the journal in memory: nothing can be resumed after the process.
+        journal: Another journal than the state folder's: one that is open, or its address, as
+            ``postgresql://user@host:port/database``; by default what ``HOCKET_JOURNAL`` names.
         lease: Seconds after which another process may take a run over from this one if it gives no
             sign of life; by default ``HOCKET_LEASE`` or 15.
         look_ahead: How many simulated events one look for a better order of calls may cost; 0 for
@@ -73,15 +74,18 @@ class Engine:
         state: str | Path | None = None,
         *,
         memory: bool = False,
+        journal: Store | str | None = None,
         lease: float | None = None,
         look_ahead: int = BUDGET,
     ) -> None:
         self.state: Final = state_folder() if state is None else Path(state).absolute()
         lease = lease_seconds() if lease is None else lease
-        self.journal: Final[Store] = (
-            MemoryJournal() if memory else SqliteJournal(self.state, lease=lease)
-        )
-        self._desks = Desks(time.time_ns, self.journal.ledger)
+        if memory:
+            journal = MemoryJournal(wall=time.time_ns)
+        elif journal is None or isinstance(journal, str):
+            journal = open_journal(journal_address(journal), self.state, lease)
+        self.journal: Final[Store] = journal
+        self._desks = Desks(self.journal.wall, self.journal.ledger)
         self._embedder = Embedder()
         self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
@@ -348,10 +352,10 @@ class Engine:
             Refused: There is no such event or input, or the id is taken.
             JournalError: It could not be read or recorded.
         """
-        name = next((row.name for row in self.journal.runs() if row.id == source), None)
-        if name is None:
+        row = self.journal.find(source)
+        if row is None:
             raise no_such_run(source)
-        run_id = self._new_id(run_id, name)
+        run_id = self._new_id(run_id, row.name)
         watch = self._watch(run_id, observers)
         run = await self.shell().fork(
             source,
@@ -404,7 +408,7 @@ class Engine:
             Refused: It would be refused.
         """
         machine, posts = self.fold(run_id), self.journal.waiting(run_id)
-        rehearse(machine, posts, request, max(time.time_ns(), machine.at))
+        rehearse(machine, posts, request, max(self.journal.wall(), machine.at))
 
     def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
         """Check that a run is of this plan and began with these inputs, if any are given.
@@ -453,7 +457,7 @@ class Engine:
                 hire=partial(hire, self.state, dict(live), shared=self._links.shared),
                 capacity=capacity,
                 kinds=KINDS,
-                wall=time.time_ns,
+                wall=self.journal.wall,
                 desks=self._desks,
                 memo=self._memo,
                 past=partial(past_of, self.journal.book),
@@ -487,13 +491,7 @@ def refuse_in_loop(name: str) -> None:
     raise Refused(f"{name}_sync() would block the running event loop; use `await {name}(...)`")
 
 
-def parts_of(what: What) -> tuple[Plan | None, RunSpec, Mapping[str, Any]]:
-    """Give a plan, its spec, and the functions that it holds."""
-    if isinstance(what, Plan):
-        return what, what.spec(), what.live
-    return None, what, {}
-
-
 def _status(journal: Store, run_id: str) -> str | None:
     """Give how a run stands; None if there is none of that id."""
-    return next((row.status for row in journal.runs() if row.id == run_id), None)
+    row = journal.find(run_id)
+    return None if row is None else row.status

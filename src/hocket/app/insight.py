@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from hocket.app.engine import Engine, What, parts_of
+from hocket.app.engine import Engine
 from hocket.app.rest import collector_rests
 from hocket.app.simulate import Otherwise, Playing, simulate_plan, simulate_run
 from hocket.app.traces import trace_of_run
+from hocket.app.what import What, parts_of
 from hocket.core.errors import Refused
 from hocket.core.values import Json
 from hocket.insight.explain import Explanation

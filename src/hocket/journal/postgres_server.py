@@ -54,7 +54,10 @@ _SAMPLES: Final = 3
 _HURRY: Final = 2.0
 _LISTEN_SECONDS: Final = 10.0
 
-IS_THERE: Final = f"SELECT to_regclass('{SCHEMA}.meta') IS NOT NULL"
+# A look into the catalog's table: names that were looked up before may be remembered as missing.
+IS_THERE: Final = f"""
+SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables
+               WHERE schemaname = '{SCHEMA}' AND tablename = 'meta')"""
 NOTIFY: Final = "SELECT pg_notify(?, '')"
 _LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_FORMAT})"
 _LEAST: Final = "SELECT value FROM meta WHERE key = 'least'"
