@@ -52,7 +52,8 @@ class Desk:
         self._clients: dict[str, Client] = {}
         self._shares = None
         if ledger is not None:
-            self._shares = Shares(self.admission, ledger(lambda: self._spawn(self._sync())))
+            opened = ledger(lambda: self._spawn(self._sync()))
+            self._shares = Shares(self.admission, opened, clock.now)
         self._granting: list[Admitted] = []
         """Admitted calls of which the ledger is to be asked."""
         self._asked: list[Admitted] = []
@@ -159,9 +160,9 @@ class Desk:
         self._alarm.set(self._next())
         return moved
 
-    def sent(self, key: Key) -> None:
-        """Note that a call leaves now."""
-        at = self.clock.now()
+    def sent(self, key: Key, ago: int = 0) -> None:
+        """Note that a call leaves, or left so many nanoseconds ago."""
+        at = self.clock.now() - ago
         self.admission.sent(key, at)
         # Only now it may be known when the next one fits.
         self._alarm.set(self.admission.next())

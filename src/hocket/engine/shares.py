@@ -1,4 +1,11 @@
-"""What the calls of this process hold of shared limits, as other processes know it."""
+"""What the calls of this process hold of shared limits, as other processes know it.
+
+Processes tell each other instants by the journal's clock.
+A loop's own clock was put at that once, and runs on by itself: over days it may drift, and stand
+still while its machine sleeps.
+So what is told is moved by as much as the two differ at that moment, and what is heard is moved
+back; what is known here already stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,7 @@ from hocket.core.values import MINUTE, MS, SECOND
 from hocket.journal.sharing import Ledger, Told
 from hocket.limits.admission import Admission, Admitted
 from hocket.limits.claim import Claim, Ending, Entry, Key
-from hocket.limits.pace import LimitState
+from hocket.limits.pace import LimitState, shifted
 from hocket.limits.turns import REPEAT, Turns, Want, roughly
 from hocket.limits.window import clear_at
 
@@ -35,13 +42,15 @@ class Shares:
     Args:
         admission: Who decides; it learns what others hold.
         ledger: Where all processes say what they hold.
+        now: The loop's own clock.
     """
 
-    def __init__(self, admission: Admission, ledger: Ledger) -> None:
+    def __init__(self, admission: Admission, ledger: Ledger, now: Callable[[], int]) -> None:
         self.limits: dict[str, LimitSpec] = {}
         """The shared limits that runs of this process have named."""
         self._admission = admission
         self._ledger = ledger
+        self._now = now
         self._held: dict[Key, tuple[Admitted, int | None]] = {}
         """What calls in flight hold, and when they were sent."""
         self._versions: dict[str, int] = {}
@@ -66,9 +75,8 @@ class Shares:
             JournalError: The ledger cannot be read.
         """
         limits = list(self.limits)
-        told = await self._ledger.sync(limits, now)
-        self._hear(limits, told)
-        return told
+        told = await self._ledger.sync(limits, now + self._ahead())
+        return self._hear(limits, told)
 
     async def reserve(self, items: Sequence[Admitted], now: int) -> tuple[list[bool], Told]:
         """Reserve what admitted calls are to hold.
@@ -83,8 +91,8 @@ class Shares:
         entries = [entry for item in items for entry in _entries(item, None, None)]
         names = {name: None for item in items for name in item.shared}
         keep = {name: _memory(self.limits[name]) for name in names}
-        granted, told = await self._ledger.reserve(entries, now, keep)
-        self._hear(names, told)
+        granted, told = await self._ledger.reserve(entries, now + self._ahead(), keep)
+        told = self._hear(names, told)
         for item, good in zip(items, granted, strict=True):
             if good:
                 self._held[item.key] = item, None
@@ -97,7 +105,8 @@ class Shares:
 
     def learn(self, told: Told) -> None:
         """Take in what others have changed."""
-        states = {name: _decode(raw) for name, raw in told.states.items()}
+        ahead = self._ahead() if told.states else 0
+        states = {name: shifted(_decode(raw), -ahead) for name, raw in told.states.items()}
         self._admission.sync(told.entries, states)
         for limit, key in told.forgotten:
             self._admission.forget(limit, key)
@@ -143,6 +152,7 @@ class Shares:
         ]
         if said != self._said or (said and at >= self._said_at + REPEAT):
             self._said, self._said_at = said, at
+            at += self._ahead()
             self._ledger.want(
                 [
                     msgspec.structs.replace(want, waiting=roughly(want.waiting), at=at)
@@ -168,7 +178,7 @@ class Shares:
         held = self._held.get(key)
         if held is not None:
             self._held[key] = held[0], at
-            self._ledger.sent(key, at)
+            self._ledger.sent(key, at + self._ahead())
 
     def settle(self, key: Key, ending: Ending, at: int) -> None:
         """Note how a call ended, after the admission has."""
@@ -180,7 +190,8 @@ class Shares:
             entries = _entries(item, sent, ending)
             if sent is not None:
                 entries = [self._cleared(entry, sent, ending, at) for entry in entries]
-            self._ledger.settle(entries, at)
+            ahead = self._ahead()
+            self._ledger.settle([_moved(entry, ahead) for entry in entries], at + ahead)
         else:
             # A peer does not count what it has refused.
             self._ledger.release([key])
@@ -199,9 +210,21 @@ class Shares:
 
     # -- within -----------------------------------------------------------------------------
 
-    def _hear(self, limits: Iterable[str], told: Told) -> None:
+    def _ahead(self) -> int:
+        """Tell by how much the journal's clock is ahead now."""
+        return self._ledger.ahead(self._now())
+
+    def _hear(self, limits: Iterable[str], told: Told) -> Told:
+        """Take in who waits; gives what is told by the loop's own clock."""
+        ahead = self._ahead()
         for name in limits:
-            self._turns.learn(name, told.wants.get(name, ()))
+            wants = told.wants.get(name, ())
+            self._turns.learn(
+                name, [msgspec.structs.replace(want, at=want.at - ahead) for want in wants]
+            )
+        return msgspec.structs.replace(
+            told, entries=tuple(_moved(entry, -ahead) for entry in told.entries)
+        )
 
     def _cleared(self, entry: Entry, sent: int, ending: Ending, at: int) -> Entry:
         """Add what a call's answer has shown of its way, where that counts: others did not see."""
@@ -215,7 +238,8 @@ class Shares:
             state = self._admission.limit(name).state()
             if state.version > self._versions.get(name, 0):
                 self._versions[name] = state.version
-                self._ledger.state(name, _encode(state), state.version)
+                raw = _encode(shifted(state, self._ahead()))
+                self._ledger.state(name, raw, state.version)
 
 
 def _entries(item: Admitted, sent: int | None, ending: Ending | None) -> list[Entry]:
@@ -226,6 +250,14 @@ def _entries(item: Admitted, sent: int | None, ending: Ending | None) -> list[En
         claim = _spent(claim, ending)
     over = ending is not None
     return [Entry(name, item.key, units[name], claim, sent, over) for name in item.shared]
+
+
+def _moved(entry: Entry, by: int) -> Entry:
+    """Give an entry as a clock shows it that is ahead by so much."""
+    if not by or entry.sent is None:
+        return entry
+    clear = None if entry.clear is None else entry.clear + by
+    return msgspec.structs.replace(entry, sent=entry.sent + by, clear=clear)
 
 
 def _spent(claim: Claim, ending: Ending) -> Claim:

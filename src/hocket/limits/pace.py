@@ -80,6 +80,21 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     breaker: Breaker = Breaker()
 
 
+def shifted(state: LimitState, by: int) -> LimitState:
+    """Give a state as a clock shows it that is ahead by so much."""
+    if not by:
+        return state
+    breaker = state.breaker
+    return msgspec.structs.replace(
+        state,
+        closed=state.closed and state.closed + by,
+        narrowed=tuple(
+            msgspec.structs.replace(one, since=one.since + by) for one in state.narrowed
+        ),
+        breaker=msgspec.structs.replace(breaker, until=breaker.until and breaker.until + by),
+    )
+
+
 def merged(ours: LimitState, theirs: LimitState) -> LimitState:
     """Take in what another process has found, if it is newer.
 
