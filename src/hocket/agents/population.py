@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -24,8 +24,8 @@ from hocket.agents.process import Finished, Launch, describe_exit, run_process
 from hocket.agents.settings import read
 from hocket.agents.terminal import plain
 from hocket.config.population import ANSWER, KEPT, KEPT_TOLD
-from hocket.core.errors import AgentError
-from hocket.core.specs import AgentSpec
+from hocket.core.errors import AgentError, PeerError
+from hocket.core.specs import AgentSpec, PlaceSpec
 from hocket.core.values import FileRef, Json, is_file
 
 FOLDER: Final = "populations"
@@ -34,7 +34,7 @@ _SAID: Final = 480
 """The most characters of mistakes that a failure's message names."""
 _GRACE: Final = 10.0
 """Seconds that a cancelled population has to save what it has done."""
-_PASSED: Final = ("JAX_PLATFORMS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+PASSED: Final = ("JAX_PLATFORMS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 """Variables that say which devices there are."""
 
 
@@ -62,15 +62,58 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str] = []
 
 
+class Groups(Protocol):
+    """Runs populations on nodes of a cluster, where there is one."""
+
+    async def run(
+        self,
+        given: Mapping[str, Json],
+        folder: Path,
+        base: Path,
+        place: PlaceSpec | None,
+        context: Context,
+    ) -> Finished:
+        """Run a population; its answer and its files lie in the folder then, as from one process.
+
+        Args:
+            given: What it is told.
+            folder: Where it is kept, on this machine.
+            base: Where names of files are meant from.
+            place: What each node needs to have.
+            context: What is lent to the call.
+
+        Raises:
+            PeerError: Nodes or processes were lost too often.
+            asyncio.CancelledError: The call was cancelled, and nothing of it is left.
+        """
+
+
 class PopulationAgent:
     """Runs populations; each call is one, from its first tick to its last.
+
+    Args:
+        name: What it is called.
+        spec: Its spec.
+        state: The state folder.
+        live: Nothing of it is used.
+        groups: Whoever runs them on a cluster; None to run them in a process of this machine.
 
     Raises:
         SpecError: An option is unknown, or wrong.
     """
 
-    def __init__(self, name: str, spec: AgentSpec, *, state: Path, live: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: AgentSpec,
+        *,
+        state: Path,
+        live: dict[str, Any],
+        groups: Groups | None = None,
+    ) -> None:
         self._options = read(PopulationOptions, name, spec.options)
+        self._place = spec.place
+        self._groups = groups
         self._state = state
 
     async def call(self, request: Request, context: Context) -> Reply:
@@ -78,7 +121,8 @@ class PopulationAgent:
 
         Raises:
             AgentError: ``permanent`` for what it was told, such as GMN text with mistakes, which
-                the detail lists line by line; ``failed`` where its process failed.
+                the detail lists line by line; ``failed`` where its process failed;
+                ``unavailable`` where nodes of a cluster were lost.
             asyncio.CancelledError: The call was cancelled, and its process is gone.
         """
         if not isinstance(request.input, dict) or request.options:
@@ -87,7 +131,7 @@ class PopulationAgent:
         # Absolute, as the process may work elsewhere.
         folder = Path(await asyncio.to_thread(_made, folder))
         given = {**request.input, **await _continued(request.input, context)}
-        done = await run_process(self._launch(given, folder), context)
+        done = await self._run(given, folder, context)
         answer = await asyncio.to_thread(_read, folder / ANSWER)
         if done.status != 0 or answer is None or answer.problems:
             raise _failure(done, answer)
@@ -101,10 +145,19 @@ class PopulationAgent:
     async def close(self) -> None:
         """Nothing is held between calls."""
 
+    async def _run(self, given: Mapping[str, Json], folder: Path, context: Context) -> Finished:
+        if self._groups is None:
+            return await run_process(self._launch(given, folder), context)
+        try:
+            base = Path(self._options.cwd or ".")
+            return await self._groups.run(given, folder, base, self._place, context)
+        except PeerError as error:
+            raise fault("unavailable", clip(str(error), _SAID)) from error
+
     def _launch(self, given: Mapping[str, Json], folder: Path) -> Launch:
         return Launch(
             argv=(sys.executable, "-P", "-m", "hocket.population.job", str(folder)),
-            env=child_environment(env_pass=_PASSED),
+            env=child_environment(env_pass=PASSED),
             cwd=self._options.cwd,
             stdin=msgspec.json.encode(given),
             grace=_GRACE,

@@ -149,6 +149,7 @@ def begin(
     node: str | None = None,
     place: PlaceSpec | None = None,
     env: Mapping[str, str] | None = None,
+    strategy: Any = None,
 ) -> Seated:
     """Begin a process that hosts an object; `Seated.hello` waits for it.
 
@@ -160,6 +161,7 @@ def begin(
         node: The id of the node that it must be on; None for any that has what it needs.
         place: What it holds of its node for as long as it lives; None for nothing.
         env: Variables of its environment besides those of its node's.
+        strategy: Where it shall be instead, in Ray's own words: its part of a placement group.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -177,6 +179,8 @@ def begin(
         told["memory"] = held.memory
     if node is not None:
         told["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+    if strategy is not None:
+        told["scheduling_strategy"] = strategy
     if env:
         told["runtime_env"] = {"env_vars": dict(env)}
     actor = ray.remote(Seat).options(**told).remote(entry, dict(options))
