@@ -15,7 +15,7 @@ from hocket.app.indicators import Indicators
 from hocket.core.errors import NotFound
 from hocket.core.events import AnyEvent, Recorded
 from hocket.insight.indicators import Figures
-from hocket.journal.base import RunRow
+from hocket.journal.base import RunRow, Wanted
 
 
 class Shelf:
@@ -26,7 +26,7 @@ class Shelf:
         self.gone: set[str] = set()
         self.read_events = 0
 
-    def runs(self) -> list[RunRow]:
+    def runs(self, wanted: Wanted) -> list[RunRow]:
         return [
             RunRow(
                 id=run,
@@ -39,6 +39,7 @@ class Shelf:
                 alive=False,
             )
             for place, (run, events) in enumerate(self.events.items())
+            if place >= (wanted.since or 0)
         ]
 
     def read(self, run: str, after: int = 0) -> Iterator[Recorded]:

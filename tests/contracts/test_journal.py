@@ -12,21 +12,24 @@ from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.requests import Cancel, Pause, Send
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import Call
-from hocket.journal.base import Blobs, Inbox, Journal, Posted, Taken
+from hocket.journal.base import Blobs, Inbox, Journal, Posted, Taken, Wanted
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sqlite import SqliteJournal
 
 Make = Callable[[], Any]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Gives the journal; in SQLite a second call opens the same file as another process would."""
+    """Gives the journal; on disk a second call opens the same one as another process would."""
     opened: list[Any] = []
 
     def open_journal() -> Any:
         if request.param == "sqlite":
             opened.append(SqliteJournal(tmp_path / "state"))
+        elif request.param == "postgres":
+            opened.append(PostgresJournal(request.getfixturevalue("database")))
         elif not opened:
             opened.append(MemoryJournal())
         return opened[-1]
@@ -294,6 +297,41 @@ def test_the_newest_run_is_listed_first(make: Make) -> None:
         for name in ("b", "c", "a"):
             await (await journal.start(started(name))).close()
         assert [row.id for row in journal.runs()] == ["a", "c", "b"]
+
+    run(main())
+
+
+def test_runs_are_listed_a_page_at_a_time_and_by_what_is_wanted(make: Make) -> None:
+    async def main() -> None:
+        journal = make()
+        begun = {"b-1": 30, "b-2": 20, "a-1": 20, "a-2": 10}
+        for name, at in begun.items():
+            log = await journal.start(started(name, at=at))
+            if name.startswith("b"):
+                end = ev.RunEnded(at=at + 1, status="succeeded")
+                await log.durable(log.append([end]))
+            await log.close()
+
+        def ids(**wanted: Any) -> list[str]:
+            return [row.id for row in journal.runs(Wanted(**wanted))]
+
+        # Not the one that was recorded last comes first, but the one that began last.
+        assert ids() == ["b-1", "a-1", "b-2", "a-2"]
+        pages, before = [], None
+        while page := journal.runs(Wanted(most=1, before=before)):
+            pages += [row.id for row in page]
+            before = (page[-1].created, page[-1].id)
+        assert pages == ids()
+        assert ids(before=(20, "gone")) == ["a-2"]
+        assert ids(since=20) == ["b-1", "a-1", "b-2"]
+        assert ids(beginning="b-") == ["b-1", "b-2"] and ids(beginning="B") == []
+        assert ids(sought="A-") == ["a-1", "a-2"] and ids(sought="DEM", most=2) == ["b-1", "a-1"]
+        assert ids(sought="%") == ids(sought="_") == []
+        assert ids(status=("running",)) == ["a-1", "a-2"]
+        assert ids(status=("paused",), also=("b-2",)) == ["b-2"]
+        assert ids(status=("running",), but=("a-1",)) == ["a-2"]
+        assert journal.counts() == {"running": 2, "succeeded": 2}
+        assert journal.counts(Wanted(sought="b-", most=1)) == {"succeeded": 2}
 
     run(main())
 

@@ -265,7 +265,7 @@ def test_of_runs_that_nobody_watches_only_some_are_kept(monkeypatch: pytest.Monk
 def test_the_list_is_looked_at_only_while_somebody_watches(tmp_path: Path) -> None:
     looked: list[int] = []
     rows = [SimpleNamespace(id="a"), SimpleNamespace(id="b")]
-    store: Any = SimpleNamespace(runs=lambda: looked.append(1) or rows)
+    store: Any = SimpleNamespace(runs=lambda wanted: looked.append(1) or rows)
 
     async def work() -> None:
         runs = RunList(store)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from hocket.core.errors import NotFound, Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
-from hocket.journal.base import RunRow
+from hocket.journal.base import ALL, RunRow, Wanted
 
 __all__ = ["MOST", "Full", "Host"]
 
@@ -38,6 +39,8 @@ MOST: Final = 200
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.05
+_NONE: Final = "-"
+"""A status that no run has."""
 
 
 class Host:
@@ -122,13 +125,35 @@ class Host:
         """Give a run if it is driven here."""
         return self.runs.get(run)
 
-    def rows(self) -> list[RunRow]:
-        """List all runs of the state folder, newest first.
+    def rows(self, wanted: Wanted = ALL) -> list[RunRow]:
+        """List runs of the journal, newest first.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        return [_as_driven(row, self.runs.get(row.id)) for row in self.engine.journal.runs()]
+        if wanted.status:
+            side = "also" if "paused" in wanted.status else "but"
+            wanted = msgspec.structs.replace(wanted, **{side: tuple(self._paused())})
+        rows = self.engine.journal.runs(wanted)
+        return [_as_driven(row, self.runs.get(row.id)) for row in rows]
+
+    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count runs of the journal by their status.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        journal, paused = self.engine.journal, tuple(self._paused())
+        if not paused:
+            return journal.counts(wanted)
+        counts = Counter(journal.counts(msgspec.structs.replace(wanted, but=paused)))
+        here = journal.counts(msgspec.structs.replace(wanted, status=(_NONE,), also=paused))
+        counts["paused"] += sum(here.values())
+        return {status: count for status, count in counts.items() if count}
+
+    def _paused(self) -> list[str]:
+        """Name the runs that are driven here and paused, by their plans, too."""
+        return [id for id, run in self.runs.items() if run.machine.paused]
 
     def row(self, run: str) -> RunRow:
         """Give a run as a list shows it.

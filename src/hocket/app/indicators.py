@@ -9,7 +9,7 @@ from typing import Final
 
 from hocket.core.errors import NotFound
 from hocket.insight.indicators import Figures
-from hocket.journal.base import RunRow, Store
+from hocket.journal.base import RunRow, Store, Wanted
 
 KEPT: Final = 5_000
 """Of so many runs the figures are kept, those whose last event is the newest."""
@@ -45,15 +45,21 @@ class Indicators:
         Raises:
             JournalError: The journal cannot be read.
         """
-        rows = sorted(self._store.runs(), key=lambda row: row.updated, reverse=True)
-        keep = {row.id for row in rows[: self._kept]}.union(also)
-        with self._lock:
-            for run in self._known.keys() - keep:
-                # Such a run was removed, or is an old one.
-                del self._known[run]
-        found = [row for row in rows if row.created >= since]
+        found = self._store.runs(Wanted(since=since))
+        found.sort(key=lambda row: row.updated, reverse=True)
         first = found if most is None else found[:most]
-        return first + [row for row in found[len(first) :] if row.id in also]
+        rows = first + [row for row in found[len(first) :] if row.id in also]
+        with self._lock:
+            self._forget({row.id for row in found[: self._kept]}.union(also))
+        return rows
+
+    def _forget(self, keep: Collection[str]) -> None:
+        """Let figures of other runs go, those first that were read long ago."""
+        for run in list(self._known):
+            if len(self._known) <= self._kept:
+                return
+            if run not in keep:
+                del self._known[run]
 
     def read(self, rows: Collection[RunRow], found: dict[str, Figures]) -> Iterator[None]:
         """Read what has been recorded since the last time, and give others a turn now and then.

@@ -11,7 +11,7 @@ import msgspec
 from hocket.core.events import RunStarted, SpecReplaced
 from hocket.core.specs import LimitSpec, RunSpec
 from hocket.core.values import SECOND
-from hocket.journal.base import RunRow, Store
+from hocket.journal.base import RunRow, Store, Wanted
 from hocket.limits.claim import run_of
 from hocket.limits.limit import Limit
 from hocket.limits.pace import LimitState
@@ -130,9 +130,10 @@ def _known(store: Store, specs: KnownSpecs) -> tuple[dict[str, LimitSpec], dict[
     """Give the shared limits of runs, and the runs under way that claim each."""
     known: dict[str, LimitSpec] = {}
     runs: dict[str, list[str]] = {}
-    rows = sorted(store.runs(), key=lambda row: row.created, reverse=True)
+    under_way = [row for row in store.runs(Wanted(status=("running",))) if _runs(row)]
+    others = [row for row in store.runs(Wanted(most=RUNS)) if not _runs(row)]
     # Whoever claims a limit now knows its bounds best.
-    for row in [*(r for r in rows if _runs(r)), *(r for r in rows[:RUNS] if not _runs(r))]:
+    for row in [*under_way, *others]:
         for name, limit in specs.limits_of(store, row).items():
             if limit.shared:
                 known.setdefault(name, limit)

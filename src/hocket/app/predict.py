@@ -17,7 +17,7 @@ from hocket.engine.outlook import Prospect
 from hocket.forecast.durations import Durations
 from hocket.forecast.predict import Prediction, predict
 from hocket.forecast.terms import Terms
-from hocket.journal.base import Book, Store
+from hocket.journal.base import Book, Store, Wanted
 from hocket.limits.claim import Entry
 
 _RUN = "forecast"
@@ -71,7 +71,7 @@ def predicted(
 async def _held(store: Store, claims: Claims, now: int) -> list[Entry]:
     """Give what others hold of the limits that the run would share."""
     names = [name for name, limit in claims.limits.items() if limit.shared]
-    if not names or not store.runs():
+    if not names or not store.runs(Wanted(most=1)):
         # Nobody has ever held any, and asking would make a journal.
         return []
     ledger = store.ledger(lambda: None)

@@ -6,16 +6,18 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from hocket.core.errors import NotFound, Refused
-from hocket.journal.base import RunRow
+from hocket.journal.base import RunRow, Wanted
 from hocket.journal.sql import LEASE
 
 LAST: Final = "last"
 """What people call the newest run."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_NAMED = 5
+"""So many runs are named where several could be meant."""
 _LEAST_LEASE = 1.0
 _MOST_LEASE = 3600.0
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -71,21 +73,42 @@ def new_seed() -> int:
     return secrets.randbits(32)
 
 
-def find_run(rows: list[RunRow], given: str) -> str:
-    """Give the id that is meant: the id itself, an unambiguous beginning, or ``last``.
+class Listed(Protocol):
+    """A journal, as far as it takes to find a run in it."""
+
+    def find(self, run: str) -> RunRow | None:
+        """Give one run."""
+
+    def runs(self, wanted: Wanted) -> list[RunRow]:
+        """List runs, newest first."""
+
+
+def find_row(journal: Listed, given: str) -> RunRow:
+    """Give the run that is meant by its id, by an unambiguous beginning of it, or by ``last``.
 
     Raises:
         NotFound: No run is meant, or several could be.
     """
-    if any(row.id == given for row in rows):
-        return given
-    if given == LAST and rows:
-        return max(rows, key=lambda row: row.created).id
-    meant = [row.id for row in rows if row.id.startswith(given)]
+    row = journal.find(given)
+    if row is not None:
+        return row
+    if given == LAST and (newest := journal.runs(Wanted(most=1))):
+        return newest[0]
+    meant = journal.runs(Wanted(beginning=given, most=_NAMED + 1)) if given else []
     if len(meant) == 1:
         return meant[0]
     if meant:
-        raise NotFound(f"{given!r} could be {', '.join(meant[:5])}; write more of it")
-    known = ", ".join(row.id for row in rows[:3])
+        names = ", ".join(row.id for row in meant[:_NAMED])
+        raise NotFound(f"{given!r} could be {names}; write more of it")
+    known = ", ".join(row.id for row in journal.runs(Wanted(most=3)))
     hint = f"; the newest are {known}" if known else "; there are none yet"
     raise NotFound(f"there is no run {given!r}{hint}")
+
+
+def find_run(journal: Listed, given: str) -> str:
+    """Give the id that is meant; see `find_row`.
+
+    Raises:
+        NotFound: No run is meant, or several could be.
+    """
+    return find_row(journal, given).id

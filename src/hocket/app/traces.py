@@ -29,7 +29,8 @@ def trace_of_run(store: Store, run_id: str, now: int | None = None) -> Trace:
     until = LAST
     if now is not None:
         # Asked before the facts are read: an owner who ends the run in between ends the facts too.
-        driven = any(row.alive for row in store.runs() if row.id == run_id)
+        row = store.find(run_id)
+        driven = row is not None and row.alive
         until = Until(now, driven)
     trace = trace_of(store.read(run_id), machine, fates_of, until)
     if machine.phase == "new":

@@ -22,11 +22,11 @@ from hocket.agents.population import folder_of
 from hocket.agents.weights import present
 from hocket.app.engine import Engine
 from hocket.app.needs import KEYS, has_extra
-from hocket.app.state import find_run, state_folder
+from hocket.app.state import find_row, state_folder
 from hocket.cli.output import status_words
 from hocket.core.errors import HocketError, Refused
 from hocket.core.values import parse_duration
-from hocket.journal.base import RunRow
+from hocket.journal.base import Journal, RunRow, Wanted
 
 _ENDED = {"succeeded", "failed", "cancelled"}
 
@@ -63,8 +63,7 @@ def prune(
     if not runs and older_than is None:
         raise Refused("say which runs, or how old: hocket prune --older-than 30d")
     with closing(Engine()) as engine:
-        rows = engine.journal.runs()
-        chosen = _chosen(rows, runs, older_than, everything=everything)
+        chosen = _chosen(engine.journal, runs, older_than, everything=everything)
         count = "1 run" if len(chosen) == 1 else f"{len(chosen)} runs"
         freed = 0 if dry_run else engine.journal.remove([row.id for row in chosen])
         for row in chosen:
@@ -103,10 +102,9 @@ def _age(older_than: str) -> int:
 
 
 def _chosen(
-    rows: list[RunRow], named: tuple[str, ...], older_than: str | None, *, everything: bool
+    journal: Journal, named: tuple[str, ...], older_than: str | None, *, everything: bool
 ) -> list[RunRow]:
-    ids = [find_run(rows, name) for name in named]
-    meant = [row for row in rows if row.id in ids] if named else rows
+    meant = [find_row(journal, name) for name in named] if named else journal.runs()
     if older_than is not None:
         before = time.time_ns() - _age(older_than)
         meant = [row for row in meant if row.updated < before]
@@ -209,11 +207,12 @@ def _sync() -> Finding:
 def _journal() -> Finding:
     try:
         with closing(Engine()) as engine:
-            rows = engine.journal.runs()
+            count = sum(engine.journal.counts().values())
+            rows = engine.journal.runs(Wanted(status=("running",)))
     except HocketError as error:
         return Finding("journal", "bad", str(error))
-    stale = [row.id for row in rows if row.status == "running" and not row.alive]
-    told = f"{len(rows)} runs"
+    stale = [row.id for row in rows if not row.alive]
+    told = f"{count} runs"
     if stale:
         return Finding("journal", "note", f"{told}; to be resumed: {', '.join(stale[:5])}")
     return Finding("journal", "ok", told)

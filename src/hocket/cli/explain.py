@@ -87,7 +87,7 @@ def explain_(
             told = Explained(explain(read_log(from_, Path(run), calls=calls, turn=turn)))
     else:
         with closing(Engine()) as engine:
-            run_id = find_run(engine.journal.runs(), run)
+            run_id = find_run(engine.journal, run)
             if simulate:
                 told = explained(engine.journal, run_id)
             else:

@@ -51,7 +51,7 @@ def fork(
 
     async def whole() -> int:
         async with Engine() as engine:
-            source = find_run(engine.journal.runs(), run)
+            source = find_run(engine.journal, run)
             spec = engine.fold(source).spec
             find_functions_beside(spec.source)
             fetch_weights(spec)

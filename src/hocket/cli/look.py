@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from hocket.app.engine import Engine
 from hocket.app.files import save
 from hocket.app.questions import open_questions
-from hocket.app.state import find_run
+from hocket.app.state import find_row, find_run
 from hocket.cli.closing import next_lines
 from hocket.cli.output import fit, pretty, print_output, status_words
 from hocket.cli.plain import event_line
@@ -26,7 +26,7 @@ from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
-from hocket.journal.base import RunRow
+from hocket.journal.base import RunRow, Wanted
 from hocket.journal.logs import unsettled
 from hocket.report.data import run_document
 from hocket.report.panel import panel_lines, panels
@@ -60,7 +60,7 @@ def runs(
 ) -> int:
     """List runs, newest first."""
     with closing(Engine()) as engine:
-        rows = engine.journal.runs()[:limit]
+        rows = engine.journal.runs(Wanted(most=limit))
         asked = {} if json_ else {row.id: _asked(engine, row) for row in rows[:_LOOKED_INTO]}
     if json_:
         print(json.dumps([msgspec.to_builtins(row) for row in rows], indent=2))
@@ -106,8 +106,8 @@ def show(
         step: A step; "step/3" for an item of its "each".
     """
     with closing(Engine()) as engine:
-        rows = engine.journal.runs()
-        run_id = find_run(rows, run)
+        row = find_row(engine.journal, run)
+        run_id = row.id
         machine, tally = engine.look(run_id)
         if step is not None:
             output = _output(engine, machine, step)
@@ -124,8 +124,7 @@ def show(
         print(pretty(run_document(machine, tally)))
         return 0
     took = format_duration(machine.at - machine.started_at)
-    alive = next(row.alive for row in rows if row.id == run_id)
-    stopped = machine.phase in {"running", "pausing", "ending"} and not alive
+    stopped = machine.phase in {"running", "pausing", "ending"} and not row.alive
     said = "stopped (resumable)" if stopped and not machine.paused else machine.said
     print(f"run {machine.run} ({machine.spec.name}): {said}, {took}")
     if machine.end is not None and machine.end.reason:
@@ -142,7 +141,7 @@ def show(
         print(line)
     for line in _together(machine):
         print(fit(line))
-    for line in next_lines(machine, alive=alive):
+    for line in next_lines(machine, alive=row.alive):
         if "hocket show" not in line:
             print(line)
     return 0
@@ -175,7 +174,7 @@ def logs(
         step: A step; "step/3" for an item of its "each".
     """
     with closing(Engine()) as engine:
-        run_id = find_run(engine.journal.runs(), run)
+        run_id = find_run(engine.journal, run)
         if step is not None:
             return _step_log(engine, run_id, step, follow=follow)
         story = Story()
@@ -195,7 +194,7 @@ def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
     """Give a run's events; with `follow` also those to come, until nobody drives it any more."""
     after = 0
     while True:
-        row = next(row for row in engine.journal.runs() if row.id == run_id)
+        row = find_row(engine.journal, run_id)
         for recorded in engine.journal.read(run_id, after):
             after = recorded.seq
             yield recorded

@@ -28,7 +28,7 @@ from hocket.app.planner import (
 )
 from hocket.app.planning_run import PLANNING, is_planning
 from hocket.app.run import Run
-from hocket.app.state import find_run, new_run_id
+from hocket.app.state import find_row, new_run_id
 from hocket.cli.drive import Ending, choose, drive
 from hocket.cli.main import EXIT_USAGE
 from hocket.cli.options import BEGIN, FILE, Begin, Beginning
@@ -158,14 +158,14 @@ def _again(given: str, begin: Begin) -> tuple[str, int]:
 
     async def whole() -> tuple[str, int]:
         async with Engine() as engine:
-            rows = engine.journal.runs()
-            run = find_run(rows, given)
+            row = find_row(engine.journal, given)
+            run = row.id
             machine = engine.fold(run)
             if not is_planning(machine):
                 raise Refused(f"run {run} is no planning run: hocket show {run} tells of it")
             if machine.phase == "ended":
                 return run, 0
-            if any(row.alive for row in rows if row.id == run):
+            if row.alive:
                 raise Refused(
                     f"run {run} is at work in another process: hocket show {run} tells how far"
                 )

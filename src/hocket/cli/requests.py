@@ -14,14 +14,13 @@ from cyclopts import Parameter
 from hocket.app.engine import Engine
 from hocket.app.preview import Preview, paused_for, previews
 from hocket.app.questions import already
-from hocket.app.state import find_run
+from hocket.app.state import find_row, find_run
 from hocket.cli.asked import asked_lines, list_lines
 from hocket.cli.closing import closing_lines
 from hocket.cli.user import user
 from hocket.core.errors import Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
 from hocket.core.values import Json
-from hocket.journal.base import RunRow
 from hocket.report.text import clean
 
 _PATIENCE: Final = 5.0
@@ -56,7 +55,7 @@ def cancel(
 
     async def whole() -> int:
         async with Engine() as engine:
-            run_id = find_run(engine.journal.runs(), run)
+            run_id = find_run(engine.journal, run)
             async with await engine.resume(run_id, requests=[request], stay=False) as driven:
                 await driven.result()
                 for line in closing_lines(driven.machine, driven.tally):
@@ -159,7 +158,7 @@ def post(run: str, request: AnyRequest) -> int:
     """
     with closing(Engine()) as engine:
         journal = engine.journal
-        row = _row(journal.runs(), run)
+        row = find_row(journal, run)
         if row.status in {"succeeded", "failed", "cancelled"}:
             raise Refused(f"run {row.id} has ended: {row.status}")
         if not row.alive:
@@ -199,7 +198,7 @@ def paused_elsewhere(run: str) -> bool:
         NotFound: No such run.
     """
     with closing(Engine()) as engine:
-        row = _row(engine.journal.runs(), run)
+        row = find_row(engine.journal, run)
         return row.alive and engine.fold(row.id).paused
 
 
@@ -210,12 +209,7 @@ def owner_alive(run: str) -> bool:
         NotFound: No such run.
     """
     with closing(Engine()) as engine:
-        return _row(engine.journal.runs(), run).alive
-
-
-def _row(rows: list[RunRow], given: str) -> RunRow:
-    run = find_run(rows, given)
-    return next(row for row in rows if row.id == run)
+        return find_row(engine.journal, run).alive
 
 
 def _asked(run: str, step: str | None) -> list[Preview]:
@@ -225,7 +219,7 @@ def _asked(run: str, step: str | None) -> list[Preview]:
         Refused: There is none, or several could be meant.
     """
     with closing(Engine()) as engine:
-        run_id = find_run(engine.journal.runs(), run)
+        run_id = find_run(engine.journal, run)
         machine = engine.fold(run_id)
         found = [one for one in previews(machine, engine.journal) if one.kind == "approve"]
         told = None if step is None else already(engine.journal, run_id, step)

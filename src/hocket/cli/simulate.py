@@ -189,7 +189,7 @@ def _refuse(plan: str | None, inputs: Sequence[str], people_after: str | None) -
 
 def _run(engine: Engine, target: str) -> str:
     try:
-        return find_run(engine.journal.runs(), target)
+        return find_run(engine.journal, target)
     except NotFound as error:
         if target != "last" or not Path(FILE).exists():
             raise

@@ -191,7 +191,7 @@ def _go_on(
 ) -> int:
     async def whole() -> int:
         async with Engine() as engine:
-            run_id = find_run(engine.journal.runs(), given)
+            run_id = find_run(engine.journal, given)
             machine = engine.fold(run_id)
             changed = _changed(machine, how)
             spec = changed or machine.spec

@@ -45,6 +45,34 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs are to be listed.
+
+    Fields:
+        most: The most of them, the newest; None for all.
+        before: Only those that began before this one, as its beginning and its id.
+        since: Only those that began at this instant or later.
+        beginning: What their id begins with.
+        sought: What their id or name has in it, in capitals or not; of other letters than ASCII's
+            capitals are told from small ones.
+        status: What their status may be; empty for any.
+        also: Runs that are listed whatever their status is.
+        but: Runs that are not listed.
+    """
+
+    most: int | None = None
+    before: tuple[int, str] | None = None
+    since: int | None = None
+    beginning: str = ""
+    sought: str = ""
+    status: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+
+
+ALL: Final = Wanted()
+
+
 class Posted(msgspec.Struct, frozen=True):
     """A request in the inbox.
 
@@ -247,8 +275,11 @@ class Journal(Protocol):
             JournalError: An event cannot be read, with its number.
         """
 
-    def runs(self) -> list[RunRow]:
-        """List all runs, newest first."""
+    def runs(self, wanted: Wanted = ALL) -> list[RunRow]:
+        """List runs, newest first."""
+
+    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count runs by their status, however many may be listed and whatever comes before."""
 
     def find(self, run: str) -> RunRow | None:
         """Give one run as a list shows it, without a look at the others.

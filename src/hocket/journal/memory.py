@@ -6,6 +6,7 @@ It keeps to the loop that uses it: no thread, no clock, no file.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,16 @@ from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
 from hocket.core.values import FileRef, digest
 from hocket.journal.answers import MemoryAnswers, ready
-from hocket.journal.base import Answered, OnFailed, OnPosted, Posted, RunRow, Taken
+from hocket.journal.base import (
+    ALL,
+    Answered,
+    OnFailed,
+    OnPosted,
+    Posted,
+    RunRow,
+    Taken,
+    Wanted,
+)
 from hocket.journal.blobs import byte_range, not_stored
 from hocket.journal.book import MemoryBook
 from hocket.journal.codec import encode
@@ -300,8 +310,25 @@ class MemoryJournal:
         events = self._find(run).events
         return (Recorded(seq, events[seq - 1]) for seq in range(after + 1, len(events) + 1))
 
-    def runs(self) -> list[RunRow]:
-        """List all runs, newest first."""
+    def runs(self, wanted: Wanted = ALL) -> list[RunRow]:
+        """List runs, newest first."""
+        # The sort keeps those in their order that began at once.
+        rows = sorted(self._rows(), key=lambda row: row.created, reverse=True)
+        if wanted.before is not None:
+            created, last = wanted.before
+            place = next((n for n, row in enumerate(rows) if row.id == last), len(rows))
+            rows = [
+                row
+                for n, row in enumerate(rows)
+                if row.created < created or (row.created == created and n > place)
+            ]
+        return [row for row in rows if _is_wanted(row, wanted)][: wanted.most]
+
+    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count runs by their status."""
+        return dict(Counter(row.status for row in self._rows() if _is_wanted(row, wanted)))
+
+    def _rows(self) -> list[RunRow]:
         return [
             RunRow(
                 id=id,
@@ -424,3 +451,13 @@ class MemoryJournal:
         if found is None or not found.events:
             raise NotFound(f"there is no run {run}")
         return found
+
+
+def _is_wanted(row: RunRow, wanted: Wanted) -> bool:
+    return (
+        row.id.startswith(wanted.beginning)
+        and any(wanted.sought.lower() in name.lower() for name in (row.id, row.name))
+        and row.created >= (wanted.since or 0)
+        and (not wanted.status or row.status in wanted.status or row.id in wanted.also)
+        and row.id not in wanted.but
+    )

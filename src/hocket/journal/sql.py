@@ -11,25 +11,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from hocket.core.errors import JournalError
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
-from hocket.core.values import FileRef
-from hocket.journal import answers, blobs, book, store
+from hocket.journal import answers, listing, store
 from hocket.journal.backend import Backend
 from hocket.journal.base import (
+    ALL,
     Answered,
     OnFailed,
     OnPosted,
-    Past,
     Posted,
     RunRow,
-    Sample,
     Taken,
+    Wanted,
 )
 from hocket.journal.codec import decode, decode_request, encode, encode_request
 from hocket.journal.hosted import SqlHosted
@@ -39,6 +37,7 @@ from hocket.journal.progress import status_after
 from hocket.journal.schema import Database
 from hocket.journal.slices import in_slices
 from hocket.journal.sql_ledger import SqlLedger
+from hocket.journal.sql_parts import SqlBlobs, SqlBook
 from hocket.journal.store import Append, Claim, New
 from hocket.journal.writer import Writer
 from hocket.limits.claim import Key
@@ -132,86 +131,6 @@ class SqlLog:
         # The confirmation of the last commit was sent before the release's and has arrived.
         await self._progress.wait(self._progress.appended)
         self._progress.close(JournalError(f"run {self._port.run} was given up by this process"))
-
-
-class SqlBlobs:
-    """Bytes by content in the journal's database."""
-
-    def __init__(self, journal: SqlJournal) -> None:
-        self._journal = journal
-
-    def put(self, path: Path, name: str) -> FileRef:
-        """Store a file durably, a part at a time.
-
-        Raises:
-            JournalError: It could not be read or written, or it changed meanwhile.
-        """
-        try:
-            digest, size = _digest_of(path)
-            kept = self._journal.wall() + blobs.KEPT
-            if not self._journal.write(lambda db: blobs.keep_blob(db, digest, kept)):
-                self._journal.check_room(size)
-                self._copy(path, digest, kept)
-        except OSError as error:
-            raise JournalError(f"{path} cannot be stored: {error}") from error
-        return FileRef(name=name, digest=digest, size=size)
-
-    def _copy(self, path: Path, digest: str, kept: int) -> None:
-        """Each part is a transaction of its own, so that a large file does not hold up events."""
-        key = self._journal.write(lambda db: blobs.begin_blob(db, kept))
-        found = blobs.sha256()
-        size = 0
-        try:
-            with path.open("rb") as file:
-                for part, data in enumerate(iter(lambda: file.read(blobs.PART), b"")):
-                    found.update(data)
-                    size += len(data)
-                    self._write_part(key, part, data)
-            if found.hexdigest() != digest:
-                raise JournalError(f"{path} changed while it was being stored: store it again")
-            self._journal.write(lambda db: blobs.end_blob(db, key, digest, size, kept))
-        except BaseException:
-            self._journal.write(lambda db: blobs.drop_blob(db, key))
-            raise
-
-    def _write_part(self, key: int, part: int, data: bytes) -> None:
-        self._journal.write(lambda db: blobs.write_part(db, key, part, data))
-
-    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
-        """Give a stretch of the stored bytes.
-
-        Raises:
-            NotFound: Nothing of that digest is stored.
-            JournalError: The file cannot be read.
-        """
-        found = self._journal.query(lambda db: blobs.read_blob(db, digest, start, size))
-        if found is None:
-            raise blobs.not_stored(digest)
-        return found
-
-
-class SqlBook:
-    """The duration book in the journal's database."""
-
-    def __init__(self, journal: SqlJournal) -> None:
-        self._journal = journal
-
-    def record(self, samples: Sequence[Sample]) -> None:
-        """Add samples, oldest first; of each plan, step and agent the latest are kept.
-
-        Raises:
-            JournalError: It could not be written.
-        """
-        if samples:
-            self._journal.write(lambda db: book.record(db, samples))
-
-    def read(self, plan: str) -> list[Past]:
-        """Give what is known of a plan's steps, by step and agent.
-
-        Raises:
-            JournalError: It could not be read.
-        """
-        return self._journal.query(lambda db: book.read(db, plan)) or []
 
 
 class SqlJournal(ABC):
@@ -367,14 +286,22 @@ class SqlJournal(ABC):
     def _page(self, key: int, after: int) -> list[tuple[int, str]]:
         return self.query(lambda db: store.events_after(db, key, after, _PAGE)) or []
 
-    def runs(self) -> list[RunRow]:
-        """List all runs, newest first.
+    def runs(self, wanted: Wanted = ALL) -> list[RunRow]:
+        """List runs, newest first.
 
         Raises:
-            JournalError: The file cannot be read.
+            JournalError: They cannot be read.
         """
         me, now = myself(), self.wall()
-        return self.query(lambda db: store.all_runs(db, me, now)) or []
+        return self.query(lambda db: listing.rows(db, wanted, me, now)) or []
+
+    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count runs by their status, however many may be listed.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        return self.query(lambda db: listing.counts(db, wanted)) or {}
 
     def find(self, run: str) -> RunRow | None:
         """Give one run as a list shows it, without a look at the others.
@@ -486,13 +413,3 @@ class SqlJournal(ABC):
 def _abandon(writer: Writer, done: Future[Port]) -> None:
     if not done.cancelled() and done.exception() is None:
         writer.submit(writer.keeper.release(done.result()))
-
-
-def _digest_of(path: Path) -> tuple[str, int]:
-    found = blobs.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while data := file.read(blobs.PART):
-            found.update(data)
-            size += len(data)
-    return found.hexdigest(), size

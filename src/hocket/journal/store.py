@@ -77,7 +77,6 @@ SELECT r.id, r.name, r.status, r.created, o.host, o.pid, o.start, o.boot, o.leas
     coalesce((SELECT substr(data, 1, 80) FROM events WHERE run = r.key ORDER BY n DESC LIMIT 1),
              '')
 FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner"""
-RUNS: Final = f"{ROWS} ORDER BY r.key DESC"
 RUN: Final = f"{ROWS} WHERE r.id = ?"
 # Those that are surely free come first, so that many with owners don't hide them.
 ORPHANS: Final = f"""{ROWS} JOIN hosted AS h ON h.run = r.id
@@ -409,25 +408,21 @@ def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
     return freed
 
 
-def all_runs(db: Database, me: Owner, now: int) -> list[RunRow]:
-    """List the runs, newest first."""
-    return [_row(row, me, now) for row in db.execute(RUNS).fetchall()]
-
-
 def run_row(db: Database, id: str, me: Owner, now: int) -> RunRow | None:
     """Give one run as a list shows it."""
     row = one(db.execute(RUN, (id,)))
-    return None if row is None else _row(row, me, now)
+    return None if row is None else row_of(row, me, now)
 
 
 def orphans(db: Database, me: Owner, now: int, most: int) -> list[RunRow]:
     """Give runs that servers are to drive and nobody does, oldest first."""
     found = db.execute(ORPHANS, (now, me.host, now, max(most, MOST_LOOKED))).fetchall()
-    rows = [row for row in (_row(row, me, now) for row in found) if not row.alive]
+    rows = [row for row in (row_of(row, me, now) for row in found) if not row.alive]
     return sorted(rows, key=lambda row: (row.created, row.id))[:most]
 
 
-def _row(columns: Row, me: Owner, now: int) -> RunRow:
+def row_of(columns: Row, me: Owner, now: int) -> RunRow:
+    """Read the columns of `ROWS`."""
     id, name, status, created, *owner, count, last = columns
     holder, lease_until = owner_in(owner)
     return RunRow(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hocket.app.run import Run
 from hocket.core.errors import JournalError, Refused
-from hocket.journal.base import RunRow, Store
+from hocket.journal.base import RunRow, Store, Wanted
 from hocket.report.board import Board
 from hocket.server.feed import Feed, Listener
 
@@ -19,6 +19,9 @@ MOST_FEEDS: Final = 200
 """The most runs that are watched at once."""
 MOST_KEPT: Final = 60_000
 """The most rows of runs that nobody watches any more; the one looked at last is always kept."""
+MOST_LISTED: Final = 2_000
+"""The most runs in the list that is watched, the newest, and as many older ones under way."""
+_OPEN: Final = ("running", "paused")
 _LOG: Final = logging.getLogger("hocket.server")
 _AT_ONCE: Final = 2
 _LOOK: Final = 0.5
@@ -132,7 +135,7 @@ class Heard(ABC):
 
 
 class RunList(Heard):
-    """All runs as the journal lists them, looked at while anybody watches.
+    """The newest runs and those under way, looked at while anybody watches.
 
     Args:
         store: The journal.
@@ -171,7 +174,13 @@ class RunList(Heard):
     def _read(self) -> tuple[list[RunRow], float]:
         """Look; gives what it took of a processor, too."""
         since = time.thread_time()
-        return self._store.runs(), time.thread_time() - since
+        rows = self._store.runs(Wanted(most=MOST_LISTED))
+        if len(rows) == MOST_LISTED:
+            # Older ones that are under way change, too.
+            known = {row.id for row in rows}
+            open_ = self._store.runs(Wanted(status=_OPEN, most=MOST_LISTED))
+            rows += [row for row in open_ if row.id not in known]
+        return rows, time.thread_time() - since
 
 
 class Polled(Heard):

@@ -109,7 +109,7 @@ async def asked_now(ctx: Context, run: str, step: str) -> Open | None:
     may_act(ctx, "approve")
     desk = desk_of(ctx)
     try:
-        run_id = find_run(desk.host.rows(), run)
+        run_id = find_run(desk.host.engine.journal, run)
         found = await desk.glance(run_id)
     except HocketError as error:
         raise ToolError(str(error)) from error
@@ -171,7 +171,7 @@ async def draft_of(desk: Desk, plan: str) -> Drafted | None:
         JournalError: It cannot be read.
     """
     try:
-        run = find_run(desk.host.rows(), plan)
+        run = find_run(desk.host.engine.journal, plan)
     except NotFound:
         return None
     found = await desk.glance(run)

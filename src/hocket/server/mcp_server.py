@@ -56,7 +56,7 @@ _ENDS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, open
 async def explain(ctx: Context, run: RunId) -> ExplainReply:
     """Say why a run took as long, and cost as much, as it did, and what would change that."""
     desk = desk_of(ctx)
-    run_id = find_run(desk.host.rows(), run)
+    run_id = find_run(desk.host.engine.journal, run)
     found = await desk.explainer(run_id)
     shares = [
         f"{one['share']:.0%} {one['name']} ({format_duration(one['ns'])})"

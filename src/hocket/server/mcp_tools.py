@@ -27,6 +27,7 @@ from hocket.config.spot import Seats, one_step, read_seats
 from hocket.core.errors import HocketError, NotFound, Refused, suggest
 from hocket.core.requests import Approve, Cancel, Send
 from hocket.core.values import Json
+from hocket.journal.base import Wanted
 from hocket.report.prediction import prediction_lines
 from hocket.server.mcp_desk import Desk, Glance, ended, speakers
 from hocket.server.mcp_people import (
@@ -110,7 +111,7 @@ async def plan_task(
     if bool(task.strip()) == bool(plan):
         raise Refused("give either a task, or the handle of a plan")
     if plan:
-        run = find_run(desk.host.rows(), plan)
+        run = find_run(desk.host.engine.journal, plan)
     else:
         by = acting(ctx, "plan_task")
         file, _ = desk.loaded(agent)
@@ -288,7 +289,7 @@ async def run_status(
     anything has happened. Call it again as long as next says so.
     """
     desk = desk_of(ctx)
-    run_id = find_run(desk.host.rows(), run)
+    run_id = find_run(desk.host.engine.journal, run)
     return await _status(ctx, RunReply, run_id, wait_s, after)
 
 
@@ -313,7 +314,7 @@ async def approve(
     """
     by, desk = acting(ctx, "approve"), desk_of(ctx)
     if shown is None:
-        run_id = find_run(desk.host.rows(), run)
+        run_id = find_run(desk.host.engine.journal, run)
         reply = await _status(ctx, RunReply, run_id, 0)
         answered = await asyncio.to_thread(already, desk.host.engine.journal, run_id, step)
         what = f"{step} does not wait" if step else "nothing waits"
@@ -348,7 +349,7 @@ async def send_input(
 ) -> RunReply:
     """Give a step the input that it waits for, as the person said it."""
     by, desk = acting(ctx, "send_input"), desk_of(ctx)
-    run_id = find_run(desk.host.rows(), run)
+    run_id = find_run(desk.host.engine.journal, run)
     answered = await desk.host.ask(run_id, Send(by=by, path=step, value=value))
     return _noted(await _status(ctx, RunReply, run_id, 0), answered)
 
@@ -361,7 +362,7 @@ async def cancel_run(
 ) -> RunReply:
     """End a run that is not wanted any more; what has finished stays readable."""
     by, desk = acting(ctx, "cancel_run"), desk_of(ctx)
-    run_id = find_run(desk.host.rows(), run)
+    run_id = find_run(desk.host.engine.journal, run)
     answered = await desk.host.ask(run_id, Cancel(by=by, hard=now))
     return _noted(await _status(ctx, RunReply, run_id, 5), answered)
 
@@ -407,13 +408,15 @@ async def list_runs(
     if status and status not in _STATUSES:
         hint = suggest(status, _STATUSES) or f"there are {', '.join(_STATUSES)}"
         raise Refused(f"runs have no status {status[:80]!r}; {hint}")
-    rows = [row for row in desk_of(ctx).host.rows() if status in {"", row.status}]
+    host, statuses = desk_of(ctx).host, (status,) if status else ()
+    rows = host.rows(Wanted(status=statuses, most=skip + MANY))
     few = [
-        RunRow(run=row.id, plan=row.name, status=row.status, alive=row.alive)
-        for row in rows[skip : skip + MANY]
+        RunRow(run=row.id, plan=row.name, status=row.status, alive=row.alive) for row in rows[skip:]
     ]
     reply = RunsReply(runs=few, skipped=skip, next="run_status(run=…)" if few else "list_plans()")
-    if left := max(0, len(rows) - skip - MANY):
+    counts = host.counts()
+    count = counts.get(status, 0) if status else sum(counts.values())
+    if left := max(0, count - skip - MANY):
         reply.shortened("runs", left)
     return reply
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,6 +12,7 @@ from hocket.app.run import Run
 from hocket.core.errors import CallerError, NotFound, Refused
 from hocket.core.values import Call, Json
 from hocket.journal.base import RunRow as Kept
+from hocket.journal.base import Wanted
 from hocket.journal.logs import CallLog
 from hocket.server.answers import ranged
 from hocket.server.heads import Head, joined
@@ -190,23 +190,15 @@ def _eta(run: Run) -> dict[str, float] | None:
 
 async def _runs(site: Site, asked: Asked) -> RunsPage:
     query: RunsQuery = asked.query
-    sought = query.q.casefold()
-    place = _place(query.after)
-    found = [
-        row
-        for row in site.host.rows()
-        if sought in row.id.casefold() or sought in row.name.casefold()
-    ]
-    counts = Counter(row.status for row in found)
-    rows = sorted(
-        (row for row in found if not query.status or row.status == query.status),
-        key=lambda row: (row.created, row.id),
-        reverse=True,
+    wanted = Wanted(
+        sought=query.q,
+        status=(query.status,) if query.status else (),
+        before=_place(query.after),
+        most=query.limit + 1,
     )
-    if place is not None:
-        rows = [row for row in rows if (row.created, row.id) < place]
-    shown = rows[: query.limit]
-    more = len(rows) > len(shown)
+    rows = site.host.rows(wanted)
+    shown, more = rows[: query.limit], len(rows) > query.limit
+    counts = site.host.counts(Wanted(sought=query.q))
     return RunsPage(
         runs=[run_row(site, row) for row in shown],
         next=f"{shown[-1].created}.{shown[-1].id}" if more else None,
