@@ -13,6 +13,7 @@ from tests.server.places import Place, fields, requests, sockets
 
 from hocket.server.app import MOUNTS, ROUTES, SOCKETS, Router
 from hocket.server.gate import POLICY
+from hocket.server.health import PROBES
 from hocket.server.public import check
 from hocket.server.routing import Mount, Route
 from hocket.server.settings import Settings
@@ -285,7 +286,28 @@ def test_what_is_done_has_a_name_that_draws_nothing(served: Served) -> None:
 def test_every_route_is_in_the_document(served: Served) -> None:
     found = served.get("/openapi.json", token="view")
     told = {(m.upper(), path) for path, item in found["paths"].items() for m in item}
-    assert told == {(route.method, route.path) for route in ROUTES}
+    probes = {("GET", probe.path) for probe in PROBES}
+    assert told == {(route.method, route.path) for route in ROUTES} | probes
+
+
+def test_only_how_it_is_may_be_asked_without_a_token_and_under_any_name(served: Served) -> None:
+    assert {probe.path for probe in PROBES} == {"/health", "/ready"}
+    for probe in PROBES:
+        for headers in ({}, {"Host": "10.0.0.7:1"}, {"Origin": "http://evil.example"}):
+            reply = served.ask("GET", probe.path, token=None, headers=headers)
+            assert reply.status == 200
+            # What it says is all that may be known without a token.
+            kind = {"/health": {"alive", "lag_ms"}, "/ready": {"ready", "missing"}}[probe.path]
+            assert set(reply.json()) == kind
+            assert reply.headers["content-security-policy"] == POLICY
+            assert reply.headers["cache-control"] == "no-store"
+            assert "set-cookie" not in reply.headers
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "X-Y"):
+            reply = served.ask(method, probe.path)
+            assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
+        assert served.ask("HEAD", probe.path, token=None).body == b""
+        for path in (probe.path + "/", probe.path.upper(), probe.path + "/x"):
+            assert served.ask("GET", path, token=None).status == 401
 
 
 def test_the_page_has_no_way_out(served: Served) -> None:

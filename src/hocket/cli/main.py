@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "resume": ("hocket.cli.start:resume", "Take up a run that was paused or whose process died."),
     "fork": ("hocket.cli.fork:fork", "Run on from a point of another run, with other inputs."),
     "serve": ("hocket.cli.serve:serve_", "Serve the live page and the API of this state folder."),
+    "work": ("hocket.cli.work:work_", "Drive runs that servers have begun."),
     "runs": ("hocket.cli.look:runs", "List runs, newest first."),
     "show": ("hocket.cli.look:show", "Show a run, or one step's output."),
     "logs": ("hocket.cli.look:logs", "Show what happened, or what a step has said."),

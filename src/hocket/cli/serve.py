@@ -13,8 +13,9 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter, validators
 
-from hocket.app.host import MOST, Host
+from hocket.app.host import Host
 from hocket.cli.options import FILE
+from hocket.cli.sharing import Sharing
 from hocket.core.errors import NotFound, Refused
 from hocket.insight.alerts import rules_with
 from hocket.server.serve import Ready, serve
@@ -101,6 +102,7 @@ class Post:
 
 
 _LISTEN: Final = Listen()
+_SHARING: Final = Sharing()
 _POST: Final = Post()
 
 
@@ -108,12 +110,7 @@ def serve_(
     *files: Path,
     listen: Annotated[Listen, Parameter(name="*")] = _LISTEN,
     post: Annotated[Post, Parameter(name="*")] = _POST,
-    most: Annotated[
-        int,
-        Parameter(
-            help="The most runs at once.", show_default=True, validator=validators.Number(gte=1)
-        ),
-    ] = MOST,
+    sharing: Annotated[Sharing, Parameter(name="*")] = _SHARING,
     new_tokens: Annotated[
         bool, Parameter(help="Make new tokens; the old ones count no more.", negative=())
     ] = False,
@@ -127,7 +124,8 @@ def serve_(
     """Serve the live page and the API of this state folder.
 
     Only plans of the files given here can be started through it.
-    Ctrl-C stops it, and what it was driving goes on when it is started again.
+    Ctrl-C stops it, and what it was driving goes on when it is started again, or at once where
+    another process works on the same journal. SIGTERM lets calls in flight end first.
 
     Args:
         files: Files of plans; without any, the hocket.yaml of this folder if there is one.
@@ -143,9 +141,9 @@ def serve_(
     how = serve(
         listen.settings,
         _offered(files),
+        sharing.share,
         ready=ready,
         ending=_ending,
-        most=most,
         new_tokens=new_tokens,
         webhook=post.webhook,
         webhook_secret=post.secret,

@@ -1,23 +1,23 @@
 """Runs the server: its socket, its runs, its end.
 
-One process does all of it; what it drives goes on at the next server, however it has ended.
+What it drives goes on at another server of the journal, or at the next one, however it has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import uvicorn
 
+from hocket.app.ending import DRAIN, asked_to_end
 from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
 from hocket.core.errors import Refused
@@ -25,6 +25,7 @@ from hocket.insight.alerts import DEFAULTS, Rule
 from hocket.journal.bell import sweep
 from hocket.server.app import make_app
 from hocket.server.connections import protocols
+from hocket.server.listening import Listener, listening, seldom_collected
 from hocket.server.live import Live
 from hocket.server.public import check
 from hocket.server.settings import Settings
@@ -38,10 +39,6 @@ WHERE: Final = "server.json"
 
 _LARGEST_MESSAGE: Final = 64 << 10
 _GRACE: Final = 2
-_THRESHOLDS: Final = (5_000, 20, 100)
-"""After how many new objects, and looks at younger ones, garbage is looked for."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_HARD: Final = 130
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +84,34 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     stopped: tuple[str, ...]
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the work a server does itself, and how it leaves it.
+
+    Fields:
+        most: How many runs it drives at once, or may wait for others to drive them; see `Host`.
+        drive: How many runs it drives itself, while others drive those beyond; None for all.
+        drain: How many seconds calls in flight have to end after SIGTERM.
+        cluster: The address of the cluster on which supervisors drive the runs; "" for none.
+        supervisors: How many there are; None for one on each node.
+    """
+
+    most: int = MOST
+    drive: int | None = None
+    drain: float = DRAIN
+    cluster: str = ""
+    supervisors: int | None = None
+
+
+_ALL: Final = Share()
+
+
 async def serve(
     settings: Settings,
     offered: Sequence[Path] = (),
+    share: Share = _ALL,
     *,
     ready: Callable[[Ready], None],
     ending: Callable[[], None] = lambda: None,
-    most: int = MOST,
     new_tokens: bool = False,
     webhook: str = "",
     webhook_secret: str = "",
@@ -101,47 +119,99 @@ async def serve(
 ) -> Served:
     """Serve the user's state folder until a signal ends it; a second one ends it at once.
 
+    SIGTERM lets calls in flight end first; other signals cut them off.
+
     Args:
         settings: How to listen.
         offered: The files whose plans may be started.
+        share: Which part of the work it does itself.
         ready: Told once it answers.
         ending: Told when it was asked to end.
-        most: How many runs it drives at once.
         new_tokens: Make new tokens; the old ones count no more.
         webhook: The address that questions and alerts are posted to; "" for none.
         webhook_secret: What they are signed with.
         rules: When to alert.
 
     Raises:
-        Refused: It would be open to others without TLS, its port is taken, a file is wrong, or the
-            address of the webhook is none.
+        Refused: It would be open to others without TLS, its port is taken, a file is wrong, the
+            address of the webhook is none, or the cluster cannot be used.
         JournalError: The state folder cannot be used.
     """
     check(settings)
     if webhook:
         read_address(webhook)
-    with _listening(settings) as (sock, settings):
+    with listening(settings) as (sock, settings):
         async with Engine() as engine:
             engine.state.mkdir(mode=0o700, parents=True, exist_ok=True)
             sweep(engine.state)
             tokens = tokens_of(engine.state, new=new_tokens)
-            host = Host(engine, offered, most=most)
+            host = Host(engine, offered, most=share.most, drive=share.drive)
             async with (
                 _site(host, settings, tokens, rules) as site,
                 _posting(site, webhook, webhook_secret),
             ):
-                where = Where(url=settings.url, pid=os.getpid(), state=str(engine.state))
-                told = Ready(where=where, tokens=tokens, host=host)
-                server = _Server(_config(site), lambda: ready(told))
-                with (
-                    _said(engine.state, where),
-                    _signals(server, engine.state, ending),
-                    _seldom_collected(),
-                ):
-                    await server.serve([sock])
-                    stopped = tuple(sorted(host.runs))
-                    await host.close()
-    return Served(stopped=stopped)
+                return await _serve(site, sock, share, ready, ending)
+
+
+async def _serve(
+    site: Site,
+    sock: socket.socket,
+    share: Share,
+    ready: Callable[[Ready], None],
+    ending: Callable[[], None],
+) -> Served:
+    """Answer until a signal ends it."""
+    host = site.host
+    state = host.engine.state
+    where = Where(url=site.settings.url, pid=os.getpid(), state=str(state))
+    told = Ready(where=where, tokens=site.tokens, host=host)
+    server = Listener(_config(site), lambda: ready(told))
+    leaving = _Leaving(server, host, share.drain)
+
+    def heard(gently: bool) -> None:
+        leaving.begin(gently)
+        ending()
+
+    with (
+        _said(state, where),
+        asked_to_end(heard, partial(_unsay, state)),
+        seldom_collected(),
+    ):
+        await server.serve([sock])
+        return Served(stopped=await leaving.done())
+
+
+class _Leaving:
+    """Ends a server and the driving of its runs.
+
+    Args:
+        server: The server.
+        host: Drives its runs.
+        seconds: How long calls in flight have to end, if they are let.
+    """
+
+    def __init__(self, server: uvicorn.Server, host: Host, seconds: float) -> None:
+        self._server = server
+        self._host = host
+        self._seconds = seconds
+        self._draining: asyncio.Task[tuple[str, ...]] | None = None
+
+    def begin(self, gently: bool) -> None:
+        """Begin to end; the server answers until calls in flight have ended, if they are let."""
+        if gently:
+            self._draining = asyncio.create_task(self._host.drain(self._seconds), name="drain")
+            self._draining.add_done_callback(lambda _: self._exit())
+        else:
+            self._exit()
+
+    def _exit(self) -> None:
+        self._server.should_exit = True
+
+    async def done(self) -> tuple[str, ...]:
+        """Give every run up that is still driven; gives those that were given up in all."""
+        if self._draining is not None:
+            return await self._draining
+        return await self._host.drain(0)
 
 
 @asynccontextmanager
@@ -159,11 +229,13 @@ async def _site(
     site = Site(host, settings, tokens, live, watch=watching)
     await host.open()
     watch = asyncio.create_task(site.watch.run(), name="watch")
+    pulse = asyncio.create_task(site.health.run(), name="pulse")
     try:
         yield site
     finally:
         watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        pulse.cancel()
+        await asyncio.gather(watch, pulse, return_exceptions=True)
         await live.close()
         await site.close()
         await host.close()
@@ -206,67 +278,6 @@ def _config(site: Site) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to us, and says when it answers."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
-@contextmanager
-def _listening(settings: Settings) -> Iterator[tuple[socket.socket, Settings]]:
-    """Bind the port; gives the settings with the port that it is.
-
-    Raises:
-        Refused: It is taken, or the address is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    with sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((settings.host, settings.port))
-            # Only listening tells whether another one does.
-            sock.listen(128)
-        except OSError as error:
-            raise Refused(
-                f"cannot listen on port {settings.port} of {settings.host}: {error.strerror}; "
-                "end what does, or choose another one: --port 0 takes any that is free"
-            ) from error
-        sock.setblocking(False)
-        yield sock, msgspec.structs.replace(settings, port=sock.getsockname()[1])
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Look for garbage in all of memory seldom, and never in what was there at the start.
-
-    Such a look holds every run, and takes 0.1 s and more where many are driven; what runs leave
-    behind is freed without it, but for rings of objects, which are few.
-    """
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
 @contextmanager
 def _said(state: Path, where: Where) -> Iterator[None]:
     """Say in the state folder where the server is, as long as it is."""
@@ -302,26 +313,3 @@ def where_is(state: Path) -> Where | None:
         return msgspec.json.decode((state / WHERE).read_bytes(), type=Where)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-@contextmanager
-def _signals(server: uvicorn.Server, state: Path, ending: Callable[[], None]) -> Iterator[None]:
-    """End the server at the first signal; the second kills it with all that it runs."""
-
-    def heard() -> None:
-        if server.should_exit:
-            with suppress(OSError):
-                _unsay(state)
-            # What runs in other processes dies with this one; runs are taken up by the next.
-            os._exit(_HARD)
-        server.should_exit = True
-        ending()
-
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, heard)
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
