@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import platform
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +24,8 @@ from hocket.core.errors import Refused
 
 _STORE: Final = 200_000_000
 _CONNECT: Final = 5.0
+_PROBE: Final = 30.0
+_PORTS: Final = 65_535
 _ADDRESS: Final = re.compile(
     r"(?:ray://)?(?P<host>\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})"
 )
@@ -105,14 +112,17 @@ def connect(address: str) -> Connection:
     """
     if find_spec("ray") is None:
         raise Refused("a cluster needs Ray: pip install 'hocket[cluster]'")
-    _check(address)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if address != "local" and _token():
+        # Where there is a token, `ray start` asks for it; a program that joins does not know.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     if ray.is_initialized():
         # A process that Ray has started belongs to its cluster already.
         return Connection(address, own=False)
+    _check(address, ray.__version__)
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
@@ -128,27 +138,60 @@ def connect(address: str) -> Connection:
     return Connection(address, own=True)
 
 
-def _check(address: str) -> None:
-    """See that an address is one, and that somebody listens there.
+def _check(address: str, version: str) -> None:
+    """See that an address is one, and that a head of our versions answers there.
 
     Raises:
         Refused: It is none, nobody does, or what ``ray://`` needs is not installed.
     """
-    if address in ("auto", "local"):
+    if address == "local":
         return
     match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65_535:
+    if address != "auto" and (match is None or int(match["port"]) > _PORTS):
         raise Refused(
             f"{address!r} is no address of a cluster: write auto, local, HOST:PORT or "
             "ray://HOST:PORT"
         )
-    if address.startswith("ray://") and find_spec("grpc") is None:
+    if match is not None:
+        _reach(address, match["host"].strip("[]"), int(match["port"]))
+    if address.startswith("ray://"):
+        if find_spec("grpc") is None:
+            raise Refused(
+                "an address with ray:// needs Ray's client: pip install 'ray[client]', or join "
+                "this machine with ray start --address=HOST:PORT and use --cluster auto"
+            )
+        return
+    told = _probe(address)
+    if not told["address"]:
         raise Refused(
-            "an address with ray:// needs Ray's client: pip install 'ray[client]', or join this "
-            "machine with ray start --address=HOST:PORT and use --cluster auto"
+            "there is no cluster that this machine belongs to: join one with ray start "
+            "--address=HOST:PORT, begin one with ray start --head, or say --cluster local"
         )
+    where = told["address"]
+    if told.get("wrong") == "token":
+        raise Refused(
+            f"the cluster at {where} asks for a token: let ray get-auth-token say it on its head, "
+            "and set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here"
+        )
+    if "wrong" in told:
+        raise Refused(f"what answers at {where} is no head of Ray: {told['wrong'][:300]}")
+    here = {"ray": version, "python": platform.python_version()}
+    for what, ours in here.items():
+        if told[what] != ours:
+            raise Refused(
+                f"the cluster at {where} has {what.capitalize()} {told[what]}, and this machine "
+                f"{ours}: install the same on both"
+            )
+
+
+def _reach(address: str, host: str, port: int) -> None:
+    """See that somebody listens at an address.
+
+    Raises:
+        Refused: Nobody does.
+    """
     try:
-        socket.create_connection((match["host"].strip("[]"), int(match["port"])), _CONNECT).close()
+        socket.create_connection((host, port), _CONNECT).close()
     except OSError as error:
         raise Refused(
             f"nobody answers at {address} ({error}): start the head there with ray start --head, "
@@ -156,19 +199,37 @@ def _check(address: str) -> None:
         ) from error
 
 
+def _token() -> bool:
+    """Tell whether there is a token of Ray's."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or path.is_file()
+
+
+def _probe(address: str) -> dict[str, str]:
+    """Ask the head at an address who it is, in a process that Ray may end.
+
+    Raises:
+        Refused: It could not be asked.
+    """
+    env = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    command = [sys.executable, "-P", "-m", "hocket.cluster.probe", address]
+    try:
+        done = subprocess.run(
+            command, env=env, capture_output=True, timeout=_PROBE, check=False, text=True
+        )
+        told: dict[str, str] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, OSError, ValueError) as error:
+        raise Refused(
+            f"the cluster at {address} does not answer as a head of Ray does: see that ray status "
+            "works there"
+        ) from error
+    return told
+
+
 def _refusal(address: str, error: Exception) -> Refused:
     """Say why Ray could not be joined, and what to do."""
     text = " ".join(str(error).split())
-    if "ersion mismatch" in text:
-        return Refused(
-            f"the cluster at {address} is of another version than this machine: install the same "
-            f"Ray and Python on both ({text[:300]})"
-        )
-    if isinstance(error, ConnectionError) and address == "auto":
-        return Refused(
-            "there is no cluster that this machine belongs to: join one with ray start "
-            "--address=HOST:PORT, begin one with ray start --head, or say --cluster local"
-        )
     if "raylet" in text or "node" in text.lower():
         return Refused(
             f"this machine does not belong to the cluster at {address}: join it with ray start "
