@@ -8,10 +8,12 @@ A backend says how to connect, what an error means, what time it is, and how to 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hocket.core.errors import JournalError
 from hocket.journal.schema import Database
+
+T = TypeVar("T")
 
 
 class Connection(Database, Protocol):
@@ -88,6 +90,14 @@ class Backend(Protocol):
 
         Raises:
             JournalError: It could not be reached for too long.
+        """
+
+    def transact(self, db: Connection, work: Callable[[Database], T]) -> T:
+        """Do some work in a transaction, once, also if the connection is lost and found again.
+
+        Raises:
+            Unreachable: The server was not found again; nobody knows whether it was done.
+            failures: It failed, and nothing of it is done.
         """
 
     def wall(self) -> int:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from hocket.core.errors import JournalError
+from hocket.journal.backend import Connection
+from hocket.journal.logs import NoLogs
 from hocket.journal.postgres_connection import FAILURES, PostgresConnection
 from hocket.journal.postgres_server import NOTIFY, READ_SECONDS, PostgresServer
-from hocket.journal.schema import Database, in_transaction
+from hocket.journal.schema import Database
 from hocket.journal.sql import LEASE, SqlJournal
 
 T = TypeVar("T")
+
+READ_PATIENCE: Final = 10.0
+"""Seconds for which who only reads, or posts, waits for a lost database."""
 
 _TRIES: Final = 3
 
@@ -30,6 +35,7 @@ class PostgresJournal(SqlJournal):
     """
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
+        self.logs: Final = NoLogs()
         self._server = PostgresServer(url)
         self._thread = ThreadPoolExecutor(1, "hocket-reader")
         self._reader: PostgresConnection | None = None
@@ -62,7 +68,7 @@ class PostgresJournal(SqlJournal):
         def whole(db: PostgresConnection) -> T:
             if not self._is_there(db):
                 self._server.migrate(db)
-            return in_transaction(db, work)
+            return self._server.transact(cast(Connection, db), work, READ_PATIENCE)
 
         return self._do(whole)
 
@@ -120,13 +126,10 @@ class PostgresJournal(SqlJournal):
                     self._reader = self._server.connect(READ_SECONDS)
                 return work(self._reader)
             except FAILURES as error:
-                unsure = self._reader is not None and self._reader.unsure
                 said = self._server.explain(error)
                 if not self._server.is_cut(error):
                     raise said from error
                 self._drop_reader()
-                if unsure:
-                    raise type(said)(f"{said}; it may have been done all the same") from error
                 if left == 0:
                     raise said from error
         raise AssertionError("the last try gives or raises")

@@ -71,6 +71,8 @@ _WHO: Final = """
 SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
 _END_OTHER: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"""
+_TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
+_STATUS: Final = "SELECT pg_xact_status($1::text::xid8)"
 _NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 
 
@@ -111,10 +113,16 @@ class PostgresConnection:
 
     Attributes:
         unsure: Whether the last statement failed in a way that leaves open whether it is committed.
+        careful: Whether transactions are remembered, so that `committed` can be told.
+        committed: Whether what was under way when the connection was lost had been committed after
+            all, as the server says to whoever asks on the next connection.
     """
 
     def __init__(self, url: str, name: str, timeout: float) -> None:
         self.unsure = False
+        self.careful = False
+        self.committed = False
+        self._transaction: object = None
         self._url = url
         self._name = name
         self._timeout = timeout
@@ -145,6 +153,9 @@ class PostgresConnection:
             self._end(before)
         ((pid, began),) = self._fetch(_WHO, ())[0]
         self._who = (integer(pid), began)
+        if self._transaction is not None:
+            ((status,),) = self._fetch(_STATUS, (self._transaction,))[0]
+            self.committed, self._transaction = status == "committed", None
 
     def _end(self, before: tuple[int, Any]) -> None:
         """See that the server has let go of the connection before, with all its locks."""
@@ -182,9 +193,11 @@ class PostgresConnection:
         if sql == "ROLLBACK":
             return self._roll_back()
         harmless = self.in_transaction or sql.lstrip().startswith(("BEGIN", "SELECT"))
+        if sql == "COMMIT" and self.careful:
+            ((self._transaction,),) = self._fetch(_TRANSACTION, ())[0]
         self.unsure = sql == "COMMIT" or not harmless
         result = Result(*self._fetch(sql, parameters))
-        self.unsure = False
+        self.unsure, self._transaction = False, None
         return result
 
     def insert_events(self, rows: Iterable[tuple[int, int, int, str]]) -> int:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -36,6 +36,8 @@ from hocket.journal.schema import (
     one,
     text,
 )
+
+T = TypeVar("T")
 
 PATIENCE: Final = 60.0
 """Seconds for which a lost database is waited for before the runs on it are stopped."""
@@ -256,11 +258,11 @@ class PostgresServer:
         """Tell whether a new connection may do what this one did not."""
         return isinstance(error, CUTS)
 
-    def mend(self, db: Connection, error: Exception) -> None:
+    def mend(self, db: Connection, error: Exception, patience: float = PATIENCE) -> None:
         """Connect again; what the lost connection had not committed is undone when this returns.
 
         Raises:
-            JournalError: It could not be reached for `PATIENCE` seconds.
+            JournalError: It could not be reached for so many seconds.
         """
         began, pause = time.monotonic(), 0.02
         while True:
@@ -273,10 +275,41 @@ class PostgresServer:
                 if not self.is_cut(failure):
                     raise self.explain(failure) from failure
                 waited = time.monotonic() - began
-                if waited > (_HURRY if self.closing.is_set() else PATIENCE):
+                if waited > (_HURRY if self.closing.is_set() else patience):
                     raise self.explain(failure) from failure
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    def transact(
+        self, db: Connection, work: Callable[[Database], T], patience: float = PATIENCE
+    ) -> T:
+        """Do some work in a transaction, once, also if the connection is lost and found again.
+
+        Raises:
+            Unreachable: The server was not found again; nobody knows whether it was done.
+            FAILURES: It failed, and nothing of it is done.
+        """
+        link = cast(PostgresConnection, db)
+        results: list[T] = []
+
+        def kept(db: Database) -> T:
+            results[:] = [work(db)]
+            return results[0]
+
+        link.careful = True
+        try:
+            while True:
+                try:
+                    return in_transaction(db, kept)
+                except FAILURES as error:
+                    if not self.is_cut(error):
+                        raise
+                    link.committed = False
+                    self.mend(db, error, patience)
+                    if link.committed:
+                        return results[0]
+        finally:
+            link.careful = False
 
     def wall(self) -> int:
         """Give the present instant by the server's clock."""

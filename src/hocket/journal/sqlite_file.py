@@ -6,13 +6,15 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from hocket.core.errors import JournalError
 from hocket.journal import schema
 from hocket.journal.backend import Connection
 from hocket.journal.bell import Bell, ring
-from hocket.journal.schema import NoRoom
+from hocket.journal.schema import Database, NoRoom, in_transaction
+
+T = TypeVar("T")
 
 
 class SqliteFile:
@@ -85,6 +87,14 @@ class SqliteFile:
             JournalError: Always.
         """
         raise self.explain(error) from error
+
+    def transact(self, db: Connection, work: Callable[[Database], T]) -> T:
+        """Do some work in a transaction.
+
+        Raises:
+            sqlite3.Error: It failed, and nothing of it is done.
+        """
+        return in_transaction(db, work)
 
     def wall(self) -> int:
         """Give the machine's time."""

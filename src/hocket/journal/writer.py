@@ -21,7 +21,7 @@ from hocket.journal import store
 from hocket.journal.backend import Backend, Bell, Connection
 from hocket.journal.keeper import Keeper, Port
 from hocket.journal.notes import Notes
-from hocket.journal.schema import Database, in_transaction
+from hocket.journal.schema import Database, Unreachable
 from hocket.journal.stake import Note, Stake
 from hocket.journal.store import Append
 
@@ -246,19 +246,23 @@ class Writer:
 
     def _commit_surely(self, db: Connection, appends: Sequence[Append]) -> set[int]:
         """Write appends and what was noted, each of them once; gives the runs that are lost."""
+        unsure = False
         while True:
             try:
+                if unsure:
+                    lost = store.outcome(db, appends)
+                    if lost is not None:
+                        # What was noted was in the same transaction.
+                        self._notes.forget()
+                        return lost
+                    unsure = False
                 if not self._notes:
                     return store.commit(db, appends)
                 return self._notes.write_after(db, lambda db: store.write_owned(db, appends))
             except self._backend.failures as error:
-                unsure = db.unsure if self._backend.is_cut(error) else False
+                cut = self._backend.is_cut(error)
+                unsure = unsure or (cut and db.unsure)
                 self._mend(db, error)
-                lost = store.outcome(db, appends) if unsure else None
-                if lost is not None:
-                    # What was noted was in the same transaction.
-                    self._notes.forget()
-                    return lost
 
     def _work(self, db: Connection, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
@@ -270,15 +274,19 @@ class Writer:
         """Do a job; tells whether it is done with, and has not to be tried on a new connection."""
         try:
             if job.stake is None:
-                result = in_transaction(db, job.work)
+                result = self._backend.transact(db, job.work)
             else:
                 self.keeper.join(job.stake)
                 result = self._notes.write_before(db, job.stake, job.work)
+        except Unreachable as error:
+            job.future.set_exception(error)
+            raise
         except (HocketError, ValueError) as error:
             job.future.set_exception(error)
         except self._backend.failures as error:
             if self._backend.is_cut(error):
-                return self._tried_in_vain(db, job, error)
+                self._mended_for(db, job, error)
+                return False
             job.future.set_exception(self._backend.explain(error))
             # Undone, and the disk keeps its promises: only this work has failed.
             if not self._backend.is_full(error):
@@ -287,31 +295,24 @@ class Writer:
             job.future.set_result(result)
         return True
 
-    def _tried_in_vain(self, db: Connection, job: _Job, error: Exception) -> bool:
-        """Connect again; tells whether the job may not be done once more.
+    def _mended_for(self, db: Connection, job: _Job, error: Exception) -> None:
+        """Connect again for a job that is then done once more.
 
         What is asked of the ledger means the same if it is asked twice.
         """
-        unsure = db.unsure and job.stake is None
         try:
             self._backend.mend(db, error)
         except JournalError as failure:
             job.future.set_exception(failure)
             raise
-        if unsure:
-            said = self._backend.explain(error)
-            job.future.set_exception(
-                type(said)(f"{said}; it may have been done all the same: look, then ask again")
-            )
-        return unsure
 
     def _finish(self, db: Connection) -> None:
         self._give_up(db)
         self._end(JournalError("the journal is closed"))
         self._backend.merge(db)
 
-    def _give_up(self, db: Database) -> None:
-        in_transaction(db, self.keeper.release_all)
+    def _give_up(self, db: Connection) -> None:
+        self._backend.transact(db, self.keeper.release_all)
         for stake in self.keeper.stakes:
             stake.commit()
 
@@ -321,7 +322,7 @@ class Writer:
             self._backend.make_room()
             try:
                 self._give_up(db)
-            except self._backend.failures as second:
+            except Exception as second:
                 # Then the lease gives them up, or this process does by ending.
                 error.add_note(f"the runs could not be given up: {second}")
         self._end(self._backend.explain(error))
