@@ -11,19 +11,22 @@ from hocket.core import events as ev
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import Call
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sqlite import SqliteJournal
 
 Make = Callable[[], Any]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Gives the journal; in SQLite a second call opens the same file as another process would."""
+    """Gives the journal; on disk a second call opens the same one as another process would."""
     opened: list[Any] = []
 
     def open_journal() -> Any:
         if request.param == "sqlite":
             opened.append(SqliteJournal(tmp_path / "state"))
+        elif request.param == "postgres":
+            opened.append(PostgresJournal(request.getfixturevalue("database")))
         elif not opened:
             opened.append(MemoryJournal())
         return opened[-1]

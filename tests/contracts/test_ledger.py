@@ -14,6 +14,7 @@ from hocket.core.specs import PlanSpec, RunSpec, StepSpec
 from hocket.core.values import SECOND, Call
 from hocket.journal.base import KEPT_SAMPLES, Book, Past, Sample, Store
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sharing import Ledger, Told
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
@@ -26,7 +27,7 @@ LONG = 1_000 * SECOND
 """Longer than anything is kept that nobody needs."""
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Gives the journal as one process sees it; a second call, as another one does."""
     opened: list[Any] = []
@@ -34,6 +35,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     def open_journal() -> Any:
         if request.param == "sqlite":
             opened.append(SqliteJournal(tmp_path / "state"))
+        elif request.param == "postgres":
+            opened.append(PostgresJournal(request.getfixturevalue("database")))
         elif not opened:
             opened.append(MemoryJournal())
         return opened[-1]

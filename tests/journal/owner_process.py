@@ -12,7 +12,8 @@ from hocket.core import events as ev
 from hocket.core.errors import JournalError, OwnershipLost
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Call
-from hocket.journal.base import Posted
+from hocket.journal.base import Posted, Store
+from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sqlite import SqliteJournal
 
 
@@ -23,8 +24,15 @@ def started(run: str) -> ev.RunStarted:
     )
 
 
-async def main(state: Path, run: str, lease: float) -> None:
-    journal = SqliteJournal(state, lease=lease)
+def opened(place: str, lease: float) -> Store:
+    """The journal of a state folder, or of a database."""
+    if "://" in place:
+        return PostgresJournal(place, lease=lease)
+    return SqliteJournal(Path(place), lease=lease)
+
+
+async def main(place: str, run: str, lease: float) -> None:
+    journal = opened(place, lease)
     log = await journal.start(started(run))
 
     def posted(posts: Sequence[Posted]) -> None:
@@ -45,4 +53,4 @@ async def main(state: Path, run: str, lease: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
