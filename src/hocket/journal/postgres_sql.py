@@ -63,10 +63,7 @@ INSERT INTO meta (key, value) VALUES ($1, $2)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value""",
     # -- runs ------------------------------------------------------------------------------------
     store.OWNED: "SELECT 1 FROM runs WHERE key = $1 AND epoch = $2 FOR NO KEY UPDATE",
-    store.OWNER_OF: """
-SELECT r.key, r.epoch, o.host, o.pid, o.start, o.boot, o.lease_until
-FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner WHERE r.id = $1
-FOR NO KEY UPDATE OF r""",
+    store.LOCK_RUN: "SELECT key FROM runs WHERE id = $1 FOR NO KEY UPDATE",
     # Whoever is giving a sign of life just now is not forgotten, and not waited for.
     store.FORGET_OWNERS: """
 DELETE FROM owners WHERE key IN (

@@ -43,6 +43,7 @@ FIND_RUN: Final = "SELECT key FROM runs WHERE id = ?"
 CREATE_RUN: Final = """
 INSERT INTO runs (id, name, status, created, epoch, owner) VALUES (?, ?, 'running', ?, 1, ?)
 ON CONFLICT (id) DO NOTHING"""
+LOCK_RUN: Final = "SELECT key FROM runs WHERE id = ?"
 OWNER_OF: Final = """
 SELECT r.key, r.epoch, o.host, o.pid, o.start, o.boot, o.lease_until
 FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
@@ -168,7 +169,7 @@ def commit(db: Database, appends: Sequence[Append]) -> set[int]:
     """
     if _is_plain(appends):
         expected = sum(len(item.events) for item in appends)
-        if _insert(db, appends) == expected:
+        if insert(db, appends) == expected:
             return set()
         # An epoch that has passed never comes back, so asking afterwards is early enough.
         return _lost(db, appends)
@@ -213,8 +214,8 @@ def outcome(db: Database, appends: Sequence[Append]) -> set[int] | None:
     return firsts.keys() - written if written else None
 
 
-def _insert(db: Database, appends: Iterable[Append]) -> int:
-    """Insert the rows of all appends, in order; gives how many were."""
+def insert(db: Database, appends: Iterable[Append]) -> int:
+    """Insert the rows of all appends whose epoch is the run's, in order; gives how many were."""
     if isinstance(db, Bulk):
         return db.insert_events(
             (run, epoch, number, event.row)
@@ -263,7 +264,7 @@ def _write(db: Database, appends: Sequence[Append]) -> None:
                 write_refs(db, item.run, (event.blob[0],))
             if event.files:
                 write_refs(db, item.run, event.files)
-    _insert(db, appends)
+    insert(db, appends)
     for item in appends:
         for taken in item.taken:
             db.execute(ANSWER, (taken.refusal, taken.id, item.run))
@@ -320,7 +321,7 @@ def claim_run(db: Database, id: str, owner: int, me: Owner, now: int) -> Claim:
         NotFound: There is no such run.
         Refused: Its owner is alive.
     """
-    row = one(db.execute(OWNER_OF, (id,)))
+    row = _locked(db, id)
     if row is None:
         raise no_such_run(id)
     holder, lease_until = owner_in(row[2:])
@@ -332,6 +333,15 @@ def claim_run(db: Database, id: str, owner: int, me: Owner, now: int) -> Claim:
     key, epoch = integer(row[0]), integer(row[1])
     db.execute(CLAIM, (owner, key))
     return Claim(key, epoch + 1, integer((one(db.execute(LAST_EVENT, (key,))) or (0,))[0]))
+
+
+def _locked(db: Database, id: str) -> Row | None:
+    """Keep others from taking a run over until the end of the transaction, and give its owner.
+
+    In two statements: the second sees what was committed while the first waited for the lock.
+    """
+    db.execute(LOCK_RUN, (id,))
+    return one(db.execute(OWNER_OF, (id,)))
 
 
 def release_run(db: Database, run: int, epoch: int) -> None:
@@ -380,15 +390,15 @@ def answer_of(db: Database, id: int) -> Taken | None:
     return None if row is None else Taken(id, text(row[0]))
 
 
-def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
-    """Delete runs and the blobs that only they used; gives how many bytes these held.
+def keys_of_gone(db: Database, ids: Sequence[str], me: Owner, now: int) -> list[int]:
+    """Give the keys of runs that nobody owns who is alive, but not of those that are not there.
 
     Raises:
-        Refused: One of them is owned and alive; nothing is deleted.
+        Refused: One of them is owned and alive.
     """
     keys: list[int] = []
-    for id in dict.fromkeys(ids):
-        row = one(db.execute(OWNER_OF, (id,)))
+    for id in ids:
+        row = _locked(db, id)
         if row is None:
             continue
         holder, lease_until = owner_in(row[2:])
@@ -397,15 +407,25 @@ def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
                 f"run {id} is owned by {holder}, which is alive: cancel it, then remove it"
             )
         keys.append(integer(row[0]))
+    return keys
+
+
+def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
+    """Delete runs and the blobs that only they used; gives how many bytes these held.
+
+    Raises:
+        Refused: One of them is owned and alive; nothing is deleted.
+    """
+    keys = keys_of_gone(db, ids, me, now)
     freed = 0
     for key in keys:
         freed += integer((one(db.execute(SIZE_OF_EVENTS, (key,))) or (0,))[0])
-        freed += free_blobs(db, key, now)
         for sql in (DELETE_EVENTS, DELETE_INBOX, DELETE_RUN):
             db.execute(sql, (key,))
-    for id in dict.fromkeys(ids):
+    for id in ids:
         db.execute(hosted.DROP, (id,))
-    return freed
+    # Last, because whoever stores bytes waits for it.
+    return freed + sum(free_blobs(db, key, now) for key in keys)
 
 
 def run_row(db: Database, id: str, me: Owner, now: int) -> RunRow | None:
