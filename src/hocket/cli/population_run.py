@@ -18,6 +18,7 @@ from rich.text import Text
 
 from hocket.cli.options import AsJson, Plain, Quiet
 from hocket.cli.output import pretty
+from hocket.cli.population_nodes import Files, OnNodes, Performed, perform_on_nodes
 from hocket.core.errors import Refused, suggest
 from hocket.core.values import Json
 from hocket.population.place import my_place
@@ -40,6 +41,9 @@ Form = Annotated[Literal["npz", "parquet"], Parameter(help="What these are.", sh
 Processes = Annotated[
     int, Parameter(help="How many processes share the work: 1, 2, 4 or 8.", show_default=True)
 ]
+Devices = Annotated[int | None, Parameter(help="Cores or GPUs per process; else all.")]
+Dtype = Annotated[Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)]
+AtOnce = Annotated[int | None, Parameter(help="The most ticks between two looks, 1 to 32.")]
 Resume = Annotated[bool, Parameter(help="Go on from what is saved in --checkpoint.", negative=())]
 
 
@@ -71,14 +75,11 @@ def run(
         Parameter(name="--set", help="An example's option, as length=2; repeatable.", negative=()),
     ] = None,
     device: Device = None,
-    devices: Annotated[int | None, Parameter(help="Cores or GPUs per process; else all.")] = None,
+    devices: Devices = None,
     processes: Processes = 1,
-    dtype: Annotated[
-        Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)
-    ] = "float32",
-    at_once: Annotated[
-        int | None, Parameter(help="The most ticks between two looks, 1 to 32.")
-    ] = None,
+    on: Annotated[OnNodes, Parameter(name="*")] = OnNodes(),  # noqa: B008
+    dtype: Dtype = "float32",
+    at_once: AtOnce = None,
     checkpoint: Annotated[
         Path | None, Parameter(help="A folder in which it is saved, to go on from.")
     ] = None,
@@ -95,7 +96,8 @@ def run(
 ) -> int:
     """Run a population of active-inference agents, or go on with one.
 
-    The same seed gives the same result, to the last bit, on any number of cores and processes.
+    The same seed gives the same result, to the last bit, on any number of cores and processes, and
+    of a cluster's nodes.
     Ctrl-C ends it after the ticks that are being done, and saves it if there is --checkpoint.
 
     Args:
@@ -111,11 +113,17 @@ def run(
     if checkpoint is None:
         _need_no_place(every, resume=resume)
     need_extra()
-    settings = read_settings({key: value for key, value in given.items() if value is not None})
+    on.check()
+    given = {key: value for key, value in given.items() if value is not None}
+    settings = read_settings(given)
+    show, files = _Show(plain=plain or json_, quiet=quiet), Files(checkpoint, out, picture)
+    if on.cluster is not None:
+        again = _again(sys.argv[1:])
+        done = perform_on_nodes(given, on, processes, show, show, files, resume=resume, again=again)
+        return _report(done, checkpoint, show, as_json=json_)
     if processes != 1:
         return _together(processes, saves=checkpoint is not None)
-    show = _Show(plain=plain or json_, quiet=quiet)
-    return _perform(settings, show, (checkpoint, out, picture), resume=resume, as_json=json_)
+    return _perform(settings, show, files, resume=resume, as_json=json_)
 
 
 def _together(processes: int, *, saves: bool) -> int:
@@ -147,63 +155,52 @@ def _again(arguments: Sequence[str]) -> str:
     return shlex.join(["hocket", *(part for part in arguments if part != "--resume"), "--resume"])
 
 
-def _perform(
-    settings: Settings,
-    show: _Show,
-    places: tuple[Path | None, Path | None, Path | None],
-    *,
-    resume: bool,
-    as_json: bool,
-) -> int:
+def _perform(settings: Settings, show: _Show, files: Files, *, resume: bool, as_json: bool) -> int:
     performing = import_module("hocket.population.performing")
     performing.use_devices(settings)
-    distributed = import_module("hocket.population.distributed")
-    leads = distributed.leads()
+    leads = import_module("hocket.population.distributed").leads()
     if not leads:
         show.hush()
-    checkpoint, out, picture = places
     with show:
         done = performing.perform(
             settings,
-            performing.Places(checkpoint=checkpoint, out=out, picture=picture),
+            performing.Places(checkpoint=files.checkpoint, out=files.out, picture=files.picture),
             resume="yes" if resume else "no",
             say=show.say,
             on_progress=show.progress,
             stop=lambda: show.stopped,
         )
-    if leads:
-        _report(done, checkpoint, show, as_json=as_json)
-    return _INTERRUPTED if done.outcome.stopped else 0
+    outcome = done.outcome
+    if not leads:
+        return _INTERRUPTED if outcome.stopped else 0
+    course = import_module("hocket.population.results").course
+    output = {
+        "summary": done.summary,
+        "means": course(outcome.means, last=outcome.progress.tick),
+        "checksum": outcome.checksum,
+    }
+    performed = Performed(output, done.files, outcome.progress.tick, outcome.stopped)
+    return _report(performed, files.checkpoint, show, as_json=as_json)
 
 
-def _report(done: Any, checkpoint: Path | None, show: _Show, *, as_json: bool) -> None:
-    """Say what came of it, or how to go on."""
-    if as_json:
-        course = import_module("hocket.population.results").course
-        print(
-            pretty(
-                {
-                    "summary": done.summary,
-                    "means": course(done.outcome.means, last=done.outcome.progress.tick),
-                    "checksum": done.outcome.checksum,
-                    "files": {name: str(path) for name, path in done.files.items()},
-                }
-            )
-        )
-    elif not done.outcome.stopped:
-        _tell(done.summary, done.files)
-    if not done.outcome.stopped:
-        return
-    tick = done.outcome.progress.tick
+def _report(done: Performed, checkpoint: Path | None, show: _Show, *, as_json: bool) -> int:
+    """Say what came of it, or how to go on; gives the exit status."""
+    if as_json and done.output is not None:
+        print(pretty({**done.output, "files": {n: str(path) for n, path in done.files.items()}}))
+    elif done.output is not None and not done.stopped:
+        _tell(done.output["summary"], done.files)
+    if not done.stopped:
+        return 0
     if checkpoint is None:
-        show.say(f"stopped after tick {tick:,}; nothing is saved without --checkpoint DIR")
+        show.say(f"stopped after tick {done.tick:,}; nothing is saved without --checkpoint DIR")
     else:
         place = my_place()
         # The one that has started all of them was told how many.
         started = None if place is None or place.parent is None else place.processes
         many = [] if started is None else ["--processes", str(started)]
-        show.say(f"stopped and saved after tick {tick:,}; it goes on with:")
+        show.say(f"stopped and saved after tick {done.tick:,}; it goes on with:")
         show.say(f"  {_again([*sys.argv[1:], *many])}")
+    return _INTERRUPTED
 
 
 def _need_no_place(every: int | None, *, resume: bool) -> None:
@@ -319,11 +316,15 @@ class _Show:
 
     def progress(self, progress: Any) -> None:
         """Show how far it is."""
+        line = import_module("hocket.population.running").progress_line(progress)
+        self.show(progress.tick / max(progress.ticks, 1), line)
+
+    def show(self, share: float, line: str) -> None:
+        """Show how far it is: how much of all is done, and a line."""
         if self._quiet:
             return
-        line = import_module("hocket.population.running").progress_line(progress)
         if self._line is not None:
-            self._line.draw(progress.tick / max(progress.ticks, 1), line)
+            self._line.draw(share, line)
             return
         now = time.monotonic()
         if now - self._told >= _PERIOD:
