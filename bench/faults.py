@@ -37,11 +37,12 @@ CONTENDERS = {
     "lease": ("lease_queue", "LeaseQueue"),
     "dask": ("dask_workers", "DaskWorkers"),
     "dbos": ("dbos_executors", "DbosExecutors"),
+    "plain": ("hocket_plain", "HocketPlain"),
     "ray": ("ray_tasks", "RayTasks"),
 }
 IDLE = 10.0
 """After how many seconds without a step an engine counts as stuck."""
-LIMIT = 180.0
+LIMIT = 60.0
 PACKAGES = ("hocket", "ray", "distributed", "dbos", "asyncpg")
 
 
@@ -62,6 +63,9 @@ def one(name: str, place: Place, seed: int) -> dict[str, Any]:
         fault = Fault(time.monotonic_ns(), frozenset(killed))
         waited = _finish(contender, driver, victim)
         word = json.loads(driver.said.strip().splitlines()[-1])
+    except AssertionError as error:
+        said = [each.said[-1000:] for each in (*contender.workers, *([driver] if driver else []))]
+        raise RuntimeError("\n".join([f"{contender.name}: {error}", *said])) from error
     finally:
         contender.stop()
         if driver is not None:
