@@ -37,7 +37,7 @@ class FakeContext:
     def spend(self, usage: Usage) -> None:
         self.spent.append(usage)
 
-    def sent(self) -> None:
+    def sent(self, ago: int = 0) -> None:
         self.sent_after.append(len(self.shown))
 
     def told(self, quotas: Sequence[Quota]) -> None:

@@ -38,7 +38,7 @@ class Timed(FakeContext):
         self.left_at: list[float] = []
         self.heard_at: list[float] = []
 
-    def sent(self) -> None:
+    def sent(self, ago: int = 0) -> None:
         super().sent()
         self.left_at.append(time.monotonic())
 

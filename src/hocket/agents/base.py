@@ -99,11 +99,14 @@ class Context(Protocol):
     def spend(self, usage: Usage) -> None:
         """Say what has been spent until now; it counts if the call is cancelled or fails."""
 
-    def sent(self) -> None:
-        """Say that the request leaves now: rate windows count from here. Never blocks or raises.
+    def sent(self, ago: int = 0) -> None:
+        """Say that the request leaves: rate windows count from here. Never blocks or raises.
 
         Called again it is the later instant that counts.
         Whoever never calls it has sent when its call began, unless its agent is `Announcing`.
+
+        Args:
+            ago: How many nanoseconds ago it left, where the word of it has been on its way.
         """
 
     def told(self, quotas: Sequence[Quota]) -> None:
@@ -138,6 +141,7 @@ class Agent(Protocol):
 
         Raises:
             AgentError: The call failed; its fault says why.
+            WorkerLost: The process that did it is gone, and nobody knows how it ended.
             asyncio.CancelledError: The call was cancelled and everything it had begun is stopped.
         """
 

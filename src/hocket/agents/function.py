@@ -267,8 +267,8 @@ class _ThreadContext:
     def spend(self, usage: Usage) -> None:
         self._soon(self._context.spend, usage)
 
-    def sent(self) -> None:
-        self._soon(self._context.sent)
+    def sent(self, ago: int = 0) -> None:
+        self._soon(self._context.sent, ago)
 
     def told(self, quotas: Sequence[Quota]) -> None:
         self._soon(self._context.told, quotas)

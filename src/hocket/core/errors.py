@@ -9,6 +9,7 @@
     │   └── Refused            the request does not fit the run's present state
     ├── PeerError              something outside failed
     │   ├── AgentError         a call failed; carries a Fault that says whether to retry
+    │   ├── WorkerLost         the process that did a call is gone; nobody knows how the call ended
     │   ├── JournalError       the journal cannot be written or read
     │   └── OwnershipLost      another process has taken this run over
     ├── RunFailed              the run ended without success; carries the result so far
@@ -184,6 +185,10 @@ class AgentError(PeerError):
         self.fault = fault
         self.usage = usage
         super().__init__(f"{fault.kind}: {fault.message}")
+
+
+class WorkerLost(PeerError):
+    """The process that did a call died, or its machine did: nobody knows how the call ended."""
 
 
 class JournalError(PeerError):

@@ -217,7 +217,7 @@ class CallCancelled(Event, frozen=True, kw_only=True, tag="call_cancelled"):
 
 
 class CallLost(Event, frozen=True, kw_only=True, tag="call_lost"):
-    """The owner died while the call was in flight; nobody knows how it ended."""
+    """The process that did the call died, the owner's or a worker's; nobody knows how it ended."""
 
     call: Call
 

@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from hocket.agents.base import Agent, Reply, Request, announces
-from hocket.core.errors import AgentError, Fault, HocketError, JournalError, NotFound
-from hocket.core.events import CallCancelled, CallFailed, CallFinished, Usage
+from hocket.core.errors import (
+    AgentError,
+    Fault,
+    HocketError,
+    JournalError,
+    NotFound,
+    WorkerLost,
+)
+from hocket.core.events import CallCancelled, CallFailed, CallFinished, CallLost, Usage
 from hocket.core.people import Consent, question_path
 from hocket.core.values import Call, FileRef
 from hocket.limits.claim import Quota
 
 T = TypeVar("T")
-Outcome = CallFinished | CallFailed | CallCancelled
+Outcome = CallFinished | CallFailed | CallCancelled | CallLost
 _DETAIL = 4_000
 
 
@@ -45,7 +52,8 @@ class Flight:
         request: What is asked.
         emit: Who is shown the call's text.
         files: Where it keeps files.
-        on_sent: Called each time that a request leaves; `sent_at` says when that was.
+        on_sent: Called each time that a request has left, with how many nanoseconds ago; `sent_at`
+            says when that was.
         on_told: Called with what the peer says of its own limits.
         on_ask: Asks a person, with the question's path and what is shown; None if nobody can be.
 
@@ -84,7 +92,7 @@ class Flight:
         emit: Callable[[Call, str, str], None],
         files: Files,
         *,
-        on_sent: Callable[[], None] | None = None,
+        on_sent: Callable[[int], None] | None = None,
         on_told: Callable[[Sequence[Quota]], None] | None = None,
         on_ask: Callable[[str, str], Awaitable[Consent]] | None = None,
     ) -> None:
@@ -113,14 +121,14 @@ class Flight:
         """Note what has been spent until now."""
         self.spent = usage
 
-    def sent(self) -> None:
-        """Note that a request leaves now; an earlier one counts no more."""
+    def sent(self, ago: int = 0) -> None:
+        """Note that a request leaves, or left a while ago; an earlier one counts no more."""
         if self._now is None:
             return
-        self.sent_at = self._now()
+        self.sent_at = self._now() - ago
         self.heard_at = None
         if self._on_sent is not None:
-            self._on_sent()
+            self._on_sent(ago)
 
     def told(self, quotas: Sequence[Quota]) -> None:
         """Note that the peer answers, and hand on what it says of its limits."""
@@ -200,6 +208,8 @@ class Flight:
         except AgentError as error:
             usage = error.usage if isinstance(error.usage, Usage) else self.spent
             return CallFailed(at=now(), call=call, fault=error.fault, usage=usage)
+        except WorkerLost:
+            return CallLost(at=now(), call=call)
         except asyncio.CancelledError as error:
             if self.reason:
                 return CallCancelled(at=now(), call=call, reason=self.reason, usage=self.spent)
@@ -207,17 +217,17 @@ class Flight:
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled this call: its agent awaited something that was.
-            return CallFailed(at=now(), call=call, fault=_unforeseen(error), usage=self.spent)
+            return CallFailed(at=now(), call=call, fault=unforeseen(error), usage=self.spent)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            return CallFailed(at=now(), call=call, fault=_unforeseen(error), usage=self.spent)
+            return CallFailed(at=now(), call=call, fault=unforeseen(error), usage=self.spent)
         return CallFinished(
             at=now(), call=call, output=reply.output, usage=reply.usage, notes=reply.notes
         )
 
 
-def _unforeseen(error: BaseException) -> Fault:
+def unforeseen(error: BaseException) -> Fault:
     """Make a fault of an error that an agent should have mapped itself."""
     told = "".join(traceback.format_exception(error))
     kind = "agent" if not isinstance(error, HocketError) else "call"

@@ -12,6 +12,7 @@ from hocket.core.events import (
     CallCancelled,
     CallFailed,
     CallFinished,
+    CallLost,
     LimitChanged,
     Reserved,
     Usage,
@@ -308,12 +309,14 @@ class Timed(Protocol):
 
 def ending(flight: Timed, outcome: Outcome) -> Ending:
     """Say what a call's end means for its limits."""
-    spent = _spent(outcome.usage)
+    spent = None if isinstance(outcome, CallLost) else _spent(outcome.usage)
     sent, heard = flight.sent_at, flight.heard_at
     trip = None if sent is None or heard is None else max(0, heard - sent)
     match outcome:
         case CallFinished():
             return Ending("done", spent, round_trip=trip)
+        case CallLost():
+            return Ending("other")
         case CallFailed():
             kind = _OF_FAULT.get(outcome.fault.kind, "other")
             return Ending(kind, spent, outcome.fault.retry_after, trip)

@@ -19,7 +19,7 @@ import msgspec
 
 from hocket.core.commands import StartCall
 from hocket.core.errors import JournalError
-from hocket.core.events import AnyEvent, CallFinished, CallStarted, Usage, Wait
+from hocket.core.events import AnyEvent, CallFinished, CallLost, CallStarted, Usage, Wait
 from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
 from hocket.core.teams import CacheSpec
@@ -177,7 +177,7 @@ class Recall:
     def landed(self, outcome: Outcome) -> tuple[Outcome, tuple[Answered, ...]]:
         """Say what is to be recorded of a call's end, and kept with that."""
         asked = self._calls.get(outcome.call)
-        if asked is None:
+        if asked is None or isinstance(outcome, CallLost):
             return outcome, ()
         question = asked.question
         kept: tuple[Answered, ...] = ()
