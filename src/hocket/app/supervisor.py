@@ -38,6 +38,8 @@ class Supervisor:
         journal: The journal's address; None for the usual one.
         state: The state folder; None for the usual one.
         most: How many runs it drives at once.
+        lease: Seconds after which others may take its runs if it gives no sign of life; None for
+            what is usual.
 
     Attributes:
         engine: Who runs them.
@@ -45,9 +47,14 @@ class Supervisor:
     """
 
     def __init__(
-        self, *, journal: str | None = None, state: str | None = None, most: int = MOST
+        self,
+        *,
+        journal: str | None = None,
+        state: str | None = None,
+        most: int = MOST,
+        lease: float | None = None,
     ) -> None:
-        self.engine = Engine(None if state is None else Path(state), journal=journal)
+        self.engine = Engine(None if state is None else Path(state), journal=journal, lease=lease)
         self.host = Host(self.engine, most=most)
         self._opening: asyncio.Task[None] | None = None
 

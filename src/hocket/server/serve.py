@@ -20,6 +20,9 @@ import uvicorn
 from hocket.app.ending import DRAIN, asked_to_end
 from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
+from hocket.app.journals import journal_address
+from hocket.app.state import lease_seconds
+from hocket.cluster.supervisors import Orders, Supervisors
 from hocket.core.errors import Refused
 from hocket.insight.alerts import DEFAULTS, Rule
 from hocket.journal.bell import sweep
@@ -149,24 +152,25 @@ async def serve(
             async with (
                 _site(host, settings, tokens, rules) as site,
                 _posting(site, webhook, webhook_secret),
+                _supervised(site, share) as supervisors,
             ):
-                return await _serve(site, sock, share, ready, ending)
+                leaving = partial(_Leaving, host, supervisors, share.drain)
+                return await _serve(site, sock, leaving, ready, ending)
 
 
 async def _serve(
     site: Site,
     sock: socket.socket,
-    share: Share,
+    leaves: Callable[[uvicorn.Server], _Leaving],
     ready: Callable[[Ready], None],
     ending: Callable[[], None],
 ) -> Served:
     """Answer until a signal ends it."""
-    host = site.host
-    state = host.engine.state
+    host, state = site.host, site.host.engine.state
     where = Where(url=site.settings.url, pid=os.getpid(), state=str(state))
     told = Ready(where=where, tokens=site.tokens, host=host)
     server = Listener(_config(site), lambda: ready(told))
-    leaving = _Leaving(server, host, share.drain)
+    leaving = leaves(server)
 
     def heard(gently: bool) -> None:
         leaving.begin(gently)
@@ -185,21 +189,29 @@ class _Leaving:
     """Ends a server and the driving of its runs.
 
     Args:
-        server: The server.
         host: Drives its runs.
+        supervisors: Drive them in a cluster, if there is one.
         seconds: How long calls in flight have to end, if they are let.
+        server: The server.
     """
 
-    def __init__(self, server: uvicorn.Server, host: Host, seconds: float) -> None:
-        self._server = server
+    def __init__(
+        self,
+        host: Host,
+        supervisors: Supervisors | None,
+        seconds: float,
+        server: uvicorn.Server,
+    ) -> None:
         self._host = host
+        self._supervisors = supervisors
         self._seconds = seconds
+        self._server = server
         self._draining: asyncio.Task[tuple[str, ...]] | None = None
 
     def begin(self, gently: bool) -> None:
         """Begin to end; the server answers until calls in flight have ended, if they are let."""
         if gently:
-            self._draining = asyncio.create_task(self._host.drain(self._seconds), name="drain")
+            self._draining = asyncio.create_task(self._drain(self._seconds), name="drain")
             self._draining.add_done_callback(lambda _: self._exit())
         else:
             self._exit()
@@ -209,9 +221,47 @@ class _Leaving:
 
     async def done(self) -> tuple[str, ...]:
         """Give every run up that is still driven; gives those that were given up in all."""
-        if self._draining is not None:
-            return await self._draining
-        return await self._host.drain(0)
+        return await (self._draining or self._drain(0))
+
+    async def _drain(self, seconds: float) -> tuple[str, ...]:
+        if self._supervisors is None:
+            return await self._host.drain(seconds)
+        here, there = await asyncio.gather(
+            self._host.drain(seconds), self._supervisors.drain(seconds)
+        )
+        return tuple(sorted(here + there))
+
+
+@asynccontextmanager
+async def _supervised(site: Site, share: Share) -> AsyncIterator[Supervisors | None]:
+    """Have runs driven in a cluster, if there is to be one.
+
+    Raises:
+        Refused: The journal is not one that a cluster can reach, or the cluster cannot be used.
+    """
+    if not share.cluster:
+        yield None
+        return
+    address = journal_address()
+    if "://" not in address:
+        raise Refused(
+            "with --cluster the journal has to be one that all machines reach: "
+            "hocket --journal postgresql://user@host/database serve --cluster …"
+        )
+    orders = Orders(
+        address=share.cluster,
+        journal=address,
+        lease=lease_seconds(),
+        most=share.most,
+        count=share.supervisors,
+    )
+    supervisors = Supervisors(orders)
+    site.health.needs("cluster", lambda: supervisors.there)
+    await supervisors.open()
+    try:
+        yield supervisors
+    finally:
+        await supervisors.close()
 
 
 @asynccontextmanager
