@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,9 +18,18 @@ Place: TypeAlias = tuple[str, str, str]
 
 _Numbers: TypeAlias = tuple[int, int | None, int | None, int | None]
 
-PAGE: Final = "SELECT count, samples FROM durations WHERE plan = ? AND step = ? AND agent = ?"
-SET_PAGE: Final = """
-INSERT OR REPLACE INTO durations (plan, step, agent, count, samples) VALUES (?, ?, ?, ?, ?)"""
+AT_ONCE: Final = 1_000
+"""How many rows are read and written by one statement: each is a question to the database."""
+
+# Lists come as one JSON parameter, so that one statement is prepared for all lengths.
+SOME_PAGES: Final = """
+SELECT step, agent, count, samples FROM durations
+WHERE plan = ?1 AND step IN (SELECT value FROM json_each(?2))"""
+SET_PAGES: Final = """
+INSERT OR REPLACE INTO durations (plan, step, agent, count, samples)
+SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]')
+FROM json_each(?2)"""
 IS_THERE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'durations'"
 PAGES: Final = """
 SELECT step, agent, count, samples FROM durations WHERE plan = ? ORDER BY step, agent"""
@@ -47,16 +58,44 @@ def record(db: Database, samples: Sequence[Sample]) -> None:
     Raises:
         JournalError: What is there already cannot be read.
     """
-    for place, fresh in by_place(samples).items():
-        row = one(db.execute(PAGE, place))
-        known = Past(0, ()) if row is None else past(place, integer(row[0]), text(row[1]))
-        write(db, place, add(known, fresh))
+    fresh = by_place(samples)
+    there = known(db, fresh)
+    write(db, {place: add(there.get(place, Past(0, ())), some) for place, some in fresh.items()})
 
 
-def write(db: Database, place: Place, past: Past) -> None:
-    """Write what is known of a place, instead of what is there."""
+def known(db: Database, places: Iterable[Place]) -> dict[Place, Past]:
+    """Give what is known of places, as far as anything is.
+
+    Raises:
+        JournalError: It cannot be read.
+    """
+    found: dict[Place, Past] = {}
+    for plan, some in _in_parts(places):
+        steps = _encode(list(dict.fromkeys(step for _, step, _ in some))).decode()
+        for step, agent, count, samples in db.execute(SOME_PAGES, (plan, steps)).fetchall():
+            place = (plan, text(step), text(agent))
+            if place in some:
+                found[place] = past(place, integer(count), text(samples))
+    return found
+
+
+def write(db: Database, pages: Mapping[Place, Past]) -> None:
+    """Write what is known of places, instead of what is there."""
+    for plan, some in _in_parts(pages):
+        rows = [(*place[1:], pages[place].count, _numbers_of(pages[place])) for place in some]
+        db.execute(SET_PAGES, (plan, _encode(rows).decode()))
+
+
+def _numbers_of(past: Past) -> str:
     numbers = [(_written(s), s.tokens_in, s.tokens_out, s.cost) for s in past.samples]
-    db.execute(SET_PAGE, (*place, past.count, _encode(numbers).decode()))
+    return _encode(numbers).decode()
+
+
+def _in_parts(places: Iterable[Place]) -> Iterator[tuple[str, dict[Place, None]]]:
+    """Give the places of each plan, some at a time, in order: two that write the same must."""
+    for plan, of_plan in groupby(sorted(places), key=itemgetter(0)):
+        while some := dict.fromkeys(islice(of_plan, AT_ONCE)):
+            yield plan, some
 
 
 def read(db: Database, plan: str) -> list[Past]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -19,8 +19,10 @@ from hocket.journal import answers, blobs, book, hosted, store
 from hocket.journal.answers import Ready
 from hocket.journal.base import Past
 from hocket.journal.book import Place
+from hocket.journal.codec import Encoded
 from hocket.journal.owner import is_gone, myself, owner_in
-from hocket.journal.schema import Database, Parameter, integer, one, text
+from hocket.journal.schema import SET_META, Database, integer, one, text
+from hocket.journal.store import Append
 
 T = TypeVar("T")
 
@@ -38,15 +40,20 @@ WHERE r.run = ? ORDER BY r.digest"""
 TAKE_RUN: Final = """
 INSERT INTO runs (id, name, status, created, epoch, owner) VALUES (?, ?, ?, ?, ?, 0)
 RETURNING key"""
-TAKE_EVENTS: Final = "INSERT INTO events (run, n, data) VALUES {rows}"
 ANSWERS: Final = "SELECT id, key FROM answers WHERE id > ? ORDER BY id LIMIT ?"
 ANSWER_AT: Final = "SELECT at FROM answers WHERE key = ?"
 BOOK: Final = """
 SELECT plan, step, agent, count, samples FROM durations ORDER BY plan, step, agent"""
 
+GET_META: Final = "SELECT value FROM meta WHERE key = ?"
+
+_MARK: Final = "copying"
 _PAGE: Final = 512
 _ROWS: Final = 512
 """Rows of one INSERT."""
+
+Rows: TypeAlias = Callable[[], Iterable[tuple[int, str]]]
+"""Gives the numbers and rows of a run's events, from the first on each time that it is asked."""
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +115,7 @@ class Moves(Protocol):
             JournalError: They are not what the digest says.
         """
 
-    def take(self, parcel: Parcel, rows: Iterable[tuple[int, str]]) -> None:
+    def take(self, parcel: Parcel, rows: Rows) -> None:
         """Store a run, owned by nobody, all of it or nothing; its files are there already.
 
         Raises:
@@ -124,6 +131,12 @@ class Moves(Protocol):
 
     def host(self, run: str) -> None:
         """Note that servers are to drive a run."""
+
+    def mark(self, word: str) -> None:
+        """Leave a word in the journal, or take it away with ""."""
+
+    def marked(self) -> str:
+        """Give the word that was left; "" for none."""
 
     def answers(self) -> Iterator[Ready]:
         """Give all kept answers."""
@@ -209,7 +222,7 @@ class SqlMoves:
     def _take_part(self, key: int, number: int, data: bytes) -> None:
         self._journal.write(lambda db: blobs.write_part(db, key, number, data))
 
-    def take(self, parcel: Parcel, rows: Iterable[tuple[int, str]]) -> None:
+    def take(self, parcel: Parcel, rows: Rows) -> None:
         """Store a run, owned by nobody, all of it or nothing.
 
         Raises:
@@ -231,6 +244,14 @@ class SqlMoves:
     def host(self, run: str) -> None:
         """Note that servers are to drive a run."""
         self._journal.write(partial(_host, run=run))
+
+    def mark(self, word: str) -> None:
+        """Leave a word in the journal, or take it away with ""."""
+        self._journal.write(lambda db: db.execute(SET_META, (_MARK, word)))
+
+    def marked(self) -> str:
+        """Give the word that was left; "" for none."""
+        return self._journal.query(_marked) or ""
 
     def answers(self) -> Iterator[Ready]:
         """Give all kept answers."""
@@ -293,20 +314,18 @@ def _absent(db: Database, digests: Sequence[str], kept: int) -> list[str]:
     return [digest for digest in digests if not blobs.keep_blob(db, digest, kept)]
 
 
-def _take(db: Database, parcel: Parcel, rows: Iterable[tuple[int, str]]) -> None:
+def _take(db: Database, parcel: Parcel, rows: Rows) -> None:
     if one(db.execute(store.FIND_RUN, (parcel.id,))) is not None:
         raise JournalError(f"there is a run {parcel.id} already")
     head = (parcel.id, parcel.name, parcel.status, parcel.created, parcel.epoch)
     key = integer(db.execute(TAKE_RUN, head).fetchall()[0][0])
     count = 0
-    for some in _in_groups(rows):
-        values: list[Parameter] = []
-        for number, data in some:
-            count += 1
-            if number != count:
-                raise JournalError(f"event {count} of run {parcel.id} is missing")
-            values += (key, number, data)
-        db.execute(TAKE_EVENTS.format(rows=",".join(["(?,?,?)"] * len(some))), tuple(values))
+    for some in _in_groups(rows()):
+        if [number for number, _ in some] != list(range(count + 1, count + len(some) + 1)):
+            raise JournalError(f"an event of run {parcel.id} is missing after number {count}")
+        events = [Encoded(data) for _, data in some]
+        store.insert(db, [Append(key, parcel.epoch, count + 1, events, (), None)])
+        count += len(some)
     if count != parcel.events:
         raise JournalError(f"run {parcel.id} has gone on while it was read: copy it again")
     # Whoever prunes meanwhile could have dropped what nobody named so far.
@@ -329,6 +348,11 @@ def _drop(db: Database, parcel: Parcel, now: int) -> bool:
         return False
     store.remove_runs(db, [parcel.id], myself(), now)
     return True
+
+
+def _marked(db: Database) -> str:
+    row = one(db.execute(GET_META, (_MARK,)))
+    return text(row[0]) if row else ""
 
 
 def _state(parcel: Parcel) -> tuple[object, ...]:
@@ -360,14 +384,15 @@ def _pages(db: Database) -> list[Page]:
 
 
 def _take_book(db: Database, pages: Sequence[Page]) -> int:
-    taken = 0
-    for page in pages:
-        known = one(db.execute(book.PAGE, page.place))
-        # Two books of the same calls cannot be told from two of others: the longer one stays.
-        if known is None or integer(known[0]) < page.past.count:
-            book.write(db, page.place, page.past)
-            taken += 1
-    return taken
+    known = book.known(db, [page.place for page in pages])
+    # Two books of the same calls cannot be told from two of others: the longer one stays.
+    longer = {
+        page.place: page.past
+        for page in pages
+        if page.place not in known or known[page.place].count < page.past.count
+    }
+    book.write(db, longer)
+    return len(longer)
 
 
 def _in_groups(items: Iterable[T]) -> Iterator[list[T]]:

@@ -89,8 +89,13 @@ RETURNING id""",
     answers.IS_THERE: "SELECT 1",
     book.IS_THERE: "SELECT 1",
     hosted.IS_THERE: "SELECT 1",
-    book.SET_PAGE: """
-INSERT INTO durations (plan, step, agent, count, samples) VALUES ($1, $2, $3, $4, $5)
+    book.SOME_PAGES: """
+SELECT step, agent, count, samples FROM durations
+WHERE plan = $1 AND step = ANY (ARRAY(SELECT jsonb_array_elements_text($2::text::jsonb)))""",
+    book.SET_PAGES: """
+INSERT INTO durations (plan, step, agent, count, samples)
+SELECT $1::text, v->>0, v->>1, (v->>2)::bigint, v->>3
+FROM jsonb_array_elements($2::text::jsonb) AS v
 ON CONFLICT (plan, step, agent) DO UPDATE SET count = excluded.count, samples = excluded.samples""",
     # -- limits ----------------------------------------------------------------------------------
     ledger.LOCK: "SELECT 1 FROM ledger_tick FOR UPDATE",
@@ -104,10 +109,10 @@ FROM jsonb_array_elements($3::text::jsonb) AS v
 WHERE ledger.call = v->>0 AND owner = $2 AND state < {ledger.OVER} AND sent IS NULL""",
     ledger.SETTLE: f"""
 UPDATE ledger SET state = {ledger.OVER}, claim = v->>2,
-    sent = coalesce((v->>3)::bigint, sent, $4::bigint), clear = (v->>4)::bigint,
+    sent = coalesce((v->>3)::bigint, sent, (v->>5)::bigint), clear = (v->>4)::bigint,
     changed = $1::bigint,
-    until = greatest(coalesce((v->>3)::bigint, sent, $4::bigint) + keep,
-                     $4::bigint + {ledger.GRACE})
+    until = greatest(coalesce((v->>3)::bigint, sent, (v->>5)::bigint) + keep,
+                     (v->>5)::bigint + {ledger.GRACE})
 FROM jsonb_array_elements($3::text::jsonb) AS v
 WHERE ledger.call = v->>0 AND ledger.name = v->>1 AND owner = $2 AND state < {ledger.GONE}""",
     ledger.RELEASE: f"""
