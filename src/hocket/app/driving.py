@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
-from hocket.app.run import Run
+from hocket.app.run import Run, leave
 from hocket.app.state import check_run_id
 from hocket.core.errors import JournalError, NotFound, OwnershipLost, Refused
 from hocket.core.requests import AnyRequest
@@ -169,7 +169,7 @@ class Driving:
         """
         self._closed = True
         for run in list(self._runs.values()):
-            run.leave()
+            leave(run)
         if self._followers:
             await asyncio.wait(list(self._followers.values()), timeout=seconds)
 

@@ -99,21 +99,16 @@ class Host:
         """
         self.draining = True
         runs = list(self.runs.values())
-        await self._stop_watching()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self._driving.leave(seconds)
-        await self.close()
+        await self._driving.close()
         return tuple(sorted(run.id for run in runs if run.machine.phase != "ended"))
 
     async def close(self) -> None:
         """Stop driving; every run can be resumed, and the next host's `open` does."""
-        self.draining = True
-        await self._stop_watching()
-        await self._driving.close()
-
-    async def _stop_watching(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.drain(0)
 
     # -- what there is ----------------------------------------------------------------------
 

@@ -188,10 +188,6 @@ class Run:
         path = step.name if isinstance(step, Step) else step
         return follow(self._driven, path)
 
-    def leave(self) -> None:
-        """Begin no more calls, and stop driving the run once those in flight have ended."""
-        self._driven.leave()
-
     async def _watch(self) -> AsyncIterator[AnyEvent | Token]:
         feed = _Feed()
         self._driven.observe(feed)
@@ -218,6 +214,11 @@ class Run:
         """Stop the run if it has not ended; it can be resumed."""
         await self._driven.__aexit__(kind, error, trace)
         self._log.close()
+
+
+def leave(run: Run) -> None:
+    """Begin no more calls, and stop driving the run once those in flight have ended."""
+    run._driven.leave()
 
 
 def observe(run: Run, observer: Observer) -> None:
