@@ -415,7 +415,7 @@ def test_the_plans_of_the_statements_scan_no_table_of_rows() -> None:
         migration(db)
     for name, parameters in {
         "RESERVE": (1, 1, "[]"), "CLAIM": ("[]",), "SENT": (1, 1, "[]"),
-        "SETTLE": (1, 1, "[]", 1), "RELEASE": (1, 1, "[]", 1), "BURY_OWNER": (1, 1, 1),
+        "SETTLE": (1, 1, "[]"), "RELEASE": (1, 1, "[]", 1), "BURY_OWNER": (1, 1, 1),
         "BURY_CALLS": (1, 1, "[]"), "NEWS": (1, "[]"), "STATES": (1, "[]"), "IS_NEWS": (1, 1),
     }.items():  # fmt: skip
         plan = db.execute(f"EXPLAIN QUERY PLAN {getattr(sql, name)}", parameters).fetchall()

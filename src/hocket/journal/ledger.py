@@ -52,12 +52,12 @@ FROM (SELECT json_extract(value, '$[0]') AS call, json_extract(value, '$[1]') AS
       FROM json_each(?3)) AS v
 WHERE ledger.call = v.call AND +owner = ?2 AND +state < {OVER} AND sent IS NULL"""
 SETTLE: Final = f"""
-UPDATE ledger SET state = {OVER}, claim = v.claim, sent = coalesce(v.at, sent, ?4),
+UPDATE ledger SET state = {OVER}, claim = v.claim, sent = coalesce(v.at, sent, v.now),
     clear = v.clear, changed = ?1,
-    until = max(coalesce(v.at, sent, ?4) + keep, ?4 + {GRACE})
+    until = max(coalesce(v.at, sent, v.now) + keep, v.now + {GRACE})
 FROM (SELECT json_extract(value, '$[0]') AS call, json_extract(value, '$[1]') AS name,
              json_extract(value, '$[2]') AS claim, json_extract(value, '$[3]') AS at,
-             json_extract(value, '$[4]') AS clear
+             json_extract(value, '$[4]') AS clear, json_extract(value, '$[5]') AS now
       FROM json_each(?3)) AS v
 WHERE ledger.call = v.call AND ledger.name = v.name AND owner = ?2 AND state < {GONE}"""
 RELEASE: Final = f"""
@@ -257,10 +257,10 @@ def sent(db: Database, owner: int, at: int, calls: Iterable[tuple[Key, int]]) ->
     db.execute(SENT, (at, owner, _json(calls)))
 
 
-def settle(db: Database, owner: int, at: int, entries: Iterable[Entry], now: int) -> None:
-    """Note what calls that are over have spent."""
-    rows = ((e.key, e.limit, _numbers(e.claim), e.sent, e.clear) for e in entries)
-    db.execute(SETTLE, (at, owner, _json(rows), now))
+def settle(db: Database, owner: int, at: int, entries: Iterable[tuple[Entry, int]]) -> None:
+    """Note what calls that are over have spent, and when each was noted."""
+    rows = ((e.key, e.limit, _numbers(e.claim), e.sent, e.clear, now) for e, now in entries)
+    db.execute(SETTLE, (at, owner, _json(rows)))
 
 
 def release(db: Database, owner: int, at: int, keys: Iterable[Key], now: int) -> None:

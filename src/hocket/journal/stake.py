@@ -198,10 +198,12 @@ class Stake:
         calls = [note for note in notes if isinstance(note, Sent)]
         if calls:
             ledger.sent(db, owner, tick, calls)
+        settled = [note for note in notes if isinstance(note, Settled)]
+        if settled:
+            over = [(entry, note.now) for note in settled for entry in note.entries]
+            ledger.settle(db, owner, tick, over)
         for note in notes:
-            if isinstance(note, Settled):
-                ledger.settle(db, owner, tick, note.entries, note.now)
-            elif isinstance(note, Found):
+            if isinstance(note, Found):
                 ledger.set_state(db, owner, tick, note.limit, note.state, note.version)
         wanted = [note for note in notes if isinstance(note, Wanted)]
         if wanted:
