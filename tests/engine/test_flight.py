@@ -7,6 +7,8 @@ from typing import Any
 from tests.engine.kit import Doer, NoFiles, failure
 
 from hocket.agents.base import UNKNOWN, Context, Estimate, Request, announces, estimate
+from hocket.core.errors import WorkerLost
+from hocket.core.events import CallLost
 from hocket.core.values import Call, Json
 from hocket.engine.flight import Flight
 from hocket.limits.claim import Quota
@@ -32,7 +34,7 @@ class Noted:
             REQUEST,
             lambda call, stream, text: None,
             NoFiles(),
-            on_sent=lambda: self.sent.append(self.flight.sent_at),
+            on_sent=lambda ago: self.sent.append(self.flight.sent_at),
             on_told=self.told.append,
         )
 
@@ -99,6 +101,27 @@ def test_of_two_requests_in_one_call_the_later_one_counts() -> None:
     assert noted.sent == [0, 2, 4]
     assert (noted.flight.sent_at, noted.flight.heard_at) == (4, 6)
     assert noted.told == [NEWS]
+
+
+def test_word_of_a_request_may_come_late() -> None:
+    async def do(request: Request, context: Context) -> Json:
+        await asyncio.sleep(5)
+        context.sent(ago=2)
+        await asyncio.sleep(4)
+        return "done"
+
+    noted = Noted()
+    noted.fly(Announced(do))
+    assert noted.sent == [3]
+    assert (noted.flight.sent_at, noted.flight.heard_at) == (3, 9)
+
+
+def test_a_call_whose_worker_is_gone_is_lost() -> None:
+    async def do(request: Request, context: Context) -> Json:
+        await asyncio.sleep(3)
+        raise WorkerLost("gone")
+
+    assert Noted().fly(Doer(do)) == CallLost(at=3, call=REQUEST.call)
 
 
 def test_what_a_thread_says_after_its_call_is_of_no_account() -> None:

@@ -50,6 +50,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         address: Its address in the cluster's network.
         resources: What it has in all: ``CPU``, ``GPU``, ``memory`` and whatever it was told.
         tags: Its tags: what else was told to it as ``tag:NAME``.
+        leaving: Whether it is being drained, and gets no new work.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     resources: dict[str, float]
     tags: frozenset[str]
+    leaving: bool = False
 
 
 class Connection:
@@ -84,9 +86,12 @@ class Connection:
 
         try:
             rows = ray.nodes()  # type: ignore[no-untyped-call]
+            leaving = _leaving()
         except Exception as error:
             raise Refused(f"the cluster at {self.address} does not answer: {error}") from error
-        return sorted((_node(row) for row in rows if row["Alive"]), key=lambda node: node.id)
+        return sorted(
+            (_node(row, leaving) for row in rows if row["Alive"]), key=lambda node: node.id
+        )
 
     def close(self) -> None:
         """End the connection; a cluster that was begun with it ends as well."""
@@ -238,7 +243,14 @@ def _refusal(address: str, error: Exception) -> Refused:
     return Refused(f"the cluster at {address} cannot be joined: {text[:400]}")
 
 
-def _node(row: dict[str, Any]) -> Node:
+def _leaving() -> frozenset[str]:
+    """Name the nodes that are being drained; Ray has no public word for it."""
+    from ray._private.state import state
+
+    return frozenset(state.get_draining_nodes())
+
+
+def _node(row: dict[str, Any], leaving: frozenset[str]) -> Node:
     resources = {name: float(value) for name, value in row["Resources"].items()}
     return Node(
         id=row["NodeID"],
@@ -246,4 +258,5 @@ def _node(row: dict[str, Any]) -> Node:
         address=row["NodeManagerAddress"],
         resources=resources,
         tags=frozenset(name[len(TAG) :] for name in resources if name.startswith(TAG)),
+        leaving=row["NodeID"] in leaving,
     )

@@ -5,6 +5,7 @@ Ray starts it, tells of its death, and does nothing else: nothing is repeated, n
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import traceback
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ TAG: Final = "tag:"
 TAG_SHARE: Final = 0.001
 """What a process takes of a tag: there is always some left for another one."""
 
+_ALIVE: Final = "alive"
+
 _KNOWN: Final[dict[str, type[HocketError]]] = {
     kind.__name__: kind for kind in (Refused, NotFound, JournalError, OwnershipLost)
 }
@@ -40,6 +43,10 @@ _KNOWN: Final[dict[str, type[HocketError]]] = {
 
 class Gone(PeerError):
     """The process at a seat has died, or its node has: nobody knows how its work ended."""
+
+
+class Unreachable(Gone):
+    """The process at a seat cannot be reached at present; it may be there again."""
 
 
 class Seat:
@@ -61,8 +68,13 @@ class Seat:
         """Say which versions of everything are here, whoever asks."""
         import ray
 
-        told: dict[str, Any] = msgspec.to_builtins(hello(ray.__version__))
+        node = ray.get_runtime_context().get_node_id()
+        told: dict[str, Any] = msgspec.to_builtins(hello(ray.__version__, node))
         return told
+
+    async def alive(self) -> bool:
+        """Give a sign of life, also while the object holds its loop up."""
+        return True
 
     async def ask(self, method: str, *args: Any) -> tuple[str, Any]:
         """Call a method of the object; gives ``""`` and what it gave, or an error's kind and text.
@@ -119,13 +131,16 @@ class Seated:
 
         Raises:
             Gone: The process has died, or dies before it has answered.
+            Unreachable: It cannot be reached at present.
             Refused, NotFound, JournalError, OwnershipLost: As the method.
             PeerError: The method raised something else; the message has its traceback.
         """
-        from ray.exceptions import RayError
+        from ray.exceptions import ActorUnavailableError, RayError
 
         try:
             kind, result = await self.actor.ask.remote(method, *args)
+        except ActorUnavailableError as error:
+            raise Unreachable(_line(error)) from error
         except RayError as error:
             raise Gone(_line(error)) from error
         if not kind:
@@ -134,6 +149,17 @@ class Seated:
         if known is not None:
             raise known(result)
         raise PeerError(f"{self._entry}.{method} failed on its node: {result}")
+
+    async def alive(self, patience: float) -> bool:
+        """Tell whether the process gives a sign of life within so many seconds."""
+        from ray.exceptions import RayError
+
+        try:
+            async with asyncio.timeout(patience):
+                told: bool = await self.actor.alive.options(concurrency_group=_ALIVE).remote()
+        except (RayError, TimeoutError):
+            return False
+        return told
 
     def end(self) -> None:
         """End the process at once, whatever it does."""
@@ -148,7 +174,6 @@ def begin(
     *,
     node: str | None = None,
     place: PlaceSpec | None = None,
-    env: Mapping[str, str] | None = None,
     strategy: Any = None,
 ) -> Seated:
     """Begin a process that hosts an object; `Seated.hello` waits for it.
@@ -160,7 +185,6 @@ def begin(
         options: The named arguments that it is made with, as plain data.
         node: The id of the node that it must be on; None for any that has what it needs.
         place: What it holds of its node for as long as it lives; None for nothing.
-        env: Variables of its environment besides those of its node's.
         strategy: Where it shall be instead, in Ray's own words: its part of a placement group.
     """
     import ray
@@ -181,9 +205,9 @@ def begin(
         told["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
     if strategy is not None:
         told["scheduling_strategy"] = strategy
-    if env:
-        told["runtime_env"] = {"env_vars": dict(env)}
-    actor = ray.remote(Seat).options(**told).remote(entry, dict(options))
+    # A thread of its own answers whether it is alive.
+    kind = ray.remote(concurrency_groups={_ALIVE: 1})(Seat)  # type: ignore[call-overload]
+    actor = kind.options(**told).remote(entry, dict(options))
     return Seated(actor, entry)
 
 

@@ -25,6 +25,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         ray: The version of Ray.
         host: The machine's name.
         pid: The process.
+        node: Ray's name of its node.
         formats: The formats that it speaks.
     """
 
@@ -33,17 +34,19 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     ray: str
     host: str
     pid: int
+    node: str = ""
     formats: dict[str, int] = {}
 
 
-def hello(ray: str) -> Hello:
-    """Say who this process is, which has imported Ray of this version."""
+def hello(ray: str, node: str = "") -> Hello:
+    """Say who this process is, which has imported Ray of this version and is on that node."""
     return Hello(
         hocket=__version__,
         python=platform.python_version(),
         ray=ray,
         host=socket.gethostname(),
         pid=os.getpid(),
+        node=node,
         formats=FORMATS,
     )
 
