@@ -261,7 +261,7 @@ class Runner:
         if not admits:
             self.line.hold(PAUSE)
         else:
-            self.line.hold(COMMIT if self._backlog.holds(self._log.seq) else "")
+            self.line.hold(COMMIT if self._backlog.holds(self._log.seq, self.now()) else "")
         self.departures.recall.hold(not admits)
 
     def _at_rest(self) -> bool:
