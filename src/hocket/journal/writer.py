@@ -14,16 +14,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from hocket.core.errors import HocketError, JournalError
-from hocket.journal import store
+from hocket.core.errors import JournalError
 from hocket.journal.backend import Backend, Bell, Connection
 from hocket.journal.keeper import Keeper, Port
 from hocket.journal.notes import Notes
-from hocket.journal.schema import Database, Unreachable
+from hocket.journal.schema import Database
 from hocket.journal.stake import Note, Stake
 from hocket.journal.store import Append
+from hocket.journal.transactions import Job, Transactions
 
 T = TypeVar("T")
 
@@ -31,12 +31,6 @@ T = TypeVar("T")
 class _Queued(NamedTuple):
     port: Port
     append: Append
-
-
-class _Job(NamedTuple):
-    work: Callable[[Database], Any]
-    future: Future[Any]
-    stake: Stake | None
 
 
 class _Noted(NamedTuple):
@@ -52,7 +46,7 @@ class _Stop:
     """Asks for the end, after all that was queued before."""
 
 
-_Item: TypeAlias = _Queued | _Job | _Noted | _Look | _Stop
+_Item: TypeAlias = _Queued | Job | _Noted | _Look | _Stop
 
 
 class Writer:
@@ -80,6 +74,7 @@ class Writer:
         self._first: list[_Item] = []
         """What is taken before what is queued."""
         self._notes = Notes()
+        self._once = Transactions(backend, self.keeper, self._notes)
         self._thread = threading.Thread(target=self._main, name="hocket-writer", daemon=True)
         self._thread.start()
 
@@ -107,7 +102,7 @@ class Writer:
         with self._door:
             if self._closed:
                 raise JournalError("the journal is closed")
-            self._queue.put(_Job(work, future, stake))
+            self._queue.put(Job(work, future, stake))
         return future
 
     def note(self, stake: Stake, note: Note) -> None:
@@ -167,7 +162,7 @@ class Writer:
         if self._failure is not None:
             self._give_up(db)
             self.keeper.begin_anew()
-            self._notes = Notes()
+            self._notes.forget()
             self._failure = None
 
     def _rung(self) -> None:
@@ -200,8 +195,8 @@ class Writer:
                     continue
                 ready, batch = batch, []
                 self._commit(db, ready)
-                if isinstance(item, _Job):
-                    self._work(db, item)
+                if isinstance(item, Job):
+                    self._once.work(db, item)
                 elif isinstance(item, _Look):
                     self.keeper.look_soon()
                 else:
@@ -215,96 +210,24 @@ class Writer:
             self.keeper.look(db)
         except self._backend.failures as error:
             # It looks again before long.
-            self._mend(db, error)
-
-    def _mend(self, db: Connection, error: Exception) -> None:
-        """Connect again if that may help.
-
-        Raises:
-            JournalError: It did not.
-        """
-        if not self._backend.is_cut(error):
-            raise error
-        self._backend.mend(db, error)
+            self._once.mend(db, error)
 
     def _requeue(self, item: _Item) -> None:
         """Whoever still waits for an answer gets a refusal from `_refuse`."""
-        if isinstance(item, _Stop) or (isinstance(item, _Job) and not item.future.done()):
+        if isinstance(item, _Stop) or (isinstance(item, Job) and not item.future.done()):
             self._queue.put(item)
 
     def _commit(self, db: Connection, batch: Sequence[_Queued], *, notes: bool = False) -> None:
         batch = [item for item in batch if not item.port.dead]
         if not batch and not (self._notes and notes):
             return
-        lost = self._commit_surely(db, [item.append for item in batch])
+        lost = self._once.commit(db, [item.append for item in batch])
         last = {item.port: item.append.first + len(item.append.events) - 1 for item in batch}
         for port, seq in last.items():
             if port.key in lost:
                 self.keeper.lose(port)
             else:
                 port.tell(port.progress.confirm, seq)
-
-    def _commit_surely(self, db: Connection, appends: Sequence[Append]) -> set[int]:
-        """Write appends and what was noted, each of them once; gives the runs that are lost."""
-        unsure = False
-        while True:
-            try:
-                if unsure:
-                    lost = store.outcome(db, appends)
-                    if lost is not None:
-                        # What was noted was in the same transaction.
-                        self._notes.forget()
-                        return lost
-                    unsure = False
-                if not self._notes:
-                    return store.commit(db, appends)
-                return self._notes.write_after(db, lambda db: store.write_owned(db, appends))
-            except self._backend.failures as error:
-                cut = self._backend.is_cut(error)
-                unsure = unsure or (cut and db.unsure)
-                self._mend(db, error)
-
-    def _work(self, db: Connection, job: _Job) -> None:
-        if not job.future.set_running_or_notify_cancel():
-            return
-        while not self._tried(db, job):
-            continue
-
-    def _tried(self, db: Connection, job: _Job) -> bool:
-        """Do a job; tells whether it is done with, and has not to be tried on a new connection."""
-        try:
-            if job.stake is None:
-                result = self._backend.transact(db, job.work)
-            else:
-                self.keeper.join(job.stake)
-                result = self._notes.write_before(db, job.stake, job.work)
-        except Unreachable as error:
-            job.future.set_exception(error)
-            raise
-        except (HocketError, ValueError) as error:
-            job.future.set_exception(error)
-        except self._backend.failures as error:
-            if self._backend.is_cut(error):
-                self._mended_for(db, job, error)
-                return False
-            job.future.set_exception(self._backend.explain(error))
-            # Undone, and the disk keeps its promises: only this work has failed.
-            if not self._backend.is_full(error):
-                raise
-        else:
-            job.future.set_result(result)
-        return True
-
-    def _mended_for(self, db: Connection, job: _Job, error: Exception) -> None:
-        """Connect again for a job that is then done once more.
-
-        What is asked of the ledger means the same if it is asked twice.
-        """
-        try:
-            self._backend.mend(db, error)
-        except JournalError as failure:
-            job.future.set_exception(failure)
-            raise
 
     def _finish(self, db: Connection) -> None:
         self._give_up(db)
@@ -343,7 +266,7 @@ class Writer:
         self._first = []
         while not (self._stopping and self._queue.empty()):
             item = self._queue.get()
-            wanted = isinstance(item, _Job) and not self._stopping
+            wanted = isinstance(item, Job) and not self._stopping
             if wanted and self._backend.may_begin_anew(failure):
                 self._first = [item]
                 return True
@@ -355,5 +278,5 @@ class Writer:
             self._stopping = True
         elif isinstance(item, _Queued):
             item.port.fail(failure)
-        elif isinstance(item, _Job) and item.future.set_running_or_notify_cancel():
+        elif isinstance(item, Job) and item.future.set_running_or_notify_cancel():
             item.future.set_exception(type(failure)(*failure.args))
