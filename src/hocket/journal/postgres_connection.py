@@ -32,6 +32,7 @@ It holds locks until then; whoever takes its run over waits for that at the most
 FAILURES: Final[tuple[type[Exception], ...]] = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
 )
 
@@ -48,6 +49,8 @@ CUTS: Final[tuple[type[Exception], ...]] = (
     asyncpg.SerializationError,
     asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
+    # The server has ended the connection, and the driver has not come to noticing it.
+    asyncpg.InternalClientError,
     OSError,
 )
 """After which a new connection may do what the old one did not."""
