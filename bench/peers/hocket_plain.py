@@ -9,6 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from tests.cluster.faults import HOCKET
 from tests.cluster.processes import Process
 from tests.cluster.runs import story, write
 
@@ -28,14 +29,20 @@ class HocketPlain(Contender):
     def ready(self) -> None:
         server = self.place.server
         self._url = server.url(server.create())
+        command = (
+            sys.executable,
+            "-m",
+            "hocket",
+            "work",
+            "--json",
+            "--most",
+            str(self.place.slots),
+        )
         for number in range(self.place.workers):
-            self.workers.append(
-                self.place.role(
-                    "hocket_plain", "work", self._url, self.place.slots, number, **self._env(number)
-                )
-            )
+            env = self._env(number)
+            self.workers.append(self.place.start(f"worker{number}", HOCKET, *work, **env))
         for worker in self.workers:
-            worker.says("ready")
+            worker.says("health_port")
 
     def drive(self) -> Process:
         place = self.place
@@ -46,14 +53,6 @@ class HocketPlain(Contender):
     def _env(self, name: object) -> dict[str, str]:
         home = str(self.place.folder / f"home{name}")
         return {"HOCKET_JOURNAL": self._url, "HOCKET_HOME": home, "HOCKET_LEASE": LEASE}
-
-
-async def work(slots: int) -> None:
-    async with Engine(look_ahead=0) as engine:
-        host = Host(engine, most=slots)
-        await host.open()
-        print("ready", flush=True)
-        await asyncio.Event().wait()
 
 
 async def drive(url: str, steps: int, log: str) -> None:
@@ -76,5 +75,4 @@ async def drive(url: str, steps: int, log: str) -> None:
 
 
 if __name__ == "__main__":
-    role, url, amount, last = sys.argv[1:5]
-    asyncio.run(work(int(amount)) if role == "work" else drive(url, int(amount), last))
+    asyncio.run(drive(sys.argv[2], int(sys.argv[3]), sys.argv[4]))

@@ -154,11 +154,11 @@ class Supervisors:
     def __init__(self, there: Scene, slots: int) -> None:
         self.scene = there
         self.all = [
-            there.start(machine, "serve", "--port", "0", "--json", "--most", str(slots))
+            there.start(machine, "work", "--health-port", "0", "--json", "--most", str(slots))
             for machine in there.machines
         ]
         for each in self.all:
-            each.says('"url"')
+            each.says("health_port")
 
     def give(self, runs: Sequence[Sequence[int]]) -> None:
         """Lay runs into the journal."""
@@ -190,7 +190,7 @@ class Supervisors:
     def quiet(self, number: int) -> None:
         """Wait until a supervisor answers again, and drives nothing."""
         machine, process = self.scene.machines[number], self.all[number]
-        port = json.loads(process.said.splitlines()[0])["url"].rpartition(":")[2]
+        port = json.loads(process.said.splitlines()[0])["health_port"]
         ask = (
             f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/ready').status)"
         )
