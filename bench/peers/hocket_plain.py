@@ -29,15 +29,7 @@ class HocketPlain(Contender):
     def ready(self) -> None:
         server = self.place.server
         self._url = server.url(server.create())
-        command = (
-            sys.executable,
-            "-m",
-            "hocket",
-            "work",
-            "--json",
-            "--most",
-            str(self.place.slots),
-        )
+        work = ("work", "--json", "--most", str(self.place.slots))
         for number in range(self.place.workers):
             env = self._env(number)
             self.workers.append(self.place.start(f"worker{number}", HOCKET, *work, **env))
