@@ -113,6 +113,10 @@ class Scene:
 
         wait_for(f"{count} steps end", check, LIMIT)
 
+    def said(self) -> list[str]:
+        """What processes said last."""
+        return [each.said[-500:] for each in self.processes]
+
     def close(self) -> None:
         for process in self.processes:
             process.kill()
@@ -145,6 +149,35 @@ def scene(machines: int) -> Iterator[Scene]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def give(there: Scene, runs: Sequence[Sequence[int]]) -> None:
+    """Lay runs into the journal, for whoever drives them."""
+
+    async def give() -> None:
+        spec = load_plan(there.folder / "hocket.yaml", "naps")
+        async with Engine(there.folder / "giver", journal=there.url, look_ahead=0) as engine:
+            host = Host(engine, most=len(runs), drive=0)
+            for number, numbers in enumerate(runs):
+                given = {"numbers": [*numbers], "log": str(there.log)}
+                await host.start_spec(spec, given, by="test", run_id=f"run{number}")
+            await host.close()
+
+    asyncio.run(give())
+
+
+def ended(there: Scene, seconds: float = LIMIT) -> int:
+    """Wait until no run is under way; gives when that was."""
+
+    async def look() -> int:
+        async with Engine(there.folder / "watcher", journal=there.url, look_ahead=0) as engine:
+            until = time.monotonic() + seconds
+            while any(row.status == "running" for row in engine.journal.runs()):
+                assert time.monotonic() < until, f"not over in {seconds:.0f} s: {there.said()}"
+                await asyncio.sleep(0.05)
+            return time.monotonic_ns()
+
+    return asyncio.run(look())
+
+
 # -- plain supervisors, without Ray -------------------------------------------------------------
 
 
@@ -159,33 +192,6 @@ class Supervisors:
         ]
         for each in self.all:
             each.says("health_port")
-
-    def give(self, runs: Sequence[Sequence[int]]) -> None:
-        """Lay runs into the journal."""
-        asyncio.run(self._give(runs))
-
-    async def _give(self, runs: Sequence[Sequence[int]]) -> None:
-        spec = load_plan(write(self.scene.folder, 1), "naps")
-        state = self.scene.folder / "giver"
-        async with Engine(state, journal=self.scene.url, look_ahead=0) as engine:
-            host = Host(engine, most=len(runs), drive=0)
-            for number, numbers in enumerate(runs):
-                given = {"numbers": [*numbers], "log": str(self.scene.log)}
-                await host.start_spec(spec, given, by="test", run_id=f"run{number}")
-            await host.close()
-
-    def ended(self, seconds: float = LIMIT) -> int:
-        """Wait until no run is under way; gives when that was."""
-        return asyncio.run(self._ended(seconds))
-
-    async def _ended(self, seconds: float) -> int:
-        state = self.scene.folder / "watcher"
-        async with Engine(state, journal=self.scene.url, look_ahead=0) as engine:
-            until = time.monotonic() + seconds
-            while any(row.status == "running" for row in engine.journal.runs()):
-                assert time.monotonic() < until, f"runs go on after {seconds:.0f} s: {self.said()}"
-                await asyncio.sleep(0.05)
-            return time.monotonic_ns()
 
     def quiet(self, number: int) -> None:
         """Wait until a supervisor answers again, and drives nothing."""
@@ -203,9 +209,6 @@ class Supervisors:
 
         wait_for(f"{machine.name} is ready again", check)
 
-    def said(self) -> list[str]:
-        return [each.said[-500:] for each in self.all]
-
 
 def supervisor_killed(seed: int, *, runs: int = 30, each: int = 34, slots: int = 4) -> Outcome:
     """Kill one of three plain supervisors in the middle of some runs."""
@@ -213,11 +216,12 @@ def supervisor_killed(seed: int, *, runs: int = 30, each: int = 34, slots: int =
     numbers = [range(run * each, (run + 1) * each) for run in range(runs)]
     with scene(3) as there:
         crew = Supervisors(there, slots)
-        crew.give(numbers)
+        write(there.folder, 1)
+        give(there, numbers)
         there.done(round(runs * each * draw.uniform(0.3, 0.6)))
         killed = draw.choice(crew.all).kill()
         fault = Fault(time.monotonic_ns(), frozenset(killed))
-        return there.outcome(fault, numbers, crew.ended())
+        return there.outcome(fault, numbers, ended(there))
 
 
 def supervisor_cut_off(
@@ -228,7 +232,8 @@ def supervisor_cut_off(
     numbers = [range(run * each, (run + 1) * each) for run in range(runs)]
     with scene(2) as there:
         crew = Supervisors(there, slots)
-        crew.give(numbers)
+        write(there.folder, 1)
+        give(there, numbers)
         there.done(round(runs * each * draw.uniform(0.2, 0.4)))
         victim = draw.randrange(2)
         pids = frozenset([crew.all[victim].pid])
@@ -237,7 +242,7 @@ def supervisor_cut_off(
         healing = threading.Timer(seconds, there.machines[victim].heal)
         healing.start()
         try:
-            over = crew.ended()
+            over = ended(there)
             healing.join()
             # Whoever was cut off finds out, and has nothing more to say.
             crew.quiet(victim)

@@ -1,0 +1,179 @@
+"""Faults of a Ray cluster's nodes, of its head and of a run's owner, in the middle of many steps.
+
+The head's machine does no steps: there the run's owner is, or whoever serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from tests.cluster.faults import LEASE, LIMIT, Outcome, Scene, ended, give, scene
+from tests.cluster.judge import Fault
+from tests.cluster.processes import Process, tree, wait_for
+from tests.cluster.rays import Rays
+from tests.cluster.runs import inputs, write
+from tests.cluster.steps import read
+
+from hocket.app.journals import open_journal
+
+NODES = 3
+SLOTS = 4
+PLACE = "{tag: does-steps}"
+TAG = {"tag:does-steps": 1.0}
+RUN = "run0"
+
+
+class Cluster:
+    """A scene with Ray over it: a head, and nodes that do steps.
+
+    Fields:
+        scene: The machines.
+        rays: Ray.
+        nodes: Its nodes, less the head.
+    """
+
+    def __init__(self, there: Scene) -> None:
+        self.scene = there
+        self.rays = Rays(there.machines[0])
+        self.nodes: list[Process] = []
+
+    def start(self) -> None:
+        """Start the head and the nodes, or start them again."""
+        self.rays.start_head()
+        self.nodes = [
+            self.rays.start_node(machine, SLOTS, TAG) for machine in self.scene.machines[1:]
+        ]
+        for node in self.nodes:
+            node.says("Ray runtime started.")
+
+    def hocket(self, *words: str) -> Process:
+        """Start hocket on the head's machine."""
+        cluster = ("--cluster", self.rays.address)
+        return self.scene.start(self.scene.machines[0], *words, *cluster, env=self.rays.env)
+
+    def run(self, steps: Sequence[int]) -> Process:
+        """Start a run of such steps there, as many at once as all nodes together take."""
+        write(self.scene.folder, NODES * SLOTS, PLACE)
+        given = inputs(steps, self.scene.log)
+        return self.hocket("run", "hocket.yaml", "--id", RUN, "--plain", *given)
+
+    def serve(self, steps: Sequence[int]) -> Process:
+        """Serve there, with supervisors on the nodes, and lay a run into the journal."""
+        write(self.scene.folder, NODES * SLOTS, PLACE)
+        serving = self.hocket("serve", "--port", "0", "--json")
+        serving.says('"url"')
+        give(self.scene, [steps])
+        return serving
+
+    def owner(self) -> str:
+        """Give the name of the machine where the run's owner is."""
+        journal = open_journal(self.scene.url, self.scene.folder, LEASE)
+        try:
+            row = journal.find(RUN)
+            return "" if row is None else row.owner.partition(":")[0]
+        finally:
+            journal.close()
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    with scene(1 + NODES) as there:
+        made = Cluster(there)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.rays.remove()
+
+
+def everyone(there: Scene) -> frozenset[int]:
+    """Give all processes that have done a step so far."""
+    return frozenset(each.pid for each in read(there.log))
+
+
+def node_killed(seed: int, steps: int = 1000) -> Outcome:
+    """Kill one of three nodes, whole, while the owner lives."""
+    draw = random.Random(seed)
+    with cluster() as made:
+        owner = made.run(range(steps))
+        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
+        killed = draw.choice(made.nodes).kill()
+        fault = Fault(time.monotonic_ns(), frozenset(killed))
+        assert owner.ends(LIMIT) == 0, owner.said
+        return made.scene.outcome(fault, [range(steps)], time.monotonic_ns())
+
+
+def owner_killed(seed: int, steps: int = 1000) -> Outcome:
+    """Kill the node of the supervisor that owns the run, whole; another one takes the run up."""
+    draw = random.Random(seed)
+    with cluster() as made:
+        made.serve(range(steps))
+        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
+        owner = made.owner()
+        [node] = [made.rays.nodes[name] for name in made.rays.nodes if name == owner]
+        before = everyone(made.scene)
+        node.kill()
+        fault = Fault(time.monotonic_ns(), before)
+        return made.scene.outcome(fault, [range(steps)], ended(made.scene))
+
+
+def run_killed(seed: int, steps: int = 1000) -> Outcome:
+    """Kill ``hocket run``, the owner; ``hocket resume`` goes on with what it left."""
+    draw = random.Random(seed)
+    with cluster() as made:
+        owner = made.run(range(steps))
+        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
+        before = everyone(made.scene)
+        owner.kill()
+        fault = Fault(time.monotonic_ns(), before)
+        again = made.hocket("resume", RUN, "--plain")
+        assert again.ends(LIMIT) == 0, again.said
+        return made.scene.outcome(fault, [range(steps)], time.monotonic_ns())
+
+
+def head_killed(seed: int, steps: int = 1000) -> Outcome:
+    """Kill Ray's head, and start it again with its nodes, as whoever watches over them would."""
+    draw = random.Random(seed)
+    with cluster() as made:
+        made.serve(range(steps))
+        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
+        before = everyone(made.scene)
+        made.rays.nodes[made.scene.machines[0].name].kill()
+        fault = Fault(time.monotonic_ns(), before)
+        for node in made.nodes:
+            # A node that has lost its head for good is of no use to the next one.
+            node.kill()
+        made.start()
+        return made.scene.outcome(fault, [range(steps)], ended(made.scene))
+
+
+def node_cut_off(seed: int, *, seconds: float, steps: int = 1000) -> Outcome:
+    """Take one of three nodes off the network for a while, while the owner has the others."""
+    draw = random.Random(seed)
+    with cluster() as made:
+        owner = made.run(range(steps))
+        made.scene.done(round(steps * draw.uniform(0.2, 0.4)))
+        victim = draw.randrange(NODES)
+        machine = made.scene.machines[1 + victim]
+        pids = frozenset(tree([made.nodes[victim].pid]))
+        machine.cut()
+        fault = Fault(time.monotonic_ns(), pids)
+        healing = threading.Timer(seconds, machine.heal)
+        healing.start()
+        try:
+            assert owner.ends(LIMIT) == 0, owner.said
+        finally:
+            healing.join()
+        over = time.monotonic_ns()
+        wait_for("what was cut off ends what it does", lambda: _quiet(made.scene))
+        return made.scene.outcome(fault, [range(steps)], over)
+
+
+def _quiet(there: Scene) -> bool:
+    """Tell whether no step is in flight."""
+    said = read(there.log)
+    return sum(each.ends for each in said) == sum(not each.ends for each in said)
