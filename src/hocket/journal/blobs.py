@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, cast
 
 from hocket.core.errors import NotFound
-from hocket.journal.schema import Database, integer, one
+from hocket.journal.schema import Database, Row, integer, one
 
 PART: Final = 1024 * 1024
 
@@ -30,10 +30,15 @@ DELETE_BLOB: Final = "DELETE FROM blobs WHERE key = ?"
 REFER: Final = "INSERT OR IGNORE INTO refs (run, digest) VALUES (?, ?)"
 REFERRED: Final = "UPDATE blobs SET kept_until = 0 WHERE digest = ? AND kept_until > 0"
 DELETE_REFS: Final = "DELETE FROM refs WHERE run = ?"
-# A run's blobs come first: what is only waiting to be named has `kept_until` in the future.
-UNUSED: Final = """
-SELECT key, size FROM blobs
-WHERE kept_until < ? AND (digest IS NULL OR digest NOT IN (SELECT digest FROM refs))"""
+# What is only waiting to be named again has `kept_until` in the future.
+ONLY_THERE: Final = """
+SELECT b.key, b.size FROM refs AS r JOIN blobs AS b ON b.digest = r.digest
+WHERE r.run = ? AND b.kept_until < ?
+    AND NOT EXISTS (SELECT 1 FROM refs AS o WHERE o.digest = r.digest AND o.run <> r.run)"""
+NEVER_NAMED: Final = """
+SELECT b.key, b.size FROM blobs AS b
+WHERE b.kept_until > 0 AND b.kept_until < ?
+    AND NOT EXISTS (SELECT 1 FROM refs AS r WHERE r.digest = b.digest)"""
 
 
 def lock_blobs(db: Database) -> None:
@@ -100,11 +105,22 @@ def write_refs(db: Database, run: int, digests: Iterable[str]) -> None:
 
 
 def free_blobs(db: Database, run: int, now: int) -> int:
-    """Drop a run's references and all that nothing refers to; gives the bytes that it held."""
+    """Drop a run's references and the bytes that only it referred to; gives how many these were."""
     lock_blobs(db)
+    only = db.execute(ONLY_THERE, (run, now)).fetchall()
     db.execute(DELETE_REFS, (run,))
+    return _drop(db, only)
+
+
+def sweep_blobs(db: Database, now: int) -> int:
+    """Drop bytes that were kept for somebody who never named them; gives how many these were."""
+    lock_blobs(db)
+    return _drop(db, db.execute(NEVER_NAMED, (now,)).fetchall())
+
+
+def _drop(db: Database, found: Iterable[Row]) -> int:
     freed = 0
-    for key, size in db.execute(UNUSED, (now,)).fetchall():
+    for key, size in found:
         drop_blob(db, integer(key))
         freed += integer(size)
     return freed

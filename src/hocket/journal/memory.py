@@ -231,7 +231,62 @@ class MemoryInbox:
         return twin
 
 
-class MemoryJournal:
+class MemoryRuns:
+    """The runs of a process, as lists show them.
+
+    Attributes:
+        hosted: Which runs servers drive.
+    """
+
+    def __init__(self) -> None:
+        self.hosted: Final = MemoryHosted()
+        self._runs: dict[str, _Run] = {}
+
+    def runs(self, wanted: Wanted = ALL) -> list[RunRow]:
+        """List runs, newest first."""
+        # The sort keeps those in their order that began at once.
+        rows = sorted(self._rows(), key=lambda row: row.created, reverse=True)
+        if wanted.before is not None:
+            created, last = wanted.before
+            place = next((n for n, row in enumerate(rows) if row.id == last), len(rows))
+            rows = [
+                row
+                for n, row in enumerate(rows)
+                if row.created < created or (row.created == created and n > place)
+            ]
+        return [row for row in rows if _is_wanted(row, wanted)][: wanted.most]
+
+    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count runs by their status."""
+        return dict(Counter(row.status for row in self._rows() if _is_wanted(row, wanted)))
+
+    def _rows(self) -> list[RunRow]:
+        return [
+            RunRow(
+                id=id,
+                name=run.name,
+                status=status_after(run.events) or "running",
+                created=run.events[0].at,
+                updated=run.events[-1].at,
+                events=len(run.events),
+                owner=OWNER if run.log is not None else "",
+                alive=run.log is not None,
+            )
+            for id, run in reversed(self._runs.items())
+            if run.events
+        ]
+
+    def find(self, run: str) -> RunRow | None:
+        """Give one run as a list shows it."""
+        return next((row for row in self.runs() if row.id == run), None)
+
+    def orphans(self, most: int) -> list[RunRow]:
+        """Give runs that servers are to drive and nobody does, oldest first."""
+        found = [row for row in reversed(self.runs()) if row.id in self.hosted.noted]
+        return [row for row in found if row.status == "running" and not row.alive][:most]
+
+
+class MemoryJournal(MemoryRuns):
     """All runs of one process, and their inbox; `blobs` holds their files.
 
     Args:
@@ -257,7 +312,6 @@ class MemoryJournal:
         self.commits: Final = Commits(latency, fail_after, self._fail)
         self._latency = latency
         self._wall = wall
-        self._runs: dict[str, _Run] = {}
         self._listeners: list[Callable[[], None]] = []
 
     async def start(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> MemoryLog:
@@ -309,49 +363,6 @@ class MemoryJournal:
         """
         events = self._find(run).events
         return (Recorded(seq, events[seq - 1]) for seq in range(after + 1, len(events) + 1))
-
-    def runs(self, wanted: Wanted = ALL) -> list[RunRow]:
-        """List runs, newest first."""
-        # The sort keeps those in their order that began at once.
-        rows = sorted(self._rows(), key=lambda row: row.created, reverse=True)
-        if wanted.before is not None:
-            created, last = wanted.before
-            place = next((n for n, row in enumerate(rows) if row.id == last), len(rows))
-            rows = [
-                row
-                for n, row in enumerate(rows)
-                if row.created < created or (row.created == created and n > place)
-            ]
-        return [row for row in rows if _is_wanted(row, wanted)][: wanted.most]
-
-    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
-        """Count runs by their status."""
-        return dict(Counter(row.status for row in self._rows() if _is_wanted(row, wanted)))
-
-    def _rows(self) -> list[RunRow]:
-        return [
-            RunRow(
-                id=id,
-                name=run.name,
-                status=status_after(run.events) or "running",
-                created=run.events[0].at,
-                updated=run.events[-1].at,
-                events=len(run.events),
-                owner=OWNER if run.log is not None else "",
-                alive=run.log is not None,
-            )
-            for id, run in reversed(self._runs.items())
-            if run.events
-        ]
-
-    def find(self, run: str) -> RunRow | None:
-        """Give one run as a list shows it."""
-        return next((row for row in self.runs() if row.id == run), None)
-
-    def orphans(self, most: int) -> list[RunRow]:
-        """Give runs that servers are to drive and nobody does, oldest first."""
-        found = [row for row in reversed(self.runs()) if row.id in self.hosted.noted]
-        return [row for row in found if row.status == "running" and not row.alive][:most]
 
     def wall(self) -> int:
         """Give the present instant, or 0 if nobody knows it."""

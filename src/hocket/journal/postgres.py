@@ -92,11 +92,13 @@ class PostgresJournal(SqlJournal):
         """Tell whether there is a journal in the database."""
         return self._has_tables or self.query(lambda db: True) is not None
 
-    def _ring(self, name: str) -> None:
+    def ring(self, name: str) -> None:
+        """Wake the owner of that bell."""
         if name:
             self._do(lambda db: db.execute(NOTIFY, (name,)))
 
-    def _close_reader(self) -> None:
+    def close_reader(self) -> None:
+        """Let go of what answers queries."""
         self._server.closing.set()
         self._thread.submit(self._drop_reader).result()
         self._thread.shutdown()

@@ -107,10 +107,12 @@ class SqliteJournal(SqlJournal):
         """Tell whether there is a file."""
         return self._path.exists()
 
-    def _ring(self, name: str) -> None:
+    def ring(self, name: str) -> None:
+        """Wake the owner of that bell."""
         ring(self._state, name)
 
-    def _close_reader(self) -> None:
+    def close_reader(self) -> None:
+        """Let go of what answers queries."""
         with self._lock:
             reader, self._reader = self._reader, None
         if reader is not None:
