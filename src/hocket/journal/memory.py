@@ -302,12 +302,12 @@ class MemoryJournal(MemoryRuns):
         fail_after: int | None = None,
         wall: Callable[[], int] = lambda: 0,
     ) -> None:
+        super().__init__()
         self.blobs: Final = MemoryBlobs()
         self.book = MemoryBook()
         self.answers = MemoryAnswers()
         self.inbox = MemoryInbox()
         self.rows = Rows()
-        self.hosted: Final = MemoryHosted()
         self.logs: Final = NoLogs()
         self.commits: Final = Commits(latency, fail_after, self._fail)
         self._latency = latency
