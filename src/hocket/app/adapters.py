@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from hocket.agents.base import Agent, AgentFactory
 from hocket.agents.clients import Clients
 from hocket.agents.mcp_servers import Servers
 from hocket.agents.session_options import sizes
 from hocket.agents.session_pools import SessionPools
+from hocket.app.state import state_folder
 from hocket.core.specs import AgentKind, AgentSpec
 from hocket.engine.engine import Kind
 from hocket.workflows.plan import VERSION, make_plan
@@ -38,13 +40,45 @@ Shared: TypeAlias = Mapping[AgentKind, Mapping[str, Any]]
 _NOTHING: Final[Shared] = {}
 
 
-class Links:
-    """What agents hold beyond their runs; for one event loop, and to be closed in it."""
+class Away(Protocol):
+    """Has calls done on other machines."""
 
-    def __init__(self) -> None:
+    groups: Any
+    """Runs populations there."""
+
+    def agent(
+        self, name: str, spec: AgentSpec, here: Agent, room: Callable[[int], int | None]
+    ) -> Agent:
+        """Give an agent whose calls are done there.
+
+        Args:
+            name: Its name.
+            spec: Its spec.
+            here: The same agent in this process.
+            room: How many of its calls a machine with so many cores takes.
+        """
+
+    async def close(self) -> None:
+        """End what is held there."""
+
+
+class Links:
+    """What agents hold beyond their runs; for one event loop, and to be closed in it.
+
+    Args:
+        cluster: The address of a cluster where calls are done; None for this process.
+
+    Raises:
+        Refused: There is no such cluster.
+    """
+
+    def __init__(self, cluster: str | None = None) -> None:
         self._clients = Clients()
         self._servers = Servers()
         self.sessions = SessionPools()
+        self._away: Away | None = None
+        if cluster is not None:
+            self._away = import_module("hocket.cluster.remote").OnCluster(cluster)
 
     @property
     def shared(self) -> Shared:
@@ -53,26 +87,69 @@ class Links:
             "model": {"clients": self._clients},
             "mcp": {"servers": self._servers},
             "session": {"pools": self.sessions},
+            **({} if self._away is None else {"population": {"groups": self._away.groups}}),
         }
+
+    def hire(self, state: Path, live: dict[str, Any], name: str, spec: AgentSpec) -> Agent:
+        """Make an agent, as `hire` does; on a cluster its calls are done there, if they can be.
+
+        Raises:
+            SpecError: Its options don't make sense.
+        """
+        agent = hire(state, live, name, spec, shared=self.shared)
+        if self._away is None or not _leaves(spec, live):
+            return agent
+        return self._away.agent(name, spec, agent, partial(room, spec))
+
+    def capacity(self, name: str, spec: AgentSpec) -> int | None:
+        """Give how many calls of an agent may be in flight; on a cluster its nodes decide."""
+        if self._away is None or spec.kind == "population":
+            return capacity(name, spec)
+        return spec.concurrency
 
     async def close(self) -> None:
         """End all connections, and the processes that belong to them."""
+        if self._away is not None:
+            await self._away.close()
         await self._clients.close()
         await self._servers.close()
         await self.sessions.close()
 
 
+class Elsewhere:
+    """Makes agents in a process that does calls for another one; see `hocket.cluster.hands`."""
+
+    def __init__(self) -> None:
+        self._state = state_folder()
+        self._links = Links()
+
+    def hire(self, name: str, spec: AgentSpec) -> Agent:
+        """Make an agent.
+
+        Raises:
+            SpecError: Its options don't make sense.
+        """
+        return self._links.hire(self._state, {}, name, spec)
+
+    async def close(self) -> None:
+        """Give back what agents share."""
+        await self._links.close()
+
+
 def capacity(name: str, spec: AgentSpec) -> int | None:
-    """Give how many calls of an agent may be in flight; None for as many as the run allows.
+    """Give how many calls of an agent may be in flight; None for as many as the run allows."""
+    return room(spec, os.cpu_count() or 1) if spec.concurrency is None else spec.concurrency
+
+
+def room(spec: AgentSpec, cores: int) -> int | None:
+    """Give how many calls of an agent a machine takes; None for any number.
 
     What needs a processor of its own gets as many as there are processors.
     """
-    if spec.concurrency is not None:
-        return spec.concurrency
     if spec.kind == "command" or (
         spec.kind == "function" and spec.options.get("mode") == "process"
     ):
-        return os.cpu_count() or 1
+        return cores
     if spec.kind == "population":
         # One uses all processor cores.
         return 1
@@ -104,6 +181,16 @@ def hire(
         SpecError: Its options don't make sense.
     """
     return adapter(spec.kind)(name, spec, state=state, live=live, **shared.get(spec.kind, {}))
+
+
+def _leaves(spec: AgentSpec, live: Mapping[str, Any]) -> bool:
+    """Tell whether calls of an agent can be done in another process.
+
+    A function that a program has handed over is in this one alone; a population has its own way.
+    """
+    return spec.kind != "population" and not (
+        spec.kind == "function" and spec.options.get("ref") in live
+    )
 
 
 def adapter(kind: AgentKind) -> AgentFactory:

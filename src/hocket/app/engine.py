@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from hocket.agents.embeddings import Embedder
 from hocket.agents.population import folder_of
-from hocket.app.adapters import KINDS, Links, capacity, hire
+from hocket.app.adapters import KINDS, Links
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, past_of
 from hocket.app.journals import journal_address, open_journal
@@ -67,6 +67,7 @@ class Engine:
         look_ahead: How many simulated events one look for a better order of calls may cost; 0 for
             none. It happens in a process beside this one, where a run lasts three seconds or more
             and it is known how long calls take.
+        cluster: The address of a cluster of Ray whose workers do the calls, as ``auto``.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Engine:
         journal: Store | str | None = None,
         lease: float | None = None,
         look_ahead: int = BUDGET,
+        cluster: str | None = None,
     ) -> None:
         self.state: Final = state_folder() if state is None else Path(state).absolute()
+        self._links = Links(cluster)
         lease = lease_seconds() if lease is None else lease
         if memory:
             journal = MemoryJournal(wall=time.time_ns)
@@ -89,7 +92,6 @@ class Engine:
         self._embedder = Embedder()
         self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
-        self._links = Links()
         self.sessions: Final = self._links.sessions
         self._spans = sink_of_environment()
         self._budget = look_ahead
@@ -454,8 +456,8 @@ class Engine:
             Parts(
                 journal=self.journal,
                 files=self.files,
-                hire=partial(hire, self.state, dict(live), shared=self._links.shared),
-                capacity=capacity,
+                hire=partial(self._links.hire, self.state, dict(live)),
+                capacity=self._links.capacity,
                 kinds=KINDS,
                 wall=self.journal.wall,
                 desks=self._desks,

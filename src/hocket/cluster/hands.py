@@ -248,14 +248,14 @@ class Hands:
             raise Refused("the call wants nothing more of it")
         return await asyncio.to_thread(_read, path, start, size)
 
-    async def write(self, call: str, number: int, name: str, data: bytes) -> None:
-        """Write the next piece of a file that a call has fetched.
+    async def write(self, call: str, number: int, name: str, start: int, data: bytes) -> None:
+        """Write a piece of a file that a call has fetched.
 
         Raises:
             Refused: There is no such call, or it cannot be written.
         """
         path = self._doing(call).context.place(number, name)
-        await asyncio.to_thread(_write, path, data)
+        await asyncio.to_thread(_write, path, start, data)
 
     def answer(self, call: str, given: bytes) -> None:
         """Give a call what it has asked for."""
@@ -351,9 +351,10 @@ def _made(path: Path) -> None:
     path.touch()
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, start: int, data: bytes) -> None:
     try:
-        with path.open("ab") as file:
+        with path.open("r+b") as file:
+            file.seek(start)
             file.write(data)
     except OSError as error:
         raise Refused(f"{path.name} cannot be written: {error.strerror or error}") from error

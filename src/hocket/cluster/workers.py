@@ -1,0 +1,417 @@
+"""The workers of one supervisor: processes on nodes that do its calls, each begun when needed.
+
+A worker is chosen for each call here, by what the call needs and how many each is doing.
+What no worker has room for waits here, never in Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from hocket.agents.base import Context
+from hocket.cluster.connection import Connection, Node
+from hocket.cluster.placing import exclusive, fits, free, lacking
+from hocket.cluster.seat import Gone, Seated, begin
+from hocket.cluster.versions import Hello
+from hocket.core.errors import AgentError, Fault, Refused
+from hocket.core.specs import PlaceSpec
+
+PATIENCE: Final = 60.0
+"""Seconds for which a call waits for a node that offers what it needs."""
+
+SILENCE: Final = 30.0
+"""Seconds without a word from a worker after which it counts as gone."""
+
+_ENTRY: Final = "hocket.cluster.hands:Hands"
+_CREW: Final = "hocket.app.adapters:Elsewhere"
+_LOOK: Final = 1.0
+_START: Final = 30.0
+_IDLE: Final = 60.0
+_REST: Final = 10.0
+_TRIES: Final = 3
+_CLOSE: Final = 10.0
+_MESSAGE: Final = 500
+
+Room: TypeAlias = Callable[[int], int | None]
+"""Says how many calls of an agent a machine with so many cores takes; None for any number."""
+
+
+class Need(msgspec.Struct, frozen=True, eq=False):
+    """What the calls of one agent need.
+
+    Fields:
+        crew: The agent, over all supervisors.
+        place: What they need of a node.
+        room: How many of them a machine takes.
+    """
+
+    crew: str
+    place: PlaceSpec
+    room: Room
+
+
+class Worker:
+    """A process on a node that does calls.
+
+    Args:
+        seat: The handle to it.
+        node: Where it is.
+        place: What it holds of that node.
+
+    Attributes:
+        calls: How many calls it is doing, or is about to.
+        of: How many of each agent.
+        hello: Who it is, once it is there.
+        ended: Calls whose ends have come home, which it is not told yet.
+        crews: The agents that it may have made.
+        idle: The loop's time at which its last call ended.
+    """
+
+    def __init__(self, seat: Seated, node: Node, place: PlaceSpec) -> None:
+        self.seat: Final = seat
+        self.node: Final = node
+        self.place: Final = place
+        self.calls = 0
+        self.of: Counter[str] = Counter()
+        self.hello: Hello | None = None
+        self.ended: list[str] = []
+        self.crews: set[str] = set()
+        self.idle = 0.0
+        self.ready: asyncio.Task[Hello] | None = None
+
+    def takes(self, need: Need) -> bool:
+        """Tell whether it has room for another call."""
+        if need.place != self.place:
+            return False
+        if exclusive(self.place):
+            return not self.calls
+        room = need.room(max(1, int(self.node.resources.get("CPU", 1))))
+        return room is None or self.of[need.crew] < room
+
+
+class Workers:
+    """The workers of this process.
+
+    Args:
+        connection: The cluster.
+        patience: Seconds for which a call waits for a node that offers what it needs.
+        silence: Seconds without a word after which a worker counts as gone.
+
+    Attributes:
+        connection: The cluster.
+        silence: Seconds without a word after which a worker counts as gone.
+    """
+
+    def __init__(
+        self, connection: Connection, *, patience: float = PATIENCE, silence: float = SILENCE
+    ) -> None:
+        self.connection: Final = connection
+        self.silence: Final = silence
+        self._patience = patience
+        self._nodes = {node.id: node for node in connection.nodes()}
+        self._refused: dict[str, str] = {}
+        """Nodes whose versions differ, and what was said of it."""
+        self._resting: dict[str, float] = {}
+        """Nodes on which others hold what we need, and the loop's time of the next attempt."""
+        self._workers: list[Worker] = []
+        self._waiting: dict[Need, deque[asyncio.Event]] = {}
+        self._lookout: _Lookout | None = None
+
+    async def take(self, need: Need, context: Context) -> Worker:
+        """Give a worker that does a call; it is to be given back by `free`.
+
+        Args:
+            need: What the call needs.
+            context: Is told what is waited for.
+
+        Raises:
+            AgentError: ``unavailable``: no node offers what it needs, and none has joined in time;
+                ``permanent``: those that do are of other versions.
+        """
+        if self._lookout is None:
+            self._lookout = _Lookout(self.connection, asyncio.get_running_loop(), self._seen)
+        patience = _Patience(self._patience)
+        for _ in range(_TRIES):
+            worker = await self._chosen(need, patience, context)
+            try:
+                await self._begun(worker)
+            except Refused as error:
+                context.emit(f"{error}\n", "err")
+                self._refused[worker.node.id] = str(error)
+                self.drop(worker)
+            except Gone as error:
+                why = str(error)
+                self.drop(worker)
+            except BaseException:
+                self.free(worker, need)
+                raise
+            else:
+                return worker
+        raise _unavailable(f"no worker could be begun: {why}")
+
+    def free(self, worker: Worker, need: Need) -> None:
+        """Give a worker back whose call is over."""
+        worker.calls -= 1
+        worker.of[need.crew] -= 1
+        if not worker.calls:
+            worker.idle = asyncio.get_running_loop().time()
+            if worker.node.id not in self._nodes or self._nodes[worker.node.id].leaving:
+                self.drop(worker)
+        self._wake()
+
+    def drop(self, worker: Worker) -> None:
+        """Let go of a worker and end its process; its calls find out by themselves."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+            worker.seat.end()
+            self._wake()
+
+    async def dismiss(self, crew: str) -> None:
+        """Have an agent closed wherever it is."""
+        there = [worker for worker in self._workers if crew in worker.crews]
+        for worker in there:
+            worker.crews.discard(crew)
+        await _all(worker.seat.ask("dismiss", crew) for worker in there)
+
+    async def close(self) -> None:
+        """End all workers, and the connection."""
+        if self._lookout is not None:
+            self._lookout.stop()
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            if worker.hello is None and worker.ready is not None:
+                worker.ready.cancel()
+        await _all(worker.seat.ask("close") for worker in workers if worker.hello is not None)
+        for worker in workers:
+            worker.seat.end()
+        self.connection.close()
+
+    # -- who does it ------------------------------------------------------------------------
+
+    def _choose(self, need: Need) -> Worker | None:
+        """Choose the worker that does the fewest calls, or begin one; None if none has room."""
+        now = asyncio.get_running_loop().time()
+        found = [w for w in self._workers if self._good(w.node, need) and w.takes(need)]
+        best = min(found, key=_load, default=None)
+        if best is None or best.calls or best.hello is None:
+            node = self._vacant(need, now)
+            if node is not None and (best is None or best.calls):
+                best = self._begin(node, need.place)
+        if best is not None:
+            best.calls += 1
+            best.of[need.crew] += 1
+            best.crews.add(need.crew)
+        return best
+
+    def _good(self, node: Node, need: Need) -> bool:
+        """Tell whether a node may get calls of a place."""
+        here = self._nodes.get(node.id)
+        return (
+            here is not None
+            and not here.leaving
+            and node.id not in self._refused
+            and fits(here, need.place)
+        )
+
+    def _vacant(self, need: Need, now: float) -> Node | None:
+        """Choose a node for another worker: that with the fewest calls; None if there is none."""
+        found: list[tuple[int, str, Node]] = []
+        for node in self._nodes.values():
+            here = [worker for worker in self._workers if worker.node.id == node.id]
+            if not self._good(node, need) or self._resting.get(node.id, 0.0) > now:
+                continue
+            if exclusive(need.place):
+                held = [worker.place for worker in here]
+                kept = [worker.place for worker in here if worker.calls]
+                if not free(node, held, need.place):
+                    if not free(node, kept, need.place):
+                        continue
+                    # What others have left there stands in the way.
+                    for worker in [worker for worker in here if not worker.calls]:
+                        self.drop(worker)
+            elif any(worker.place == need.place for worker in here):
+                continue
+            found.append((sum(worker.calls for worker in here), node.id, node))
+        return min(found)[2] if found else None
+
+    def _begin(self, node: Node, place: PlaceSpec) -> Worker:
+        worker = Worker(begin(_ENTRY, {"crew": _CREW}, node=node.id, place=place), node, place)
+        self._workers.append(worker)
+        return worker
+
+    async def _begun(self, worker: Worker) -> None:
+        """Wait until a worker is there.
+
+        Raises:
+            Refused: It is of another version.
+            Gone: It could not be begun in time.
+        """
+        if worker.hello is not None:
+            return
+        if worker.ready is None:
+            worker.ready = asyncio.create_task(self._greet(worker), name="a worker")
+        worker.hello = await asyncio.shield(worker.ready)
+
+    async def _greet(self, worker: Worker) -> Hello:
+        try:
+            async with asyncio.timeout(_START):
+                return await worker.seat.hello(self.connection.here)
+        except TimeoutError:
+            now = asyncio.get_running_loop().time()
+            self._resting[worker.node.id] = now + _REST
+            raise Gone(f"no worker began on {worker.node.host} within {_START:g} s") from None
+
+    # -- who waits --------------------------------------------------------------------------
+
+    def _bear(self, need: Need, patience: _Patience, context: Context) -> None:
+        """Say what is waited for, if no node offers it, and not for ever.
+
+        Raises:
+            AgentError: It has been waited for long enough.
+        """
+        if any(self._good(node, need) for node in self._nodes.values()):
+            patience.rest()
+            return
+        if (skew := self._skew(need)) is not None:
+            raise AgentError(Fault(kind="permanent", message=skew))
+        lack = lacking(self._nodes.values(), need.place)
+        if patience.begins():
+            context.emit(f"waits for a node: {lack}\n", "err")
+        elif patience.over():
+            raise _unavailable(f"{lack}; none has joined within {self._patience:g} s")
+
+    def _skew(self, need: Need) -> str | None:
+        """Give what was said of the versions of the nodes that would do; None if there is none."""
+        for node in self._nodes.values():
+            if node.id in self._refused and fits(node, need.place):
+                return self._refused[node.id]
+        return None
+
+    async def _chosen(self, need: Need, patience: _Patience, context: Context) -> Worker:
+        """Wait until a worker has room, behind those who came before.
+
+        Raises:
+            AgentError: As `_bear`.
+        """
+        queue, turn = self._waiting.setdefault(need, deque()), asyncio.Event()
+        queue.append(turn)
+        try:
+            while True:
+                if queue[0] is turn and (worker := self._choose(need)) is not None:
+                    return worker
+                self._bear(need, patience, context)
+                try:
+                    async with asyncio.timeout(_LOOK):
+                        await turn.wait()
+                except TimeoutError:
+                    # Patience may be over.
+                    continue
+                turn.clear()
+        finally:
+            queue.remove(turn)
+            if queue:
+                queue[0].set()
+            else:
+                del self._waiting[need]
+
+    def _wake(self) -> None:
+        """Let the first of each kind look again."""
+        for queue in self._waiting.values():
+            queue[0].set()
+
+    # -- what is there ----------------------------------------------------------------------
+
+    def _seen(self, nodes: list[Node]) -> None:
+        """Take in which nodes there are."""
+        self._nodes = {node.id: node for node in nodes}
+        idle = asyncio.get_running_loop().time() - _IDLE
+        for worker in list(self._workers):
+            here = self._nodes.get(worker.node.id)
+            spare = exclusive(worker.place) and worker.idle < idle
+            if not worker.calls and (here is None or here.leaving or spare):
+                self.drop(worker)
+        self._wake()
+
+
+class _Patience:
+    """How long something has been waited for that is not there."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._since: float | None = None
+
+    def rest(self) -> None:
+        """It is there."""
+        self._since = None
+
+    def begins(self) -> bool:
+        """Tell whether the wait begins now."""
+        if self._since is not None:
+            return False
+        self._since = asyncio.get_running_loop().time()
+        return True
+
+    def over(self) -> bool:
+        """Tell whether it has lasted long enough."""
+        now = asyncio.get_running_loop().time()
+        return self._since is not None and now - self._since >= self._most
+
+
+class _Lookout:
+    """Sees which nodes there are, in a thread of its own: a head that is gone answers nobody.
+
+    Args:
+        connection: The cluster.
+        loop: Where it is told.
+        seen: Is told the nodes, once a second.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        seen: Callable[[list[Node]], None],
+    ) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._seen = seen
+        self._over = threading.Event()
+        threading.Thread(target=self._look, name="hocket nodes", daemon=True).start()
+
+    def stop(self) -> None:
+        """See no more."""
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK):
+            try:
+                nodes = self._connection.nodes()
+                if not self._over.is_set():
+                    self._loop.call_soon_threadsafe(self._seen, nodes)
+            except (Refused, RuntimeError):
+                # Workers that are there need no head; without a loop nobody is to be told.
+                continue
+
+
+async def _all(work: Iterable[Awaitable[Any]]) -> None:
+    """Wait for all, but not for ever: a worker that is gone is to be asked nothing."""
+    done = asyncio.gather(*work, return_exceptions=True)
+    try:
+        async with asyncio.timeout(_CLOSE):
+            await done
+    except TimeoutError:
+        return
+
+
+def _load(worker: Worker) -> tuple[int, bool, str]:
+    return worker.calls, worker.hello is None, worker.node.id
+
+
+def _unavailable(message: str) -> AgentError:
+    return AgentError(Fault(kind="unavailable", message=message[:_MESSAGE]))
