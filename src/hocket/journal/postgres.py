@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar, cast
@@ -11,15 +12,13 @@ from hocket.journal.backend import Connection
 from hocket.journal.logs import NoLogs
 from hocket.journal.postgres_connection import FAILURES, PostgresConnection
 from hocket.journal.postgres_server import NOTIFY, READ_SECONDS, PostgresServer
-from hocket.journal.schema import Database
+from hocket.journal.schema import Database, Unreachable
 from hocket.journal.sql import LEASE, SqlJournal
 
 T = TypeVar("T")
 
 READ_PATIENCE: Final = 10.0
 """Seconds for which who only reads, or posts, waits for a lost database."""
-
-_TRIES: Final = 3
 
 
 class PostgresJournal(SqlJournal):
@@ -122,21 +121,29 @@ class PostgresJournal(SqlJournal):
             raise JournalError("the journal is closed") from error
 
     def _done(self, work: Callable[[PostgresConnection], T]) -> T:
-        for left in reversed(range(_TRIES)):
+        began, pause = time.monotonic(), 0.02
+        while True:
             try:
                 if self._reader is None:
                     self._reader = self._server.connect(READ_SECONDS)
                 return work(self._reader)
-            except FAILURES as error:
-                said = self._server.explain(error)
-                if not self._server.is_cut(error):
-                    raise said from error
+            except Unreachable:
+                # A database that was never there is told of at once.
+                if not self._server.hub.known or self._is_late(began):
+                    raise
                 self._drop_reader()
-                if left == 0:
-                    raise said from error
-        raise AssertionError("the last try gives or raises")
+            except FAILURES as error:
+                if not self._server.is_cut(error) or self._is_late(began):
+                    raise self._server.explain(error) from error
+                self._drop_reader()
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    def _is_late(self, began: float) -> bool:
+        return self._server.closing.is_set() or time.monotonic() - began > READ_PATIENCE
 
     def _drop_reader(self) -> None:
+        """Let go of the connection, which may be lost."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
