@@ -1,0 +1,83 @@
+"""A worker, an owner or the head is killed in the middle: nothing is lost, nothing done twice.
+
+Small versions of ``bench/faults.py``, which does 1,000 steps with twenty seeds.
+"""
+
+from __future__ import annotations
+
+import pytest
+from tests.cluster import faults, ray_faults
+from tests.cluster.faults import LEASE, Outcome
+from tests.cluster.judge import Fault, judge
+from tests.cluster.steps import Said
+
+RECOVERY = 30.0
+"""Seconds within which a test must see what a bench sees within five: other tests run beside it."""
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_judge_sees_what_is_lost_done_again_and_done_twice() -> None:
+    second = 1_000_000_000
+    said = [
+        Said(1, False, 1, 10),
+        Said(1, True, 2, 10),
+        Said(2, False, second, 10),
+        Said(3, False, second, 11),
+        Said(4, False, second + 1, 11),
+        Said(4, True, second + 2, 11),
+        # 10 dies at two seconds.
+        Said(2, False, 5 * second, 11),
+        Said(1, False, 6 * second, 11),
+        Said(1, True, 6 * second + 1, 11),
+        Said(2, True, 6 * second + 2, 11),
+    ]
+    verdict = judge(said, range(1, 5), Fault(2 * second, frozenset({10})))
+    assert verdict.lost == [3]
+    assert verdict.again == [1, 2]
+    assert verdict.needless == [1]
+    assert verdict.ended_twice == [1]
+    assert verdict.in_flight == [2]
+    assert (verdict.recovery, verdict.recovered) == (3.0, 4.0)
+
+
+def holds(outcome: Outcome) -> None:
+    """Nothing is lost, nothing is finished twice, and only what was in flight was begun again."""
+    verdict = outcome.verdict
+    assert outcome.statuses == {"succeeded"}
+    assert outcome.lost == []
+    assert outcome.twice == []
+    assert verdict.needless == []
+    assert verdict.in_flight, "the fault struck when nothing was in flight there"
+    assert set(verdict.in_flight) <= set(verdict.again)
+    assert verdict.recovery is not None
+    assert verdict.recovery < RECOVERY
+    assert [fault for each in outcome.stories for fault in each.failed] == []
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_a_plain_supervisor_is_killed_and_others_take_up_what_it_drove() -> None:
+    outcome = faults.supervisor_killed(1, runs=10, each=20)
+    holds(outcome)
+    assert outcome.verdict.recovery is not None
+    # Its host is another one, so that only its lease tells that it is gone.
+    assert outcome.verdict.recovery > LEASE / 2
+    assert {each.owners for each in outcome.stories} == {2, 3}
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_a_node_is_killed_and_only_its_calls_are_made_again() -> None:
+    pytest.importorskip("ray")
+    outcome = ray_faults.node_killed(1, steps=200)
+    holds(outcome)
+    [told] = outcome.stories
+    assert told.owners == 1
+    # Each call that was lost is on record as such, and no other one.
+    assert set(told.lost) == set(outcome.verdict.again)
+
+
+@pytest.mark.usefixtures("several_machines")
+def test_the_owners_node_is_killed_and_another_supervisor_goes_on() -> None:
+    pytest.importorskip("ray")
+    outcome = ray_faults.owner_killed(1, steps=200)
+    holds(outcome)
