@@ -106,8 +106,8 @@ class Backend(Protocol):
     def bell(self, on_ring: Callable[[], None]) -> Bell:
         """Give a bell; it calls `on_ring`, in a thread of its own, whenever somebody rings."""
 
-    def ring(self, name: str) -> None:
-        """Wake the owner of that bell, if it is there; called in the writer's thread."""
+    def ring(self, *names: str) -> None:
+        """Wake the owners of those bells, if they are there; called in the writer's thread."""
 
     def announce(self) -> None:
         """Wake all that have a bell; called in the writer's thread."""

@@ -74,13 +74,15 @@ WHERE state < {OVER} AND """
 BURY_OWNER: Final = f"{BURY} owner = ?3"
 BURY_CALLS: Final = f"{BURY} call IN (SELECT value FROM json_each(?3))"
 # CROSS keeps the limits in front, so that the index is used.
+# What has been dropped is told by the same look, in front: between two it might become more.
 NEWS: Final = """
-SELECT l.name, l.call, l.units, l.claim, l.sent, l.clear, l.state, l.born,
-    l.keep
+SELECT NULL, NULL, purged, NULL, NULL, NULL, NULL, NULL, NULL, -1 FROM ledger_tick
+UNION ALL
+SELECT l.name, l.call, l.units, l.claim, l.sent, l.clear, l.state, l.born, l.keep, l.changed
 FROM json_each(?2) AS v CROSS JOIN ledger AS l
 WHERE l.name = json_extract(v.value, '$[0]') AND l.changed > json_extract(v.value, '$[1]')
     AND l.owner <> ?1
-ORDER BY l.changed"""
+ORDER BY 10"""
 STATES: Final = """
 SELECT name, state, changed FROM limit_states
 WHERE owner <> ?1 AND name IN (SELECT value FROM json_each(?2))"""
@@ -89,15 +91,13 @@ INSERT INTO limit_states (name, owner, state, version, changed) VALUES (?, ?, ?,
 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, state = excluded.state,
     version = excluded.version, changed = excluded.changed
 WHERE excluded.version > version"""
-HOLDERS: Final = f"""
-SELECT DISTINCT l.owner, o.host, o.pid, o.start, o.boot, o.lease_until, o.bell
-FROM ledger AS l LEFT JOIN owners AS o ON o.key = l.owner
-WHERE l.state < {OVER} AND l.owner <> ?1"""
-LISTENERS: Final = """
-SELECT DISTINCT s.owner, o.host, o.pid, o.start, o.boot, o.lease_until, o.bell
-FROM listeners AS mine JOIN listeners AS s ON s.name = mine.name
-LEFT JOIN owners AS o ON o.key = s.owner
-WHERE mine.owner = ?1 AND s.owner <> ?1"""
+OTHERS: Final = f"""
+SELECT x.owner, o.host, o.pid, o.start, o.boot, o.lease_until, o.bell
+FROM (SELECT owner FROM ledger WHERE state < {OVER} AND owner <> ?1
+      UNION
+      SELECT s.owner FROM listeners AS mine JOIN listeners AS s ON s.name = mine.name
+      WHERE mine.owner = ?1 AND s.owner <> ?1) AS x
+LEFT JOIN owners AS o ON o.key = x.owner"""
 # Where the last call of a tier began, whoever comes or comes back begins.
 WANT: Final = f"""
 INSERT INTO wants (name, room, owner, units, claim, waiting, priority, deadline, weight, said,
@@ -220,8 +220,9 @@ def reserve(
     db: Database, owner: int, at: int, entries: Iterable[Entry], keep: Mapping[str, int]
 ) -> None:
     """Put entries there that are neither claimed nor sent."""
-    rows = ((e.key, e.limit, e.units, _numbers(e.claim), keep[e.limit]) for e in entries)
-    db.execute(RESERVE, (owner, at, _json(rows)))
+    rows = [(e.key, e.limit, e.units, _numbers(e.claim), keep[e.limit]) for e in entries]
+    if rows:
+        db.execute(RESERVE, (owner, at, _json(rows)))
 
 
 def want(db: Database, owner: int, at: int, wants: Iterable[Want], now: int) -> None:
@@ -242,6 +243,8 @@ def unwant(db: Database, owner: int, at: int, but: Iterable[tuple[object, ...]] 
 def serve(db: Database, owner: int, entries: Iterable[Entry]) -> None:
     """Move the tags of runs on whose calls were let through."""
     calls = Counter((entry.limit, room_in(entry.key)) for entry in entries)
+    if not calls:
+        return
     db.execute(SERVE, (owner, _json((*place, count) for place, count in calls.items())))
 
 
@@ -283,12 +286,14 @@ def bury_calls(db: Database, keys: Iterable[Key], at: int, now: int) -> None:
     db.execute(BURY_CALLS, (at, now, _json(keys)))
 
 
-def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
-    """Give what others have changed of limits, each since a tick, in the order of the changes."""
+def news(db: Database, owner: int, seen: Mapping[str, int]) -> tuple[int, list[Row]]:
+    """Give what others have changed of limits, each since a tick, in the order of the changes.
+
+    Before them stands the highest tick whose rows may be there no more.
+    """
     rows: list[Row] = []
-    for name, call, units, numbers, at, clear, state, born, keep in db.execute(
-        NEWS, (owner, _json(seen.items()))
-    ).fetchall():
+    (_, _, purged, *_), *found = db.execute(NEWS, (owner, _json(seen.items()))).fetchall()
+    for name, call, units, numbers, at, clear, state, born, keep, _ in found:
         entry = Entry(
             text(name),
             text(call),
@@ -299,7 +304,7 @@ def news(db: Database, owner: int, seen: Mapping[str, int]) -> list[Row]:
             None if clear is None else integer(clear),
         )
         rows.append(Row(entry, integer(born), integer(state) == GONE, integer(keep)))
-    return rows
+    return integer(purged), rows
 
 
 def states(db: Database, owner: int, seen: Mapping[str, int]) -> dict[str, bytes]:
@@ -336,19 +341,10 @@ def wants(db: Database, owner: int, limits: Collection[str]) -> dict[str, tuple[
     return {limit: tuple(wants) for limit, wants in found.items()}
 
 
-def holders(db: Database, owner: int) -> list[Other]:
-    """Give the others who hold something."""
-    return _others(db, HOLDERS, owner)
-
-
-def listeners(db: Database, owner: int) -> list[Other]:
-    """Give the others who listen to a limit to which this one listens."""
-    return _others(db, LISTENERS, owner)
-
-
-def _others(db: Database, sql: str, owner: int) -> list[Other]:
+def others(db: Database, owner: int) -> list[Other]:
+    """Give the others who hold something, or listen to a limit to which this one listens."""
     found: list[Other] = []
-    for key, *columns, bell in db.execute(sql, (owner,)).fetchall():
+    for key, *columns, bell in db.execute(OTHERS, (owner,)).fetchall():
         who, lease_until = owner_in(columns)
         found.append(Other(integer(key), who, lease_until, "" if bell is None else text(bell)))
     return found

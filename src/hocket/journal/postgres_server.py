@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import socket
@@ -61,6 +62,8 @@ IS_THERE: Final = f"""
 SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables
                WHERE schemaname = '{SCHEMA}' AND tablename = 'meta')"""
 NOTIFY: Final = "SELECT pg_notify(?, '')"
+_NOTIFY_ALL: Final = """
+SELECT count(pg_notify(name, '')) FROM jsonb_array_elements_text(?::text::jsonb) AS bells (name)"""
 _LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_FORMAT})"
 _LEAST: Final = "SELECT value FROM meta WHERE key = 'least'"
 
@@ -319,11 +322,12 @@ class PostgresServer:
         """Give a bell."""
         return PostgresBell(self.url, on_ring)
 
-    def ring(self, name: str) -> None:
-        """Wake the owner of that bell; it looks by itself if that fails."""
-        if name and self._writing is not None:
+    def ring(self, *names: str) -> None:
+        """Wake the owners of those bells; they look by themselves if that fails."""
+        heard = [name for name in names if name]
+        if heard and self._writing is not None:
             with suppress(*FAILURES):
-                self._writing.execute(NOTIFY, (name,))
+                self._writing.execute(_NOTIFY_ALL, (json.dumps(heard),))
 
     def announce(self) -> None:
         """Wake everybody."""

@@ -122,11 +122,15 @@ WHERE {_CALLS.format("$3")} AND owner = $2 AND state < {ledger.GONE}""",
     ledger.BURY_OWNER: f"{_BURY} owner = $3",
     ledger.BURY_CALLS: f"{_BURY} {_CALLS.format('$3')}",
     ledger.NEWS: """
-SELECT l.name, l.call, l.units, l.claim, l.sent, l.clear, l.state, l.born, l.keep
+SELECT NULL, NULL, purged, NULL, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+    NULL::bigint, -1::bigint
+FROM ledger_tick
+UNION ALL
+SELECT l.name, l.call, l.units, l.claim, l.sent, l.clear, l.state, l.born, l.keep, l.changed
 FROM jsonb_array_elements($2::text::jsonb) AS v
 JOIN ledger AS l ON l.name = v->>0 AND l.changed > (v->>1)::bigint
 WHERE l.owner <> $1
-ORDER BY l.changed""",
+ORDER BY 10""",
     ledger.STATES: """
 SELECT name, state, changed FROM limit_states
 WHERE owner <> $1 AND name = ANY (ARRAY(SELECT jsonb_array_elements_text($2::text::jsonb)))""",

@@ -104,9 +104,10 @@ class SqliteFile:
         """Give a bell in the state folder."""
         return Bell(self._state, on_ring)
 
-    def ring(self, name: str) -> None:
-        """Wake the owner of that bell, if it is there to be woken."""
-        ring(self._state, name)
+    def ring(self, *names: str) -> None:
+        """Wake the owners of those bells, if they are there to be woken."""
+        for name in names:
+            ring(self._state, name)
 
     def announce(self) -> None:
         """Wake all that have a bell in the state folder."""

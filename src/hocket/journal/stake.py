@@ -134,7 +134,7 @@ class Stake:
         self._me = myself()
         self._bell = ""
         self._lease = 0
-        self._ring: Callable[[str], None] = _nobody
+        self._ring: Callable[..., None] = _nobody
         self._wall: Callable[[], int] = _never
         self._rung = False
         self._view = _View()
@@ -146,7 +146,7 @@ class Stake:
         return bool(self._view.others)
 
     def settle_in(
-        self, bell: str, lease: int, ring: Callable[[str], None], wall: Callable[[], int]
+        self, bell: str, lease: int, ring: Callable[..., None], wall: Callable[[], int]
     ) -> None:
         """Learn of bells, this process's and how to ring others, of leases and time; begin anew.
 
@@ -241,8 +241,7 @@ class Stake:
             return
         self._view = view
         if view.wrote:
-            for bell in {other.bell: None for other in view.others}:
-                self._ring(bell)
+            self._ring(*{other.bell: None for other in view.others})
 
     def undo(self) -> None:
         """Forget what the transaction has found out."""
@@ -254,10 +253,12 @@ class Stake:
         if not view.owner or self.closed:
             return
         gone: set[int] = set()
-        if self._notice(view, ledger.tick(db), 0) or view.others:
-            gone = self._meet(db, view)
+        moved = self._notice(view, ledger.tick(db), 0)
         news = view.foreign > view.looked and ledger.is_news(db, view.owner, view.looked)
         view.looked = max(view.looked, view.foreign)
+        if not news and (moved or view.others):
+            # Who is told of news asks for them, and sees then who is there.
+            gone = self._meet(db, view)
         if (news or gone) and not self._rung:
             self._rung = True
             self._tell()
@@ -307,8 +308,7 @@ class Stake:
 
     def _meet(self, db: Database, view: _View) -> set[int]:
         """See who else has to do with these limits; gives the keys of those who are gone."""
-        found = (*ledger.holders(db, view.owner), *ledger.listeners(db, view.owner))
-        view.others = tuple({other.key: other for other in found}.values())
+        view.others = tuple(ledger.others(db, view.owner))
         now = self._wall()
         return {
             other.key
@@ -351,10 +351,14 @@ class Stake:
     def _news(
         self, db: Database, view: _View, seen: Mapping[str, int]
     ) -> tuple[Told, set[str], frozenset[str]]:
-        purged = ledger.tick(db).purged
-        whole = frozenset(limit for limit, tick in seen.items() if tick < purged)
-        since = {limit: 0 if limit in whole else tick for limit, tick in seen.items()}
-        rows = ledger.news(db, view.owner, since)
+        whole, since = frozenset[str](), dict(seen)
+        while True:
+            purged, rows = ledger.news(db, view.owner, since)
+            missed = frozenset(limit for limit, tick in seen.items() if tick < purged)
+            if missed <= whole:
+                break
+            whole = missed
+            since = {limit: 0 if limit in whole else tick for limit, tick in seen.items()}
         fresh = {r.entry.limit for r in rows if not r.gone and r.born > seen[r.entry.limit]}
         told = Told(
             tuple(
@@ -376,7 +380,7 @@ def _wanted(db: Database, view: _View, seen: Mapping[str, int], told: Told) -> T
     return msgspec.structs.replace(told, wants=wants) if wants else told
 
 
-def _nobody(name: str) -> None:
+def _nobody(*names: str) -> None:
     """No bell is there to be rung before the writer says how."""
 
 
