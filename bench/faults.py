@@ -3,6 +3,7 @@
     python bench/faults.py [--only NAME] [--seeds 1] [--steps 1000] [--json FILE]
 
 Every engine has three workers of four slots; which one dies, and when, follows from the seed.
+``bench/node_faults.py`` has Hocket's other faults: owners, Ray's head, machines that are cut off.
 Each step says in a file when it begins and when it ends, so that what is counted is what was done,
 not what the engine believes.
 Needs PostgreSQL; rows with Ray need root, for its nodes are network namespaces.
