@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from hocket.cluster.population_seat import PIECE, saved_in
-from hocket.cluster.seat import Gone, Seated
+from hocket.cluster.seat import Gone, Seated, Unreachable
 from hocket.core.errors import PeerError, Refused
 from hocket.core.specs import PlaceSpec
 from hocket.core.values import Json
@@ -29,6 +30,11 @@ _GRACE: Final = 10.0
 """Seconds that processes have to end when one of them has."""
 _AGAIN: Final = 0.5
 """Seconds between two times that processes are told to end."""
+
+_ALIVE: Final = 5.0
+"""Seconds in which a node gives a sign of life."""
+_SILENCE: Final = 30.0
+"""Seconds after which a node that cannot be reached counts as lost."""
 
 _T = TypeVar("_T")
 
@@ -102,7 +108,7 @@ async def start(job: Job, seats: Sequence[Seated], about: Sequence[Mapping[str, 
     ]
     given = msgspec.json.encode(settings)
     await all_of(
-        seat.ask("start", given, kept, job.resume, places[first : first + job.each])
+        ask(seat, "start", given, kept, job.resume, places[first : first + job.each])
         for first, seat in zip(range(0, processes, job.each), seats, strict=True)
     )
 
@@ -144,10 +150,12 @@ async def _put(seats: Sequence[Seated], name: str, path: Path) -> None:
         file = await asyncio.to_thread(path.open, "rb")
     except FileNotFoundError:
         return
+    begin = 0
     with file:
         while piece := await asyncio.to_thread(file.read, PIECE):
             shared = ray.put(piece)
-            await all_of(seat.ask("put", name, shared) for seat in seats)
+            await all_of(ask(seat, "put", name, begin, shared) for seat in seats)
+            begin += len(piece)
 
 
 class Attempt:
@@ -193,8 +201,13 @@ class Attempt:
                 task.cancel()
             await asyncio.gather(*followers, keeper, stopper, return_exceptions=True)
         codes = set(self._codes.values())
-        if codes == {0}:
-            return Ended(stopped=False, answer=await self._results())
+        if self._codes[0] == 0:
+            answer = await ask(self._seats[0], "answer")
+            found = msgspec.json.decode(answer)
+            # What makes no sense has ended all of them, as each of them could.
+            if codes == {0} or found.get("problems"):
+                await self._results(found.get("files", {}))
+                return Ended(stopped=False, answer=answer)
         if stop.is_set() and codes <= {_STOPPED, -signal.SIGTERM}:
             return Ended(stopped=True)
         raise await self._loss()
@@ -218,9 +231,9 @@ class Attempt:
         """Hear what a seat has to say until its processes have ended."""
         seat, until = self._seats[number], float("inf")
         mine = range(number * self._job.each, (number + 1) * self._job.each)
-        while True:
+        for question in count():
             try:
-                news = await seat.ask("follow")
+                news = await ask(seat, "follow", question)
             except Gone as error:
                 raise Gone(f"node {self._hosts[number]} is gone") from error
             for line in news.get("said", ()):
@@ -242,7 +255,7 @@ class Attempt:
     async def _stop(self, stop: asyncio.Event) -> None:
         await stop.wait()
         while True:
-            await all_of(seat.ask("stop") for seat in self._seats)
+            await all_of(ask(seat, "stop") for seat in self._seats)
             # One that was just joining the others has not heard it.
             await asyncio.sleep(_AGAIN)
 
@@ -255,7 +268,7 @@ class Attempt:
         """Take over what is left of them at the end."""
         self._saved.put_nowait(None)
         await keeper
-        if saved := await self._seats[0].ask("saved"):
+        if saved := await ask(self._seats[0], "saved"):
             await self._take(saved)
 
     async def _take(self, files: Mapping[str, str]) -> None:
@@ -268,23 +281,26 @@ class Attempt:
             for name in before.files if before else ():
                 if name not in files:
                     (folder / name).unlink(missing_ok=True)
-        await seat.ask("let_go")
+        await ask(seat, "let_go")
 
-    async def _results(self) -> bytes:
-        """Take over the files of the results; gives the answer."""
-        answer: bytes = await self._seats[0].ask("answer")
-        for name, there in msgspec.json.decode(answer).get("files", {}).items():
+    async def _results(self, files: Mapping[str, str]) -> None:
+        """Take over the files of the results."""
+        for name, there in files.items():
             path = self._job.target(name, there)
             if path is not None:
                 await _fetch(self._seats[0], there, path)
-        return answer
 
     async def _loss(self) -> GroupLost:
-        """Tell which process has likely died first; its last words are told before."""
+        """Tell which node is gone, or which process has likely died first, and its last words."""
+        for node, seat in enumerate(self._seats):
+            # Processes elsewhere notice that sooner than Ray does.
+            mine = range(node * self._job.each, (node + 1) * self._job.each)
+            if not self._codes.keys() & {*mine} and not await seat.alive(_ALIVE):
+                return GroupLost(f"node {self._hosts[node]} is gone")
         order = {-signal.SIGKILL: 0, _STOPPED: 2, 0: 3}
         process = min(self._codes, key=lambda process: order.get(self._codes[process], 1))
         code, node = self._codes[process], process // self._job.each
-        words = await self._seats[node].ask("last_words")
+        words = await ask(self._seats[node], "last_words")
         for line in words[process % self._job.each]:
             self._listener.say(f"{self._hosts[node]}: {line}")
         how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
@@ -305,7 +321,7 @@ async def _fetch(seat: Seated, there: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         async with aside(whole(path)) as file:
-            while piece := await seat.ask("read", there, begin):
+            while piece := await ask(seat, "read", there, begin):
                 await asyncio.to_thread(file.write, piece)
                 begin += len(piece)
     except OSError as error:
@@ -323,6 +339,22 @@ async def aside(context: AbstractContextManager[_T]) -> AsyncIterator[_T]:
             raise
     else:
         await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+async def ask(seat: Seated, method: str, *args: Any) -> Any:
+    """Ask a seat something that may be asked twice, again while it cannot be reached.
+
+    Raises:
+        Gone: It has died, or cannot be reached for too long.
+    """
+    until = time.monotonic() + _SILENCE
+    while True:
+        try:
+            return await seat.ask(method, *args)
+        except Unreachable:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(_AGAIN)
 
 
 async def all_of(questions: Iterable[Awaitable[Any]]) -> list[Any]:

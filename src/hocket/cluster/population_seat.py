@@ -79,6 +79,7 @@ class PopulationSeat:
         self._noted: Any = None
         self._given: int | None = None
         self._codes: list[int | None] = []
+        self._asked: tuple[int, asyncio.Future[dict[str, Any]]] | None = None
 
     def about(self) -> dict[str, Json]:
         """Say where this node is found, at a port that is free, and how many cores it has."""
@@ -93,17 +94,18 @@ class PopulationSeat:
         cores = len(os.sched_getaffinity(0))
         return {"host": socket.gethostname(), "address": f"{host}:{port}", "cores": cores}
 
-    def put(self, name: str, piece: bytes) -> None:
-        """Append to a file, which is made with its folder if it is not there."""
+    def put(self, name: str, begin: int, piece: bytes) -> None:
+        """Write a piece of a file, which is made with its folder if it is not there."""
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("r+b" if begin else "wb") as file:
+            file.seek(begin)
             file.write(piece)
 
     def start(
         self, settings: bytes, kept: str, resume: str, places: Sequence[Mapping[str, str]]
     ) -> None:
-        """Start the processes.
+        """Start the processes; asked again it does nothing.
 
         Args:
             settings: What the population is told.
@@ -111,6 +113,8 @@ class PopulationSeat:
             resume: Whether it goes on from what is saved.
             places: For each process what its environment says.
         """
+        if self._running:
+            return
         self._kept = self._folder / kept
         before = saved_in(self._kept)
         # What was put here needs not be given back.
@@ -135,8 +139,11 @@ class PopulationSeat:
             guard.add(process.pid)
             self._running.append(process)
 
-    async def follow(self) -> dict[str, Any]:
+    async def follow(self, number: int) -> dict[str, Any]:
         """Wait a moment for news, and tell it.
+
+        Args:
+            number: Counts the questions; one whose answer was lost may be asked again.
 
         Returns:
             ``said``, lines of the first process; ``noted``, how far it is; ``saved``, the files of
@@ -144,16 +151,9 @@ class PopulationSeat:
             None for those that have not.
             Each only where it is news.
         """
-        for _ in range(_LOOKS):
-            # The codes first: what a process has made is there once it has ended.
-            codes = [process.poll() for process in self._running]
-            news = self._news()
-            if codes != self._codes and any(code is not None for code in codes):
-                self._codes = news["codes"] = codes
-            if news:
-                return news
-            await asyncio.sleep(_LOOK)
-        return {}
+        if self._asked is None or number != self._asked[0]:
+            self._asked = number, asyncio.ensure_future(self._look())
+        return await asyncio.shield(self._asked[1])
 
     def read(self, name: str, begin: int) -> bytes:
         """Give a piece of a file; nothing at its end, and of a file that is not there."""
@@ -215,6 +215,18 @@ class PopulationSeat:
             guard.remove(process.pid)
         self._running.clear()
         self._stack.close()
+
+    async def _look(self) -> dict[str, Any]:
+        for _ in range(_LOOKS):
+            # The codes first: what a process has made is there once it has ended.
+            codes = [process.poll() for process in self._running]
+            news = self._news()
+            if codes != self._codes and any(code is not None for code in codes):
+                self._codes = news["codes"] = codes
+            if news:
+                return news
+            await asyncio.sleep(_LOOK)
+        return {}
 
     def _news(self) -> dict[str, Any]:
         news: dict[str, Any] = {}

@@ -19,6 +19,7 @@ import msgspec
 from hocket.agents.base import Context
 from hocket.agents.process import Finished
 from hocket.cluster.connection import Connection, Node
+from hocket.cluster.placing import fits, wish
 from hocket.cluster.population_attempt import (
     Attempt,
     Ended,
@@ -27,6 +28,7 @@ from hocket.cluster.population_attempt import (
     Listener,
     all_of,
     aside,
+    ask,
     start,
 )
 from hocket.cluster.population_seat import Saved, saved_in
@@ -101,8 +103,11 @@ async def perform(
             except (Gone, GroupLost) as error:
                 before, saved = saved, _saved(job)
                 lost = lost + 1 if saved == before else 1
-                if lost == TRIES or stop.is_set():
-                    raise GroupLost(f"{error}; {_way_on(saved)}") from error
+                if lost == TRIES:
+                    why = f"{error}; it was begun {TRIES} times and came no further"
+                    raise GroupLost(why) from error
+                if stop.is_set():
+                    raise GroupLost(f"{error}, while it was to end") from error
                 listener.say(f"{error}; {_way_on(saved)} (try {lost + 1} of {TRIES})")
                 job = msgspec.structs.replace(job, resume="if same")
 
@@ -126,7 +131,7 @@ async def _perform(
         Gone, GroupLost: A node or a process is.
     """
     async with _placed(connection, job, nodes, listener, stop) as seats:
-        about = await all_of(seat.ask("about") for seat in seats)
+        about = await all_of(ask(seat, "about") for seat in seats)
         await start(job, seats, about)
         attempt = Attempt(job, seats, [each["host"] for each in about], listener)
         return await attempt.finish(stop)
@@ -159,13 +164,16 @@ async def _enough(
     until = time.monotonic() + (patience or 0)
     while True:
         there = await asyncio.to_thread(connection.nodes)
-        able = [node for node in there if _can(node, job.place)]
-        if len(able) >= nodes:
+        able = _able(there, job.place)
+        if able >= nodes:
             return nodes
         if patience is None or (not able and time.monotonic() > until):
-            raise Refused(_too_few(nodes, job.place, able, there))
+            raise Refused(
+                f"{nodes} nodes are needed that offer {wish(_needs(job.place))}, and of the "
+                f"{len(there)} that are there {able} do: ask for fewer, or have more join"
+            )
         if able and time.monotonic() > until:
-            fewer = max(many for many in NODES if many <= len(able))
+            fewer = max(many for many in NODES if many <= able)
             listener.say(f"{nodes} nodes are no longer there: it goes on with {fewer}")
             return fewer
         if stop.is_set():
@@ -173,29 +181,21 @@ async def _enough(
         await asyncio.sleep(_LOOK)
 
 
+def _needs(place: PlaceSpec) -> PlaceSpec:
+    """What a group holds of each of its nodes: a core at least, so that heads are spared."""
+    return msgspec.structs.replace(place, cpu=place.cpu or 1)
+
+
+def _able(nodes: Sequence[Node], place: PlaceSpec) -> int:
+    """How many nodes offer what is needed, if nobody else were there."""
+    return sum(not node.leaving and fits(node, _needs(place)) for node in nodes)
+
+
 def _bundle(place: PlaceSpec) -> dict[str, float]:
-    """What a group takes of each of its nodes, in Ray's words."""
-    wanted = {"CPU": place.cpu or 1, "GPU": place.gpu, "memory": float(place.memory)}
+    """The same in Ray's words."""
+    wanted = {"CPU": place.cpu, "GPU": place.gpu, "memory": float(place.memory)}
     wanted |= {TAG + tag: TAG_SHARE for tag in place.tags}
     return {name: number for name, number in wanted.items() if number}
-
-
-def _can(node: Node, place: PlaceSpec) -> bool:
-    wanted = _bundle(place).items()
-    return all(node.resources.get(name, 0.0) >= number for name, number in wanted)
-
-
-def _too_few(nodes: int, place: PlaceSpec, able: Sequence[Node], there: Sequence[Node]) -> str:
-    wanted = ", ".join(f"{name} {number:g}" for name, number in _bundle(place).items())
-    present = "; ".join(
-        f"{node.host} has CPU {node.resources.get('CPU', 0):g}, "
-        f"GPU {node.resources.get('GPU', 0):g}, tags {', '.join(sorted(node.tags)) or 'none'}"
-        for node in there
-    )
-    return (
-        f"{nodes} nodes with {wanted} each are needed, and the cluster has {len(able)} "
-        f"({present}): ask for fewer, or have more join it"
-    )
 
 
 @asynccontextmanager
@@ -211,20 +211,19 @@ async def _placed(
     from ray.util.placement_group import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    group = placement_group([_bundle(job.place)] * nodes, strategy="STRICT_SPREAD")
+    place = _needs(job.place)
+    group = placement_group([_bundle(place)] * nodes, strategy="STRICT_SPREAD")
     seats: list[Seated] = []
     try:
         told = False
         while not await asyncio.to_thread(group.wait, 1):
-            there = await asyncio.to_thread(connection.nodes)
-            if len([node for node in there if _can(node, job.place)]) < nodes:
+            if _able(await asyncio.to_thread(connection.nodes), job.place) < nodes:
                 raise Gone("a node went before it could begin")
             if stop.is_set():
                 raise _Stopped
             if not told:
                 listener.say(f"waits until {nodes} nodes have room for it")
                 told = True
-        place = msgspec.structs.replace(job.place, cpu=job.place.cpu or 1)
         for number in range(nodes):
             part = PlacementGroupSchedulingStrategy(group, number)
             seats.append(begin(_ENTRY, {}, place=place, strategy=part))

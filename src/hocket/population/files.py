@@ -17,6 +17,8 @@ from hocket.core.errors import Refused
 
 PART: Final = ".part"
 """How the name of a file ends that is not whole yet; it begins with a dot and the file's name."""
+HEAD: Final = "checkpoint.json"
+"""The file of a checkpoint that names the others and is written last."""
 LOCK: Final = "in-use.lock"
 """The file in a folder that says who uses it."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -48,6 +49,10 @@ def _told(answer: dict[str, Any] | None, folder: Path, *, first: bool) -> int:
         return STOPPED
     if first:
         write_whole(folder / ANSWER, json.dumps(answer, allow_nan=False).encode())
+    elif problems := answer.get("problems"):
+        # The others may know nothing of it, and wait for this one.
+        print(*problems, sep="\n", file=sys.stderr, flush=True)
+        os._exit(2)
     return 0
 
 

@@ -2,8 +2,9 @@
 
 A block has as many lanes as a core's cache likes, and always as many for one model.
 Arithmetic on a block is then the same, to the last bit, however many blocks and devices there are.
-Blocks form at most eight parts, which devices share; what is added up over agents is added up
-part by part, so that its order does not depend on the devices either.
+Blocks form parts, which devices share; what is added up over agents is added up part by part, so
+that its order does not depend on the devices either.
+How many parts there are depends on the agents alone: eight for most, up to 64 for many.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ LANES = 128
 NEAR = 650_000
 """The most numbers of a block's beliefs: 2.6 MB, which stay in a core's share of the cache."""
 
-MOST_PARTS = 8
+PARTS = 8
+"""Parts of a population of at least so many blocks."""
+
+MOST_PARTS = 64
+"""The most parts, and so the most devices that share a population."""
+
+EACH = 32
+"""Blocks of a part at least, where there are more than eight parts: few of them are empty then."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,26 @@ def layouts_of(
         wide: Whether the device wants wide blocks and no long loop, as GPUs do.
     """
     lanes = [
-        -(-most // (LANES * MOST_PARTS)) * LANES if wide else lanes_of(model)
+        -(-most // (LANES * PARTS)) * LANES if wide else lanes_of(model)
         for model, most in zip(models, capacities, strict=True)
     ]
     blocks = [-(-most // row) for most, row in zip(capacities, lanes, strict=True)]
-    parts = min(MOST_PARTS, 1 << (max(blocks) - 1).bit_length())
+    parts = parts_of(max(blocks))
     return tuple(
         Layout(row, -(-many // parts) * parts, parts)
         for row, many in zip(lanes, blocks, strict=True)
     )
+
+
+def parts_of(blocks: int) -> int:
+    """Into how many parts so many blocks are divided; rounded up to these they give as many.
+
+    A population that was saved, and rounded up, goes on with the same parts.
+    """
+    parts = min(PARTS, 1 << (blocks - 1).bit_length())
+    while parts < MOST_PARTS and blocks > EACH * parts:
+        parts *= 2
+    return parts
 
 
 def lanes_of(model: Model) -> int:

@@ -24,7 +24,7 @@ from hocket.core.errors import NotFound, Refused
 from hocket.core.values import SECOND, format_duration
 from hocket.population.checkpoints import Unusable
 from hocket.population.distributed import agreed, anyone, led
-from hocket.population.files import PART, write_whole
+from hocket.population.files import HEAD, PART, write_whole
 from hocket.population.group import Group
 from hocket.population.population import Population
 from hocket.population.program import STRIDE
@@ -33,10 +33,9 @@ from hocket.population.worlds.world import World
 
 TARGET: Final = 0.010
 """Seconds of a tick in real time; a run at this pace has the real-time factor 1."""
-_HEAD: Final = "checkpoint.json"
 _NUMBERED: Final = r"(population|means|film)-\d+\.npz"
 _OURS: Final = re.compile(
-    rf"{_NUMBERED}|\.({_NUMBERED}|{re.escape(_HEAD)})\.[0-9a-f]+{re.escape(PART)}"
+    rf"{_NUMBERED}|\.({_NUMBERED}|{re.escape(HEAD)})\.[0-9a-f]+{re.escape(PART)}"
 )
 """The files that are deleted when another checkpoint is whole; nothing else is."""
 _PATIENCE: Final = 0.5
@@ -57,7 +56,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def files(self) -> set[str]:
         """All files of the checkpoint."""
-        return {_HEAD, self.population, self.means} | ({self.film} if self.film else set())
+        return {HEAD, self.population, self.means} | ({self.film} if self.film else set())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +186,7 @@ class Checkpoints:
             write_whole(self.folder / head.means, _archive(course))
             if film is not None and head.film is not None:
                 write_whole(self.folder / head.film, _archive(packed(film.scenes)))
-            write_whole(self.folder / _HEAD, msgspec.json.encode(head))
+            write_whole(self.folder / HEAD, msgspec.json.encode(head))
             self._sweep(head.files)
 
         try:
@@ -238,13 +237,13 @@ class Checkpoints:
             Refused: It cannot be deleted.
         """
         try:
-            (self.folder / _HEAD).unlink(missing_ok=True)
+            (self.folder / HEAD).unlink(missing_ok=True)
             self._sweep(())
         except OSError as error:
             raise Refused(f"the checkpoint {self.folder} cannot be deleted: {error}") from error
 
     def _head(self) -> _Head | None:
-        path = self.folder / _HEAD
+        path = self.folder / HEAD
         try:
             return msgspec.json.decode(path.read_bytes(), type=_Head)
         except FileNotFoundError:

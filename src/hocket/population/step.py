@@ -108,6 +108,7 @@ def run_step(
         stop=lambda: teller.stopped,
     )
     if done.outcome.stopped:
+        teller.tell(done.outcome.progress)
         return None
     return {
         "output": {
