@@ -103,6 +103,7 @@ class Server:
         folder: Where its data lie, if not in a temporary folder of its own; it is made.
         address: The one address at which it listens.
         settings: More settings of it, as in ``postgresql.conf``.
+        options: More options of ``initdb``.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Server:
         *,
         address: str = "127.0.0.1",
         settings: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         reason = missing()
         if reason:
@@ -129,12 +131,12 @@ class Server:
         if os.geteuid() == 0:
             os.chown(self.home, as_postgres()["user"], as_postgres()["group"])
         atexit.register(self.remove)
-        self._make()
+        self._make(options)
 
-    def _make(self) -> None:
+    def _make(self, options: Sequence[str]) -> None:
         # What it writes here is synced by the first checkpoint; nothing is promised before.
         command = [self.programs / "initdb", "-D", self.folder, "-U", USER, "-A", "trust"]
-        command += ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        command += ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions", *options]
         done = subprocess.run(
             [*command], capture_output=True, text=True, check=False, cwd=self.home, **as_postgres()
         )
@@ -204,7 +206,7 @@ class Server:
         pid = self.pid
         # Stopped, it neither ends its processes by itself nor starts others in the meantime.
         os.kill(pid, signal.SIGSTOP)
-        wait_for("the postmaster stops", lambda: _fields(pid)[:1] == ["T"])
+        wait_for("the postmaster stops", lambda: _fields(pid)[:1] in (["T"], ["Z"]))
         all_of_them = [pid, *children(pid)]
         for each in all_of_them:
             os.kill(each, signal.SIGKILL)

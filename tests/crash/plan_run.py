@@ -15,6 +15,7 @@ from hocket.core.run import RunMachine
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.values import Json
 from hocket.engine.engine import Engine, Kind, Parts
+from hocket.journal.base import Store
 from hocket.journal.sqlite import SqliteJournal
 from hocket.workflows.plan import VERSION, make_plan
 
@@ -52,7 +53,7 @@ def spec() -> RunSpec:
     return RunSpec(workflow=PlanSpec(name=RUN, steps=steps), agents=agents)
 
 
-def engine(state: Path, journal: SqliteJournal) -> Engine:
+def engine(state: Path, journal: Store) -> Engine:
     """Put an engine together whose functions mark what they do in ``state/marks``."""
 
     async def act(name: str) -> Json:
@@ -78,14 +79,17 @@ def engine(state: Path, journal: SqliteJournal) -> Engine:
 async def begin(state: Path) -> None:
     """Run the plan from its beginning."""
     with SqliteJournal(state) as journal:
-        run = await engine(state, journal).start(spec(), {}, run=RUN, seed=1, wait=False)
-        async with run:
-            await run.settled()
+        await begin_in(state, journal)
 
 
-async def go_on(
-    state: Path, journal: SqliteJournal, requests: Sequence[AnyRequest] = ()
-) -> RunMachine:
+async def begin_in(state: Path, journal: Store) -> None:
+    """Run the plan from its beginning in any journal."""
+    run = await engine(state, journal).start(spec(), {}, run=RUN, seed=1, wait=False)
+    async with run:
+        await run.settled()
+
+
+async def go_on(state: Path, journal: Store, requests: Sequence[AnyRequest] = ()) -> RunMachine:
     """Take the run up, and give its machine once it has ended or waits for people."""
     shell = engine(state, journal)
     run = await shell.resume(RUN, requests=requests, stay=False, wait=False)

@@ -40,7 +40,7 @@ LATE: Final = 8
 
 
 class Cut(NamedTuple):
-    """Where to cut: at the Nth message from clients from now on, and how."""
+    """Where to cut: at the Nth message from clients since the last cut, and how."""
 
     at: int
     how: str
@@ -95,7 +95,7 @@ class Proxy:
     Attributes:
         port: The port.
         messages: How many messages clients have sent since it was armed.
-        happened: Set once a cut has been made.
+        happened: Set once a cut has been made since then.
     """
 
     def __init__(self, address: str, port: int) -> None:
@@ -103,7 +103,8 @@ class Proxy:
         self.messages = 0
         self.happened = threading.Event()
         self._server = (address, port)
-        self._cut: Cut | None = None
+        self._cuts: list[Cut] = []
+        self._since = 0
         self._on_cut: Callable[[], None] | None = None
         self._links: set[_Link] = set()
         self._late: list[tuple[_Link, list[bytes], int]] = []
@@ -118,14 +119,15 @@ class Proxy:
 
     # -- called from any thread -----------------------------------------------------------------
 
-    def arm(self, cut: Cut | None, on_cut: Callable[[], None] | None = None) -> None:
-        """Count messages from now on, and cut; `on_cut` is called instead, if there is one.
+    def arm(self, *cuts: Cut, on_cut: Callable[[], None] | None = None) -> None:
+        """Count messages from now on, and cut; `on_cut` is called first, if there is one.
 
         It is called before the message goes through, or after the server has done as it says.
         """
 
         async def work() -> None:
-            self.messages, self._cut, self._on_cut = 0, cut, on_cut
+            self.messages, self._since = 0, 0
+            self._cuts, self._on_cut = list(cuts), on_cut
             self.happened.clear()
 
         self._do(work())
@@ -217,11 +219,13 @@ class Proxy:
         assert self._speaks is not None
         await self._speaks.wait()
         self.messages += 1
+        self._since += 1
         await self._deliver_late(link)
-        if self._cut is None or self.messages != self._cut.at:
+        if not self._cuts or self._since != self._cuts[0].at:
             await link.forward(message)
             return True
-        await self._make_cut(link, message, self._cut.how)
+        self._since = 0
+        await self._make_cut(link, message, self._cuts.pop(0).how)
         return False
 
     async def _make_cut(self, link: _Link, message: bytes, how: str) -> None:

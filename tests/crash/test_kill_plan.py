@@ -18,6 +18,7 @@ from hocket.core.errors import NotFound
 from hocket.core.events import CallFinished, RunEnded
 from hocket.core.requests import Retry
 from hocket.core.run import RunMachine
+from hocket.journal.base import Store
 from hocket.journal.sqlite import SqliteJournal
 
 
@@ -29,24 +30,29 @@ def mark_of(path: str) -> str:
 def finish(state: Path) -> tuple[int, int]:
     """Take the run up after a kill; gives how many calls were done again and how many were held."""
     with SqliteJournal(state) as journal:
-        try:
-            before = [recorded.event for recorded in journal.read(RUN)]
-        except NotFound:
-            assert marks(state) == []
-            return 0, 0
-        finished = {mark_of(e.call.path) for e in before if isinstance(e, CallFinished)}
-        done = marks(state)
-        assert finished <= set(done), "a call was recorded as finished that was never done"
-        if isinstance(before[-1], RunEnded):
-            assert sorted(done) == sorted(set(done))
-            return 0, 0
-        machine = asyncio.run(go_on(state, journal))
-        held = [job.path for job in machine.calls.held()]
-        check_unasked(state, done, finished)
-        while machine.said == "paused":
-            asked = [Retry(by="test", path=job.path) for job in machine.calls.held()]
-            machine = asyncio.run(go_on(state, journal, asked))
-        check_whole(machine, state, finished, held)
+        return finish_in(state, journal)
+
+
+def finish_in(state: Path, journal: Store) -> tuple[int, int]:
+    """Take the run up in any journal."""
+    try:
+        before = [recorded.event for recorded in journal.read(RUN)]
+    except NotFound:
+        assert marks(state) == []
+        return 0, 0
+    finished = {mark_of(e.call.path) for e in before if isinstance(e, CallFinished)}
+    done = marks(state)
+    assert finished <= set(done), "a call was recorded as finished that was never done"
+    if isinstance(before[-1], RunEnded):
+        assert sorted(done) == sorted(set(done))
+        return 0, 0
+    machine = asyncio.run(go_on(state, journal))
+    held = [job.path for job in machine.calls.held()]
+    check_unasked(state, done, finished)
+    while machine.said == "paused":
+        asked = [Retry(by="test", path=job.path) for job in machine.calls.held()]
+        machine = asyncio.run(go_on(state, journal, asked))
+    check_whole(machine, state, finished, held)
     return len(marks(state)) - len(set(marks(state))), len(held)
 
 

@@ -1,0 +1,121 @@
+"""The server killed, stopped or restarted under load: nothing acknowledged is lost, runs go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.crash.postgres_load import Load, batch, check, started
+from tests.postgres import Server, missing
+
+from hocket.journal.postgres import PostgresJournal
+
+BACKENDS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = '{database}' AND pid <> pg_backend_pid()"""
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Server]:
+    """A server that may be killed.
+
+    What is not synced at a commit it would sync by itself only after ten seconds.
+    """
+    if reason := missing():
+        pytest.skip(reason)
+    server = Server(settings={"wal_writer_delay": "10s", "wal_writer_flush_after": "0"}).start()
+    yield server
+    server.remove()
+
+
+def run(coroutine: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+def kill(server: Server, database: str) -> None:
+    server.kill()
+    server.start()
+
+
+def stop(server: Server, database: str) -> None:
+    server.stop("immediate")
+    server.start()
+
+
+def end_backends(server: Server, database: str) -> None:
+    """As an administrator does, or a failover: all connections are ended, the server stays."""
+    assert int(server.sql(BACKENDS.format(database=database))[0][0]) > 0
+
+
+@pytest.mark.parametrize("fault", [kill, stop, end_backends])
+def test_runs_go_on_by_themselves_when_the_server_is_there_again(
+    victim: Server, fault: Callable[[Server, str], None]
+) -> None:
+    database = victim.create()
+
+    async def main() -> None:
+        with PostgresJournal(victim.url(database)) as journal:
+            async with Load(journal) as load:
+                for _ in range(3):
+                    await load.more(3)
+                    await asyncio.to_thread(fault, victim, database)
+                await load.more(3)
+            with PostgresJournal(victim.url(database)) as other:
+                check(other, load)
+                # A client that goes on loses nothing at all, also if it was not acknowledged.
+                assert load.acked == load.begun
+                assert {row.owner for row in other.runs()} == {""}
+
+    run(main())
+
+
+def acknowledge_and_kill(victim: Server, times: int) -> None:
+    """The server dies at the very moment of an acknowledgement, again and again."""
+    database = victim.create()
+
+    async def main() -> None:
+        with PostgresJournal(victim.url(database)) as journal:
+            log = await journal.start(started("r"))
+            for number in range(times):
+                seq = log.append(batch("r", number))
+                await log.durable(seq)
+                # Not a turn of the loop lies between.
+                kill(victim, database)
+                ask = "SELECT max(n), count(*) FROM hocket.events"
+                assert victim.sql(ask, database) == [(str(seq), str(seq))]
+            await log.close()
+
+    run(main())
+
+
+def test_what_was_acknowledged_outlives_the_server(victim: Server) -> None:
+    acknowledge_and_kill(victim, 6)
+
+
+@pytest.mark.crash
+def test_what_was_acknowledged_outlives_the_server_fifty_times(victim: Server) -> None:
+    acknowledge_and_kill(victim, 50)
+
+
+async def commit_and_kill(victim: Server) -> int:
+    """What a client keeps that does as it is told by default; gives how many rows are left."""
+    database = victim.create()
+    db = await asyncpg.connect(victim.url(database))
+    await db.execute("CREATE TABLE seen (n int)")
+    await db.execute("CHECKPOINT")
+    await db.execute("INSERT INTO seen VALUES (1)")
+    await asyncio.to_thread(kill, victim, database)
+    db.terminate()
+    return int(victim.sql("SELECT count(*) FROM seen", database)[0][0])
+
+
+def test_a_role_that_does_not_wait_for_the_disk_is_overruled(victim: Server) -> None:
+    victim.sql("ALTER ROLE hocket SET synchronous_commit = off")
+    try:
+        assert run(commit_and_kill(victim)) == 0, "the kill would show no difference"
+        acknowledge_and_kill(victim, 2)
+    finally:
+        victim.sql("ALTER ROLE hocket RESET synchronous_commit")
