@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice, zip_longest
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -134,7 +135,8 @@ class Copier:
         if known is None:
             self._files(parcel.files)
             # A copy that servers were to drive would do everything twice.
-            self._in.take(msgspec.structs.replace(parcel, hosted=False), self._out.rows(run))
+            taken = msgspec.structs.replace(parcel, hosted=False)
+            self._in.take(taken, partial(self._out.rows, run))
             self._logs(run)
         self._compare(parcel)
         if self._move:

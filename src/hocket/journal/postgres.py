@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar, cast
 
 from hocket.core.errors import JournalError
 from hocket.journal.backend import Connection
-from hocket.journal.logs import NoLogs
 from hocket.journal.postgres_connection import FAILURES, PostgresConnection
-from hocket.journal.postgres_server import NOTIFY, READ_SECONDS, PostgresServer
+from hocket.journal.postgres_logs import PostgresLogs
+from hocket.journal.postgres_server import NOTIFY, READ_SECONDS, WRITE_SECONDS, PostgresServer
 from hocket.journal.schema import Database, Unreachable
 from hocket.journal.sql import LEASE, SqlJournal
 
@@ -31,11 +32,14 @@ class PostgresJournal(SqlJournal):
         url: Where the database is: ``postgresql://user@host:port/database``.
         lease: Seconds after which an owner of this process may be replaced that gives no sign of
             life.
+
+    Attributes:
+        logs: What calls say, in the same database.
     """
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
-        self.logs: Final = NoLogs()
         self._server = PostgresServer(url)
+        self.logs: Final = PostgresLogs(self, partial(self._server.connect, WRITE_SECONDS))
         self._thread = ThreadPoolExecutor(1, "hocket-reader")
         self._reader: PostgresConnection | None = None
         self._has_tables = False
@@ -97,7 +101,10 @@ class PostgresJournal(SqlJournal):
             self._do(lambda db: db.execute(NOTIFY, (name,)))
 
     def close_reader(self) -> None:
-        """Let go of what answers queries."""
+        """Write what calls have said last, and let go of what answers queries."""
+        if self._server.closing.is_set():
+            return
+        self.logs.stop()
         self._server.closing.set()
         self._thread.submit(self._drop_reader).result()
         self._thread.shutdown()
