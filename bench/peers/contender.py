@@ -87,7 +87,8 @@ class Contender:
     @property
     def pids(self) -> list[int]:
         """All that counts as its memory, less the driver."""
-        return [process.pid for process in (*self.workers, *self.others)]
+        everyone = (*self.workers, *self.others)
+        return [process.pid for process in everyone if process.code is None]
 
     def stop(self) -> None:
         """End all that was started."""

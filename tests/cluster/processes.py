@@ -62,10 +62,19 @@ def kill(pids: Iterable[int]) -> list[int]:
     for pid in everyone:
         # Stopped first, none of them sees another's death.
         _signal(pid, signal.SIGSTOP)
-    everyone = sorted({*everyone, *tree(everyone)})
-    for pid in everyone:
+    born = {pid: _born(pid) for pid in {*everyone, *tree(everyone)}}
+    for pid in born:
         _signal(pid, signal.SIGKILL)
-    return everyone
+    for pid, at in born.items():
+        # Numbers are used again, and soon where there are few.
+        wait_for(f"process {pid} ends", lambda pid=pid, at=at: not at or _born(pid) != at)
+    return sorted(born)
+
+
+def _born(pid: int) -> str:
+    """Give when a process began, in the system's own count; "" if it is gone."""
+    fields = _fields(pid)
+    return fields[19] if fields and fields[0] != "Z" else ""
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -143,17 +152,9 @@ class Process:
 
     def kill(self) -> list[int]:
         """Kill -9 of it and of all that it has started; gives which."""
+        if self.code is not None:
+            # Its number may be another process's by now.
+            return []
         killed = kill([self.pid])
         self._child.wait()
-        for pid in killed:
-            wait_for(f"process {pid} ends", lambda pid=pid: not is_there(pid))
         return killed
-
-    def pause(self) -> None:
-        """Stop it until `go_on`, with all that it has started."""
-        for pid in tree([self.pid]):
-            _signal(pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        for pid in tree([self.pid]):
-            _signal(pid, signal.SIGCONT)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.nets import Machine
-from tests.cluster.processes import Process, kill
+from tests.cluster.processes import Process
 
 PORT = 6379
 STORE = 80_000_000
@@ -75,10 +75,9 @@ class Rays:
         return process
 
     def pids(self) -> list[int]:
-        return [process.pid for process in self.nodes.values()]
+        return [process.pid for process in self.nodes.values() if process.code is None]
 
     def remove(self) -> None:
-        kill(self.pids())
         for process in self.nodes.values():
-            process.ends()
+            process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
