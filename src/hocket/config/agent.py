@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from hocket.config.functions import Function
 from hocket.config.limit import Budget, Limit, Money, budgets_of, limits_of
 from hocket.config.limit_names import endpoint_name
+from hocket.config.place import Place, read_place
 from hocket.config.tool import Caching, Tool, cache_spec, tools_of
 from hocket.config.types import schema_of
 from hocket.core.errors import Problem, SpecError, suggest
@@ -73,6 +74,7 @@ class AgentSettings(TypedDict, total=False):
     worktree: bool
     branch: str
     cache: Caching
+    place: Place
 
 
 class Agent(Generic[O_co]):
@@ -143,6 +145,9 @@ class Agent(Generic[O_co]):
         concurrency = given.pop("concurrency", None)
         effects = given.pop("effects", None)
         cache = cache_spec(("agents", name, "cache"), given.pop("cache", None))
+        place = read_place(("agents", name, "place"), given.pop("place", None))
+        if place is not None and callable(given.get("function")):
+            self._refuse(name, "a function that is handed over runs where the program does", [])
         turns = given.pop("max_turns", None)
         fields: dict[str, Json] = {} if turns is None else {"max_turns": turns}
         who = given.pop(kind)
@@ -165,6 +170,7 @@ class Agent(Generic[O_co]):
             effects=kind in ("command", "session") if effects is None else effects,
             limits=tuple(self.limits),
             cache=cache,
+            place=place,
             **fields,
         )
 

@@ -15,6 +15,7 @@ from hocket.config.basics import TAG, Count, Duration, Names, Strict, Text, by_k
 from hocket.config.limit_parts import BudgetsOf, LimitPart, LimitsOf
 from hocket.config.mcp_parts import McpUnion
 from hocket.config.panel_parts import ConsensusStep, PanelStep, ReviewStep
+from hocket.config.place_parts import Places
 from hocket.config.population_parts import PopulationStep
 from hocket.config.price import PricePart
 from hocket.config.simulate_parts import SimulatePart
@@ -60,6 +61,7 @@ class AgentPart(Strict):
     cache: Annotated[
         Caches, Field(description="Whether its answers are given again: off, exact, similar, 1h.")
     ] = None
+    place: Places = None
 
 
 class ToolUser(AgentPart):

@@ -8,6 +8,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from hocket.config.basics import Count, Duration, Strict, Text
 from hocket.config.limit_parts import LimitsOf
+from hocket.config.place_parts import Places
 from hocket.config.population import (
     AGENTS,
     EVERY,
@@ -123,3 +124,4 @@ class PopulationStep(WorkPart):
         Count | None, Field(description="The most at once; all others of a run go one by one.")
     ] = None
     limits: LimitsOf | None = None
+    place: Places = None

@@ -11,6 +11,7 @@ from hocket.config.bounds import Bounds
 from hocket.config.environment import environment_problems
 from hocket.config.mcp_parts import McpProgram
 from hocket.config.pin import tool_pin
+from hocket.config.place_parts import place_of
 from hocket.config.places import Path, Places
 from hocket.config.population_parts import PopulationStep
 from hocket.config.settings import (
@@ -113,6 +114,7 @@ class Staff:
             concurrency=about.concurrency,
             effects=kind == "command",
             limits=self._bounds.of_step(name, where, about.limits),
+            place=place_of(about.place),
         )
         self.paths[name] = where
         return name
@@ -122,7 +124,7 @@ class Staff:
 
         It is called ``population`` if nobody else is.
         """
-        if about.concurrency is not None or about.limits is not None:
+        if about.concurrency is not None or about.limits is not None or about.place is not None:
             return self.bring(where, "population", {}, about)
         if self._population is None:
             self._population = self.bring((*where[:-1], "population"), "population", {}, about)
@@ -180,6 +182,7 @@ class Staff:
             effects=kind != "function" if about.effects is None else about.effects,
             limits=self._bounds.of_step(agent, where, about.limits),
             cache=cache_of(about.cache),
+            place=place_of(about.place),
         )
         if about.timeout is not None:
             fields["timeout"] = about.timeout
@@ -277,5 +280,6 @@ def _agent(
         limits=limits,
         tools=tools,
         cache=cache_of(about.cache),
+        place=place_of(about.place),
         **fields,
     )

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from hocket.config.approval import UNSAID
 from hocket.config.basics import Count, Duration, Names, Strict, Text
 from hocket.config.limit_parts import LimitsOf, Quantile
+from hocket.config.place_parts import Places
 from hocket.config.shorthand import Wanted, read_output
 from hocket.config.team_parts import ReviewPart
 from hocket.core.specs import Approval, OnFailure, OnTimeout
@@ -178,6 +179,7 @@ class CommandStep(CallPart, CommandSettings):
     stdin: str | None = None
     concurrency: Count | None = None
     limits: LimitsOf | None = None
+    place: Places = None
 
 
 class ShellStep(CallPart, CommandSettings):
@@ -188,6 +190,7 @@ class ShellStep(CallPart, CommandSettings):
     stdin: str | None = None
     concurrency: Count | None = None
     limits: LimitsOf | None = None
+    place: Places = None
 
 
 class FunctionStep(CallPart):
@@ -198,6 +201,7 @@ class FunctionStep(CallPart):
     mode: Literal["auto", "thread", "process"] | None = None
     concurrency: Count | None = None
     limits: LimitsOf | None = None
+    place: Places = None
 
 
 class ApproveStep(StepPart):

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, Tag, WithJsonSchema
 
 from hocket.config.basics import TAG, Count, Duration, Strict, Text, by_key
 from hocket.config.limit_parts import LimitsOf
+from hocket.config.place_parts import Places
 from hocket.config.shorthand import read_arguments, read_cache
 from hocket.config.step_parts import CommandSettings
 
@@ -63,6 +64,7 @@ class ToolPart(Strict):
     ] = None
     limits: LimitsOf | None = None
     cache: Caches = None
+    place: Places = None
 
 
 class CommandTool(ToolPart, CommandSettings):
