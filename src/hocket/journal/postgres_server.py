@@ -261,11 +261,11 @@ class PostgresServer:
         """Tell whether a new connection may do what this one did not."""
         return isinstance(error, CUTS)
 
-    def mend(self, db: Connection, error: Exception, patience: float = PATIENCE) -> None:
+    def mend(self, db: Connection, error: Exception, patience: float | None = None) -> None:
         """Connect again; what the lost connection had not committed is undone when this returns.
 
         Raises:
-            JournalError: It could not be reached for so many seconds.
+            JournalError: It could not be reached for so many seconds, by default `PATIENCE`.
         """
         began, pause = time.monotonic(), 0.02
         while True:
@@ -278,13 +278,13 @@ class PostgresServer:
                 if not self.is_cut(failure):
                     raise self.explain(failure) from failure
                 waited = time.monotonic() - began
-                if waited > (_HURRY if self.closing.is_set() else patience):
+                if waited > (_HURRY if self.closing.is_set() else patience or PATIENCE):
                     raise self.explain(failure) from failure
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
     def transact(
-        self, db: Connection, work: Callable[[Database], T], patience: float = PATIENCE
+        self, db: Connection, work: Callable[[Database], T], patience: float | None = None
     ) -> T:
         """Do some work in a transaction, once, also if the connection is lost and found again.
 
