@@ -13,7 +13,7 @@ from hocket.app.load import find_functions_beside
 from hocket.app.run import Run
 from hocket.app.state import find_run
 from hocket.cli.drive import choose, drive
-from hocket.cli.options import AsJson, Inputs, Jsonl, NoWait, Plain, Quiet
+from hocket.cli.options import AsJson, Cluster, Inputs, Jsonl, NoWait, Plain, Quiet
 from hocket.cli.start import read_inputs
 from hocket.cli.user import user
 from hocket.cli.weights import fetch_weights
@@ -32,6 +32,7 @@ def fork(
     run_id: Annotated[
         str | None, Parameter(name="--id", help="The new run's id; else one is made.")
     ] = None,
+    cluster: Cluster = None,
     no_wait: NoWait = False,
     plain: Plain = False,
     quiet: Quiet = False,
@@ -50,11 +51,12 @@ def fork(
     inputs = read_inputs(input or [])
 
     async def whole() -> int:
-        async with Engine() as engine:
+        async with Engine(cluster=cluster) as engine:
             source = find_run(engine.journal, run)
             spec = engine.fold(source).spec
             find_functions_beside(spec.source)
-            fetch_weights(spec)
+            if cluster is None:
+                fetch_weights(spec)
 
             async def begin(observers: Sequence[Observer]) -> Run:
                 return await engine.fork(

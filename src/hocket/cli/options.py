@@ -8,6 +8,8 @@ from typing import Annotated, Final
 from cyclopts import Parameter, validators
 
 from hocket.config.overrides import Overrides
+from hocket.core.errors import Refused
+from hocket.core.values import parse_duration
 from hocket.forecast.search import BUDGET
 
 FILE: Final = "hocket.yaml"
@@ -36,7 +38,23 @@ BudgetOf = Annotated[
 ]
 Priority = Annotated[int, Parameter(help="Runs of a higher one go first.")]
 Weight = Annotated[float, Parameter(help="The share beside runs of the same priority.")]
+Cluster = Annotated[
+    str | None,
+    Parameter(help="Calls are done on this cluster of Ray: auto, HOST:PORT, ray://…, or local."),
+]
 Deadline = Annotated[str, Parameter(help="When it should be over, as 10m; nearer ones go first.")]
+
+
+def age(older_than: str) -> int:
+    """Read the value of ``--older-than``.
+
+    Raises:
+        Refused: It is no duration.
+    """
+    try:
+        return parse_duration(older_than)
+    except ValueError as error:
+        raise Refused(f"--older-than: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +85,7 @@ class Begin:
     ] = BUDGET
     seed: Annotated[int | None, Parameter(help="Where jitter comes from; else drawn.")] = None
     memory: Annotated[bool, Parameter(help="Keep no journal on disk.", negative=())] = False
+    cluster: Cluster = None
     no_wait: NoWait = False
     plain: Plain = False
     quiet: Quiet = False

@@ -25,6 +25,7 @@ from hocket.cli.options import (
     Begin,
     Beginning,
     BudgetOf,
+    Cluster,
     Deadline,
     Inputs,
     Jsonl,
@@ -75,11 +76,14 @@ def launch(spec: RunSpec, inputs: Mapping[str, Json], how: Begin, ending: Ending
     if how.max_parallel is not None:
         spec = msgspec.structs.replace(spec, max_parallel=how.max_parallel)
     find_functions_beside(spec.source)
-    fetch_weights(spec)
+    if how.cluster is None:
+        fetch_weights(spec)
     show = choose(plain=how.plain, quiet=how.quiet, json_=how.json_, jsonl=how.jsonl)
 
     async def whole() -> int:
-        async with Engine(memory=how.memory, look_ahead=how.look_ahead) as engine:
+        async with Engine(
+            memory=how.memory, look_ahead=how.look_ahead, cluster=how.cluster
+        ) as engine:
 
             async def begin(observers: Sequence[Observer]) -> Run:
                 return await engine.begin(
@@ -113,6 +117,7 @@ def resume(
     priority: Priority | None = None,
     weight: Weight | None = None,
     deadline: Deadline | None = None,
+    cluster: Cluster = None,
     no_wait: NoWait = False,
     plain: Plain = False,
     quiet: Quiet = False,
@@ -134,7 +139,7 @@ def resume(
     others = Overrides(limit or (), budget, priority, weight, deadline)
     if not new_spec and file is None and not others and paused_elsewhere(run):
         return post(run, Continue(by=user()))
-    how = _Again(new_spec, pinned, file, others)
+    how = _Again(new_spec, pinned, file, others, cluster)
     return _go_on(run, (), show, json_, how, wait=not no_wait)
 
 
@@ -143,6 +148,7 @@ def retry(
     step: str = "",
     /,
     *,
+    cluster: Cluster = None,
     no_wait: NoWait = False,
     plain: Plain = False,
     quiet: Quiet = False,
@@ -161,7 +167,9 @@ def retry(
     if owner_alive(run):
         return post(run, request)
     show = choose(plain=plain, quiet=quiet, json_=json_, jsonl=jsonl)
-    return _go_on(run, (request,), show, json_, _Again(pinned=True), wait=not no_wait)
+    return _go_on(
+        run, (request,), show, json_, _Again(pinned=True, cluster=cluster), wait=not no_wait
+    )
 
 
 class _Again(NamedTuple):
@@ -172,12 +180,14 @@ class _Again(NamedTuple):
         pinned: Go on as the run began.
         file: The file, if it has moved.
         overrides: What is to be otherwise from now on.
+        cluster: Where its calls are done; None for this process.
     """
 
     new: bool = False
     pinned: bool = False
     file: Path | None = None
     overrides: Overrides = Overrides()
+    cluster: str | None = None
 
 
 def _go_on(
@@ -190,13 +200,14 @@ def _go_on(
     wait: bool,
 ) -> int:
     async def whole() -> int:
-        async with Engine() as engine:
+        async with Engine(cluster=how.cluster) as engine:
             run_id = find_run(engine.journal, given)
             machine = engine.fold(run_id)
             changed = _changed(machine, how)
             spec = changed or machine.spec
             find_functions_beside(spec.source)
-            fetch_weights(spec)
+            if how.cluster is None:
+                fetch_weights(spec)
 
             async def begin(observers: Sequence[Observer]) -> Run:
                 return await engine.resume(
