@@ -123,7 +123,7 @@ def test_a_node_killed_in_the_middle_changes_nothing(place: Place, rays: Rays) -
     leader.suspend()
     node = next(node for node in rays.nodes.values() if leader.pid in tree([node.pid]))
     node.kill()
-    assert run.ends() == 0, run.said
+    assert run.ends(120) == 0, run.said
     assert re.search(r"is gone; it goes on after tick \d+, .* \(try 2 of 3\)", run.said), run.said
     assert checksum(run.said) == alone(place.folder, *RUN, *TICKS)["checksum"]
 

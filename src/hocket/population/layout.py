@@ -27,7 +27,7 @@ MOST_PARTS = 64
 """The most parts, and so the most devices that share a population."""
 
 EACH = 32
-"""Blocks of a part at least, where there are more than eight parts: few of them are empty then."""
+"""Where parts have more blocks than so many there are twice the parts: few blocks are empty then."""
 
 
 @dataclass(frozen=True)
