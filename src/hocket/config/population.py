@@ -177,7 +177,7 @@ def _one_of(*known: str) -> Callable[[object], Json]:
 def _nodes(value: object) -> Json:
     if isinstance(value, bool) or value not in NODES:
         raise ValueError(f"it is one of {', '.join(map(str, NODES))}, not {str(value)[:60]!r}")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _by_name(value: object) -> Json:

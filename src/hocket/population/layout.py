@@ -27,7 +27,7 @@ MOST_PARTS = 64
 """The most parts, and so the most devices that share a population."""
 
 EACH = 32
-"""Where parts have more blocks than so many there are twice the parts: few blocks are empty then."""
+"""Parts of more blocks than so many are halved: so few blocks are empty where there are many."""
 
 
 @dataclass(frozen=True)
