@@ -46,11 +46,14 @@ def take(given: argparse.Namespace, asked: list[Asked], folder: Path) -> list[Co
         begun = time.monotonic()
         ends = begun + longest * (given.windows + 0.5)
         if given.kill:
-            _wait(begun + longest * (given.windows / 2 + 0.02))
-            found[-1].kill()
-            print(f"{found[-1].name} was killed after {time.monotonic() - begun:.1f} s", flush=True)
-        _wait(ends)
-        _end(found)
+            # While a window is being filled.
+            _wait(begun + longest * (given.windows // 2 + 0.005), found)
+            *found, dead = found
+            dead.kill()
+            print(f"{dead.name} was killed after {time.monotonic() - begun:.1f} s", flush=True)
+        _wait(ends, found)
+        for asker in found:
+            asker.end()
     return read_log(log)
 
 
@@ -75,13 +78,11 @@ def options(given: argparse.Namespace) -> list[list[str]]:
     return found
 
 
-def _wait(until: float) -> None:
-    time.sleep(max(0.0, until - time.monotonic()))
-
-
-def _end(found: list[Asker]) -> None:
-    for asker in found:
-        asker.end()
+def _wait(until: float, found: list[Asker]) -> None:
+    while (left := until - time.monotonic()) > 0:
+        for asker in found:
+            asker.check()
+        time.sleep(min(left, 0.5))
 
 
 # ---- what came of it ----
@@ -103,7 +104,8 @@ def show(asked: Asked, judged: Judged, processes: int) -> bool:
     print(measure.table(["window", "used", "refused", *names], rows, 1))
     good = not judged.refused and judged.worst <= asked.amount and judged.plain >= 0.95
     print(
-        f"refused {judged.refused}; worst stretch {judged.worst}; used by count "
+        f"refused {judged.refused}; worst stretch {judged.worst}; slowest request "
+        f"{judged.slowest / 1e6:.0f} ms on its way; used by count "
         f"{judged.counted / asked.amount:.1%}, by pace {judged.plain:.1%}, of what the design "
         f"allows {judged.design:.1%}: {'HOLDS' if good else 'DOES NOT HOLD'}"
     )

@@ -76,6 +76,7 @@ class Judged(NamedTuple):
     Fields:
         parts: The windows, end to end from the first arrival on.
         worst: The most in any stretch as long as a window.
+        slowest: The longest that a request was on its way, in nanoseconds.
         refused: How many were refused in all.
         plain: How fast as many windows' worth arrived, as a share of what is possible at all.
         design: The same as a share of what the design allows, a window and a margin each.
@@ -83,6 +84,7 @@ class Judged(NamedTuple):
 
     parts: list[Part]
     worst: int
+    slowest: int
     refused: int
     plain: float
     design: float
@@ -97,6 +99,8 @@ def judge(log: Sequence[Counted], asked: Asked, windows: int) -> Judged:
     """Judge so many windows from the first arrival on."""
     mine = sorted((one for one in log if one.model == asked.model), key=lambda one: one.at)
     let_in = [one for one in mine if one.status == 200]
+    if not let_in:
+        raise RuntimeError(f"nothing was let through of {asked.rate}")
     begin, per = let_in[0].at, asked.per
     parts = []
     for number in range(windows):
@@ -110,6 +114,7 @@ def judge(log: Sequence[Counted], asked: Asked, windows: int) -> Judged:
     return Judged(
         parts,
         worst(mine, per),
+        max(one.way for one in mine),
         sum(one.status == 429 for one in mine),
         windows * per / took,
         windows * (per + MARGIN) / took,
@@ -132,10 +137,20 @@ class Asker:
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
 
+    def check(self) -> None:
+        """See that it has not ended by itself.
+
+        Raises:
+            RuntimeError: It has.
+        """
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.name} has ended with {self.process.returncode}")
+
     def kill(self) -> None:
         """Kill it with -9."""
         self.process.kill()
         self.process.wait()
+        self.end()
 
     def end(self) -> int:
         """Have it stop its runs; gives its exit status."""
@@ -192,6 +207,10 @@ def askers(
 # ---- who asks, as itself ----
 
 
+_monotonic = time.monotonic_ns
+"""The clock that all processes share, whatever is made of this one's."""
+
+
 def pretend(ahead: float, drift: float) -> None:
     """Let the clocks of this process be wrong: so many seconds ahead, and a share too fast."""
     monotonic, wall = time.monotonic, time.time
@@ -212,7 +231,7 @@ async def post(address: str, model: str, who: str, leaves: Callable[[], None]) -
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         leaves()
-        target = f"/call?model={model}&who={who}"
+        target = f"/call?model={model}&who={who}&left={_monotonic()}"
         writer.write(f"POST {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
     finally:
@@ -252,12 +271,11 @@ async def work(given: argparse.Namespace) -> None:
             for asked in given.limit:
                 plan = plan_of(asked, given.address, given.who)
                 items = list(range(asked.amount * given.windows))
-                name = f"{given.who}-{asked.model}"
-                group.create_task(engine.run(plan, run_id=name, items=items))
-            _cancel_at_end(asyncio.current_task())
+                group.create_task(engine.run(plan, items=items))
+            cancel_at_end(asyncio.current_task())
 
 
-def _cancel_at_end(whole: asyncio.Task[None] | None) -> None:
+def cancel_at_end(whole: asyncio.Task[None] | None) -> None:
     """Cancel everything at the end of the input."""
     loop = asyncio.get_running_loop()
     assert whole is not None

@@ -1,7 +1,7 @@
 """A provider on the loopback that really enforces its limits, and remembers what it counted.
 
 It speaks enough of OpenAI's chat API for a `model` agent with a `base_url`, and has an endpoint for
-plain HTTP: ``POST /call?model=NAME&who=NAME``.
+plain HTTP: ``POST /call?model=NAME&who=NAME&left=NANOSECONDS``.
 Every request is delayed a little at random, counted in exact sliding windows of its model, and
 answered; one too many is refused with 429 and Retry-After, and takes no room in any window.
 
@@ -55,6 +55,7 @@ class Counted(msgspec.Struct, frozen=True):
         status: 200 or 429.
         tokens: What it used; 0 if it was refused.
         who: Who asked, where the request says so.
+        way: How long it was on its way, where the request says when it left.
     """
 
     at: int
@@ -62,6 +63,7 @@ class Counted(msgspec.Struct, frozen=True):
     status: int
     tokens: int = 0
     who: str = ""
+    way: int = 0
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,9 @@ class LimitServer:
         if self._file is not None:
             self._file.close()
 
-    def count(self, model: str, tokens: int, who: str = "") -> tuple[int, dict[str, str]]:
+    def count(
+        self, model: str, tokens: int, who: str = "", left: int = 0
+    ) -> tuple[int, dict[str, str]]:
         """Count a request now; give its status and what its answer's head says."""
         now = time.monotonic_ns()
         windows = self._windows.get(model)
@@ -230,7 +234,8 @@ class LimitServer:
         if not wait:
             for window in windows:
                 window.add(_weight(window, tokens), now)
-        counted = Counted(now, model, 429 if wait else 200, 0 if wait else tokens, who)
+        way = now - left if left else 0
+        counted = Counted(now, model, 429 if wait else 200, 0 if wait else tokens, who, way)
         self.log.append(counted)
         if self._file is not None:
             self._file.write(msgspec.json.encode(counted).decode() + "\n")
@@ -274,24 +279,27 @@ class LimitServer:
         path = urlsplit(target)
         if method == "POST" and path.path == "/call":
             asked = parse_qs(path.query)
-            await self._call(asked.get("model", [""])[0], asked.get("who", [""])[0], writer)
+            model, who, left = (asked.get(name, [""])[0] for name in ("model", "who", "left"))
+            await self._call(model, who, int(left or 0), writer)
         elif method == "POST" and path.path == "/v1/chat/completions":
             await self._chat(json.loads(body), writer)
         else:
             writer.write(_whole("404 Not Found", {"error": {"message": f"no {method} {target}"}}))
         await writer.drain()
 
-    async def _judge(self, model: str, tokens: int, who: str = "") -> tuple[int, dict[str, str]]:
+    async def _judge(
+        self, model: str, tokens: int, who: str = "", left: int = 0
+    ) -> tuple[int, dict[str, str]]:
         delay = self._random.random() * self._jitter / SECOND
         if delay:
             await asyncio.sleep(delay)
-        status, told = self.count(model, tokens, who)
+        status, told = self.count(model, tokens, who, left)
         if self._latency:
             await asyncio.sleep(self._latency / SECOND)
         return status, told
 
-    async def _call(self, model: str, who: str, writer: asyncio.StreamWriter) -> None:
-        status, told = await self._judge(model, 0, who)
+    async def _call(self, model: str, who: str, left: int, writer: asyncio.StreamWriter) -> None:
+        status, told = await self._judge(model, 0, who, left)
         if status == 429:
             writer.write(_whole("429 Too Many Requests", _refusal(model), told))
         else:
