@@ -25,6 +25,15 @@ RUN = ("population", "run", "explorers", "--agents", "300", "--seed", "3")
 TICKS = ("--ticks", "120")
 FOR_EVER = ("--ticks", "1000000000")
 BIT_BY_BIT = ("--at-once", "1", "--every", "20", "--checkpoint", "kept")
+PLAN = """
+version: 1
+plans:
+  colony:
+    steps:
+      life:
+        population: {example: explorers, agents: 300, ticks: 15, seed: 3, nodes: 2}
+      told: {command: [echo, "{{life.checksum}} {{life.summary.ticks}}"]}
+"""
 MODEL = ROOT / "examples/population/colony.gmn"
 
 
@@ -100,6 +109,17 @@ def test_two_nodes_give_the_checksum_of_one(place: Place) -> None:
     assert run.ends() == 0, run.said
     assert checksum(run.said) == alone(place.folder, *told, "--ticks", "20")["checksum"]
     assert {path.name for path in (place.folder / "out").iterdir()} == {"means.npz", "agents.npz"}
+
+
+def test_a_plan_runs_its_population_on_nodes_and_unchanged_on_one_machine(place: Place) -> None:
+    (place.folder / "plan.yaml").write_text(PLAN)
+    run = place.start("run", "plan.yaml", "--cluster", place.rays.address, "--quiet")
+    places = wait_for("both work", lambda: run.code is not None or len(place.jobs()) == 2)
+    assert places and run.code is None, run.said
+    assert run.ends() == 0, run.said
+    here = place.start("run", "plan.yaml", "--quiet")
+    assert here.ends() == 0, here.said
+    assert run.said.strip() == here.said.strip() != ""
 
 
 def at_work(place: Place, *ticks: str) -> Process:

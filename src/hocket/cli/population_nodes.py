@@ -29,7 +29,7 @@ class OnNodes:
 
     cluster: Annotated[
         str | None,
-        Parameter(help="Run it on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
+        Parameter(help="Run it on this cluster of Ray: auto, HOST:PORT, ray://…, or local."),
     ] = None
     nodes: Annotated[
         int | None, Parameter(help="How many nodes of it share the work: 1, 2, 4 or 8; else 1.")
