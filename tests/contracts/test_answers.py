@@ -19,6 +19,7 @@ from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sqlite import SqliteJournal
 
 Make = Callable[[], Any]
+NOWHERE = "postgresql://127.0.0.1/none"
 NUMBERS = itertools.count(1)
 
 
@@ -71,7 +72,7 @@ def do(coroutine: Any) -> Any:
 
 
 def test_the_stores_are_the_port(tmp_path: Path) -> None:
-    for journal in (MemoryJournal(), SqliteJournal(tmp_path)):
+    for journal in (MemoryJournal(), SqliteJournal(tmp_path), PostgresJournal(NOWHERE)):
         names = [name for name in vars(Answers) if not name.startswith("_")]
         assert names and all(hasattr(journal.answers, name) for name in names)
 

@@ -1,10 +1,14 @@
 """What every journal promises of runs that are copied, and of runs that servers drive."""
 
 import asyncio
+import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hocket.core import events as ev
@@ -28,7 +32,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         elif request.param == "postgres":
             opened.append(PostgresJournal(request.getfixturevalue("database")))
         elif not opened:
-            opened.append(MemoryJournal())
+            opened.append(MemoryJournal(wall=time.time_ns))
         return opened[-1]
 
     yield open_journal
@@ -93,6 +97,72 @@ def test_what_servers_drive_is_noted_and_the_note_goes_with_the_run(make: Make) 
         assert make().hosted.all() == ["r1"]
         journal.remove(["r1"])
         assert make().hosted.all() == []
+
+    asyncio.run(main())
+
+
+def test_runs_that_servers_are_to_drive_and_nobody_does_are_found_oldest_first(make: Make) -> None:
+    async def main() -> None:
+        journal = make()
+        assert journal.orphans(5) == []
+        left = ("b", "a", "c")
+        for at, name in enumerate((*left, "alive", "over", "paused", "other"), 10):
+            log = await journal.start(msgspec.structs.replace(started(name), at=at))
+            if name != "other":
+                await journal.hosted.add(name)
+            if name == "over":
+                await log.durable(log.append([ev.RunEnded(at=99, status="succeeded")]))
+            if name == "paused":
+                await log.durable(log.append([ev.PauseRequested(at=99, by="a test")]))
+            if name != "alive":
+                await log.close()
+        await journal.hosted.add("unborn")
+        found = make().orphans(5)
+        assert [row.id for row in found] == list(left)
+        assert {(row.owner, row.alive, row.status) for row in found} == {("", False, "running")}
+        assert [row.id for row in make().orphans(2)] == ["b", "a"]
+        taken = await journal.resume("b")
+        assert [row.id for row in make().orphans(5)] == ["a", "c"]
+        await taken.close()
+
+    asyncio.run(main())
+
+
+def test_one_run_is_found_as_a_list_shows_it(make: Make) -> None:
+    async def main() -> None:
+        journal = make()
+        assert journal.find("r1") is None
+        log = await journal.start(started())
+        await log.durable(log.append([finished(2)]))
+        await (await journal.start(started("r2"))).close()
+        rows = {row.id: row for row in journal.runs()}
+        for name in ("r1", "r2"):
+            assert make().find(name) == rows[name]
+        assert (rows["r1"].events, rows["r1"].alive, rows["r2"].alive) == (2, True, False)
+        assert make().find("r") is None
+
+    asyncio.run(main())
+
+
+def test_the_clock_of_a_journal_is_one_for_all_that_open_it(make: Make) -> None:
+    before = time.time_ns()
+    first, second = make(), make()
+    instants = [journal.wall() for _ in range(50) for journal in (first, second)]
+    after = time.time_ns()
+    # The server is on this machine; how it stores an instant costs it a microsecond.
+    assert all(later >= earlier - 50_000_000 for earlier, later in itertools.pairwise(instants))
+    assert before - 50_000_000 <= instants[0] <= instants[-1] <= after + 50_000_000
+
+
+def test_who_listens_is_woken_when_somebody_announces_a_run(make: Make) -> None:
+    async def main() -> None:
+        heard = threading.Event()
+        listener, other = make(), make()
+        listener.listen(heard.set)
+        # A courtesy: it may come too early to be heard.
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(heard.wait, 0.1):
+                other.announce()
 
     asyncio.run(main())
 

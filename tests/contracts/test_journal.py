@@ -18,6 +18,7 @@ from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sqlite import SqliteJournal
 
 Make = Callable[[], Any]
+NOWHERE = "postgresql://127.0.0.1/none"
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -75,7 +76,7 @@ def run(coroutine: Any) -> Any:
 
 def test_the_journals_are_the_ports(tmp_path: Path) -> None:
     """Checked by mypy where it looks; here the names are."""
-    for journal in (MemoryJournal(), SqliteJournal(tmp_path)):
+    for journal in (MemoryJournal(), SqliteJournal(tmp_path), PostgresJournal(NOWHERE)):
         for port, value in ((Journal, journal), (Inbox, journal), (Blobs, journal.blobs)):
             names = [name for name in vars(port) if not name.startswith("_")]
             assert names and all(hasattr(value, name) for name in names)
