@@ -39,6 +39,7 @@ CONTENDERS = {
     "dask": ("dask_workers", "DaskWorkers"),
     "dbos": ("dbos_executors", "DbosExecutors"),
     "plain": ("hocket_plain", "HocketPlain"),
+    "hocket-ray": ("hocket_ray", "HocketRay"),
     "ray": ("ray_tasks", "RayTasks"),
 }
 IDLE = 10.0
