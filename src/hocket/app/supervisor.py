@@ -40,6 +40,7 @@ class Supervisor:
         most: How many runs it drives at once.
         lease: Seconds after which others may take its runs if it gives no sign of life; None for
             what is usual.
+        cluster: The address of a cluster whose workers do the calls; None for this process.
 
     Attributes:
         engine: Who runs them.
@@ -53,8 +54,11 @@ class Supervisor:
         state: str | None = None,
         most: int = MOST,
         lease: float | None = None,
+        cluster: str | None = None,
     ) -> None:
-        self.engine = Engine(None if state is None else Path(state), journal=journal, lease=lease)
+        self.engine = Engine(
+            None if state is None else Path(state), journal=journal, lease=lease, cluster=cluster
+        )
         self.host = Host(self.engine, most=most)
         self._opening: asyncio.Task[None] | None = None
 

@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from hocket.app.host import MOST
+from hocket.cli.options import Cluster
 from hocket.cli.sharing import DRAIN, Drain, Most, seconds_of
 from hocket.server.work import work
 
@@ -29,6 +30,7 @@ def work_(
     health_host: Annotated[
         str, Parameter(help="The address of that port.", show_default=True)
     ] = "127.0.0.1",
+    cluster: Cluster = None,
     json_: Annotated[
         bool, Parameter(name="--json", help="Say what it is as a line of JSON.", negative=())
     ] = False,
@@ -51,6 +53,7 @@ def work_(
         most=most,
         drain=seconds_of("--drain", drain),
         health=None if health_port is None else (health_host, health_port),
+        cluster=cluster,
         ready=ready,
         ending=lambda: print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True),
     )

@@ -108,6 +108,8 @@ class Fleet:
             "journal": orders.journal,
             "lease": orders.lease,
             "most": orders.most,
+            # It belongs to the cluster that has begun it, whatever the address from outside.
+            "cluster": "auto",
         }
         seated = begin(_ENTRY, told, node=node.id)
         try:

@@ -179,9 +179,7 @@ class Supervisors:
         finally:
             self._child = None
             child.stdin.close()
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
+            await _end(child)
         return well
 
     def _hear(self, word: Word) -> None:
@@ -192,6 +190,16 @@ class Supervisors:
         self.posts = word.posts
         if not self._first.done() and (word.posts or word.refused):
             self._first.set_result(word)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Wait for the end of a child whose input has ended, and kill it if it does not come."""
+    try:
+        async with asyncio.timeout(_LAST_WORDS):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
 
 
 async def _line_of(stream: asyncio.StreamReader, seconds: float) -> bytes:

@@ -24,6 +24,7 @@ async def work(
     most: int = MOST,
     drain: float = DRAIN,
     health: tuple[str, int] | None = None,
+    cluster: str | None = None,
     ready: Callable[[int | None], None],
     ending: Callable[[], None] = lambda: None,
 ) -> tuple[str, ...]:
@@ -35,6 +36,7 @@ async def work(
         most: How many runs it drives at once.
         drain: How many seconds calls in flight have to end after SIGTERM.
         health: The address and port at which it says how it is; None for nowhere.
+        cluster: The address of a cluster whose workers do the calls; None for this process.
         ready: Told the port of that, or None, once it takes runs up.
         ending: Told when it was asked to end.
 
@@ -42,10 +44,10 @@ async def work(
         The runs that it gave up, for others to drive.
 
     Raises:
-        Refused: The port is taken.
+        Refused: The port is taken, or there is no such cluster.
         JournalError: The journal cannot be used.
     """
-    supervisor = Supervisor(most=most)
+    supervisor = Supervisor(most=most, cluster=cluster)
     asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def heard(gently: bool) -> None:
