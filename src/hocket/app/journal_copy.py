@@ -16,11 +16,10 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from hocket.core.errors import JournalError
 from hocket.journal.base import Blobs
 from hocket.journal.blobs import PART
 from hocket.journal.logs import Logs
-from hocket.journal.moves import Access, Moves, Parcel, SqlMoves
+from hocket.journal.moves import Access, Damaged, Moves, Parcel, SqlMoves, damaged
 
 Did: TypeAlias = Literal["copied", "moved", "already there", "refused"]
 
@@ -120,7 +119,7 @@ class Copier:
     def _copy(self, run: str) -> Outcome:
         try:
             return self._one(run)
-        except _Refusal as error:
+        except (_Refusal, Damaged) as error:
             return Outcome(run=run, did="refused", why=str(error))
 
     def _one(self, run: str) -> Outcome:
@@ -182,7 +181,7 @@ class Copier:
             for part in self._parts(self._to, digest):
                 found.update(part)
             if found.hexdigest() != digest:
-                raise JournalError(f"the copy of {digest} is not what it should be")
+                raise damaged(digest)
 
     def _remove(self, parcel: Parcel, known: Parcel | None) -> None:
         """Remove a run where it was; servers drive it on where it is now.

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
+from urllib.parse import urlsplit
 
+from hocket.app.state import lease_seconds, state_folder
 from hocket.core.errors import Refused
 from hocket.journal.base import Store
+from hocket.journal.moves import SqlMoves
+from hocket.journal.schema import FILE
+from hocket.journal.sql import SqlJournal
 from hocket.journal.sqlite import SqliteJournal
 
 VARIABLE: Final = "HOCKET_JOURNAL"
@@ -66,3 +74,63 @@ def open_journal(address: str, state: Path, lease: float) -> Store:
             "a journal in PostgreSQL needs the package asyncpg: pip install 'hocket[postgres]'"
         ) from error
     return cast(Store, module.PostgresJournal(address, lease=lease))
+
+
+def shown(address: str) -> str:
+    """Give a journal's address without what is secret in it: as it may stand in any output."""
+    if "://" not in address:
+        return address
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    except ValueError:
+        return f"{address.partition('://')[0]}://…"
+
+
+class Place:
+    """A journal that is open, and how it is called.
+
+    Attributes:
+        journal: The journal.
+        kind: ``sqlite`` or ``postgresql``.
+        name: What it is called where anybody may read it.
+    """
+
+    def __init__(self, journal: SqlJournal, kind: str, name: str) -> None:
+        self.journal: Final = journal
+        self.kind: Final = kind
+        self.name: Final = name
+
+    def is_same(self, other: Place) -> bool:
+        """Tell whether two addresses lead to one journal: what is left in one is in the other."""
+        here, there, word = SqlMoves(self.journal), SqlMoves(other.journal), secrets.token_hex(16)
+        there.mark(word)
+        try:
+            return here.marked() == word
+        finally:
+            there.mark("")
+
+
+@contextmanager
+def opened(given: str) -> Iterator[Place]:
+    """Open the journal of an address, of a state folder, or with "" the one that is meant.
+
+    Args:
+        given: ``postgresql://…``, a folder, its file, or ``@file`` with such an address.
+
+    Raises:
+        Refused: Nothing of that kind is known, or a package is missing.
+    """
+    address = journal_address(given or None)
+    folder = Path(address).expanduser().absolute() if address else state_folder()
+    if folder.name == FILE:
+        folder = folder.parent
+    remote = "://" in address
+    journal = open_journal(address if remote else str(folder), folder, lease_seconds())
+    assert isinstance(journal, SqlJournal)
+    kind, name = ("postgresql", shown(address)) if remote else ("sqlite", str(folder))
+    try:
+        yield Place(journal, kind, name)
+    finally:
+        journal.close()

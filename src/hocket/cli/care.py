@@ -23,9 +23,9 @@ from hocket.agents.weights import present
 from hocket.app.engine import Engine
 from hocket.app.needs import KEYS, has_extra
 from hocket.app.state import find_row, state_folder
+from hocket.cli.options import age
 from hocket.cli.output import status_words
 from hocket.core.errors import HocketError, Refused
-from hocket.core.values import parse_duration
 from hocket.journal.base import Journal, RunRow, Wanted
 
 _ENDED = {"succeeded", "failed", "cancelled"}
@@ -85,7 +85,7 @@ def prune(
 
 def _prune_answers(older_than: str | None, *, dry_run: bool) -> int:
     now = time.time_ns()
-    before = now + 1 if older_than is None else now - _age(older_than)
+    before = now + 1 if older_than is None else now - age(older_than)
     with closing(Engine()) as engine:
         kept = engine.journal.answers
         found = kept.count(before) if dry_run else kept.drop(before, now)
@@ -94,19 +94,12 @@ def _prune_answers(older_than: str | None, *, dry_run: bool) -> int:
     return 0
 
 
-def _age(older_than: str) -> int:
-    try:
-        return parse_duration(older_than)
-    except ValueError as error:
-        raise Refused(f"--older-than: {error}") from error
-
-
 def _chosen(
     journal: Journal, named: tuple[str, ...], older_than: str | None, *, everything: bool
 ) -> list[RunRow]:
     meant = [find_row(journal, name) for name in named] if named else journal.runs()
     if older_than is not None:
-        before = time.time_ns() - _age(older_than)
+        before = time.time_ns() - age(older_than)
         meant = [row for row in meant if row.updated < before]
     open_ = [row for row in meant if row.status not in _ENDED]
     if named and open_ and not everything:

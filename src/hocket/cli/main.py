@@ -16,6 +16,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from hocket._version import __version__
+from hocket.cli.address import meant, split
 from hocket.core.errors import CallerError, EngineBug, HocketError, SpecError
 
 EXIT_FAILED: Final = 1
@@ -66,6 +67,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "stats": ("hocket.cli.stats:stats_", "Sum up how well runs go, with targets beside."),
     "limits": ("hocket.cli.limits:limits", "List limits, and how much of them is used."),
     "prune": ("hocket.cli.care:prune", "Delete old runs."),
+    "journal": (
+        "hocket.cli.journal:app",
+        "Copy, move, archive and check journals, in state folders and in PostgreSQL.",
+    ),
     "doctor": ("hocket.cli.care:doctor", "Say whether all that runs need is here."),
     "import": ("hocket.cli.imports:import_", "Make a hocket.yaml of a MassGen file."),
     "schema": ("hocket.cli.files:schema", "Print the JSON Schema of hocket.yaml."),
@@ -79,6 +84,8 @@ app = App(
         "Exit status: 0 success, 1 the run failed or a review did not approve, "
         "2 usage or file error, 3 stopped and resumable, 4 its budget is spent, "
         "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
+        "Every command takes --journal: postgresql://user@host/database, the path of a state "
+        "folder, or @FILE with one of them; as the variable HOCKET_JOURNAL.\n"
         "Environment: HOCKET_HOME the state folder, NO_COLOR no colours, HOCKET_LEASE the seconds "
         "after which the run of a process that gives no sign of life may be taken over (15), "
         "HOCKET_OTEL the OTLP endpoint that spans are sent to."
@@ -110,7 +117,11 @@ def _run(tokens: list[str]) -> int:
         print(__version__)
         return 0
     try:
-        result = app(tokens, result_action="return_value", exit_on_error=False, print_error=False)
+        tokens, journal = split(tokens)
+        with meant(journal):
+            result = app(
+                tokens, result_action="return_value", exit_on_error=False, print_error=False
+            )
     except CycloptsError as error:
         return _said(str(error).strip(), EXIT_USAGE, _usage(tokens))
     except SpecError as error:

@@ -56,6 +56,10 @@ Rows: TypeAlias = Callable[[], Iterable[tuple[int, str]]]
 """Gives the numbers and rows of a run's events, from the first on each time that it is asked."""
 
 
+class Damaged(JournalError):
+    """Stored bytes are not what they should be."""
+
+
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     """All of a stored run but its events and the bytes of its files.
 
@@ -112,7 +116,7 @@ class Moves(Protocol):
         """Store bytes, a part of 1 MiB at a time; they are kept for an hour without a run.
 
         Raises:
-            JournalError: They are not what the digest says.
+            Damaged: They are not what the digest says.
         """
 
     def take(self, parcel: Parcel, rows: Rows) -> None:
@@ -202,7 +206,8 @@ class SqlMoves:
         """Store bytes, a part at a time; each is a transaction, so that others write meanwhile.
 
         Raises:
-            JournalError: They are not what the digest says, or cannot be written.
+            Damaged: They are not what the digest says.
+            JournalError: They cannot be written.
         """
         write, kept = self._journal.write, self._journal.wall() + blobs.KEPT
         key = write(lambda db: blobs.begin_blob(db, kept))
@@ -279,11 +284,11 @@ class SqlMoves:
         return self._journal.write(lambda db: _take_book(db, pages)) if pages else 0
 
 
-def damaged(digest: str) -> JournalError:
-    """Say that stored bytes are not what they should be."""
-    return JournalError(
-        f"the bytes stored under {digest} are not those: the journal they come from is damaged; "
-        "see hocket journal check"
+def damaged(digest: str) -> Damaged:
+    """Say which bytes are not what they should be."""
+    return Damaged(
+        f"the bytes stored under {digest} are not those: the journal that they come from is "
+        "damaged; restore it from a copy"
     )
 
 

@@ -39,7 +39,7 @@ class PostgresJournal(SqlJournal):
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
         self._server = PostgresServer(url)
-        self.logs: Final = PostgresLogs(self, partial(self._server.connect, WRITE_SECONDS))
+        self.logs = self._logs = PostgresLogs(self, partial(self._server.connect, WRITE_SECONDS))
         self._thread = ThreadPoolExecutor(1, "hocket-reader")
         self._reader: PostgresConnection | None = None
         self._has_tables = False
@@ -104,7 +104,7 @@ class PostgresJournal(SqlJournal):
         """Write what calls have said last, and let go of what answers queries."""
         if self._server.closing.is_set():
             return
-        self.logs.stop()
+        self._logs.stop()
         self._server.closing.set()
         self._thread.submit(self._drop_reader).result()
         self._thread.shutdown()

@@ -18,6 +18,7 @@ from hocket.journal.backend import Backend
 from hocket.journal.codec import encode
 from hocket.journal.hosted import SqlHosted
 from hocket.journal.keeper import Port
+from hocket.journal.logs import Logs
 from hocket.journal.progress import status_after
 from hocket.journal.schema import Database
 from hocket.journal.slices import in_slices
@@ -47,7 +48,10 @@ class SqlJournal(SqlRuns, SqlInbox):
         book: The duration book.
         answers: Kept answers.
         hosted: Which runs servers drive.
+        logs: What calls say while they run.
     """
+
+    logs: Logs
 
     def __init__(self, backend: Backend, lease: float) -> None:
         self.blobs = SqlBlobs(self)

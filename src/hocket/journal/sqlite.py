@@ -43,7 +43,7 @@ class SqliteJournal(SqlJournal):
     ) -> None:
         self._state = state.absolute()
         self._path = self._state / schema.FILE
-        self.logs: Final = FileLogs(self._state)
+        self.logs = FileLogs(self._state)
         self._wall = wall
         self._reader: sqlite3.Connection | None = None
         super().__init__(SqliteFile(self._state), lease)
