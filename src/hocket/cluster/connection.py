@@ -37,6 +37,7 @@ _ENVIRONMENT: Final = {
     # Without its head Ray would end this very process after a minute.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "1000000",
     # It would print on standard output, among our results, that a process has died.
+    "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 
@@ -118,7 +119,7 @@ def connect(address: str) -> Connection:
     if find_spec("ray") is None:
         raise Refused("a cluster needs Ray: pip install 'hocket[cluster]'")
     for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = value
     if address != "local" and _token():
         # Where there is a token, `ray start` asks for it; a program that joins does not know.
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -20,6 +20,7 @@ import msgspec
 
 from hocket.agents.base import Agent, Reply
 from hocket.cluster.frames import (
+    BEAT,
     Answer,
     Ask,
     Cancelled,
@@ -174,8 +175,8 @@ class Abroad:
 class _Doing:
     """A call that is done here, or has just ended."""
 
-    def __init__(self, folder: Path) -> None:
-        self.outbox = Outbox()
+    def __init__(self, folder: Path, beat: float) -> None:
+        self.outbox = Outbox(beat=beat)
         self.context = Abroad(self.outbox, folder)
         self.folder = folder
         self.task: asyncio.Task[None] | None = None
@@ -188,12 +189,14 @@ class Hands:
 
     Args:
         crew: ``module:attribute`` of what makes agents here.
+        beat: Seconds after which a call that has nothing to say says so.
         forget: Seconds after which a call that nobody asks for is ended.
     """
 
-    def __init__(self, crew: str, forget: float = FORGET) -> None:
+    def __init__(self, crew: str, beat: float = BEAT, forget: float = FORGET) -> None:
         module, _, name = crew.partition(":")
         self._crew: Crew = getattr(import_module(module), name)()
+        self._beat = beat
         self._forget = forget
         self._agents: dict[str, Agent] = {}
         self._calls: dict[str, _Doing] = {}
@@ -208,7 +211,7 @@ class Hands:
             order = order_of(given)
             for ended in order.ended:
                 self._calls.pop(ended, None)
-            doing = self._calls[call] = _Doing(self._folder / str(self._count))
+            doing = self._calls[call] = _Doing(self._folder / str(self._count), self._beat)
             self._count += 1
             doing.task = asyncio.create_task(self._do(doing, order), name=f"call {call}")
             if self._warden is None:

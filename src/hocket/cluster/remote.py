@@ -16,7 +16,6 @@ from hocket.agents import base
 from hocket.agents.base import Agent, Context, Estimate, Reply, Request
 from hocket.cluster.connection import connect
 from hocket.cluster.frames import (
-    BEAT,
     PIECE,
     Answer,
     Ask,
@@ -199,11 +198,11 @@ class _Errand:
         heard = clock()
         while True:
             try:
-                async with asyncio.timeout(max(BEAT, self._silence - _AGAIN)):
+                async with asyncio.timeout(self._silence * 2 / 3):
                     return batch_of(await self.worker.seat.ask(method, *args))
             except TimeoutError:
                 # What it does may hold up all else there.
-                if not await self.worker.seat.alive(BEAT):
+                if not await self.worker.seat.alive(self._silence / 3):
                     raise Gone(f"it has said nothing for {clock() - heard:.0f} s") from None
                 heard = clock()
             except Unreachable:

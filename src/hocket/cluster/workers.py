@@ -34,6 +34,7 @@ _LOOK: Final = 1.0
 _START: Final = 30.0
 _IDLE: Final = 60.0
 _REST: Final = 10.0
+_PAUSE: Final = 2.0
 _TRIES: Final = 3
 _CLOSE: Final = 10.0
 _MESSAGE: Final = 500
@@ -118,10 +119,15 @@ class Workers:
         self._refused: dict[str, str] = {}
         """Nodes whose versions differ, and what was said of it."""
         self._resting: dict[str, float] = {}
-        """Nodes on which others hold what we need, and the loop's time of the next attempt."""
+        """Nodes on which no worker could be begun, and the loop's time of the next attempt."""
         self._workers: list[Worker] = []
         self._waiting: dict[Need, deque[asyncio.Event]] = {}
         self._lookout: _Lookout | None = None
+
+    @property
+    def there(self) -> list[Worker]:
+        """The workers that are there, or about to be."""
+        return list(self._workers)
 
     async def take(self, need: Need, context: Context) -> Worker:
         """Give a worker that does a call; it is to be given back by `free`.
@@ -147,6 +153,8 @@ class Workers:
                 self.drop(worker)
             except Gone as error:
                 why = str(error)
+                # The node may be gone as well, which Ray knows only later: others come first.
+                self._rest(worker.node, _PAUSE)
                 self.drop(worker)
             except BaseException:
                 self.free(worker, need)
@@ -241,7 +249,8 @@ class Workers:
         return min(found)[2] if found else None
 
     def _begin(self, node: Node, place: PlaceSpec) -> Worker:
-        worker = Worker(begin(_ENTRY, {"crew": _CREW}, node=node.id, place=place), node, place)
+        options = {"crew": _CREW, "beat": self.silence / 3}
+        worker = Worker(begin(_ENTRY, options, node=node.id, place=place), node, place)
         self._workers.append(worker)
         return worker
 
@@ -263,9 +272,13 @@ class Workers:
             async with asyncio.timeout(_START):
                 return await worker.seat.hello(self.connection.here)
         except TimeoutError:
-            now = asyncio.get_running_loop().time()
-            self._resting[worker.node.id] = now + _REST
+            self._rest(worker.node, _REST)
             raise Gone(f"no worker began on {worker.node.host} within {_START:g} s") from None
+
+    def _rest(self, node: Node, seconds: float) -> None:
+        """Begin no worker on a node for a while."""
+        until = asyncio.get_running_loop().time() + seconds
+        self._resting[node.id] = max(until, self._resting.get(node.id, 0.0))
 
     # -- who waits --------------------------------------------------------------------------
 
