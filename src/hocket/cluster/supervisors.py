@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -105,7 +106,7 @@ class Supervisors:
         self._first: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
         self._keeping: asyncio.Task[None] | None = None
         self._left: tuple[str, ...] = ()
-        self._leaving = False
+        self._leaving = asyncio.Event()
 
     @property
     def there(self) -> bool:
@@ -126,7 +127,7 @@ class Supervisors:
 
     async def drain(self, seconds: float) -> tuple[str, ...]:
         """Have all supervisors leave; gives the runs that they gave up, as far as is known."""
-        self._leaving = True
+        self._leaving.set()
         child = self._child
         if child is not None and child.stdin is not None and not child.stdin.is_closing():
             child.stdin.write(msgspec.json.encode(Leave(seconds=seconds)) + b"\n")
@@ -140,23 +141,30 @@ class Supervisors:
 
     async def close(self) -> None:
         """End all supervisors at once; others take their runs up when their leases have lapsed."""
-        self._leaving = True
+        self._leaving.set()
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            if self._child is not None and self._child.stdin is not None:
+                # It ends when nobody can tell it anything any more.
+                self._child.stdin.close()
+            _, late = await asyncio.wait([self._keeping], timeout=_LAST_WORDS)
+            if late and self._child is not None:
+                self._child.kill()
+            await self._keeping
         self.posts = ()
 
     async def _keep(self) -> None:
         """Keep a child at it."""
         fails = 0
-        while not self._leaving:
+        while not self._leaving.is_set():
             well = await self._run()
             self.posts = ()
             if not self._first.done():
                 refusal = "the process that was to join the cluster ended without a word"
                 self._first.set_result(Word(refused=refusal))
             fails = 0 if well else fails + 1
-            await asyncio.sleep(_PAUSES[min(fails, len(_PAUSES) - 1)])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSES[min(fails, len(_PAUSES) - 1)]):
+                    await self._leaving.wait()
 
     async def _run(self) -> bool:
         """Let a child work until it ends; tells whether there were supervisors at any time."""
@@ -167,6 +175,8 @@ class Supervisors:
         assert child.stdin is not None and child.stdout is not None
         self._child = child
         try:
+            if self._leaving.is_set():
+                return False
             child.stdin.write(msgspec.json.encode(self._orders) + b"\n")
             patience = _JOIN
             while line := await _line_of(child.stdout, patience):
@@ -177,9 +187,9 @@ class Supervisors:
         except (TimeoutError, msgspec.MsgspecError, ConnectionError) as error:
             _LOG.warning("the process that keeps supervisors does not answer: %s", error)
         finally:
-            self._child = None
             child.stdin.close()
             await _end(child)
+            self._child = None
         return well
 
     def _hear(self, word: Word) -> None:
@@ -194,10 +204,10 @@ class Supervisors:
 
 async def _end(child: asyncio.subprocess.Process) -> None:
     """Wait for the end of a child whose input has ended, and kill it if it does not come."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(_LAST_WORDS):
             await child.wait()
-    except TimeoutError:
+    if child.returncode is None:
         child.kill()
         await child.wait()
 

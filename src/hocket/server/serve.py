@@ -257,8 +257,8 @@ async def _supervised(site: Site, share: Share) -> AsyncIterator[Supervisors | N
     )
     supervisors = Supervisors(orders)
     site.health.needs("cluster", lambda: supervisors.there)
-    await supervisors.open()
     try:
+        await supervisors.open()
         yield supervisors
     finally:
         await supervisors.close()
