@@ -21,7 +21,9 @@ from hocket.app.supervisor import Supervisor
 from hocket.core.errors import EngineBug, Refused
 from hocket.core.events import ApprovalAsked, CallLost, CallStarted, RunResumed
 from hocket.core.requests import Approve, Cancel, Continue, Pause
+from hocket.insight.alerts import rules_with
 from hocket.journal.base import RunRow
+from hocket.server.watch import Watch
 
 pytestmark = pytest.mark.anyio
 
@@ -209,6 +211,19 @@ async def test_several_share_what_waits_and_each_run_is_driven_once(
     await soon(lambda: all(status(front, run) == "succeeded" for run in runs))
     for run in runs:
         assert len(events(front, run, RunResumed)) == 1, run
+
+
+async def test_a_front_looks_after_what_others_drive_for_it(make: Making, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    front = await make(drive=0)
+    worker = await make(most=5)
+    run = await front.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
+    await soon(lambda: events(front, run, CallStarted))
+    watch = Watch(front, rules_with(("step > 1ms",)))
+    assert [(alert.run, alert.step) for alert in await watch.look()] == [(run, "first")]
+    assert front.driven(run) is None and worker.driven(run) is not None
+    go.touch()
+    await soon(lambda: status(front, run) == "succeeded")
 
 
 async def test_whoever_drains_lets_calls_end_and_others_go_on_at_once(

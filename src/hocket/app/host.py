@@ -70,7 +70,8 @@ class Host:
         self.most: Final = most
         self.draining = False
         """Whether nothing more is taken up, because the process is about to end."""
-        self._shares = drive is not None
+        self.shares: Final = drive is not None
+        """Whether others are to drive what is begun here and finds no room."""
         self._offers = Offers(offered)
         self._driving = Driving(engine, most if drive is None else drive)
         self.runs: Final[Mapping[str, Run]] = self._driving.runs
@@ -219,7 +220,7 @@ class Host:
         Raises:
             Full: No other one may begin.
         """
-        if not self._shares or self._driving.room:
+        if not self.shares or self._driving.room:
             await self._driving.begin(run, begin)
             return
         waiting = await asyncio.to_thread(self.engine.journal.orphans, self.most)
@@ -321,7 +322,7 @@ class Host:
             raise Refused(f"no process is running {row.id}; there is nothing to pause")
         # To be taken up is to go on.
         requests = () if isinstance(request, Continue) else (request,)
-        if self._shares and not self._driving.room and not isinstance(request, Cancel):
+        if self.shares and not self._driving.room and not isinstance(request, Cancel):
             await self.engine.journal.hosted.add(row.id)
             await hand(self.engine, row.id, requests)
             await self._driving.announce()

@@ -187,9 +187,10 @@ class Watch:
         if ended:
             late = sum(one.plan_timed_out for one in ended)
             yield Reading("plan_timeouts", "", late / len(ended))
-        for run in self._host.runs:
-            if run in figures:
-                yield from _of_run(figures[run], now)
+        for run, one in figures.items():
+            # Whoever only begins runs looks after those that others drive for it.
+            if run in self._host.runs or (self._host.shares and one.status == "running"):
+                yield from _of_run(one, now)
 
 
 def _of_run(one: Figures, now: int) -> Iterator[Reading]:
