@@ -1,3 +1,3 @@
 """The version, written once: the build and the package both read it from here."""
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"

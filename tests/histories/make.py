@@ -30,6 +30,7 @@ from hocket.core.events import (
     CallCancelled,
     CallFailed,
     CallFinished,
+    CallLost,
     CallStarted,
     Forecasted,
     LimitChanged,
@@ -40,7 +41,16 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.run import RunMachine
-from hocket.core.specs import AgentSpec, Approval, Learned, LimitSpec, Rate, Repeat, Retry
+from hocket.core.specs import (
+    AgentSpec,
+    Approval,
+    Learned,
+    LimitSpec,
+    PlaceSpec,
+    Rate,
+    Repeat,
+    Retry,
+)
 from hocket.core.teams import ConsensusSpec, Member, ReviewSpec, ToolSpec
 from hocket.core.values import DAY, MINUTE, SECOND, Json
 from hocket.engine.forking import INSTANTS, fork_of
@@ -289,11 +299,34 @@ def forked() -> Drive:
     return drive
 
 
+def placed() -> Drive:
+    """Calls on other machines, of which one died while the run's owner lived."""
+    place = PlaceSpec(gpu=0.5, cpu=2, memory=1 << 30, tags=("has-claude",))
+    drive = Drive(
+        step("pure", agent="m"),
+        step("hot", agent="shell"),
+        step("last", agent="m", needs="pure hot"),
+        agents={
+            "m": AgentSpec(kind="model", options={"model": "test:m"}, place=place),
+            "shell": AgentSpec(
+                kind="command",
+                options={"run": ["true"]},
+                effects=True,
+                place=PlaceSpec(tags=("disk",)),
+            ),
+        },
+    )
+    drive.wait(1)
+    for path in ("pure", "hot"):
+        drive.apply(CallLost(at=drive.at, call=drive.call(path)))
+    return drive.send("hot", "it was done").done("pure", "again").done("last", "fin")
+
+
 RUNS: dict[str, Callable[[], Drive]] = {
     make.__name__: make
     for make in (
         *(whole, failed, retried, cancelled, crashed, replaced, limited, unfinished),
-        *(together, people, forked),
+        *(together, people, forked, placed),
     )
 }
 
