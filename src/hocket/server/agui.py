@@ -111,6 +111,13 @@ class Translator:
         """Give where what models in flight say is read from."""
         return [tail for tail in self._open.values() if tail is not None]
 
+    def silences(self, recorded: Recorded) -> bool:
+        """Tell whether a model that was heard says nothing more after an event."""
+        event = recorded.event
+        if isinstance(event, CallFinished | CallFailed | CallCancelled | CallLost):
+            return self._open.get(event.call) is not None
+        return isinstance(event, RunEnded) and bool(self.tails())
+
     def go_on(self, offsets: Sequence[int]) -> None:
         """Leave out what a reader has had of what models in flight say."""
         speaking = [(call, tail) for call, tail in self._open.items() if tail is not None]
@@ -290,7 +297,8 @@ async def _stream(live: Any, run: str, after: Told) -> AsyncIterator[bytes]:
             continue
         before, seq = seq, recorded.seq
         heard, count = _offsets(tails), 0
-        await asyncio.sleep(unsettled(logs, recorded.event.at) if tails else 0.0)
+        if translator.silences(recorded):
+            await asyncio.sleep(unsettled(logs, recorded.event.at))
         async for said in _each(translator.take(recorded), logs):
             now = _offsets(tails)
             # How what a model says is cut into messages is by chance; everything else is not.
