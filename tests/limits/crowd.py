@@ -78,6 +78,8 @@ class Judged(NamedTuple):
         worst: The most in any stretch as long as a window.
         slowest: The longest that a request was on its way, in nanoseconds.
         refused: How many were refused in all.
+        late: How many of these would not have been, had no request been on its way for longer than
+            the margin: that is what the limit takes for granted.
         plain: How fast as many windows' worth arrived, as a share of what is possible at all.
         design: The same as a share of what the design allows, a window and a margin each.
     """
@@ -86,6 +88,7 @@ class Judged(NamedTuple):
     worst: int
     slowest: int
     refused: int
+    late: int
     plain: float
     design: float
 
@@ -95,7 +98,7 @@ class Judged(NamedTuple):
         return sum(part.used for part in self.parts) / max(1, len(self.parts))
 
 
-def judge(log: Sequence[Counted], asked: Asked, windows: int) -> Judged:
+def judge(log: Sequence[Counted], asked: Asked, windows: int, margin: int = MARGIN) -> Judged:
     """Judge so many windows from the first arrival on."""
     mine = sorted((one for one in log if one.model == asked.model), key=lambda one: one.at)
     let_in = [one for one in mine if one.status == 200]
@@ -116,9 +119,18 @@ def judge(log: Sequence[Counted], asked: Asked, windows: int) -> Judged:
         worst(mine, per),
         max(one.way for one in mine),
         sum(one.status == 429 for one in mine),
+        sum(_is_late(one, let_in, asked, margin) for one in mine if one.status == 429),
         windows * per / took,
-        windows * (per + MARGIN) / took,
+        windows * (per + margin) / took,
     )
+
+
+def _is_late(refused: Counted, let_in: Sequence[Counted], asked: Asked, margin: int) -> bool:
+    """Tell whether one was refused because of others that had come later than they may."""
+    since = refused.at - asked.per
+    inside = [one for one in let_in if since < one.at <= refused.at]
+    in_time = [one for one in inside if one.at - max(0, one.way - margin) > since]
+    return len(in_time) < asked.amount
 
 
 # ---- who asks, as others see it ----
@@ -242,7 +254,7 @@ async def post(address: str, model: str, who: str, leaves: Callable[[], None]) -
     return float(lines["Retry-After"])
 
 
-def plan_of(asked: Asked, address: str, who: str) -> hocket.Plan:
+def plan_of(asked: Asked, address: str, who: str, margin: str | None = None) -> hocket.Plan:
     """Give a plan with a call for each item under one limit."""
 
     async def ask(item: int, context: hocket.Context) -> int:
@@ -253,7 +265,7 @@ def plan_of(asked: Asked, address: str, who: str) -> hocket.Plan:
             raise hocket.AgentError(fault)
         return item
 
-    limit = hocket.Limit(asked.model, requests=asked.rate)
+    limit = hocket.Limit(asked.model, requests=asked.rate, margin=margin)
     agent = hocket.Agent(f"asks-{asked.model}", function=ask, limits=limit)
     plan = hocket.Plan(asked.model, max_parallel=2 * asked.amount, closures=True)
     plan.map("ask", agent, plan.input("items"))
@@ -269,7 +281,7 @@ async def work(given: argparse.Namespace) -> None:
         await loop.run_in_executor(None, sys.stdin.readline)
         async with asyncio.TaskGroup() as group:
             for asked in given.limit:
-                plan = plan_of(asked, given.address, given.who)
+                plan = plan_of(asked, given.address, given.who, given.margin)
                 items = list(range(asked.amount * given.windows))
                 group.create_task(engine.run(plan, items=items))
             cancel_at_end(asyncio.current_task())
@@ -299,6 +311,7 @@ def main() -> None:
     parser.add_argument("--lease", type=float, default=15.0)
     parser.add_argument("--ahead", type=float, default=0.0, help="seconds that the wall is ahead")
     parser.add_argument("--drift", type=float, default=0.0, help="share that clocks are too fast")
+    parser.add_argument("--margin", help="the limits' own margin")
     parser.add_argument("--host", help="the machine that it takes itself to be on")
     given = parser.parse_args()
     if given.host:
