@@ -42,14 +42,26 @@ class Kind(NamedTuple):
     strike: Callable[[int], Outcome]
 
 
+def on_ray(strike: Callable[..., Outcome], **options: float) -> Callable[[int], Outcome]:
+    """Let it happen in a cluster of its own."""
+
+    def struck(seed: int) -> Outcome:
+        with ray_faults.cluster() as made:
+            return strike(made, seed, **options)
+
+    return struck
+
+
 KINDS = {
     "supervisor": Kind("plain supervisor killed, one of 3", faults.supervisor_killed),
-    "node": Kind("node killed, one of 3 (Ray)", ray_faults.node_killed),
-    "owner": Kind("owner's node killed, another supervisor goes on (Ray)", ray_faults.owner_killed),
-    "run": Kind("hocket run killed, then hocket resume (Ray)", ray_faults.run_killed),
-    "head": Kind("Ray's head killed, started again with its nodes", ray_faults.head_killed),
+    "node": Kind("node killed, one of 3 (Ray)", on_ray(ray_faults.node_killed)),
+    "owner": Kind(
+        "owner's node killed, another supervisor goes on (Ray)", on_ray(ray_faults.owner_killed)
+    ),
+    "run": Kind("hocket run killed, then hocket resume (Ray)", on_ray(ray_faults.run_killed)),
+    "head": Kind("Ray's head killed, started again with its nodes", on_ray(ray_faults.head_killed)),
     "cut-node": Kind(
-        f"node cut off for {CUT:.0f} s (Ray)", partial(ray_faults.node_cut_off, seconds=CUT)
+        f"node cut off for {CUT:.0f} s (Ray)", on_ray(ray_faults.node_cut_off, seconds=CUT)
     ),
     "cut-owner": Kind(
         f"plain supervisor cut off for {CUT:.0f} s",

@@ -7,7 +7,7 @@ from tests import postgres
 from tests.cluster import nets
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def several_machines() -> None:
     """Skip where there can be no machines, or no database server."""
     for reason in (nets.missing(), postgres.missing()):

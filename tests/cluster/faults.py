@@ -85,22 +85,27 @@ class Scene:
 
     def __init__(self, folder: Path, machines: Sequence[Machine], server: Server) -> None:
         self.folder = folder
-        self.log = folder / "steps.log"
         self.machines = machines
         self.server = server
-        self.url = server.url(server.create())
         self.processes: list[Process] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with nothing: a journal in which there are no runs, and no step done."""
+        database = self.server.create()
+        self.url = self.server.url(database)
+        self.log = self.folder / f"{database}.log"
 
     def start(self, machine: Machine, *words: str, env: dict[str, str] | None = None) -> Process:
         """Start hocket on a machine."""
-        home = self.folder / machine.name
+        home = self.folder / f"{self.log.stem}-{machine.name}"
         told = {
             "HOCKET_JOURNAL": self.url,
             "HOCKET_HOME": str(home),
             "HOCKET_LEASE": str(LEASE),
             "PYTHONPATH": str(ROOT),
         }
-        said = self.folder / f"{machine.name}-{len(self.processes)}.out"
+        said = self.folder / f"{self.log.stem}-{len(self.processes)}.out"
         started = machine.start([HOCKET, *words], said, {**told, **(env or {})}, self.folder)
         self.processes.append(started)
         return started
@@ -118,8 +123,9 @@ class Scene:
         return [each.said[-500:] for each in self.processes]
 
     def close(self) -> None:
-        for process in self.processes:
-            process.kill()
+        """End all that was started."""
+        while self.processes:
+            self.processes.pop().kill()
 
     def outcome(self, fault: Fault, runs: Sequence[Sequence[int]], over: int) -> Outcome:
         """Ask the steps and the journal; `over` is the instant at which all runs had ended."""

@@ -33,21 +33,23 @@ class Cluster:
     Fields:
         scene: The machines.
         rays: Ray.
-        nodes: Its nodes, less the head.
     """
 
     def __init__(self, there: Scene) -> None:
         self.scene = there
         self.rays = Rays(there.machines[0])
-        self.nodes: list[Process] = []
+
+    @property
+    def alive(self) -> list[Process]:
+        """The nodes that are there, less the head."""
+        nodes = [self.rays.nodes[each.name] for each in self.scene.machines[1:]]
+        return [node for node in nodes if node.code is None]
 
     def start(self) -> None:
         """Start the head and the nodes, or start them again."""
         self.rays.start_head()
-        self.nodes = [
-            self.rays.start_node(machine, SLOTS, TAG) for machine in self.scene.machines[1:]
-        ]
-        for node in self.nodes:
+        nodes = [self.rays.start_node(each, SLOTS, TAG) for each in self.scene.machines[1:]]
+        for node in nodes:
             node.says("Ray runtime started.")
 
     def hocket(self, *words: str) -> Process:
@@ -95,82 +97,76 @@ def everyone(there: Scene) -> frozenset[int]:
     return frozenset(each.pid for each in read(there.log))
 
 
-def node_killed(seed: int, steps: int = 1000) -> Outcome:
-    """Kill one of three nodes, whole, while the owner lives."""
-    draw = random.Random(seed)
-    with cluster() as made:
-        owner = made.run(range(steps))
-        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
-        killed = draw.choice(made.nodes).kill()
-        fault = Fault(time.monotonic_ns(), frozenset(killed))
-        assert owner.ends(LIMIT) == 0, owner.said[-2000:]
-        return made.scene.outcome(fault, [range(steps)], time.monotonic_ns())
+def node_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
+    """Kill one of the nodes, whole, while the owner lives."""
+    draw, there = random.Random(seed), made.scene
+    owner = made.run(range(steps))
+    there.done(round(steps * draw.uniform(0.3, 0.6)))
+    killed = draw.choice(made.alive).kill()
+    fault = Fault(time.monotonic_ns(), frozenset(killed))
+    assert owner.ends(LIMIT) == 0, owner.said[-2000:]
+    return there.outcome(fault, [range(steps)], time.monotonic_ns())
 
 
-def owner_killed(seed: int, steps: int = 1000) -> Outcome:
+def owner_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     """Kill the node of the supervisor that owns the run, whole; another one takes the run up."""
-    draw = random.Random(seed)
-    with cluster() as made:
-        made.serve(range(steps))
-        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
-        owner = made.owner()
-        [node] = [made.rays.nodes[name] for name in made.rays.nodes if name == owner]
-        before = everyone(made.scene)
-        node.kill()
-        fault = Fault(time.monotonic_ns(), before)
-        return made.scene.outcome(fault, [range(steps)], ended(made.scene))
+    draw, there = random.Random(seed), made.scene
+    made.serve(range(steps))
+    there.done(round(steps * draw.uniform(0.3, 0.6)))
+    node = made.rays.nodes[made.owner()]
+    before = everyone(there)
+    node.kill()
+    fault = Fault(time.monotonic_ns(), before)
+    return there.outcome(fault, [range(steps)], ended(there))
 
 
-def run_killed(seed: int, steps: int = 1000) -> Outcome:
+def run_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     """Kill ``hocket run``, the owner; ``hocket resume`` goes on with what it left."""
-    draw = random.Random(seed)
-    with cluster() as made:
-        owner = made.run(range(steps))
-        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
-        before = everyone(made.scene)
-        owner.kill()
-        fault = Fault(time.monotonic_ns(), before)
-        again = made.hocket("resume", RUN, "--quiet")
-        assert again.ends(LIMIT) == 0, again.said[-2000:]
-        return made.scene.outcome(fault, [range(steps)], time.monotonic_ns())
+    draw, there = random.Random(seed), made.scene
+    owner = made.run(range(steps))
+    there.done(round(steps * draw.uniform(0.3, 0.6)))
+    before = everyone(there)
+    owner.kill()
+    fault = Fault(time.monotonic_ns(), before)
+    again = made.hocket("resume", RUN, "--quiet")
+    assert again.ends(LIMIT) == 0, again.said[-2000:]
+    return there.outcome(fault, [range(steps)], time.monotonic_ns())
 
 
-def head_killed(seed: int, steps: int = 1000) -> Outcome:
+def head_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     """Kill Ray's head, and start it again with its nodes, as whoever watches over them would."""
-    draw = random.Random(seed)
-    with cluster() as made:
-        made.serve(range(steps))
-        made.scene.done(round(steps * draw.uniform(0.3, 0.6)))
-        before = everyone(made.scene)
-        made.rays.nodes[made.scene.machines[0].name].kill()
-        fault = Fault(time.monotonic_ns(), before)
-        for node in made.nodes:
-            # A node that has lost its head for good is of no use to the next one.
-            node.kill()
-        made.start()
-        return made.scene.outcome(fault, [range(steps)], ended(made.scene))
+    draw, there = random.Random(seed), made.scene
+    made.serve(range(steps))
+    there.done(round(steps * draw.uniform(0.3, 0.6)))
+    before = everyone(there)
+    made.rays.nodes[there.machines[0].name].kill()
+    fault = Fault(time.monotonic_ns(), before)
+    for node in made.alive:
+        # A node that has lost its head for good is of no use to the next one.
+        node.kill()
+    made.start()
+    return there.outcome(fault, [range(steps)], ended(there))
 
 
-def node_cut_off(seed: int, *, seconds: float, steps: int = 1000) -> Outcome:
-    """Take one of three nodes off the network for a while, while the owner has the others."""
-    draw = random.Random(seed)
-    with cluster() as made:
-        owner = made.run(range(steps))
-        made.scene.done(round(steps * draw.uniform(0.2, 0.4)))
-        victim = draw.randrange(NODES)
-        machine = made.scene.machines[1 + victim]
-        pids = frozenset(tree([made.nodes[victim].pid]))
-        machine.cut()
-        fault = Fault(time.monotonic_ns(), pids)
-        healing = threading.Timer(seconds, machine.heal)
-        healing.start()
-        try:
-            assert owner.ends(LIMIT) == 0, owner.said[-2000:]
-        finally:
-            healing.join()
-        over = time.monotonic_ns()
-        wait_for("what was cut off ends what it does", lambda: _quiet(made.scene))
-        return made.scene.outcome(fault, [range(steps)], over)
+def node_cut_off(made: Cluster, seed: int, *, seconds: float, steps: int = 1000) -> Outcome:
+    """Take one of the nodes off the network for a while, while the owner has the others."""
+    draw, there = random.Random(seed), made.scene
+    owner = made.run(range(steps))
+    there.done(round(steps * draw.uniform(0.2, 0.4)))
+    node = draw.choice(made.alive)
+    [machine] = [each for each in there.machines if made.rays.nodes[each.name] is node]
+    pids = frozenset(tree([node.pid]))
+    machine.cut()
+    fault = Fault(time.monotonic_ns(), pids)
+    healing = threading.Timer(seconds, machine.heal)
+    healing.start()
+    try:
+        assert owner.ends(LIMIT) == 0, owner.said[-2000:]
+    finally:
+        healing.join()
+    over = time.monotonic_ns()
+    wait_for("what was cut off ends what it does", lambda: _quiet(there))
+    return there.outcome(fault, [range(steps)], over)
 
 
 def _quiet(there: Scene) -> bool:

@@ -5,10 +5,13 @@ Small versions of ``bench/faults.py``, which does 1,000 steps with twenty seeds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from tests.cluster import faults, ray_faults
 from tests.cluster.faults import LEASE, Outcome
 from tests.cluster.judge import Fault, judge
+from tests.cluster.ray_faults import Cluster
 from tests.cluster.steps import Said
 
 RECOVERY = 30.0
@@ -65,10 +68,32 @@ def test_a_plain_supervisor_is_killed_and_others_take_up_what_it_drove() -> None
     assert {each.owners for each in outcome.stories} == {2, 3}
 
 
-@pytest.mark.usefixtures("several_machines")
-def test_a_node_is_killed_and_only_its_calls_are_made_again() -> None:
+@pytest.fixture(scope="module")
+def shared(several_machines: None) -> Iterator[Cluster]:
+    """A cluster for all tests of this file; each of them may leave it with a node less."""
     pytest.importorskip("ray")
-    outcome = ray_faults.node_killed(1, steps=200)
+    with ray_faults.cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(shared: Cluster) -> Iterator[Cluster]:
+    """The cluster with a journal of the test's own."""
+    shared.scene.begin()
+    yield shared
+    shared.scene.close()
+
+
+def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(cluster: Cluster) -> None:
+    outcome = ray_faults.node_cut_off(cluster, 1, seconds=2, steps=200)
+    assert outcome.statuses == {"succeeded"}
+    assert outcome.lost == []
+    assert outcome.twice == []
+    assert outcome.verdict.needless == []
+
+
+def test_a_node_is_killed_and_only_its_calls_are_made_again(cluster: Cluster) -> None:
+    outcome = ray_faults.node_killed(cluster, 1, steps=200)
     holds(outcome)
     [told] = outcome.stories
     assert told.owners == 1
@@ -76,8 +101,7 @@ def test_a_node_is_killed_and_only_its_calls_are_made_again() -> None:
     assert set(told.lost) == set(outcome.verdict.again)
 
 
-@pytest.mark.usefixtures("several_machines")
-def test_the_owners_node_is_killed_and_another_supervisor_goes_on() -> None:
-    pytest.importorskip("ray")
-    outcome = ray_faults.owner_killed(1, steps=200)
+def test_the_owners_node_is_killed_and_another_supervisor_goes_on(cluster: Cluster) -> None:
+    outcome = ray_faults.owner_killed(cluster, 1, steps=200)
     holds(outcome)
+    assert [each.owners for each in outcome.stories] == [3]

@@ -1,13 +1,14 @@
-"""A machine is cut off the network for a while, and comes back: nothing is lost, nothing twice.
+"""An owner is cut off the network for a while, and comes back: nothing is lost, nothing twice.
 
 What was in flight there is made again, and so is what its owner began without its journal's word.
-``bench/faults.py`` cuts for ten seconds.
+A node of a cluster that is cut off is in ``test_faults.py``; ``bench/node_faults.py`` cuts for ten
+seconds.
 """
 
 from __future__ import annotations
 
 import pytest
-from tests.cluster import faults, ray_faults
+from tests.cluster import faults
 from tests.cluster.faults import LEASE
 from tests.cluster.steps import TAKES
 
@@ -27,12 +28,3 @@ def test_an_owner_that_is_cut_off_from_its_journal_is_replaced_and_has_no_say_an
     # Calls without effects go on for a moment without the journal's word, and no longer.
     allowed = slots * (STILL / SECOND / TAKES + 2)
     assert len(outcome.verdict.needless) <= allowed
-
-
-def test_a_node_that_is_cut_off_and_comes_back_loses_nothing() -> None:
-    pytest.importorskip("ray")
-    outcome = ray_faults.node_cut_off(1, seconds=3, steps=200)
-    assert outcome.statuses == {"succeeded"}
-    assert outcome.lost == []
-    assert outcome.twice == []
-    assert outcome.verdict.needless == []
