@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.cluster import processes
 from tests.cluster.processes import Process
 from tests.postgres import Server
 
-ROOT = Path(__file__).parents[2]
-PATHS = os.pathsep.join((str(ROOT), str(ROOT / "bench")))
+PATHS = os.pathsep.join((processes.PATHS, str(processes.ROOT / "bench")))
 READY = "ready"
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from tests.cluster.judge import Fault, Verdict, judge
 from tests.cluster.nets import Machine, nets
-from tests.cluster.processes import Process, wait_for
+from tests.cluster.processes import PATHS, Process, wait_for
 from tests.cluster.runs import Story, story, write
 from tests.cluster.steps import read
 from tests.postgres import Server
@@ -32,7 +32,6 @@ from hocket.app.host import Host
 from hocket.app.load import load_plan
 
 HOCKET = str(Path(sys.executable).parent / "hocket")
-ROOT = Path(__file__).parents[2]
 LEASE = 3
 LIMIT = 90.0
 
@@ -103,7 +102,7 @@ class Scene:
             "HOCKET_JOURNAL": self.url,
             "HOCKET_HOME": str(home),
             "HOCKET_LEASE": str(LEASE),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PATHS,
         }
         said = self.folder / f"{self.log.stem}-{len(self.processes)}.out"
         started = machine.start([HOCKET, *words], said, {**told, **(env or {})}, self.folder)

@@ -13,6 +13,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+ROOT = Path(__file__).parents[2]
+PATHS = os.pathsep.join((str(ROOT), str(ROOT / "src")))
+"""Where processes find the tests' modules, and Hocket as it is here."""
+
 SECONDS = 60.0
 """How long something may take that takes a moment."""
 

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.nets import Machine
-from tests.cluster.processes import Process
+from tests.cluster.processes import PATHS, ROOT, Process
 
 PORT = 6379
 STORE = 80_000_000
-ROOT = Path(__file__).parents[2]
 WATCH = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_failure_threshold": "4",
@@ -53,7 +52,7 @@ class Rays:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             **WATCH,
-            "PYTHONPATH": os.pathsep.join(str(path) for path in (ROOT, *paths)),
+            "PYTHONPATH": os.pathsep.join((PATHS, *map(str, paths))),
             "PYTHONWARNINGS": "ignore",
             # None of these is anywhere else.
             **{name: "" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")},
