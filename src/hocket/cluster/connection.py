@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -49,6 +50,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         id: Ray's name of it.
         host: The machine's name.
         address: Its address in the cluster's network.
+        port: Where its Ray listens there.
         resources: What it has in all: ``CPU``, ``GPU``, ``memory`` and whatever it was told.
         tags: Its tags: what else was told to it as ``tag:NAME``.
         leaving: Whether it is being drained, and gets no new work.
@@ -57,6 +59,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     host: str
     address: str
+    port: int
     resources: dict[str, float]
     tags: frozenset[str]
     leaving: bool = False
@@ -101,6 +104,22 @@ class Connection:
         if self._own:
             self._own = False
             ray.shutdown()
+
+
+async def has_ended(node: Node) -> bool:
+    """Tell whether a node's machine says that its Ray is gone.
+
+    Ray itself finds that out by waiting: it cannot know whether a node is only cut off.
+    """
+    try:
+        async with asyncio.timeout(_CONNECT):
+            _, writer = await asyncio.open_connection(node.address, node.port)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return False
 
 
 def connect(address: str) -> Connection:
@@ -257,6 +276,7 @@ def _node(row: dict[str, Any], leaving: frozenset[str]) -> Node:
         id=row["NodeID"],
         host=row["NodeManagerHostname"],
         address=row["NodeManagerAddress"],
+        port=row["NodeManagerPort"],
         resources=resources,
         tags=frozenset(name[len(TAG) :] for name in resources if name.startswith(TAG)),
         leaving=row["NodeID"] in leaving,

@@ -208,9 +208,9 @@ class Outbox:
         if isinstance(said, ENDS):
             self._over.set()
 
-    def sent(self) -> None:
-        """Take in that a request leaves now."""
-        self.say(Sent(self._clock()))
+    def sent(self, ago: int) -> None:
+        """Take in that a request left so many nanoseconds ago."""
+        self.say(Sent(self._clock() - ago))
 
     async def batch(self, got: int) -> bytes:
         """Give the batch after number `got`, as soon as there is something to say.

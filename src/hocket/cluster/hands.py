@@ -30,7 +30,6 @@ from hocket.cluster.frames import (
     Finished,
     Order,
     Outbox,
-    Sent,
     Spent,
     Store,
     Told,
@@ -97,7 +96,7 @@ class Abroad:
 
     def sent(self, ago: int = 0) -> None:
         """Say that the request leaves, or left so many nanoseconds ago."""
-        self._outbox.say(Sent(time.monotonic_ns() - ago))
+        self._outbox.sent(ago)
 
     def told(self, quotas: Sequence[Quota]) -> None:
         """Say that the peer begins to answer, and what it says of its limits."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hocket.agents import base
 from hocket.agents.base import Agent, Context, Estimate, Reply, Request
-from hocket.cluster.connection import connect
+from hocket.cluster.connection import connect, has_ended
 from hocket.cluster.frames import (
     PIECE,
     Answer,
@@ -50,6 +50,10 @@ _AGAIN: Final = 0.5
 _NUMBERS: Final = itertools.count(1)
 _PROCESS: Final = uuid.uuid4().hex[:12]
 _ANYWHERE: Final = PlaceSpec()
+
+
+class Fallen(Gone):
+    """The node of a worker is gone."""
 
 
 class RemoteAgent:
@@ -104,6 +108,8 @@ class RemoteAgent:
         try:
             reply = await errand.run(encode(order))
         except Gone as error:
+            if isinstance(error, Fallen):
+                self._workers.fell(worker.node)
             self._workers.drop(worker)
             raise self._lost(errand, key, error) from error
         except Refused as error:
@@ -206,9 +212,7 @@ class _Errand:
                     raise Gone(f"it has said nothing for {clock() - heard:.0f} s") from None
                 heard = clock()
             except Unreachable:
-                if clock() - heard >= self._silence:
-                    raise
-                await asyncio.sleep(_AGAIN)
+                await self._bear(heard)
 
     def _hear(self, said: Said, now: int) -> Reply | None:
         """Do what a frame says; gives the reply, if it is that."""
@@ -290,15 +294,25 @@ class _Errand:
             Gone: It is gone.
             Refused: It will not.
         """
-        clock = asyncio.get_running_loop().time
-        since = clock()
+        since = asyncio.get_running_loop().time()
         while True:
             try:
                 return await self.worker.seat.ask(method, self._call, *args)
             except Unreachable:
-                if clock() - since >= self._silence:
-                    raise
-                await asyncio.sleep(_AGAIN)
+                await self._bear(since)
+
+    async def _bear(self, since: float) -> None:
+        """Wait a little for a worker that cannot be reached, if there is hope.
+
+        Raises:
+            Gone: There is none.
+        """
+        node = self.worker.node
+        if await has_ended(node):
+            raise Fallen(f"the Ray of {node.host} has ended")
+        if asyncio.get_running_loop().time() - since >= self._silence:
+            raise Gone(f"it could not be reached for {self._silence:g} s")
+        await asyncio.sleep(_AGAIN)
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def done() -> None:

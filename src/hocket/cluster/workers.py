@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from hocket.agents.base import Context
-from hocket.cluster.connection import Connection, Node
+from hocket.cluster.connection import Connection, Node, has_ended
 from hocket.cluster.placing import exclusive, fits, free, lacking
 from hocket.cluster.seat import Gone, Seated, begin
 from hocket.cluster.versions import Hello
@@ -34,6 +34,7 @@ _LOOK: Final = 1.0
 _START: Final = 30.0
 _IDLE: Final = 60.0
 _REST: Final = 10.0
+_FALLEN: Final = 30.0
 _PAUSE: Final = 2.0
 _TRIES: Final = 3
 _CLOSE: Final = 10.0
@@ -180,6 +181,13 @@ class Workers:
             worker.seat.end()
             self._wake()
 
+    def fell(self, node: Node) -> None:
+        """Let go of a node whose Ray is gone, before Ray has noticed."""
+        self._resting[node.id] = asyncio.get_running_loop().time() + _FALLEN
+        for worker in self.there:
+            if worker.node.id == node.id:
+                self.drop(worker)
+
     async def dismiss(self, crew: str) -> None:
         """Have an agent closed wherever it is."""
         there = [worker for worker in self._workers if crew in worker.crews]
@@ -268,6 +276,9 @@ class Workers:
         worker.hello = await asyncio.shield(worker.ready)
 
     async def _greet(self, worker: Worker) -> Hello:
+        if await has_ended(worker.node):
+            self.fell(worker.node)
+            raise Gone(f"the Ray of {worker.node.host} has ended")
         try:
             async with asyncio.timeout(_START):
                 return await worker.seat.hello(self.connection.here)
