@@ -10,12 +10,13 @@ import pytest
 from tests.engine.kit import WALL, engine, plan, sleeps, step, virtual, wall
 
 from hocket.core.specs import LimitSpec, Rate, RunSpec
-from hocket.core.values import SECOND
+from hocket.core.values import MS, SECOND
 from hocket.engine.clock import Clock
 from hocket.engine.desk import Desk, Desks
 from hocket.engine.engine import Engine
 from hocket.journal.memory import MemoryJournal
 from hocket.journal.memory_ledger import MemoryLedger
+from hocket.limits.claim import Entry
 
 PER = 10
 
@@ -102,3 +103,25 @@ def test_it_would_be_if_its_ledger_did_not_know(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Wrong, "ahead", -3600)
     right, wrong = instants(knows=False)
     assert most(right + wrong, PER - 0.02) > 6
+
+
+def test_what_is_told_of_a_way_allows_for_what_clocks_are_misjudged_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(MemoryLedger, "clock_error", 40 * MS)
+    found: list[Entry] = []
+
+    async def main() -> None:
+        journal = MemoryJournal(latency=0.003)
+        limit = LimitSpec(requests=(Rate(6, PER * SECOND),))
+        asked = plan(step("s"), limits={"api": limit}, claimed={"a": ("api",)})
+        made = engine(journal, {"a": sleeps(0.1)})
+        run = await made.start(asked, {}, run="r", seed=0, stay=False)
+        assert (await run.settled()).said == "succeeded"
+        found.extend((await journal.ledger(lambda: None).sync(["api"], wall())).entries)
+
+    virtual(main)
+    (entry,) = found
+    assert entry.sent is not None
+    assert entry.clear is not None
+    assert round((entry.clear - entry.sent) / MS) == 100 + 2 * 40

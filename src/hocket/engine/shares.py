@@ -27,7 +27,7 @@ from hocket.limits.window import clear_at
 _SLACK: Final = MINUTE
 _LONGEST_MARGIN: Final = SECOND
 _SKEW: Final = 5 * MS
-"""By how much the clocks of two processes may differ: each was put at the wall's time by itself."""
+"""By how much the clocks of two processes may differ at the least: each was put right by itself."""
 _NOTHING: Final = Claim()
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(LimitState).decode
@@ -231,7 +231,9 @@ class Shares:
         margin = self._admission.limit(entry.limit).spec.margin
         if margin is not None:
             return entry
-        return msgspec.structs.replace(entry, clear=clear_at(sent, None, ending, at) + _SKEW)
+        # Both sides may have misjudged the journal's clock.
+        skew = max(_SKEW, 2 * self._ledger.clock_error)
+        return msgspec.structs.replace(entry, clear=clear_at(sent, None, ending, at) + skew)
 
     def _tell(self, item: Admitted) -> None:
         for name in item.shared:

@@ -305,6 +305,11 @@ class MemoryLedger:
         """Tell that there is one clock only."""
         return 0
 
+    @property
+    def clock_error(self) -> int:
+        """There is nothing to misjudge."""
+        return 0
+
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
     ) -> tuple[list[bool], Told]:

@@ -91,6 +91,10 @@ class PostgresJournal(SqlJournal):
             self._do(lambda db: None)
         return self._server.wall()
 
+    def clock_error(self) -> int:
+        """Tell by how many nanoseconds the server's clock may be misjudged here."""
+        return self._server.hub.error
+
     def is_there(self) -> bool:
         """Tell whether there is a journal in the database."""
         return self._has_tables or self.query(lambda db: True) is not None

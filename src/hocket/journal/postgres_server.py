@@ -94,6 +94,11 @@ class Hub:
         """Whether the server was asked."""
         return self._ahead is not None
 
+    @property
+    def error(self) -> int:
+        """By how many nanoseconds the server's instant may be wrong."""
+        return self._took // 2
+
     def ask(self, db: PostgresConnection) -> None:
         """Ask the server some times, and believe the quickest answer."""
         answers = [db.now() for _ in range(_SAMPLES)]

@@ -52,6 +52,10 @@ class Ledger(Protocol):
             JournalError: The journal's clock is not known.
         """
 
+    @property
+    def clock_error(self) -> int:
+        """By how many nanoseconds `ahead` may be wrong."""
+
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
     ) -> tuple[list[bool], Told]:

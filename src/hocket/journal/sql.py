@@ -130,7 +130,7 @@ class SqlJournal(SqlRuns, SqlInbox):
 
     def ledger(self, changed: Callable[[], None]) -> SqlLedger:
         """Open the ledger of shared limits for the running loop."""
-        return SqlLedger(self._open_writer, changed, self.wall)
+        return SqlLedger(self._open_writer, changed, self.wall, self.clock_error)
 
     def close(self) -> None:
         """Write what is queued, give all runs up, and end the writer's thread."""

@@ -50,6 +50,10 @@ class SqlAccess(ABC):
             JournalError: The clock is another machine's, and that does not answer.
         """
 
+    def clock_error(self) -> int:
+        """Tell by how many nanoseconds that clock may be wrong, as far as it is known here."""
+        return 0
+
     @abstractmethod
     def is_there(self) -> bool:
         """Tell whether there is a journal at all, so that none is made to be asked."""

@@ -35,13 +35,19 @@ class SqlLedger:
         writer: Gives the writer; it is not asked before it is needed.
         changed: Is called in the loop when another process has changed something.
         wall: The clock that all processes of the journal share.
+        error: By how many nanoseconds that may be wrong.
     """
 
     def __init__(
-        self, writer: Callable[[], Writer], changed: Callable[[], None], wall: Callable[[], int]
+        self,
+        writer: Callable[[], Writer],
+        changed: Callable[[], None],
+        wall: Callable[[], int],
+        error: Callable[[], int],
     ) -> None:
         self._open_writer = writer
         self._wall = wall
+        self._error = error
         self._writer: Writer | None = None
         self._stake = Stake(changed)
         self._seen: dict[str, int] = {}
@@ -60,6 +66,11 @@ class SqlLedger:
             JournalError: The journal's clock is not known.
         """
         return self._wall() - now
+
+    @property
+    def clock_error(self) -> int:
+        """By how many nanoseconds the journal's clock may be misjudged here."""
+        return self._error()
 
     async def reserve(
         self, entries: Sequence[Entry], now: int, keep: Mapping[str, int]
