@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, Protocol, TypeAlias, TypeVar, cast
 
@@ -37,6 +38,7 @@ PATIENCE: Final = 3.0
 """Seconds for which whoever closes the journal waits for the last batch."""
 
 _PAUSE: Final = 1.0
+_AT_ONCE: Final = 20
 _FAILURES: Final[tuple[type[Exception], ...]] = (*FAILURES, JournalError)
 
 # A call of a run that was removed meanwhile leaves nothing behind.
@@ -53,7 +55,7 @@ READ: Final = f"""
 SELECT n, data FROM logs
 WHERE run = ? AND path = ? AND attempt = ? AND n > ? - {CHUNK} AND n < ? ORDER BY n"""
 CALLS: Final = "SELECT DISTINCT path, attempt FROM logs WHERE run = ? ORDER BY path, attempt"
-REMOVE: Final = "DELETE FROM logs WHERE run = ?"
+REMOVE: Final = "DELETE FROM logs WHERE run = ANY ($1::text[])"
 CLEAR: Final = "DELETE FROM logs WHERE run = ? AND path = ? AND attempt = ?"
 # A log is no promise: its commits need not wait for the disk.
 HURRY: Final = "SELECT set_config('synchronous_commit', 'off', false)"
@@ -198,16 +200,14 @@ class PostgresLogs:
         self._journal.write(whole)
 
     def remove(self, runs: Sequence[str]) -> None:
-        """Delete all logs of runs, one after the other.
+        """Delete all logs of runs, of a few in each transaction.
 
         Raises:
             JournalError: They could not be removed.
         """
-        for run in runs:
-            self._remove(run)
-
-    def _remove(self, run: str) -> None:
-        self._journal.write(lambda db: db.execute(REMOVE, (run,)))
+        for start in range(0, len(runs), _AT_ONCE):
+            some = cast("tuple[Parameter, ...]", (list(runs[start : start + _AT_ONCE]),))
+            self._journal.write(partial(_execute, sql=REMOVE, values=some))
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -273,6 +273,10 @@ class PostgresLogs:
             self._over -= over
         for key in over:
             self._ends.pop(key, None)
+
+
+def _execute(db: Database, sql: str, values: tuple[Parameter, ...]) -> None:
+    db.execute(sql, values)
 
 
 def _insert(db: Database, rows: Iterable[_Row]) -> None:

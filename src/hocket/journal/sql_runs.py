@@ -10,7 +10,7 @@ from typing import Final
 from hocket.core.errors import JournalError
 from hocket.core.events import Recorded
 from hocket.core.requests import AnyRequest
-from hocket.journal import blobs, listing, store
+from hocket.journal import listing, store
 from hocket.journal.base import ALL, Blobs, Posted, RunRow, Taken, Wanted
 from hocket.journal.codec import decode, decode_request, encode_request
 from hocket.journal.owner import myself
@@ -110,7 +110,7 @@ class SqlRuns(SqlAccess):
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
             freed += self.write(partial(store.remove_runs, ids=some, me=me, now=now))
-        freed += self.write(lambda db: blobs.sweep_blobs(db, now))
+        freed += self.write(lambda db: store.tidy(db, now))
         self.shrink()
         return freed
 

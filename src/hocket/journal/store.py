@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.journal import answers, hosted, ledger
 from hocket.journal.base import RunRow, Taken
-from hocket.journal.blobs import free_blobs, lock_blobs, write_blob, write_refs
+from hocket.journal.blobs import free_blobs, lock_blobs, sweep_blobs, write_blob, write_refs
 from hocket.journal.codec import Encoded, row_time
 from hocket.journal.owner import Owner, is_gone, owner_in
 from hocket.journal.schema import Database, Parameter, Row, in_transaction, integer, one, text
@@ -426,6 +426,15 @@ def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
         db.execute(hosted.DROP, (id,))
     # Last, because whoever stores bytes waits for it.
     return freed + sum(free_blobs(db, key, now) for key in keys)
+
+
+def tidy(db: Database, now: int) -> int:
+    """Drop what has no use any more and belongs to no run; gives the bytes that came free."""
+    freed = sweep_blobs(db, now)
+    db.execute(ledger.LOCK)
+    ledger.purge(db, now)
+    db.execute(FORGET_OWNERS, (now,))
+    return freed
 
 
 def run_row(db: Database, id: str, me: Owner, now: int) -> RunRow | None:
