@@ -97,8 +97,9 @@ def test_a_node_is_killed_and_only_its_calls_are_made_again(cluster: Cluster) ->
     holds(outcome)
     [told] = outcome.stories
     assert told.owners == 1
-    # Each call that was lost is on record as such, and no other one.
-    assert set(told.lost) == set(outcome.verdict.again)
+    # Each call that was lost is on record as such; some may have been on their way there.
+    assert set(outcome.verdict.again) <= set(told.lost)
+    assert len(told.lost) <= 2 * ray_faults.SLOTS
 
 
 def test_the_owners_node_is_killed_and_another_supervisor_goes_on(cluster: Cluster) -> None:
