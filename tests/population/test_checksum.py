@@ -52,3 +52,12 @@ def test_a_life_is_the_same_among_fifty_and_among_five_thousand() -> None:
         assert alone.tobytes() == together.tobytes()
     for name, leaf in few[1].items():
         assert leaf.tobytes() == many[1][name].tobytes(), name
+
+
+@pytest.mark.parametrize("example", ["sharers", "explorers"])
+def test_devices_with_several_blocks_each_change_nothing(example: str) -> None:
+    ready = scenario(example, 600)
+    one, two = (Population(ready.groups, ready.world, seed=5, devices=many) for many in (1, 2))
+    one.run(3)
+    two.run(3)
+    assert one.checksum() == two.checksum()

@@ -131,8 +131,10 @@ def pool(
     """
     shares = alive & (membership >= 0)
     place = jnp.where(shares, membership, count)
-    logs = jnp.log(jnp.maximum(beliefs, LEAST))
-    units = jnp.round(logs * -_SCALE).astype(jnp.int32)
+    # A block at a time: logarithms and sums of wider arrays may round otherwise.
+    units = jax.lax.map(
+        lambda belief: jnp.round(_logs(belief) * -_SCALE).astype(jnp.int32), beliefs
+    )
     flat = jnp.moveaxis(units, 1, 0).reshape(beliefs.shape[1], -1)
     cells = place.reshape(-1)
     members = across.sum(jnp.zeros(count, jnp.int32).at[cells].add(1, mode="drop"))
@@ -144,7 +146,16 @@ def pool(
     scales = jnp.array([2.0 ** (_BITS * part) / _SCALE for part in range(_PARTS)], beliefs.dtype)
     total = -jnp.sum(sums.astype(beliefs.dtype) * scales[:, None, None], axis=0)
     mean = total / jnp.maximum(members, 1).astype(beliefs.dtype)
-    theirs = jnp.moveaxis(mean[:, membership], 0, 1)
-    pooled = jax.nn.softmax((1 - weight) * logs + weight * theirs, axis=1)
     together = shares & (members[membership] > 1)
-    return jnp.where(together[:, None, :], pooled, beliefs)
+
+    def pooled(block: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        belief, group, joins = block
+        logs = (1 - weight) * _logs(belief) + weight * mean[:, group]
+        return jnp.where(joins, jax.nn.softmax(logs, axis=0), belief)
+
+    return jax.lax.map(pooled, (beliefs, membership, together))
+
+
+def _logs(belief: jax.Array) -> jax.Array:
+    logs: jax.Array = jnp.log(jnp.maximum(belief, LEAST))
+    return logs
