@@ -13,14 +13,14 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from cyclopts import Parameter
 
-from hocket.core.errors import PeerError, Refused, suggest
+from hocket.config.place import read_place
+from hocket.core.errors import PeerError, Refused
 from hocket.core.specs import PlaceSpec
 from hocket.core.values import Json
 from hocket.population.files import try_folder
 
 _LOOK: Final = 0.1
 """Seconds between two looks whether it shall end."""
-_NEEDS: Final = ("gpu", "cpu", "memory", "tag")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class OnNodes:
     place: Annotated[
         list[str] | None,
         Parameter(
-            help="What each node must have, as gpu=1, cpu=8, memory=8e9 or tag=big; repeatable.",
+            help="What each node must have, as gpu=1, cpu=8, memory=16GB or tag=NAME; repeatable.",
             negative=(),
         ),
     ] = None
@@ -212,26 +212,18 @@ class _Listener:
 
 
 def _place(given: Sequence[str]) -> PlaceSpec:
-    """Read ``key=value``."""
-    found: dict[str, float] = {}
+    """Read ``key=value``, as a file has it."""
+    found: dict[str, Any] = {}
     tags: list[str] = []
     for one in given:
-        key, _, value = one.partition("=")
-        if key not in _NEEDS:
-            hint = suggest(key, _NEEDS) or f"there are {', '.join(_NEEDS)}"
-            raise Refused(f"--place {one!r}: nodes have no {key!r}; {hint}")
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise Refused(f"--place {one!r}: write it as gpu=1, cpu=8, memory=16GB or tag=NAME")
         if key == "tag":
             tags.append(value)
             continue
         try:
-            found[key] = float(value)
+            found[key] = json.loads(value)
         except ValueError:
-            found[key] = -1
-        if not 0 <= found[key] < float("inf"):
-            raise Refused(f"--place {one!r}: {key} is a number, such as {key}=1")
-    return PlaceSpec(
-        gpu=found.get("gpu", 0),
-        cpu=found.get("cpu", 0),
-        memory=int(found.get("memory", 0)),
-        tags=tuple(tags),
-    )
+            found[key] = value
+    return read_place(("--place",), {**found, "tag": tags}) or PlaceSpec()
