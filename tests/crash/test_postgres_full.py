@@ -145,7 +145,8 @@ def test_a_log_that_cannot_grow_ends_the_server_and_runs_go_on_once_it_is_back(
             fill(disk, 256 * 1024)
             failure = await failed(load)
             assert isinstance(failure, Unreachable)
-            assert "PANIC" in server.said() and "No space left" in server.said()
+            said = server.log.read_text()
+            assert "PANIC" in said and "No space left" in said
             (disk / "other").unlink()
             server.stop("immediate")
             server.start()
