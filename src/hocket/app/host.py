@@ -254,7 +254,8 @@ class Host:
             Refused: There is no such event or input, the id is taken, or too many runs are driven.
             JournalError: It could not be read or recorded.
         """
-        run_id = run_id or new_run_id(self.row(run).name)
+        row = await asyncio.to_thread(self.row, run)
+        run_id = run_id or new_run_id(row.name)
         begin = partial(
             self.engine.fork,
             run,
@@ -299,14 +300,14 @@ class Host:
             if here is not None:
                 ask_of(here, request)
                 return True
-            row = self.row(run)
+            row = await asyncio.to_thread(self.row, run)
             if not row.alive:
                 try:
                     await self._take_up_with(row, request)
                     return True
                 except Refused:
                     # Another process may have been faster: then that one is to judge.
-                    row = self.row(run)
+                    row = await asyncio.to_thread(self.row, run)
                     if not row.alive:
                         raise
         return await self._post(row, request)
@@ -335,7 +336,7 @@ class Host:
         number = await asyncio.to_thread(journal.post, row.id, request)
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
-            answer = journal.answer(number)
+            answer = await asyncio.to_thread(journal.answer, number)
             if answer is not None and answer.refusal:
                 raise Refused(answer.refusal)
             if answer is not None:

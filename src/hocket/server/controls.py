@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Final
 
 import msgspec
@@ -143,7 +144,7 @@ async def _pause(site: Site, asked: Asked) -> Bytes | Done:
 
 async def _resume(site: Site, asked: Asked) -> Bytes | Done:
     run = asked.path["run"]
-    return _done(site, run, await site.host.resume(run, by=asked.caller.by))
+    return await _done(site, run, await site.host.resume(run, by=asked.caller.by))
 
 
 async def _cancel(site: Site, asked: Asked) -> Bytes | Done:
@@ -152,7 +153,7 @@ async def _cancel(site: Site, asked: Asked) -> Bytes | Done:
 
 async def _retry(site: Site, asked: Asked) -> Bytes | Done:
     run = asked.path["run"]
-    return _done(site, run, await site.host.retry(run, asked.body.step, by=asked.caller.by))
+    return await _done(site, run, await site.host.retry(run, asked.body.step, by=asked.caller.by))
 
 
 async def _approve(site: Site, asked: Asked) -> Bytes | Done:
@@ -187,12 +188,15 @@ async def _fork(site: Site, asked: Asked) -> Begun:
 
 async def _ask(site: Site, asked: Asked, request: AnyRequest) -> Bytes | Done:
     run = asked.path["run"]
-    return _done(site, run, await site.host.ask(run, request))
+    return await _done(site, run, await site.host.ask(run, request))
 
 
-def _done(site: Site, run: str, answered: bool) -> Bytes | Done:
+async def _done(site: Site, run: str, answered: bool) -> Bytes | Done:
     driven = site.host.driven(run)
-    status = site.host.row(run).status if driven is None else driven.machine.said
+    if driven is None:
+        status = (await asyncio.to_thread(site.host.row, run)).status
+    else:
+        status = driven.machine.said
     if answered:
         return Done(status=status)
     noted = Done(status=status, noted=True)

@@ -127,7 +127,7 @@ async def teams(site: Site, asked: Asked) -> dict[str, Any]:
 async def cost(site: Site, asked: Asked) -> dict[str, Any]:
     """Tell what a run has spent, by what became of it."""
     run = asked.path["run"]
-    row = site.host.row(run)
+    row = await asyncio.to_thread(site.host.row, run)
     told = await site.explanations.of(row, simulate=False)
     machine = await _machine(site, run)
     return {**costs_told(told["spending"], machine.spec), "seq": told["seq"]}
@@ -138,7 +138,7 @@ async def cost(site: Site, asked: Asked) -> dict[str, Any]:
 
 async def explain(site: Site, asked: Asked) -> dict[str, Any]:
     """Tell where a run's time went, and what to change."""
-    row = site.host.row(asked.path["run"])
+    row = await asyncio.to_thread(site.host.row, asked.path["run"])
     told = await site.explanations.of(row, simulate=asked.query.simulate)
     return {name: value for name, value in told.items() if name != "spending"}
 
@@ -150,7 +150,7 @@ async def settings(site: Site, asked: Asked) -> dict[str, list[Knob]]:
 
 async def simulate(site: Site, asked: Asked) -> Any:
     """Simulate a run beside variants of it; nothing is called."""
-    row = site.host.row(asked.path["run"])
+    row = await asyncio.to_thread(site.host.row, asked.path["run"])
     return await site.cli(simulation_args(row.id, asked.body), _SIMULATION_SECONDS)
 
 

@@ -95,7 +95,7 @@ class Desk:
             NotFound: No such run.
             JournalError: It cannot be read.
         """
-        row = self.host.row(run)
+        row = await asyncio.to_thread(self.host.row, run)
         driven = self.host.driven(run)
         if driven is not None:
             machine, tally = driven.machine, driven.tally

@@ -221,7 +221,7 @@ def _place(cursor: str) -> tuple[int, str] | None:
 
 
 async def _head(site: Site, asked: Asked) -> dict[str, Any]:
-    kept = site.host.row(asked.path["run"])
+    kept = await asyncio.to_thread(site.host.row, asked.path["run"])
     board = await site.live.board(kept.id)
     return joined(board.head(), outside(site.host.driven(kept.id), kept))
 
@@ -238,7 +238,7 @@ def outside(run: Run | None, kept: Kept | None) -> dict[str, Any]:
 
 async def _output(site: Site, asked: Asked) -> Bytes:
     """Give a step's output, or a part of its bytes."""
-    run = site.host.row(asked.path["run"]).id
+    run = (await asyncio.to_thread(site.host.row, asked.path["run"])).id
     board = await site.live.board(run)
     value = _result(board.machine, asked.query.path)
     data, media = output_bytes(value)
@@ -269,7 +269,7 @@ def output_bytes(value: Json) -> tuple[bytes, str]:
 
 async def _log(site: Site, asked: Asked) -> Bytes:
     """Give what a call has said, or a part of its bytes."""
-    run = site.host.row(asked.path["run"]).id
+    run = (await asyncio.to_thread(site.host.row, asked.path["run"])).id
     call = Call(asked.query.path, asked.query.attempt)
     logs = site.host.engine.journal.logs
     if logs.period:
