@@ -153,7 +153,8 @@ def pool(
         logs = (1 - weight) * _logs(belief) + weight * mean[:, group]
         return jnp.where(joins, jax.nn.softmax(logs, axis=0), belief)
 
-    return jax.lax.map(pooled, (beliefs, membership, together))
+    after: jax.Array = jax.lax.map(pooled, (beliefs, membership, together))
+    return after
 
 
 def _logs(belief: jax.Array) -> jax.Array:
