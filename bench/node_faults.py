@@ -15,7 +15,8 @@ import statistics
 import sys
 import traceback
 from collections.abc import Callable
-from functools import partial
+from contextlib import ExitStack
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ from tests.cluster import faults, ray_faults  # noqa: E402
 from tests.cluster.faults import LEASE, Outcome  # noqa: E402
 
 CUT = 10.0
+END = ExitStack()
+"""Ends what all faults have shared."""
 PACKAGES = ("hocket", "ray", "asyncpg")
 
 
@@ -43,13 +46,23 @@ class Kind(NamedTuple):
 
 
 def on_ray(strike: Callable[..., Outcome], **options: float) -> Callable[[int], Outcome]:
-    """Let it happen in a cluster of its own."""
+    """Let it happen in a cluster, which is mended before the next one."""
 
     def struck(seed: int) -> Outcome:
-        with ray_faults.cluster() as made:
+        made = _cluster()
+        made.start()
+        made.scene.begin()
+        try:
             return strike(made, seed, **options)
+        finally:
+            made.scene.close()
 
     return struck
+
+
+@cache
+def _cluster() -> ray_faults.Cluster:
+    return END.enter_context(ray_faults.cluster())
 
 
 KINDS = {
@@ -125,6 +138,7 @@ def main() -> None:
             print(f"{name}, seed {seed}: {json.dumps(one)}", flush=True)
             if given.json:
                 given.json.write_text(json.dumps(found, indent=1))
+    END.close()
     head = ["fault", "succeeded", "lost", "recorded twice", "in flight", "begun again"]
     head += ["of these needless", "ended twice", "first again, s", "end, s after"]
     lines = [line(KINDS[name], rows) for name, rows in found.items()]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.cluster.faults import LEASE, LIMIT, Outcome, Scene, ended, give, scene
 from tests.cluster.judge import Fault
+from tests.cluster.nets import Machine
 from tests.cluster.processes import Process, tree, wait_for
 from tests.cluster.rays import Rays
 from tests.cluster.runs import inputs, write
@@ -42,15 +43,22 @@ class Cluster:
     @property
     def alive(self) -> list[Process]:
         """The nodes that are there, less the head."""
-        nodes = [self.rays.nodes[each.name] for each in self.scene.machines[1:]]
-        return [node for node in nodes if node.code is None]
+        others = self.scene.machines[1:]
+        return [self.rays.nodes[each.name] for each in others if self._is_there(each)]
 
     def start(self) -> None:
-        """Start the head and the nodes, or start them again."""
-        self.rays.start_head()
-        nodes = [self.rays.start_node(each, SLOTS, TAG) for each in self.scene.machines[1:]]
+        """Start the head and the nodes; those that were killed, again."""
+        head, *others = self.scene.machines
+        if not self._is_there(head):
+            self.rays.start_head()
+        gone = [each for each in others if not self._is_there(each)]
+        nodes = [self.rays.start_node(each, SLOTS, TAG) for each in gone]
         for node in nodes:
             node.says("Ray runtime started.")
+
+    def _is_there(self, machine: Machine) -> bool:
+        node = self.rays.nodes.get(machine.name)
+        return node is not None and node.code is None
 
     def hocket(self, *words: str) -> Process:
         """Start hocket on the head's machine."""
@@ -138,12 +146,11 @@ def head_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     draw, there = random.Random(seed), made.scene
     made.serve(range(steps))
     there.done(round(steps * draw.uniform(0.3, 0.6)))
-    before = everyone(there)
     made.rays.nodes[there.machines[0].name].kill()
-    fault = Fault(time.monotonic_ns(), before)
     for node in made.alive:
         # A node that has lost its head for good is of no use to the next one.
         node.kill()
+    fault = Fault(time.monotonic_ns(), everyone(there))
     made.start()
     return there.outcome(fault, [range(steps)], ended(there))
 
