@@ -2,7 +2,7 @@
 
     python bench/supervisors.py [--runs 25,50,100,200,400] [--workers 4] [--rounds 3] [--json FILE]
 
-A front begins runs, 16 at once, each a chain of ten steps that wait for 250 ms, and drives none;
+A front begins runs, 16 at once, each a chain of ten steps that wait for 1 s, and drives none;
 ``hocket work`` processes drive them. The server of PostgreSQL is one of the bench's own.
 CPU time is counted of all processes, each of its own; a line through the rounds' medians says what
 a run costs, and how far they lie from it.
@@ -37,7 +37,7 @@ from hocket import Engine  # noqa: E402
 from hocket.app.host import Host  # noqa: E402
 
 STEPS = 10
-WAIT = 0.25
+WAIT = 1.0
 AT_ONCE = 16
 """How many runs are being begun at once."""
 MODULE = f"""

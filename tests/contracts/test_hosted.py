@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from hocket.core import events as ev
+from hocket.core.errors import JournalError
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import Call
 from hocket.journal.memory import MemoryJournal
@@ -124,6 +125,22 @@ def test_runs_that_servers_are_to_drive_and_nobody_does_are_found_oldest_first(m
         taken = await journal.resume("b")
         assert [row.id for row in make().orphans(5)] == ["a", "c"]
         await taken.close()
+
+    asyncio.run(main())
+
+
+def test_a_run_may_be_laid_down_for_whoever_drives_it(make: Make) -> None:
+    async def main() -> None:
+        journal = make()
+        await journal.lay(started(), [finished(2)])
+        (row,) = make().orphans(5)
+        assert (row.id, row.status, row.events, row.owner) == ("r1", "running", 2, "")
+        assert make().hosted.all() == ["r1"]
+        with pytest.raises(JournalError, match="r1 already"):
+            await journal.lay(started())
+        log = await journal.resume("r1")
+        assert (log.epoch, log.seq) == (2, 2)
+        await log.close()
 
     asyncio.run(main())
 

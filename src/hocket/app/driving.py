@@ -92,8 +92,14 @@ class Driving:
         Raises:
             Refused: There is a run of that id, or too many are driven; or as `begin`.
         """
-        async with self._room(), self._noted(run):
-            self._drive(await begin())
+        hosted = self._engine.journal.hosted
+        async with self._room(), self._unknown(run):
+            await hosted.add(run)
+            try:
+                self._drive(await begin())
+            except Exception:
+                await hosted.drop(run)
+                raise
 
     async def lay(self, run: str, lay: Callable[[], Awaitable[None]]) -> None:
         """Have a new run recorded that any process with room is to drive.
@@ -102,28 +108,22 @@ class Driving:
             Refused: There is a run of that id; or as `lay`.
         """
         self._check_open()
-        async with self._noted(run):
+        async with self._unknown(run):
             await lay()
         await self.announce()
 
     @asynccontextmanager
-    async def _noted(self, run: str) -> AsyncIterator[None]:
-        """Note that servers drive a run that is about to be recorded.
+    async def _unknown(self, run: str) -> AsyncIterator[None]:
+        """Keep an id for a run that is about to be recorded.
 
         Raises:
-            Refused: There is a run of that id.
+            Refused: There is a run of that id, or it cannot be one.
         """
         check_run_id(run)
-        journal = self._engine.journal
         async with self.lock(run):
-            if await asyncio.to_thread(journal.find, run) is not None:
+            if await asyncio.to_thread(self._engine.journal.find, run) is not None:
                 raise Refused(f"there is a run {run} already; choose another id")
-            await journal.hosted.add(run)
-            try:
-                yield
-            except Exception:
-                await journal.hosted.drop(run)
-                raise
+            yield
 
     async def announce(self) -> None:
         """Wake all who have room: there are runs that nobody drives."""
@@ -136,6 +136,7 @@ class Driving:
         requests: Sequence[AnyRequest] = (),
         *,
         anyhow: bool = False,
+        noted: bool | None = True,
         check: Checked = lambda machine: None,
     ) -> None:
         """Drive a run from now on whose owner is gone, with the run's lock held.
@@ -144,6 +145,7 @@ class Driving:
             run: The run's id.
             requests: What to ask of it at once.
             anyhow: Do it also if so many runs are driven that no other one may begin.
+            noted: None if it is noted already that servers drive it.
             check: Is shown the run as it was left, and may refuse to go on with it.
 
         Raises:
@@ -158,7 +160,7 @@ class Driving:
                 with_functions(machine)
 
             self._drive(
-                await self._engine.resume(run, requests=requests, hosted=True, check=checked)
+                await self._engine.resume(run, requests=requests, hosted=noted, check=checked)
             )
             self.resting.end(run)
 
@@ -384,7 +386,8 @@ class Heir:
             try:
                 # Whoever has answered since nobody drives it has asked for it.
                 asked = await asyncio.to_thread(self._engine.journal.waiting, run)
-                await driving.take_up(run, check=_any if asked else _not_pausing)
+                check = _any if asked else _not_pausing
+                await driving.take_up(run, noted=None, check=check)
             except _Pausing:
                 # Nobody has asked for it: an answer has not come in time.
                 driving.resting.waits(row)

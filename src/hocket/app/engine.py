@@ -270,7 +270,7 @@ class Engine:
         observers: Sequence[Observer] = (),
         stay: bool = True,
         wait: bool = True,
-        hosted: bool = False,
+        hosted: bool | None = False,
         check: Checked | None = None,
     ) -> Run:
         """Take up a run whose owner is gone.
@@ -283,7 +283,7 @@ class Engine:
             observers: Who watches.
             stay: Keep a paused run here, so that it can go on.
             wait: Wait for people; else pause the run when only they are waited for.
-            hosted: Whether a server drives it; if not, no server is to go on with it later.
+            hosted: Whether servers are to go on with it later; None for what is noted of that.
             check: Is shown the run as it was left, and may refuse to go on with it.
 
         Raises:
@@ -313,7 +313,8 @@ class Engine:
             wait=wait,
         )
         try:
-            if hosted != (run_id in (note := self.journal.hosted).all()):
+            note = self.journal.hosted
+            if hosted is not None and hosted != (run_id in await asyncio.to_thread(note.all)):
                 await (note.add if hosted else note.drop)(run_id)
         except BaseException:
             await run.stop()

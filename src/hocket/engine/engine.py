@@ -149,8 +149,7 @@ class Engine:
             Refused: An input is missing or unknown.
         """
         _, first = self._begin(spec, inputs, run, seed)
-        log = await self.parts.journal.start(first)
-        await log.close()
+        await self.parts.journal.lay(first)
 
     def fold(self, run: str, also: Replayed | None = None) -> RunMachine:
         """Rebuild a run's machine from its journal.
@@ -262,9 +261,10 @@ class Engine:
             Refused: There is no such event or input, or what has failed cannot be done again.
             JournalError: It could not be read or recorded.
         """
-        log, events = await self._forked(source, run, after, inputs, by)
+        first, events = await self._forked(source, run, after, inputs, by)
+        log = await self.parts.journal.start(first, events)
         replay = self._replay(also, check)
-        begun = (Recorded(*it) for it in enumerate(events, 1))
+        begun = (Recorded(*it) for it in enumerate((first, *events), 1))
         return await self._go_on(log, replay, begun, None, (), observers, stay, wait)
 
     async def lay_fork(
@@ -277,20 +277,20 @@ class Engine:
             Refused: There is no such event or input, or what has failed cannot be done again.
             JournalError: It could not be read or recorded.
         """
-        log, _ = await self._forked(source, run, after, inputs, by)
-        await log.close()
+        first, events = await self._forked(source, run, after, inputs, by)
+        await self.parts.journal.lay(first, events)
 
     async def _forked(
         self, source: str, run: str, after: int | None, inputs: Mapping[str, Json], by: str
-    ) -> tuple[Log, list[AnyEvent]]:
-        """Record the beginning of a fork; gives its log and its events."""
+    ) -> tuple[RunStarted, list[AnyEvent]]:
+        """Give the first event of a fork, and those that follow at once."""
         machine, now = self._machine(), self.desk.clock.now()
         found = await fork_of(
             self._read(source), machine, run, after=after, inputs=inputs, by=by, now=now
         )
         versions = self._versions(found.spec)
         first = msgspec.structs.replace(found.first, versions=versions, program=PROGRAM)
-        return await self.parts.journal.start(first, found.events), [first, *found.events]
+        return first, found.events
 
     async def _go_on(
         self,

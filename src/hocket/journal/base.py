@@ -257,6 +257,19 @@ class Journal(Protocol):
             JournalError: It could not be written, or the id is taken.
         """
 
+    async def lay(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> None:
+        """Create a run that servers are to drive and nobody owns; it is durable afterwards.
+
+        That it is noted in `hosted` is of the same commit.
+
+        Args:
+            first: Its first event.
+            copied: What follows at once, in a run that was forked from another.
+
+        Raises:
+            JournalError: It could not be written, or the id is taken.
+        """
+
     async def resume(self, run: str) -> Log:
         """Own a run whose owner is gone; it gets a new epoch.
 

@@ -335,6 +335,16 @@ class MemoryJournal(MemoryRuns):
             raise
         return log
 
+    async def lay(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> None:
+        """Create a run that servers are to drive and nobody owns; it is durable afterwards.
+
+        Raises:
+            JournalError: It could not be written, or the id is taken.
+        """
+        log = await self.start(first, copied)
+        await self.hosted.add(first.run)
+        await log.close()
+
     async def resume(self, run: str) -> MemoryLog:
         """Own a run whose owner is gone; it gets a new epoch.
 

@@ -81,10 +81,18 @@ class SqlJournal(SqlRuns, SqlInbox):
         Raises:
             JournalError: It could not be written, or the id is taken.
         """
-        events = (first, *copied)
-        rows = [encode(event) async for event in in_slices(events)]
-        new = New(first.run, first.spec.name, first.at, rows, status_after(events))
+        new = await _new(first, copied)
         return await self._own(first.run, self._open_writer().keeper.create(new))
+
+    async def lay(self, first: RunStarted, copied: Sequence[AnyEvent] = ()) -> None:
+        """Create a run that servers are to drive and nobody owns; it is durable afterwards.
+
+        Raises:
+            JournalError: It could not be written, or the id is taken.
+        """
+        new = await _new(first, copied)
+        done = self._open_writer().submit(lambda db: store.lay_run(db, new))
+        await asyncio.shield(asyncio.wrap_future(done))
 
     async def resume(self, run: str) -> SqlLog:
         """Own a run whose owner is gone; it gets a new epoch.
@@ -155,3 +163,10 @@ class SqlJournal(SqlRuns, SqlInbox):
 def _abandon(writer: Writer, done: Future[Port]) -> None:
     if not done.cancelled() and done.exception() is None:
         writer.submit(writer.keeper.release(done.result()))
+
+
+async def _new(first: RunStarted, copied: Sequence[AnyEvent]) -> New:
+    """Encode the beginning of a run, while others have their turns."""
+    events = (first, *copied)
+    rows = [encode(event) async for event in in_slices(events)]
+    return New(first.run, first.spec.name, first.at, rows, status_after(events))

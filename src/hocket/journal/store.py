@@ -287,6 +287,16 @@ def create_run(db: Database, new: New, owner: int) -> Claim:
     return Claim(key, 1, len(new.events))
 
 
+def lay_run(db: Database, new: New) -> None:
+    """Create a run that servers are to drive and nobody owns.
+
+    Raises:
+        JournalError: The id is taken.
+    """
+    create_run(db, new, 0)
+    db.execute(hosted.ADD, (new.id,))
+
+
 def find_run(db: Database, id: str) -> int:
     """Give a run's key.
 
