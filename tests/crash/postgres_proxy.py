@@ -40,10 +40,17 @@ LATE: Final = 8
 
 
 class Cut(NamedTuple):
-    """Where to cut: at the Nth message from clients since the last cut, and how."""
+    """Where to cut, and how.
+
+    Fields:
+        at: At the how many-th message from clients since the last cut.
+        how: One of `HOW`.
+        said: Only messages that have this in them are counted.
+    """
 
     at: int
     how: str
+    said: bytes = b""
 
 
 class _Link:
@@ -219,7 +226,7 @@ class Proxy:
         assert self._speaks is not None
         await self._speaks.wait()
         self.messages += 1
-        self._since += 1
+        self._since += bool(self._cuts) and self._cuts[0].said in message
         await self._deliver_late(link)
         if not self._cuts or self._since != self._cuts[0].at:
             await link.forward(message)

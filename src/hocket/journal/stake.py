@@ -155,7 +155,21 @@ class Stake:
         self._bell, self._lease, self._ring, self._wall = bell, lease, ring, wall
         self._view, self._next, self._rung = _View(), None, False
 
+    @property
+    def known(self) -> bool:
+        """Whether it has a key among the owners, under which it may hold something."""
+        return self._view.lease_until >= self._wall()
+
     # -- within a transaction ---------------------------------------------------------------
+
+    def arrive(self, db: Database) -> None:
+        """Get a key, and nothing else; this may be done anew if it was undone.
+
+        So all that follows can be done twice, if nobody knows whether it was done: what the first
+        time gave to this ledger does not look like another's the second time.
+        """
+        self.undo()
+        self._begin(db, 0)
 
     def reserve(
         self,

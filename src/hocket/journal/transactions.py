@@ -100,6 +100,7 @@ class Transactions:
                 result = self._backend.transact(db, job.work)
             else:
                 self._keeper.join(job.stake)
+                self._arrive(db, job.stake)
                 result = self._notes.write_before(db, job.stake, job.work)
         except Unreachable as error:
             job.future.set_exception(error)
@@ -117,6 +118,11 @@ class Transactions:
         else:
             job.future.set_result(result)
         return True
+
+    def _arrive(self, db: Connection, stake: Stake) -> None:
+        if not stake.known:
+            self._backend.transact(db, stake.arrive)
+            stake.commit()
 
     def _mend_for(self, db: Connection, job: Job, error: Exception) -> None:
         """Connect again for a job that is then done once more.
