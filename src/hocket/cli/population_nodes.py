@@ -142,10 +142,20 @@ def perform_on_nodes(
         connection.close()
     if ended.stopped:
         return Performed(None, {}, listener.tick, True)
-    answer = json.loads(ended.answer)
+    return Performed(_output(ended.answer), written, listener.tick, False)
+
+
+def _output(given: bytes) -> dict[str, Any]:
+    """Give the output of an answer.
+
+    Raises:
+        Refused: What the population was told made no sense.
+    """
+    answer: dict[str, Any] = json.loads(given)
     if answer.get("problems"):
         raise Refused("\n".join(answer["problems"]))
-    return Performed(answer["output"], written, listener.tick, False)
+    output: dict[str, Any] = answer["output"]
+    return output
 
 
 def _try(files: Files, saved: Any, *, resume: bool) -> None:

@@ -44,6 +44,10 @@ Processes = Annotated[
 Devices = Annotated[int | None, Parameter(help="Cores or GPUs per process; else all.")]
 Dtype = Annotated[Literal["float32", "float64"], Parameter(help="How exactly.", show_default=True)]
 AtOnce = Annotated[int | None, Parameter(help="The most ticks between two looks, 1 to 32.")]
+Set = Annotated[
+    list[str],
+    Parameter(name="--set", help="An example's option, as length=2; repeatable.", negative=()),
+]
 Resume = Annotated[bool, Parameter(help="Go on from what is saved in --checkpoint.", negative=())]
 
 
@@ -70,10 +74,7 @@ def run(
     agents: Annotated[int, Parameter(help="How many agents there are.", show_default=True)] = 1_000,
     ticks: Annotated[int, Parameter(help="How many ticks in all.", show_default=True)] = 100,
     seed: Annotated[int, Parameter(help="Where chance comes from.", show_default=True)] = 0,
-    set_: Annotated[
-        list[str] | None,
-        Parameter(name="--set", help="An example's option, as length=2; repeatable.", negative=()),
-    ] = None,
+    set_: Set | None = None,
     device: Device = None,
     devices: Devices = None,
     processes: Processes = 1,
