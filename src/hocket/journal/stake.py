@@ -196,7 +196,7 @@ class Stake:
         """Give what others have changed."""
         view = self._begin(db, now)
         if not view.wrote:
-            self._notice(view, ledger.tick(db), 0)
+            _notice(view, ledger.tick(db), 0)
         told, _, whole = self._ask(db, view, seen)
         return Answer([], _wanted(db, view, seen, told), view.tick, whole)
 
@@ -267,7 +267,7 @@ class Stake:
         if not view.owner or self.closed:
             return
         gone: set[int] = set()
-        moved = self._notice(view, ledger.tick(db), 0)
+        moved = _notice(view, ledger.tick(db), 0)
         news = view.foreign > view.looked and ledger.is_news(db, view.owner, view.looked)
         view.looked = max(view.looked, view.foreign)
         if not news and (moved or view.others):
@@ -309,16 +309,7 @@ class Stake:
         if view.wrote:
             return False
         view.wrote = True
-        return self._notice(view, ledger.advance(db), 1)
-
-    def _notice(self, view: _View, tick: ledger.Tick, ours: int) -> bool:
-        """Take in the present tick; tells whether others have made changes since the last one."""
-        before = tick.tick - ours
-        moved = before != view.tick
-        if moved:
-            view.foreign = before
-        view.tick = tick.tick
-        return moved
+        return _notice(view, ledger.advance(db), 1)
 
     def _meet(self, db: Database, view: _View) -> set[int]:
         """See who else has to do with these limits; gives the keys of those who are gone."""
@@ -347,7 +338,7 @@ class Stake:
         told, fresh, whole = Told(), set[str](), frozenset[str]()
         if not quiet:
             self._bury(db, view)
-            told, fresh, whole = self._news(db, view, seen)
+            told, fresh, whole = _news(db, view, seen)
         if view.listening <= seen.keys():
             view.looked = view.tick
         return told, fresh, whole
@@ -362,28 +353,37 @@ class Stake:
             ledger.unwant(db, key, view.tick)
         view.others = tuple(other for other in view.others if other.key not in gone)
 
-    def _news(
-        self, db: Database, view: _View, seen: Mapping[str, int]
-    ) -> tuple[Told, set[str], frozenset[str]]:
-        whole, since = frozenset[str](), dict(seen)
-        while True:
-            purged, rows = ledger.news(db, view.owner, since)
-            missed = frozenset(limit for limit, tick in seen.items() if tick < purged)
-            if missed <= whole:
-                break
-            whole = missed
-            since = {limit: 0 if limit in whole else tick for limit, tick in seen.items()}
-        fresh = {r.entry.limit for r in rows if not r.gone and r.born > seen[r.entry.limit]}
-        told = Told(
-            tuple(
-                r.entry
-                for r in rows
-                if r.matters(view.now) or (since[r.entry.limit] and not r.gone)
-            ),
-            tuple((r.entry.limit, r.entry.key) for r in rows if r.gone and seen[r.entry.limit]),
-            ledger.states(db, view.owner, seen),
-        )
-        return told, fresh, whole
+
+def _notice(view: _View, tick: ledger.Tick, ours: int) -> bool:
+    """Take in the present tick; tells whether others have made changes since the last one."""
+    before = tick.tick - ours
+    moved = before != view.tick
+    if moved:
+        view.foreign = before
+    view.tick = tick.tick
+    return moved
+
+
+def _news(
+    db: Database, view: _View, seen: Mapping[str, int]
+) -> tuple[Told, set[str], frozenset[str]]:
+    whole, since = frozenset[str](), dict(seen)
+    while True:
+        purged, rows = ledger.news(db, view.owner, since)
+        missed = frozenset(limit for limit, tick in seen.items() if tick < purged)
+        if missed <= whole:
+            break
+        whole = missed
+        since = {limit: 0 if limit in whole else tick for limit, tick in seen.items()}
+    fresh = {r.entry.limit for r in rows if not r.gone and r.born > seen[r.entry.limit]}
+    told = Told(
+        tuple(
+            r.entry for r in rows if r.matters(view.now) or (since[r.entry.limit] and not r.gone)
+        ),
+        tuple((r.entry.limit, r.entry.key) for r in rows if r.gone and seen[r.entry.limit]),
+        ledger.states(db, view.owner, seen),
+    )
+    return told, fresh, whole
 
 
 def _wanted(db: Database, view: _View, seen: Mapping[str, int], told: Told) -> Told:
