@@ -26,6 +26,7 @@ from typing import Any
 import measure
 
 import hocket
+from hocket.journal import ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -46,19 +47,34 @@ SPARE = 3
 
 @contextmanager
 def counting() -> Iterator[Counter[str]]:
-    """Count what is asked of PostgreSQL: each statement is a way there and back."""
+    """Count what is asked of PostgreSQL: each statement is a way there and back.
+
+    `held` is for how many nanoseconds this process held the one row of ticks, for which all others
+    wait, and `waited` for how many it waited for it.
+    """
     counts: Counter[str] = Counter()
     try:
         from hocket.journal.postgres_connection import PostgresConnection as Connection
     except ModuleNotFoundError:
         yield counts
         return
+    since = 0
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, what: Any, *rest: Any) -> Any:
+            nonlocal since
+            begun = time.monotonic_ns()
+            found = real(self, what, *rest)
+            now = time.monotonic_ns()
             counts["trips"] += 1
             counts["commits"] += what == "COMMIT"
-            return real(self, what, *rest)
+            if what in (ledger.ADVANCE, ledger.LOCK) and not since:
+                counts["waited"] += now - begun
+                since = now
+            elif what in ("COMMIT", "ROLLBACK") and since:
+                counts["held"] += now - since
+                since = 0
+            return found
 
         return call
 
@@ -179,6 +195,8 @@ def cost(given: argparse.Namespace, processes: int, rate: int) -> dict[str, floa
         "cpu": sum(one["cpu"] for one in got) * 1e6 / calls,
         "trips": sum(one.get("trips", 0) for one in got) / calls,
         "commits": sum(one.get("commits", 0) for one in got) / calls,
+        "held": sum(one.get("held", 0) for one in got) / 1e3 / calls,
+        "waited": sum(one.get("waited", 0) for one in got) / 1e3 / calls,
     }
 
 
@@ -213,7 +231,7 @@ def costs(given: argparse.Namespace) -> list[dict[str, Any]]:
             got = cost(given, processes, rate)
             found.append({"processes": processes, "limited": bool(rate), **got})
     columns = ["processes", "limit", "µs a call, each", "calls/s, all", "CPU µs a call"]
-    columns += ["round trips", "commits"]
+    columns += ["round trips", "commits", "ticks held, µs", "waited for, µs"]
     rows = [
         [
             str(one["processes"]),
@@ -223,6 +241,8 @@ def costs(given: argparse.Namespace) -> list[dict[str, Any]]:
             f"{one['cpu']:,.0f}",
             f"{one['trips']:.2f}",
             f"{one['commits']:.2f}",
+            f"{one['held']:,.0f}",
+            f"{one['waited']:,.0f}",
         ]
         for one in found
     ]
