@@ -363,7 +363,8 @@ def blue_node(workers: Workers) -> str:
 def test_what_asks_for_cores_gets_a_worker_for_each_call_and_the_others_wait(bench: Bench) -> None:
     async def main() -> None:
         async with working(bench) as workers:
-            nap = agent(workers, "function", PlaceSpec(cpu=1), ref=f"{WORK}:nap")
+            place = PlaceSpec(cpu=1, tags=("blue",))
+            nap = agent(workers, "function", place, ref=f"{WORK}:nap")
             most = 0
 
             async def watched() -> None:
