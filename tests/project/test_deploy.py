@@ -1,0 +1,456 @@
+"""The files of `deploy` are in themselves consistent, and ask for what the program has.
+
+No container was ever started here: what can be is checked without an engine. The commands are read
+as the program reads them, and those of compose.yaml are run as processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cli.kit import Home
+from tests.docs.pages import ROOT
+
+from hocket._version import __version__
+from hocket.app.load import load_plan
+from hocket.cli.main import app
+from hocket.core.values import SECOND, parse_duration
+from hocket.server.health import PATHS
+from hocket.server.settings import PORT
+
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+PAGE = ROOT / "docs/how-to/run-in-production.md"
+IMAGE = f"hocket:{__version__}"
+SPARE = 15.0
+"""Seconds beyond its drain that a process must have to end."""
+RAY = """
+import sys
+from ray.scripts.scripts import start
+start.make_context("ray start", sys.argv[1:])
+"""
+
+
+# ---- what is in them ----
+
+
+@cache
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8")))
+
+
+@cache
+def objects() -> dict[tuple[str, str], dict[str, Any]]:
+    """Every object of the manifests, by kind and name, with its file as ``file``."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in MANIFESTS:
+        for document in yaml.safe_load_all(path.read_text("utf-8")):
+            if document["kind"] == "Kustomization":
+                continue
+            key = (document["kind"], document["metadata"]["name"])
+            # ray.yaml has a server of its own, which stands in place of the other one.
+            key = (key[0], f"{key[1]}-ray") if key in found else key
+            found[key] = {**document, "file": path.name}
+    return found
+
+
+def of_kind(*kinds: str) -> list[Any]:
+    found = [pytest.param(one, id=name) for (kind, name), one in objects().items() if kind in kinds]
+    assert found
+    return found
+
+
+WORKLOADS = of_kind("Deployment", "StatefulSet")
+
+
+def pod(workload: dict[str, Any]) -> dict[str, Any]:
+    return dict(workload["spec"]["template"]["spec"])
+
+
+def container(workload: dict[str, Any]) -> dict[str, Any]:
+    (one,) = pod(workload)["containers"]
+    return dict(one)
+
+
+def filled(text: str) -> str:
+    """Put the defaults of compose's variables in."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def all_commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command of the files: where it is, and its words."""
+    for name, service in compose()["services"].items():
+        if name != "postgres":
+            yield f"compose {name}", ["hocket", *map(filled, service["command"])]
+    for (_, name), one in objects().items():
+        if one["kind"] not in {"Deployment", "StatefulSet"}:
+            continue
+        has = container(one)
+        if has.get("command", [])[:1] == ["sh"]:
+            (script,) = has["args"]
+            for number, part in enumerate(script.split("&&")):
+                words = shlex.split(part)
+                yield f"{name} {number}", words[1:] if words[0] == "exec" else words
+        elif has["image"] == IMAGE:
+            yield name, [*has.get("command", ["hocket"]), *has["args"]]
+    said = dockerfile()["CMD"][0]
+    yield "Dockerfile", ["hocket", *json.loads(said)]
+
+
+def dockerfile() -> dict[str, list[str]]:
+    """The instructions of the last stage but COPY, and all COPY, by their word."""
+    text = re.sub(r"\\\n\s*", " ", (DEPLOY / "Dockerfile").read_text("utf-8"))
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        found.setdefault(word, []).append(rest.strip())
+    return found
+
+
+COMMANDS = [pytest.param(words, id=name) for name, words in all_commands()]
+
+
+def options(words: list[str]) -> dict[str, str]:
+    return dict(re.findall(r"--([\w-]+)=(\S+)", " ".join(words)))
+
+
+def drain_of(words: list[str]) -> float:
+    return parse_duration(options(words)["drain"]) / SECOND
+
+
+# ---- commands ----
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_is_one(words: list[str]) -> None:
+    program, *rest = words
+    if program == "hocket":
+        command, _, _ = app.parse_args(rest, exit_on_error=False, print_error=False)
+        assert command.__module__.startswith("hocket.cli.")
+        return
+    assert (program, rest[0]) == ("ray", "start")
+    done = subprocess.run(
+        [sys.executable, "-c", RAY, *rest[1:]], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_word_that_is_no_option_would_be_noticed() -> None:
+    with pytest.raises(Exception, match="--drive-none"):
+        app.parse_args(["serve", "--drive-none"], exit_on_error=False, print_error=False)
+    wrong = [sys.executable, "-c", RAY, "--heads"]
+    assert subprocess.run(wrong, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.parametrize("where", [DEPLOY / "compose.yaml", DEPLOY / "Dockerfile", *MANIFESTS])
+def test_every_variable_is_one_that_the_program_reads(where: Path) -> None:
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    named = set(re.findall(r"\b(?:HOCKET|RAY)_[A-Z_]+\b", where.read_text("utf-8")))
+    assert [name for name in named if name not in code] == []
+
+
+# ---- compose ----
+
+
+def test_compose_services_have_what_they_name() -> None:
+    spec = compose()
+    used = {name for one in spec["services"].values() for name in one["secrets"]}
+    assert used == spec["secrets"].keys()
+    page = PAGE.read_text("utf-8")
+    assert [one["file"] for one in spec["secrets"].values() if one["file"] not in page] == []
+    volumes = [v for one in spec["services"].values() for v in one["volumes"]]
+    assert {v.partition(":")[0] for v in volumes if v[0] != "."} == spec["volumes"].keys()
+    assert all((DEPLOY / v.partition(":")[0]).is_dir() for v in volumes if v[0] == ".")
+    for name, one in spec["services"].items():
+        assert one["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
+        assert one["healthcheck"]["test"][0] == "CMD" and one["restart"] == "unless-stopped"
+        assert name == "postgres" or one["image"] == IMAGE
+        assert name == "postgres" or one["environment"]["HOCKET_JOURNAL"] == "@/run/secrets/journal"
+
+
+def test_compose_lets_processes_end() -> None:
+    for name in ("serve", "work"):
+        one = compose()["services"][name]
+        grace = parse_duration(one["stop_grace_period"]) / SECOND
+        assert grace >= drain_of(one["command"]) + SPARE
+
+
+def test_compose_asks_for_health_where_it_is_told() -> None:
+    services = compose()["services"]
+    serve, work = (services[name] for name in ("serve", "work"))
+    asked = [re.search(r'"(https?)://127\.0\.0\.1:(\d+)(/\w+)"', one["healthcheck"]["test"][-1])
+             for one in (serve, work)]  # fmt: skip
+    assert all(asked)
+    of_serve, of_work = (match.groups() for match in asked if match)
+    assert of_serve == ("https", str(PORT), "/ready")
+    assert of_work == ("http", options(work["command"])["health-port"], "/ready")
+    for one in (serve, work):
+        compile(one["healthcheck"]["test"][-1], "healthcheck", "exec")
+    (published,) = serve["ports"]
+    # Only this machine reaches it unless somebody says otherwise.
+    assert filled(published) == f"127.0.0.1:{PORT}:{PORT}"
+
+
+# ---- Kubernetes ----
+
+
+def test_kustomization_names_files_that_are_there() -> None:
+    told = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text("utf-8"))
+    names = {path.name for path in MANIFESTS}
+    assert set(told["resources"]) <= names
+    assert names - set(told["resources"]) == {"kustomization.yaml", "postgres.yaml", "ray.yaml"}
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_workloads_are_whole(workload: dict[str, Any]) -> None:
+    spec, has = pod(workload), container(workload)
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert workload["apiVersion"] == "apps/v1"
+    assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
+    assert not has["securityContext"]["allowPrivilegeEscalation"]
+    assert spec["automountServiceAccountToken"] is False
+    assert has["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert has["resources"]["limits"].keys() == {"cpu", "memory"}
+    assert has["image"] in {IMAGE, compose()["services"]["postgres"]["image"]}
+    claimed = workload["spec"].get("volumeClaimTemplates", [])
+    there = {v["name"] for v in spec["volumes"]} | {c["metadata"]["name"] for c in claimed}
+    assert {mount["name"] for mount in has["volumeMounts"]} == there
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_what_workloads_mount_is_there_or_is_told_to_be_made(workload: dict[str, Any]) -> None:
+    page = PAGE.read_text("utf-8")
+    mounted = {mount["name"]: mount for mount in container(workload)["volumeMounts"]}
+    for volume in pod(workload)["volumes"]:
+        if "secret" in volume:
+            name = volume["secret"]["secretName"]
+            assert re.search(rf"kubectl create secret \w+ {name}\b", page), name
+            # Others of the pod's group read it, and nobody else.
+            assert volume["secret"]["defaultMode"] == 0o440
+        if "configMap" in volume:
+            data = objects()["ConfigMap", volume["configMap"]["name"]]["data"]
+            assert mounted[volume["name"]]["subPath"] in data
+        if "persistentVolumeClaim" in volume:
+            name = volume["persistentVolumeClaim"]["claimName"]
+            assert ("PersistentVolumeClaim", name) in objects()
+    for source in container(workload).get("envFrom", []):
+        assert source["secretRef"]["optional"] and source["secretRef"]["name"] in page
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_probes_ask_what_is_answered(workload: dict[str, Any]) -> None:
+    has = container(workload)
+    ports = {port["name"]: port["containerPort"] for port in has.get("ports", [])}
+    words = " ".join([*has.get("command", []), *has["args"]])
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        probe = has.get(kind, {})
+        if "httpGet" not in probe:
+            continue
+        asked = probe["httpGet"]
+        # What is not ready must not be killed for it.
+        assert asked["path"] == ("/ready" if kind == "readinessProbe" else "/health")
+        assert asked["path"] in PATHS
+        serves = "--cert=" in words
+        assert asked.get("scheme", "HTTP") == ("HTTPS" if serves else "HTTP")
+        told = options(words.split())
+        wanted = PORT if serves else int(told["health-port"])
+        assert ports[asked["port"]] == wanted
+        assert told["host" if serves else "health-host"] == "0.0.0.0", "kubelets come from outside"
+    if "--drain=" in words:
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= has.keys()
+        assert pod(workload)["terminationGracePeriodSeconds"] >= drain_of(words.split()) + SPARE
+
+
+def journal_file(has: dict[str, Any]) -> str:
+    return next((e["value"] for e in has.get("env", []) if e["name"] == "HOCKET_JOURNAL"), "")
+
+
+def test_whoever_needs_the_journal_reads_its_address_from_a_secret() -> None:
+    for (kind, name), one in objects().items():
+        if kind != "Deployment" or name in {"hocket-ray-head", "hocket-ray-node"}:
+            continue
+        has = container(one)
+        mount = next(m["mountPath"] for m in has["volumeMounts"] if m["name"] == "journal")
+        assert journal_file(has) == f"@{mount}/journal", name
+
+
+@pytest.mark.parametrize("service", of_kind("Service"))
+def test_services_lead_to_ports_of_pods(service: dict[str, Any]) -> None:
+    wanted = service["spec"]["selector"].items()
+    found = [
+        one
+        for (kind, _), one in objects().items()
+        if kind in {"Deployment", "StatefulSet"}
+        and wanted <= one["spec"]["template"]["metadata"]["labels"].items()
+    ]
+    assert found
+    for one in found:
+        names = {port["name"] for port in container(one)["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
+
+
+@pytest.mark.parametrize("policy", of_kind("NetworkPolicy", "PodDisruptionBudget"))
+def test_policies_are_about_pods_that_there_are(policy: dict[str, Any]) -> None:
+    spec = policy["spec"]
+    wanted = (spec.get("podSelector") or spec["selector"])["matchLabels"].items()
+    found = [
+        one
+        for (kind, _), one in objects().items()
+        if kind in {"Deployment", "StatefulSet"}
+        and wanted <= one["spec"]["template"]["metadata"]["labels"].items()
+    ]
+    assert found
+    named = {port["name"] for one in found for port in container(one).get("ports", [])}
+    asked = {p["port"] for rule in spec.get("ingress", []) for p in rule.get("ports", [])}
+    assert asked <= named
+
+
+def test_nodes_of_ray_join_the_head_that_there_is() -> None:
+    head = objects()["Service", "hocket-ray"]
+    (port,) = head["spec"]["ports"]
+    joined = [options(words)["address"] for name, words in all_commands()
+              if words[0] == "ray" and "--head" not in words]  # fmt: skip
+    assert joined == [f"hocket-ray:{port['port']}"] * 2
+    (begun,) = [words for _, words in all_commands() if "--head" in words]
+    assert options(begun)["port"] == str(port["port"])
+    for (_, name), one in objects().items():
+        if one["file"] == "ray.yaml" and one["kind"] == "Deployment":
+            env = {e["name"]: e["value"] for e in container(one)["env"]}
+            assert env["RAY_AUTH_MODE"] == "token", f"{name} lets everybody in"
+
+
+def test_the_offered_plans_are_the_same_everywhere_and_can_be_read() -> None:
+    text = (DEPLOY / "plans/hocket.yaml").read_text("utf-8")
+    assert objects()["ConfigMap", "hocket-plans"]["data"] == {"hocket.yaml": text}
+    assert load_plan(DEPLOY / "plans/hocket.yaml", "hello").name == "hello"
+
+
+# ---- the image ----
+
+
+def test_the_image_is_made_of_files_that_are_there() -> None:
+    kept = (DEPLOY / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    for copied in dockerfile()["COPY"]:
+        if copied.startswith("--from=build"):
+            continue
+        *sources, _ = copied.split()
+        for source in sources:
+            assert (ROOT / source).exists(), source
+            assert f"!{source.rstrip('/')}" in kept, source
+    # The build reads these, too.
+    assert {"!README.md", "!LICENSE", "!pyproject.toml"} <= set(kept) and kept[1] == "*"
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    told = dockerfile()
+    user = told["USER"][-1].partition(":")[0]
+    assert user == "10001" and f"--uid {user}" in " ".join(told["RUN"])
+    for one in objects().values():
+        if one["kind"] == "Deployment":
+            assert pod(one)["securityContext"]["runAsUser"] == int(user)
+    assert str(PORT) in told["EXPOSE"][0].split()
+    assert all(line == "${PYTHON}" for line in (f.split()[0] for f in told["FROM"]))
+    assert "/" not in told["ARG"][0], "no host of a registry is named"
+
+
+def test_packages_are_pinned_with_hashes_as_those_of_the_tests_are() -> None:
+    assert all(
+        "--require-hashes" in run or "--no-deps" in run
+        for run in dockerfile()["RUN"]
+        if "pip install" in run
+    )
+    pins = {}
+    for name in ("deploy", "dev"):
+        text = (ROOT / f"requirements/{name}.txt").read_text("utf-8")
+        blocks = re.findall(r"^(\S+?)==(\S+)([^#]*?)(?=^\S|^ +#|\Z)", text, re.M | re.S)
+        assert blocks and all("--hash=sha256:" in rest for _, _, rest in blocks)
+        pins[name] = {package: version for package, version, _ in blocks}
+    assert pins["deploy"].items() <= pins["dev"].items()
+    assert {"asyncpg", "ray", "uvicorn", "hatchling"} <= pins["deploy"].keys()
+
+
+# ---- as processes ----
+
+
+class Site:
+    """The services of compose.yaml on this machine: their commands, and other places for files."""
+
+    def __init__(self, home: Home, database: str) -> None:
+        secrets = home.folder / "secrets"
+        secrets.mkdir()
+        (secrets / "journal").write_text(f"{database}\n")
+        self._home, self._secrets = home, secrets
+        self._certify(secrets)
+
+    def _certify(self, folder: Path) -> None:
+        """Make a certificate as the page says."""
+        (line,) = re.findall(r"^openssl req .*$", PAGE.read_text("utf-8"), re.M)
+        line = line.replace("secrets/", f"{folder}/")
+        subprocess.run(shlex.split(line), check=True, capture_output=True)
+
+    def start(self, service: str, port: str) -> dict[str, Any]:
+        """Start a service at a port that is free; gives what it says of itself."""
+        places = {"/run/secrets": str(self._secrets), "/plans": str(DEPLOY / "plans")}
+        words = [filled(word) for word in compose()["services"][service]["command"]]
+        for place, here in places.items():
+            words = [word.replace(place, here) for word in words]
+        words = [word for word in words if not word.startswith("--health-port=")]
+        env = {
+            "HOCKET_HOME": str(self._home.folder / service),
+            "HOCKET_JOURNAL": f"@{self._secrets / 'journal'}",
+        }
+        child = self._home.start(*words, "--json", port, env=env)
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        assert line, child.communicate()
+        return dict(json.loads(line))
+
+
+def asked(url: str, token: str = "", body: Any = None) -> Any:
+    request = urllib.request.Request(
+        url,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    unknown = ssl._create_unverified_context()
+    with urllib.request.urlopen(request, timeout=20, context=unknown) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.skipif(not os.access("/usr/bin/openssl", os.X_OK), reason="there is no openssl")
+def test_the_services_of_compose_work_together(tmp_path: Path, database: str) -> None:
+    home = Home(tmp_path)
+    try:
+        site = Site(home, database)
+        serve = site.start("serve", "--port=0")
+        work = site.start("work", "--health-port=0")
+        url = serve["url"]
+        assert url.startswith("https://")
+        assert asked(f"{url}/ready")["ready"]
+        assert asked(f"http://127.0.0.1:{work['health_port']}/ready")["ready"]
+        token = serve["tokens"]["operate"]
+        body = {"file": "hocket.yaml", "plan": "hello", "inputs": {"name": "Ada"}}
+        run = asked(f"{url}/api/runs", token, body)["run"]
+        until = time.monotonic() + 30
+        while (row := asked(f"{url}/api/runs/{run}", token))["status"] == "running":
+            assert time.monotonic() < until, row
+        assert row["status"] == "succeeded" and not row["here"]
+    finally:
+        home.end()
