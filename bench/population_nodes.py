@@ -1,6 +1,6 @@
 """What it costs that several machines share a population: ticks alone, and over a network.
 
-    python bench/population_nodes.py [--agents 100000] [--ticks 100] [--rounds 3] [--quick]
+    python bench/population_nodes.py [--agents N] [--ticks 100] [--rounds 3] [--only WHAT] [--quick]
 
 Machines are network namespaces of this one, a core each; bytes are counted where their cables end.
 It needs root for them; without, what needs no network is measured.
@@ -153,6 +153,7 @@ def rows(example: str, agents: int, ticks: int, rounds: int, made: Nets | None) 
             return run(example, agents, ticks, processes, devices, address, wrap)
 
         found.append(measured(f"{example}, {name}", rounds, once, ticks, agents, counted))
+        print(f"{found[-1].what}: {found[-1].tick:.2f} ms", file=sys.stderr, flush=True)
     return found
 
 
@@ -178,22 +179,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ticks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="10,000 agents, one round.")
+    parser.add_argument("--only", choices=EXAMPLES, help="One of the examples.")
     parser.add_argument("--json", type=Path, help="Also write the rows here.")
     told: Any = parser.parse_args(arguments)
     agents, ticks, rounds = told.agents, told.ticks, told.rounds
     if told.quick:
         agents, ticks, rounds = 10_000, 60, 1
     found: list[Row] = []
+    wanted = {told.only: EXAMPLES[told.only]} if told.only else EXAMPLES
     if why := missing():
         print(f"no machines: {why}", file=sys.stderr)
-        for example, fewer in EXAMPLES.items():
+        for example, fewer in wanted.items():
             found += rows(example, agents // fewer, ticks, rounds, None)
     else:
         with nets(2) as made:
-            for example, fewer in EXAMPLES.items():
+            for example, fewer in wanted.items():
                 found += rows(example, agents // fewer, ticks, rounds, made)
     print(table(found))
-    for example in EXAMPLES:
+    for example in wanted:
         sums = {row.checksum for row in found if row.what.startswith(example)}
         print(f"{example}: {'one checksum' if len(sums) == 1 else f'DIFFERENT: {sums}'}")
         if len(sums) != 1:
