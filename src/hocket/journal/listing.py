@@ -7,7 +7,7 @@ from typing import Final
 from hocket.journal.base import RunRow, Wanted
 from hocket.journal.owner import Owner
 from hocket.journal.schema import Database, Parameter, integer, text
-from hocket.journal.store import ROWS, row_of
+from hocket.journal.store import ROWS, padded, row_of
 
 COUNTS: Final = "SELECT r.status, count(*) FROM runs AS r"
 CHOSEN: Final = "SELECT r.key FROM runs AS r"
@@ -58,16 +58,22 @@ def _conditions(wanted: Wanted) -> _Conditions:
     if wanted.since is not None:
         conditions.append("r.created >= ?")
         values.append(wanted.since)
+    also, but = _padded(wanted.also), _padded(wanted.but)
     status = f"r.status IN ({_marks(wanted.status)})"
-    if wanted.also:
-        status = f"({status} OR r.id IN ({_marks(wanted.also)}))"
+    if also:
+        status = f"({status} OR r.id IN ({_marks(also)}))"
     if wanted.status:
         conditions.append(status)
-        values += (*wanted.status, *wanted.also)
-    if wanted.but:
-        conditions.append(f"r.id NOT IN ({_marks(wanted.but)})")
-        values += wanted.but
+        values += (*wanted.status, *also)
+    if but:
+        conditions.append(f"r.id NOT IN ({_marks(but)})")
+        values += but
     return conditions, values
+
+
+def _padded(ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Repeat the last one, so that few different statements are prepared."""
+    return (*ids, *ids[-1:] * (padded(len(ids)) - len(ids)))
 
 
 def _marks(values: tuple[str, ...]) -> str:
