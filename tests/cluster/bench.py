@@ -51,8 +51,12 @@ class Bench:
             f"--port={port}",
             *_offer(2, resources),
         )
-        self.address = self._address(port)
-        self.connection = self._connected()
+        try:
+            self.address = self._address(port)
+            self.connection = self._connected()
+        except BaseException:
+            self._remove()
+            raise
 
     def _start(self, name: str, env: Mapping[str, str], *options: str) -> subprocess.Popen[bytes]:
         command = [str(RAY), "start", "--block", *options, "--object-store-memory=80000000"]
@@ -117,6 +121,9 @@ class Bench:
 
     def close(self) -> None:
         self.connection.close()
+        self._remove()
+
+    def _remove(self) -> None:
         for ray in list(self._rays):
             self.end(ray)
         shutil.rmtree(self.folder, ignore_errors=True)
