@@ -12,6 +12,7 @@ from tests.crash.postgres_load import Load, batch, check, started
 from tests.postgres import Server, missing
 
 from hocket.journal.postgres import PostgresJournal
+from hocket.journal.postgres_connection import new_loop
 
 BACKENDS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -119,3 +120,15 @@ def test_a_role_that_does_not_wait_for_the_disk_is_overruled(victim: Server) -> 
         acknowledge_and_kill(victim, 2)
     finally:
         victim.sql("ALTER ROLE hocket RESET synchronous_commit")
+
+
+def test_what_the_driver_remarks_on_a_lost_connection_is_not_for_the_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who waited was told; anything else that goes wrong unseen is still said."""
+    loop = new_loop()
+    loop.call_exception_handler({"message": "nobody asked", "exception": ConnectionError("cut")})
+    assert caplog.records == []
+    loop.call_exception_handler({"message": "nobody asked", "exception": ValueError("a mistake")})
+    assert [record.message for record in caplog.records] == ["nobody asked"]
+    loop.close()

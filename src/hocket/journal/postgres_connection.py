@@ -79,6 +79,19 @@ _STATUS: Final = "SELECT pg_xact_status($1::text::xid8)"
 _NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Give a loop for a connection, or for some."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_remark)
+    return loop
+
+
+def _remark(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave out what the driver has to say of a lost connection that somebody was told of."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
+
+
 class Result:
     """What a statement gave."""
 
@@ -129,7 +142,7 @@ class PostgresConnection:
         self._url = url
         self._name = name
         self._timeout = timeout
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._link: asyncpg.Connection[Any] | None = None
         self._who: tuple[int, Any] | None = None
         self._prepared: dict[str, PreparedStatement[Any]] = {}

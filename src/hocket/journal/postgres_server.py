@@ -26,6 +26,7 @@ from hocket.journal.postgres_connection import (
     FAILURES,
     SCHEMA,
     PostgresConnection,
+    new_loop,
 )
 from hocket.journal.schema import (
     GET_FORMAT,
@@ -352,7 +353,7 @@ class PostgresBell:
         self.name = f"hocket_{os.getpid()}_{secrets.token_hex(6)}"
         self._url = url
         self._on_ring = on_ring
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._main, name="hocket-bell", daemon=True)
         self._thread.start()
