@@ -46,7 +46,7 @@ def rays() -> Iterator[Rays]:
             cluster.start_head()
             nodes = [cluster.start_node(machine, cpus=1) for machine in made.machines[1:]]
             for node in nodes:
-                node.says("Ray runtime started.")
+                node.says("Ray runtime started.", 120)
             yield cluster
         finally:
             cluster.remove()
