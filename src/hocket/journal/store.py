@@ -22,9 +22,6 @@ from hocket.limits.claim import Key
 MOST_ROWS: Final = 4096
 """Rows of one INSERT: four parameters each stay below SQLite's 32,766."""
 
-MOST_LOOKED: Final = 512
-"""How many runs are looked at, at least, for those whose owner has died on this machine."""
-
 # The join is the fence: rows of an owner whose epoch has passed are not inserted.
 # CROSS keeps the rows in their order.
 APPEND: Final = """
@@ -79,10 +76,11 @@ SELECT r.id, r.name, r.status, r.created, o.host, o.pid, o.start, o.boot, o.leas
              '')
 FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner"""
 RUN: Final = f"{ROWS} WHERE r.id = ?"
-# Those that are surely free come first, so that many with owners don't hide them.
+NEIGHBOURS: Final = """
+SELECT key, host, pid, start, boot, lease_until FROM owners WHERE host = ? AND lease_until >= ?"""
 ORPHANS: Final = f"""{ROWS} JOIN hosted AS h ON h.run = r.id
-WHERE r.status = 'running' AND (o.key IS NULL OR o.lease_until < ? OR o.host = ?)
-ORDER BY o.key IS NOT NULL AND o.lease_until >= ?, r.created, r.key LIMIT ?"""
+WHERE r.status = 'running' AND (o.key IS NULL OR o.lease_until < ? OR o.key IN ({{dead}}))
+ORDER BY r.created, r.id LIMIT ?"""
 SIZE_OF_EVENTS: Final = """
 SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = ?"""
 DELETE_EVENTS: Final = "DELETE FROM events WHERE run = ?"
@@ -455,9 +453,12 @@ def run_row(db: Database, id: str, me: Owner, now: int) -> RunRow | None:
 
 def orphans(db: Database, me: Owner, now: int, most: int) -> list[RunRow]:
     """Give runs that servers are to drive and nobody does, oldest first."""
-    found = db.execute(ORPHANS, (now, me.host, now, max(most, MOST_LOOKED))).fetchall()
-    rows = [row for row in (row_of(row, me, now) for row in found) if not row.alive]
-    return sorted(rows, key=lambda row: (row.created, row.id))[:most]
+    neighbours = db.execute(NEIGHBOURS, (me.host, now)).fetchall()
+    # Each process is looked at once, however many runs it owns. Nobody has the key -1.
+    dead = [integer(key) for key, *owner in neighbours if is_gone(*owner_in(owner), now, me)]
+    sql = ORPHANS.format(dead=",".join(map(str, dead or [-1])))
+    found = (row_of(row, me, now) for row in db.execute(sql, (now, most)).fetchall())
+    return [row for row in found if not row.alive]
 
 
 def row_of(columns: Row, me: Owner, now: int) -> RunRow:
