@@ -314,7 +314,7 @@ class Engine:
         )
         try:
             note = self.journal.hosted
-            if hosted is not None and hosted != (run_id in await asyncio.to_thread(note.all)):
+            if hosted is not None and hosted != await note.has(run_id):
                 await (note.add if hosted else note.drop)(run_id)
         except BaseException:
             await run.stop()

@@ -428,6 +428,13 @@ class Hosted(Protocol):
             JournalError: They cannot be read.
         """
 
+    async def has(self, run: str) -> bool:
+        """Tell whether a run is noted.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+
     async def add(self, run: str) -> None:
         """Note that a server drives a run; it is durable when this returns.
 

@@ -17,6 +17,7 @@ T = TypeVar("T")
 ADD: Final = "INSERT OR IGNORE INTO hosted (run) VALUES (?)"
 DROP: Final = "DELETE FROM hosted WHERE run = ?"
 ALL: Final = "SELECT run FROM hosted ORDER BY run"
+HAS: Final = "SELECT 1 FROM hosted WHERE run = ?"
 IS_THERE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'hosted'"
 
 
@@ -43,6 +44,14 @@ class SqlHosted:
             JournalError: They cannot be read.
         """
         return self._journal.query(_all) or []
+
+    async def has(self, run: str) -> bool:
+        """Tell whether a run is noted.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        return bool(await asyncio.to_thread(self._journal.query, lambda db: _has(db, run)))
 
     async def add(self, run: str) -> None:
         """Note that a server drives a run; it is durable when this returns.
@@ -71,6 +80,10 @@ class MemoryHosted:
         """Give the runs that are noted, by their ids."""
         return sorted(self.noted)
 
+    async def has(self, run: str) -> bool:
+        """Tell whether a run is noted."""
+        return run in self.noted
+
     async def add(self, run: str) -> None:
         """Note that a server drives a run."""
         self.noted.add(run)
@@ -85,6 +98,10 @@ def _all(db: Database) -> list[str]:
     if one(db.execute(IS_THERE)) is None:
         return []
     return [text(run) for (run,) in db.execute(ALL).fetchall()]
+
+
+def _has(db: Database, run: str) -> bool:
+    return one(db.execute(IS_THERE)) is not None and one(db.execute(HAS, (run,))) is not None
 
 
 def _change(db: Database, sql: str, run: str) -> None:
