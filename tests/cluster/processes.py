@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -114,12 +115,14 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        self.command = [*command]
+        # It goes with this process, also when that is killed.
+        end = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         self._said = said
+        self._name = " ".join(command)[-100:]
         self._begin = said.stat().st_size if said.exists() else 0
         with said.open("ab") as file:
             self._child = subprocess.Popen(
-                self.command,
+                [*end, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -147,11 +150,11 @@ class Process:
             assert text in self.said or self.code is None, f"ended without {text!r}: {self.said}"
             return text in self.said
 
-        wait_for(f"{self.command[:4]} says {text!r}, after {self.said[-500:]}", heard, seconds)
+        wait_for(f"{self._name} says {text!r}, after {self.said[-500:]}", heard, seconds)
 
     def ends(self, seconds: float = SECONDS) -> int:
         """Wait until it has ended; gives its exit status."""
-        wait_for(f"{self.command[:4]} ends", lambda: self.code is not None, seconds)
+        wait_for(f"{self._name} ends", lambda: self.code is not None, seconds)
         return self._child.wait()
 
     def kill(self) -> list[int]:
