@@ -35,6 +35,8 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture
-def database(postgres: Server) -> str:
+def database(postgres: Server) -> Iterator[str]:
     """The URL of a fresh, empty PostgreSQL database."""
-    return postgres.url(postgres.create())
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)

@@ -23,6 +23,13 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+GUARD: Final = """
+cat > /dev/null
+pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid"
+rm -rf "$1" "$2"
+"""
+"""Waits for the end of the process that started it, however that ends, and removes its server."""
+
 USER: Final = "hocket"
 SECONDS: Final = 30.0
 """How long a server may take to start or to end."""
@@ -142,6 +149,11 @@ class Server:
         self._numbers = itertools.count(1)
         if os.geteuid() == 0:
             os.chown(self.home, as_postgres()["user"], as_postgres()["group"])
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", self.folder, self.home],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         atexit.register(self.remove)
         self._make(options)
 
@@ -248,6 +260,7 @@ class Server:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
+        self._guard.communicate()
 
     # -- what is in it --------------------------------------------------------------------------
 
@@ -260,6 +273,10 @@ class Server:
         name = f"t{next(self._numbers)}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[str, ...]]:
         """Run a statement beside everything else; gives its rows as texts."""

@@ -82,6 +82,7 @@ def write_through(line: Line, folder: Path, *cuts: Cut) -> int:
         assert line.server.sql("SELECT count(*) FROM hocket.inbox", database) == [(str(POSTS),)]
         (row,) = direct.runs()
         assert (row.owner, row.status) == ("", "succeeded"), "the run was not given up"
+    line.server.drop(database)
     return messages
 
 

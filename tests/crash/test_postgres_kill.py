@@ -100,6 +100,7 @@ def kill_at(victim: Victim, folder: Path, what: str, points: list[tuple[int, str
         except AssertionError as error:
             error.add_note(f"{how} message {at} of the {what} job")
             raise
+        victim.server.drop(database)
     return more
 
 
