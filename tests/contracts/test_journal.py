@@ -25,12 +25,13 @@ NOWHERE = "postgresql://127.0.0.1/none"
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Gives the journal; on disk a second call opens the same one as another process would."""
     opened: list[Any] = []
+    database = request.getfixturevalue("database") if request.param == "postgres" else ""
 
     def open_journal() -> Any:
         if request.param == "sqlite":
             opened.append(SqliteJournal(tmp_path / "state"))
         elif request.param == "postgres":
-            opened.append(PostgresJournal(request.getfixturevalue("database")))
+            opened.append(PostgresJournal(database))
         elif not opened:
             opened.append(MemoryJournal())
         return opened[-1]

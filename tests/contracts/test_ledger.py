@@ -31,12 +31,13 @@ LONG = 1_000 * SECOND
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Gives the journal as one process sees it; a second call, as another one does."""
     opened: list[Any] = []
+    database = request.getfixturevalue("database") if request.param == "postgres" else ""
 
     def open_journal() -> Any:
         if request.param == "sqlite":
             opened.append(SqliteJournal(tmp_path / "state"))
         elif request.param == "postgres":
-            opened.append(PostgresJournal(request.getfixturevalue("database")))
+            opened.append(PostgresJournal(database))
         elif not opened:
             opened.append(MemoryJournal())
         return opened[-1]
