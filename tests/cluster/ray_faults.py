@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from tests.cluster.faults import LEASE, LIMIT, Outcome, Scene, ended, give, scene
 from tests.cluster.judge import Fault
 from tests.cluster.nets import Machine
-from tests.cluster.processes import Process, tree, wait_for
+from tests.cluster.processes import Process, kill, tree, wait_for
 from tests.cluster.rays import Rays
 from tests.cluster.runs import inputs, write
 from tests.cluster.steps import read
@@ -80,11 +80,11 @@ class Cluster:
         return serving
 
     def owner(self) -> str:
-        """Give the name of the machine where the run's owner is."""
+        """Give the run's owner, as ``host:pid``."""
         journal = open_journal(self.scene.url, self.scene.folder, LEASE)
         try:
             row = journal.find(RUN)
-            return "" if row is None else row.owner.partition(":")[0]
+            return "" if row is None else row.owner
         finally:
             journal.close()
 
@@ -121,9 +121,13 @@ def owner_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     draw, there = random.Random(seed), made.scene
     made.serve(range(steps))
     there.done(round(steps * draw.uniform(0.3, 0.6)))
-    node = made.rays.nodes[made.owner()]
+    host, _, pid = made.owner().partition(":")
     before = everyone(there)
-    node.kill()
+    if host == there.machines[0].name:
+        # Without its head there would be no cluster: only the supervisor dies.
+        kill([int(pid)])
+    else:
+        made.rays.nodes[host].kill()
     fault = Fault(time.monotonic_ns(), before)
     return there.outcome(fault, [range(steps)], ended(there))
 
