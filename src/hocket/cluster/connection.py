@@ -265,8 +265,12 @@ def _refusal(address: str, error: Exception) -> Refused:
 
 def _leaving() -> frozenset[str]:
     """Name the nodes that are being drained; Ray has no public word for it."""
+    from ray._private.client_mode_hook import client_mode_should_convert
     from ray._private.state import state
 
+    if client_mode_should_convert():  # type: ignore[no-untyped-call]
+        # Through Ray's client nobody can ask for it.
+        return frozenset()
     return frozenset(state.get_draining_nodes())
 
 
