@@ -31,6 +31,7 @@ from supervisors import line_through  # noqa: E402
 from tests import postgres  # noqa: E402
 
 from hocket import Engine  # noqa: E402
+from hocket._version import __version__  # noqa: E402
 from hocket.app.host import Host  # noqa: E402
 from hocket.app.load import load_plan  # noqa: E402
 
@@ -172,11 +173,10 @@ class Node:
         return sum(psutil.Process(worker.pid).memory_info().rss for worker in self._workers)
 
     def connections(self) -> int:
-        """Give how many connections the processes that drive runs have."""
-        pids = ", ".join(f"'%:{worker.pid}'" for worker in self._workers)
+        """Give how many connections there are to the journal."""
         found = self._database.sql(
-            "SELECT count(*) FROM pg_stat_activity "
-            f"WHERE datname = '{self._name}' AND application_name LIKE ANY (ARRAY[{pids}])"
+            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self._name}' "
+            "AND pid <> pg_backend_pid()"
         )
         return int(found[0][0])
 
@@ -311,8 +311,9 @@ async def begin(where: Node, runs: int) -> dict[str, float]:
 async def hold(where: Node, plan: str, runs: int, seconds: float) -> dict[str, float]:
     """Measure what runs take that are driven and wait: for a person, or for their calls."""
     items = IN_FLIGHT if plan == "busy" else 0
-    where.hire(1, max(1, runs))
     async with Layer(where, where._folder / "server", runs) as server:
+        others = where.connections()
+        where.hire(1, max(1, runs))
         await server.done(0)
         await server.lay(plan, runs, items)
         # The call or question of each is on disk: so many events of each.
@@ -328,7 +329,7 @@ async def hold(where: Node, plan: str, runs: int, seconds: float) -> dict[str, f
         return {
             "runs": runs,
             "memory": where.memory(),
-            "connections": where.connections(),
+            "connections": where.connections() - others,
             "worker_cpu_share": took.workers / took.at,
             "writes_a_second": took.writes / took.at,
             "events": where.sum().events,
@@ -509,7 +510,7 @@ def main() -> None:
         sys.exit(reason)
     given.state.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONHASHSEED", "0")
-    head = measure.machine(["hocket", "asyncpg"])
+    head = [*measure.machine(["asyncpg"]), f"hocket {__version__}"]
     before = measure.mood(given.state)
     print("\n".join([*head, f"Before: {before}"]), flush=True)
     data = Path(tempfile.mkdtemp(prefix="capacity-data-"))
