@@ -166,33 +166,49 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def node_table(found: Json) -> str:
-    fits, idle, busy = found["fits"], found["idle"], found["busy"]
     costs = Costs(found, Team(0, 0))
-    small, wide, limited = costs.small, costs.wide, costs.limited
-    begun, best = found["begun"], max(found["wide"], key=_rate)
-    fit = fits["cpu_s_a_run"]
-    rows = [
+    return table(["What", "Measured", "From"], [*_held(found), *_flowing(costs), *_written(costs)])
+
+
+def _held(found: Json) -> list[list[str]]:
+    """What runs take that are driven and wait."""
+    fits, idle, busy = found["fits"], found["idle"], found["busy"]
+    last = busy[-1]
+    waits, calls = fits["bytes_an_idle_run"], fits["bytes_a_busy_run"]
+    return [
         ["A process that drives nothing", f"{idle[0]['memory'] / 1e6:.0f} MB", "idle, 0 runs"],
         [
             "each run of it that waits for a person",
-            f"{fits['bytes_an_idle_run']['slope'] / 1e3:.0f} KB",
-            f"idle, up to {idle[-1]['runs']} runs, R² {fits['bytes_an_idle_run']['r2']:.3f}",
+            f"{waits['slope'] / 1e3:.0f} KB",
+            f"idle, up to {idle[-1]['runs']} runs, R² {waits['r2']:.3f}",
         ],
         [
             "each run of it with ten calls in flight",
-            f"{fits['bytes_a_busy_run']['slope'] / 1e3:.0f} KB",
-            f"busy, up to {busy[-1]['runs']} runs, R² {fits['bytes_a_busy_run']['r2']:.3f}",
+            f"{calls['slope'] / 1e3:.0f} KB",
+            f"busy, up to {last['runs']} runs, R² {calls['r2']:.3f}",
         ],
         [
-            f"its processor while {busy[-1]['runs']} such runs wait for their calls",
-            f"{busy[-1]['worker_cpu_share']:.1%} of a core",
+            f"its processor while {last['runs']} such runs wait for their calls",
+            f"{last['worker_cpu_share']:.1%} of a core",
             "busy, last row",
         ],
+        ["its transactions meanwhile", f"{last['writes_a_second']:.1f}/s", "busy, last row"],
         [
-            "its transactions meanwhile",
-            f"{busy[-1]['writes_a_second']:.1f}/s",
-            "busy, last row",
+            "its connections to the database",
+            f"{max(one['connections'] for one in [*idle, *busy])}",
+            "idle, busy",
         ],
+    ]
+
+
+def _flowing(costs: Costs) -> list[list[str]]:
+    """What runs and steps take that go on."""
+    found, small, wide, limited = costs.found, costs.small, costs.wide, costs.limited
+    fit, begun = found["fits"]["cpu_s_a_run"], found["begun"]
+    best = max(found["wide"], key=_rate)
+    run = f"{small['writes'] / small['runs']:.1f}"
+    parts_of = [wide[f"{who}_cpu_s"] * 1e6 / wide["steps"] for who in ("worker", "database")]
+    return [
         [
             f"Runs of three steps, {small['workers']} processes",
             f"{small['runs'] / small['wall_s']:,.0f}/s",
@@ -203,11 +219,7 @@ def node_table(found: Json) -> str:
             f"{fit['slope'] * 1e3:.1f} ms",
             f"curve, {found['curve'][0]['runs']} to {small['runs']} runs, R² {fit['r2']:.4f}",
         ],
-        [
-            "transactions that write, of each",
-            f"{small['writes'] / small['runs']:.1f}",
-            "curve, last row",
-        ],
+        ["transactions that write, of each", run, "curve, last row"],
         ["Runs begun by one server", f"{begun['runs'] / begun['wall_s']:,.0f}/s", "begun"],
         [
             "Steps of a wide run, one process",
@@ -215,14 +227,13 @@ def node_table(found: Json) -> str:
             f"wide, {wide['steps']:,} steps",
         ],
         [
-            f"the same, {best['workers']} processes",
+            f"the most by several processes: by {best['workers']}",
             f"{_rate(best):,.0f}/s",
             f"wide, {best['workers']} runs",
         ],
         [
             "processor of such a step: process, database",
-            f"{wide['worker_cpu_s'] * 1e6 / wide['steps']:.0f} µs, "
-            f"{wide['database_cpu_s'] * 1e6 / wide['steps']:.0f} µs",
+            ", ".join(f"{part:.0f} µs" for part in parts_of),
             "wide, first row",
         ],
         [
@@ -231,14 +242,21 @@ def node_table(found: Json) -> str:
             "wide, first row",
         ],
         [
+            "Calls under one shared limit, all processes together",
+            f"{_rate(limited):,.0f}/s",
+            f"limited, {limited['workers']} processes, the best row",
+        ],
+    ]
+
+
+def _written(costs: Costs) -> list[list[str]]:
+    """What events take."""
+    found, small, wide = costs.found, costs.small, costs.wide
+    return [
+        [
             "Events",
             f"{max(one['events'] / one['wall_s'] for one in found['wide']):,.0f}/s",
             "wide, the best row",
-        ],
-        [
-            "connections of a process to the database",
-            f"{max(one['connections'] for one in [*idle, *busy])}",
-            "idle, busy",
         ],
         ["bytes of an event in the database", f"{wide['bytes'] / wide['events']:,.0f}", "wide"],
         [
@@ -247,13 +265,7 @@ def node_table(found: Json) -> str:
             f"{small['log_bytes'] / small['events']:,.0f} (small)",
             "wide, curve",
         ],
-        [
-            "Calls under one shared limit, all processes together",
-            f"{_rate(limited):,.0f}/s",
-            f"limited, {limited['workers']} processes, the best row",
-        ],
     ]
-    return table(["What", "Measured", "From"], rows)
 
 
 def day_table(costs: Costs) -> str:

@@ -214,6 +214,8 @@ def test_kustomization_names_files_that_are_there() -> None:
     told = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text("utf-8"))
     names = {path.name for path in MANIFESTS}
     assert set(told["resources"]) <= names
+    (image,) = told["images"]
+    assert f"{image['name']}:{image['newTag']}" == IMAGE
     assert names - set(told["resources"]) == {"kustomization.yaml", "postgres.yaml", "ray.yaml"}
 
 
