@@ -112,6 +112,12 @@ async def taken(workers: Workers, wanted: Need, count: int) -> list[Worker]:
     return [await workers.take(wanted, FakeContext()) for _ in range(count)]
 
 
+async def begun(cloud: Cloud, workers: Workers, count: int) -> None:
+    """Wait until so many workers are there."""
+    while sum(worker.hello is not None for worker in workers.there) < count:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
 def names(workers: list[Worker]) -> list[str]:
     return sorted(worker.node.host for worker in workers)
 
@@ -151,11 +157,39 @@ def test_what_nobody_offers_is_said_with_what_there_is_and_what_to_do() -> None:
 def test_nodes_share_calls_and_each_gets_one_worker(staffed: Staffed) -> None:
     async def main() -> None:
         cloud, workers = staffed(node("a"), node("b"), node("c"))
+        workers.warm(3)
+        await begun(cloud, workers, 3)
         calls = await taken(workers, need(), 9)
         assert names(calls) == list("aaabbbccc")
         assert sorted(cloud.begun) == ["a", "b", "c"]
         for worker in calls[:-1]:
             workers.free(worker, need())
+        await workers.close()
+
+    run(main())
+
+
+def test_a_call_does_not_wait_for_a_worker_that_has_yet_to_begin(staffed: Staffed) -> None:
+    async def main() -> None:
+        cloud, workers = staffed(node("a"), node("b"))
+        (first,) = await taken(workers, need(), 1)
+        (second,) = await taken(workers, need(), 1)
+        assert second is first and sorted(cloud.begun) == ["a", "b"], "b begins beside"
+        await begun(cloud, workers, 2)
+        (third,) = await taken(workers, need(), 1)
+        assert third is not first
+        await workers.close()
+
+    run(main())
+
+
+def test_workers_begin_before_there_are_calls_on_few_nodes(staffed: Staffed) -> None:
+    async def main() -> None:
+        cloud, workers = staffed(*(node(name) for name in "abcd"))
+        cloud.broken["a"] = Gone("no")
+        workers.warm()
+        await begun(cloud, workers, 1)
+        assert sorted(cloud.begun) == ["a", "b"] and names(workers.there) == ["b"]
         await workers.close()
 
     run(main())
@@ -221,6 +255,8 @@ def test_a_node_that_leaves_ends_when_its_calls_have(staffed: Staffed) -> None:
     async def main() -> None:
         cloud, workers = staffed(node("a"), node("b"))
         wanted = need()
+        workers.warm()
+        await begun(cloud, workers, 2)
         calls = {worker.node.host: worker for worker in await taken(workers, wanted, 2)}
         cloud.there = [node("a", leaving=True), node("b")]
         async with asyncio.timeout(10):

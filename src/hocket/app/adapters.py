@@ -58,6 +58,9 @@ class Away(Protocol):
             room: How many of its calls a machine with so many cores takes.
         """
 
+    def warm(self) -> None:
+        """Have processes begin there before there are calls for them."""
+
     async def close(self) -> None:
         """End what is held there."""
 
@@ -106,6 +109,11 @@ class Links:
         if self._away is None or spec.kind == "population":
             return capacity(name, spec)
         return spec.concurrency
+
+    def warm(self) -> None:
+        """Have what does calls elsewhere begin before there are any."""
+        if self._away is not None:
+            self._away.warm()
 
     async def close(self) -> None:
         """End all connections, and the processes that belong to them."""

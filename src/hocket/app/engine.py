@@ -81,7 +81,7 @@ class Engine:
         cluster: str | None = None,
     ) -> None:
         self.state: Final = state_folder() if state is None else Path(state).absolute()
-        self._links = Links(cluster)
+        self.links: Final = Links(cluster)
         lease = lease_seconds() if lease is None else lease
         if memory:
             journal = MemoryJournal(wall=time.time_ns)
@@ -92,7 +92,7 @@ class Engine:
         self._embedder = Embedder()
         self._memo = Memo(self.journal.answers, self._embedder)
         self._ahead = LookAhead()
-        self.sessions: Final = self._links.sessions
+        self.sessions: Final = self.links.sessions
         self._spans = sink_of_environment()
         self._budget = look_ahead
         self.files: Final = StoredFiles(self.journal.blobs, self.state)
@@ -444,7 +444,7 @@ class Engine:
     ) -> None:
         """Close the journal."""
         await self._ahead.close()
-        await self._links.close()
+        await self.links.close()
         await self._embedder.close()
         await self._desks.settled()
         if self._spans is not None:
@@ -457,8 +457,8 @@ class Engine:
             Parts(
                 journal=self.journal,
                 files=self.files,
-                hire=partial(self._links.hire, self.state, dict(live)),
-                capacity=self._links.capacity,
+                hire=partial(self.links.hire, self.state, dict(live)),
+                capacity=self.links.capacity,
                 kinds=KINDS,
                 wall=self.journal.wall,
                 desks=self._desks,

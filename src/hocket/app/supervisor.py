@@ -71,6 +71,8 @@ class Supervisor:
     async def _open(self) -> None:
         self.engine.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(self.engine.state)
+        # Who takes a run over from the dead is in a hurry.
+        self.engine.links.warm()
         await self.host.open()
 
     def report(self) -> Report:

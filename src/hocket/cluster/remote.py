@@ -353,6 +353,10 @@ class OnCluster:
         self._workers = Workers(connection)
         self.groups: Final = NodeGroups(connection)
 
+    def warm(self) -> None:
+        """Begin some workers before there are calls for them."""
+        self._workers.warm()
+
     def agent(self, name: str, spec: AgentSpec, here: Agent, room: Room) -> RemoteAgent:
         """Give an agent whose calls are done by workers."""
         return RemoteAgent(name, spec, here, self._workers, room)

@@ -10,13 +10,15 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from hocket.agents.base import Context
 from hocket.cluster.connection import Connection, Node, has_ended
-from hocket.cluster.placing import exclusive, fits, free, lacking
+from hocket.cluster.grounds import Grounds
+from hocket.cluster.placing import exclusive, free, lacking
 from hocket.cluster.seat import Gone, Seated, begin
 from hocket.cluster.versions import Hello
 from hocket.core.errors import AgentError, Fault, Refused
@@ -24,6 +26,9 @@ from hocket.core.specs import PlaceSpec
 
 PATIENCE: Final = 60.0
 """Seconds for which a call waits for a node that offers what it needs."""
+
+WARM: Final = 2
+"""On how many nodes a supervisor has a worker before there is a call for it."""
 
 SILENCE: Final = 30.0
 """Seconds without a word from a worker after which it counts as gone."""
@@ -116,19 +121,44 @@ class Workers:
         self.connection: Final = connection
         self.silence: Final = silence
         self._patience = patience
-        self._nodes = {node.id: node for node in connection.nodes()}
-        self._refused: dict[str, str] = {}
-        """Nodes whose versions differ, and what was said of it."""
-        self._resting: dict[str, float] = {}
-        """Nodes on which no worker could be begun, and the loop's time of the next attempt."""
+        self._grounds = Grounds(connection.nodes())
         self._workers: list[Worker] = []
         self._waiting: dict[Need, deque[asyncio.Event]] = {}
+        self._kindling: set[asyncio.Task[None]] = set()
         self._lookout: _Lookout | None = None
 
     @property
     def there(self) -> list[Worker]:
         """The workers that are there, or about to be."""
         return list(self._workers)
+
+    def warm(self, most: int = WARM) -> None:
+        """Begin workers for calls that need nothing special, so that the first need not wait.
+
+        Args:
+            most: On how many nodes; on others they begin when there are calls for them.
+        """
+        for node in list(self._grounds.nodes.values())[:most]:
+            if not any(worker.node.id == node.id for worker in self._workers):
+                self._kindle(self._begin(node, PlaceSpec()))
+
+    def _kindle(self, worker: Worker) -> None:
+        """Have a worker begin that no call waits for."""
+        task = asyncio.create_task(self._kindled(worker), name="a worker ahead")
+        self._kindling.add(task)
+        task.add_done_callback(self._kindling.discard)
+
+    async def _kindled(self, worker: Worker) -> None:
+        try:
+            await self._begun(worker)
+        except Refused as error:
+            self._grounds.refused[worker.node.id] = str(error)
+            self.drop(worker)
+        except Gone:
+            self._grounds.rest(worker.node, _PAUSE)
+            self.drop(worker)
+        else:
+            self._wake()
 
     async def take(self, need: Need, context: Context) -> Worker:
         """Give a worker that does a call; it is to be given back by `free`.
@@ -150,12 +180,12 @@ class Workers:
                 await self._begun(worker)
             except Refused as error:
                 context.emit(f"{error}\n", "err")
-                self._refused[worker.node.id] = str(error)
+                self._grounds.refused[worker.node.id] = str(error)
                 self.drop(worker)
             except Gone as error:
                 why = str(error)
                 # The node may be gone as well, which Ray knows only later: others come first.
-                self._rest(worker.node, _PAUSE)
+                self._grounds.rest(worker.node, _PAUSE)
                 self.drop(worker)
             except BaseException:
                 self.free(worker, need)
@@ -170,7 +200,7 @@ class Workers:
         worker.of[need.crew] -= 1
         if not worker.calls:
             worker.idle = asyncio.get_running_loop().time()
-            if worker.node.id not in self._nodes or self._nodes[worker.node.id].leaving:
+            if not self._grounds.stays(worker.node):
                 self.drop(worker)
         self._wake()
 
@@ -183,7 +213,7 @@ class Workers:
 
     def fell(self, node: Node) -> None:
         """Let go of a node whose Ray is gone, before Ray has noticed."""
-        self._resting[node.id] = asyncio.get_running_loop().time() + _FALLEN
+        self._grounds.rest(node, _FALLEN)
         for worker in self.there:
             if worker.node.id == node.id:
                 self.drop(worker)
@@ -199,6 +229,8 @@ class Workers:
         """End all workers, and the connection."""
         if self._lookout is not None:
             self._lookout.stop()
+        for task in self._kindling:
+            task.cancel()
         workers, self._workers = self._workers, []
         for worker in workers:
             if worker.hello is None and worker.ready is not None:
@@ -211,36 +243,34 @@ class Workers:
     # -- who does it ------------------------------------------------------------------------
 
     def _choose(self, need: Need) -> Worker | None:
-        """Choose the worker that does the fewest calls, or begin one; None if none has room."""
-        now = asyncio.get_running_loop().time()
-        found = [w for w in self._workers if self._good(w.node, need) and w.takes(need)]
+        """Choose the worker that does the fewest calls, or begin one; None if none has room.
+
+        One that is there comes before one that has yet to begin.
+        """
+        good = partial(self._grounds.good, place=need.place)
+        found = [w for w in self._workers if good(w.node) and w.takes(need)]
         best = min(found, key=_load, default=None)
-        if best is None or best.calls or best.hello is None:
-            node = self._vacant(need, now)
-            if node is not None and (best is None or best.calls):
-                best = self._begin(node, need.place)
+        if best is None or best.calls:
+            node = self._vacant(need)
+            if node is not None:
+                fresh = self._begin(node, need.place)
+                if best is None or best.hello is None:
+                    best = fresh
+                else:
+                    # The call need not wait for it; those that come later find it there.
+                    self._kindle(fresh)
         if best is not None:
             best.calls += 1
             best.of[need.crew] += 1
             best.crews.add(need.crew)
         return best
 
-    def _good(self, node: Node, need: Need) -> bool:
-        """Tell whether a node may get calls of a place."""
-        here = self._nodes.get(node.id)
-        return (
-            here is not None
-            and not here.leaving
-            and node.id not in self._refused
-            and fits(here, need.place)
-        )
-
-    def _vacant(self, need: Need, now: float) -> Node | None:
+    def _vacant(self, need: Need) -> Node | None:
         """Choose a node for another worker: that with the fewest calls; None if there is none."""
         found: list[tuple[int, str, Node]] = []
-        for node in self._nodes.values():
+        for node in self._grounds.nodes.values():
             here = [worker for worker in self._workers if worker.node.id == node.id]
-            if not self._good(node, need) or self._resting.get(node.id, 0.0) > now:
+            if not self._grounds.good(node, need.place) or self._grounds.rests(node):
                 continue
             if exclusive(need.place):
                 held = [worker.place for worker in here]
@@ -283,13 +313,8 @@ class Workers:
             async with asyncio.timeout(_START):
                 return await worker.seat.hello(self.connection.here)
         except TimeoutError:
-            self._rest(worker.node, _REST)
+            self._grounds.rest(worker.node, _REST)
             raise Gone(f"no worker began on {worker.node.host} within {_START:g} s") from None
-
-    def _rest(self, node: Node, seconds: float) -> None:
-        """Begin no worker on a node for a while."""
-        until = asyncio.get_running_loop().time() + seconds
-        self._resting[node.id] = max(until, self._resting.get(node.id, 0.0))
 
     # -- who waits --------------------------------------------------------------------------
 
@@ -299,23 +324,16 @@ class Workers:
         Raises:
             AgentError: It has been waited for long enough.
         """
-        if any(self._good(node, need) for node in self._nodes.values()):
+        if any(self._grounds.good(node, need.place) for node in self._grounds.nodes.values()):
             patience.rest()
             return
-        if (skew := self._skew(need)) is not None:
+        if (skew := self._grounds.skew(need.place)) is not None:
             raise AgentError(Fault(kind="permanent", message=skew))
-        lack = lacking(self._nodes.values(), need.place)
+        lack = lacking(self._grounds.nodes.values(), need.place)
         if patience.begins():
             context.emit(f"waits for a node: {lack}\n", "err")
         elif patience.over():
             raise _unavailable(f"{lack}; none has joined within {self._patience:g} s")
-
-    def _skew(self, need: Need) -> str | None:
-        """Give what was said of the versions of the nodes that would do; None if there is none."""
-        for node in self._nodes.values():
-            if node.id in self._refused and fits(node, need.place):
-                return self._refused[node.id]
-        return None
 
     async def _chosen(self, need: Need, patience: _Patience, context: Context) -> Worker:
         """Wait until a worker has room, behind those who came before.
@@ -353,12 +371,11 @@ class Workers:
 
     def _seen(self, nodes: list[Node]) -> None:
         """Take in which nodes there are."""
-        self._nodes = {node.id: node for node in nodes}
+        self._grounds.nodes = {node.id: node for node in nodes}
         idle = asyncio.get_running_loop().time() - _IDLE
         for worker in list(self._workers):
-            here = self._nodes.get(worker.node.id)
             spare = exclusive(worker.place) and worker.idle < idle
-            if not worker.calls and (here is None or here.leaving or spare):
+            if not worker.calls and (spare or not self._grounds.stays(worker.node)):
                 self.drop(worker)
         self._wake()
 
@@ -433,8 +450,8 @@ async def _all(work: Iterable[Awaitable[Any]]) -> None:
         return
 
 
-def _load(worker: Worker) -> tuple[int, bool, str]:
-    return worker.calls, worker.hello is None, worker.node.id
+def _load(worker: Worker) -> tuple[bool, int, str]:
+    return worker.hello is None, worker.calls, worker.node.id
 
 
 def _unavailable(message: str) -> AgentError:
