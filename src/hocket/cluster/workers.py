@@ -94,10 +94,9 @@ class Worker:
 
     def takes(self, need: Need) -> bool:
         """Tell whether it has room for another call."""
-        if need.place != self.place:
-            return False
-        if exclusive(self.place):
-            return not self.calls
+        if exclusive(self.place) or exclusive(need.place):
+            return need.place == self.place and not self.calls
+        # What a node offers to all who are there, any worker on it has.
         room = need.room(max(1, int(self.node.resources.get("CPU", 1))))
         return room is None or self.of[need.crew] < room
 
@@ -138,9 +137,13 @@ class Workers:
         Args:
             most: On how many nodes; on others they begin when there are calls for them.
         """
-        for node in list(self._grounds.nodes.values())[:most]:
+        anywhere = PlaceSpec()
+        good = [node for node in self._grounds.nodes.values() if self._grounds.good(node, anywhere)]
+        # This machine's own dies with it, and is then of no use to whoever takes over.
+        good.sort(key=lambda node: node.host != self.connection.here.host)
+        for node in good[:most]:
             if not any(worker.node.id == node.id for worker in self._workers):
-                self._kindle(self._begin(node, PlaceSpec()))
+                self._kindle(self._begin(node, anywhere))
 
     def _kindle(self, worker: Worker) -> None:
         """Have a worker begin that no call waits for."""
@@ -281,7 +284,7 @@ class Workers:
                     # What others have left there stands in the way.
                     for worker in [worker for worker in here if not worker.calls]:
                         self.drop(worker)
-            elif any(worker.place == need.place for worker in here):
+            elif any(not exclusive(worker.place) for worker in here):
                 continue
             found.append((sum(worker.calls for worker in here), node.id, node))
         return min(found)[2] if found else None
