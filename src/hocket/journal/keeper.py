@@ -203,7 +203,8 @@ class Keeper:
         if not listening:
             return
         fresh: dict[int, list[Posted]] = {}
-        for id, run, request, at in store.unanswered(db, min(port.told for port in listening)):
+        runs, told = [port.key for port in listening], min(port.told for port in listening)
+        for id, run, request, at in store.unanswered(db, runs, told):
             port = self.ports.get(run)
             if port is None or id <= port.told or port.progress.on_posted is None:
                 continue

@@ -63,7 +63,7 @@ INSERT INTO meta (key, value) VALUES ($1, $2)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value""",
     # -- runs ------------------------------------------------------------------------------------
     store.OWNED: "SELECT 1 FROM runs WHERE key = $1 AND epoch = $2 FOR NO KEY UPDATE",
-    store.LOCK_RUN: "SELECT key FROM runs WHERE id = $1 FOR NO KEY UPDATE",
+    store.LOCK_RUN: "SELECT key, epoch FROM runs WHERE id = $1 FOR NO KEY UPDATE",
     # Whoever is giving a sign of life just now is not forgotten, and not waited for.
     store.FORGET_OWNERS: """
 DELETE FROM owners WHERE key IN (
@@ -71,10 +71,11 @@ DELETE FROM owners WHERE key IN (
         AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.owner = owners.key)
         AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.owner = owners.key AND state < 2)
     FOR UPDATE SKIP LOCKED)""",
-    # The run's lock has the requests to one run come in the order of their ids.
-    store.POST: """
-WITH asked AS MATERIALIZED (SELECT key FROM runs WHERE key = $1 FOR NO KEY UPDATE)
-INSERT INTO inbox (run, request, at) SELECT asked.key, $2, $3 FROM asked RETURNING id""",
+    store.UNANSWERED: """
+SELECT id, run, request, at FROM inbox
+WHERE refusal IS NULL AND id > $2
+    AND run = ANY (ARRAY(SELECT v::bigint FROM jsonb_array_elements_text($1::text::jsonb) AS v))
+ORDER BY id""",
     store.SIZE_OF_EVENTS: """
 SELECT coalesce(sum(octet_length(data)), 0)::bigint FROM events WHERE run = $1""",
     # -- bytes and answers -----------------------------------------------------------------------

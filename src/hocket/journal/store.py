@@ -10,6 +10,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.journal import answers, hosted, ledger
 from hocket.journal.base import RunRow, Taken
@@ -40,7 +42,8 @@ FIND_RUN: Final = "SELECT key FROM runs WHERE id = ?"
 CREATE_RUN: Final = """
 INSERT INTO runs (id, name, status, created, epoch, owner) VALUES (?, ?, 'running', ?, 1, ?)
 ON CONFLICT (id) DO NOTHING"""
-LOCK_RUN: Final = "SELECT key FROM runs WHERE id = ?"
+# Not the text of FIND_RUN: a server is given this one with a lock.
+LOCK_RUN: Final = "SELECT key, epoch FROM runs WHERE id = ?"
 OWNER_OF: Final = """
 SELECT r.key, r.epoch, o.host, o.pid, o.start, o.boot, o.lease_until
 FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
@@ -59,8 +62,10 @@ DELETE FROM owners WHERE lease_until < ? AND key NOT IN (SELECT owner FROM runs)
     AND key NOT IN (SELECT owner FROM ledger WHERE state < 2)"""
 LAST_EVENT: Final = "SELECT coalesce(max(n), 0) FROM events WHERE run = ?"
 POST: Final = "INSERT INTO inbox (run, request, at) VALUES (?, ?, ?) RETURNING id"
+# The list comes as one JSON parameter, so that one statement is prepared for all lengths.
 UNANSWERED: Final = """
-SELECT id, run, request, at FROM inbox WHERE refusal IS NULL AND id > ? ORDER BY id"""
+SELECT id, run, request, at FROM inbox
+WHERE refusal IS NULL AND run IN (SELECT value FROM json_each(?1)) AND id > ?2 ORDER BY id"""
 WAITING: Final = """
 SELECT id, request, at FROM inbox WHERE run = ? AND refusal IS NULL ORDER BY id"""
 ANSWER_OF: Final = "SELECT refusal FROM inbox WHERE id = ? AND refusal IS NOT NULL"
@@ -86,6 +91,9 @@ SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = ?"""
 DELETE_EVENTS: Final = "DELETE FROM events WHERE run = ?"
 DELETE_INBOX: Final = "DELETE FROM inbox WHERE run = ?"
 DELETE_RUN: Final = "DELETE FROM runs WHERE key = ?"
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Append(NamedTuple):
@@ -369,16 +377,21 @@ def post(db: Database, id: str, request: str, at: int) -> tuple[int, str]:
     Raises:
         NotFound: There is no such run.
     """
-    row = db.execute(POST, (find_run(db, id), request, at)).fetchall()[0]
+    # With the lock, or requests could come to be seen in another order than that of their ids.
+    run = one(db.execute(LOCK_RUN, (id,)))
+    if run is None:
+        raise no_such_run(id)
+    row = db.execute(POST, (integer(run[0]), request, at)).fetchall()[0]
     bell = one(db.execute(BELL_OF, (id,))) or ("",)
     return integer(row[0]), text(bell[0])
 
 
-def unanswered(db: Database, after: int) -> list[tuple[int, int, str, int]]:
-    """Give the open requests of all runs as (id, run's key, request, instant), oldest first."""
+def unanswered(db: Database, runs: Iterable[int], after: int) -> list[tuple[int, int, str, int]]:
+    """Give the open requests of some runs as (id, run's key, request, instant), oldest first."""
+    keys = _encode(list(runs)).decode()
     return [
         (integer(id), integer(run), text(request), integer(at))
-        for id, run, request, at in db.execute(UNANSWERED, (after,)).fetchall()
+        for id, run, request, at in db.execute(UNANSWERED, (keys, after)).fetchall()
     ]
 
 
