@@ -220,7 +220,9 @@ async def test_a_front_looks_after_what_others_drive_for_it(make: Making, tmp_pa
     run = await front.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
     await soon(lambda: events(front, run, CallStarted))
     watch = Watch(front, rules_with(("step > 1ms",)))
-    assert [(alert.run, alert.step) for alert in await watch.look()] == [(run, "first")]
+    # The process of the tests may hold so much memory that the server is alerted to that, too.
+    found = [(alert.run, alert.step) for alert in await watch.look() if alert.run]
+    assert found == [(run, "first")]
     assert front.driven(run) is None and worker.driven(run) is not None
     go.touch()
     await soon(lambda: status(front, run) == "succeeded")
