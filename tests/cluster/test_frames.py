@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import msgspec
+import pytest
+from tests.agents.context import FakeContext, request
+from tests.cluster.test_place import node
 
-from hocket.agents.base import Reply
+from hocket.agents.base import Agent, Context, Reply, Request
+from hocket.app.adapters import room
 from hocket.cluster.frames import (
     Batch,
     Emitted,
@@ -20,7 +27,13 @@ from hocket.cluster.frames import (
     encode,
     reply_of,
 )
+from hocket.cluster.hands import FORGET, Hands
+from hocket.cluster.remote import RemoteAgent
+from hocket.cluster.seat import Seated
+from hocket.cluster.workers import Need, Worker, Workers
+from hocket.core.errors import WorkerLost
 from hocket.core.events import Usage
+from hocket.core.specs import AgentSpec, PlaceSpec
 from hocket.simulator.loop import run_virtual
 
 T = TypeVar("T")
@@ -126,3 +139,80 @@ def test_nothing_is_said_behind_the_end() -> None:
         assert len(batch_of(await box.batch(0)).said) == 1
 
     virtual(main)
+
+
+# ---- a supervisor that stands still ----
+
+BEGUN: list[str] = []
+
+
+class Slow:
+    """Makes an agent that takes an hour, and is that agent."""
+
+    def hire(self, name: str, spec: AgentSpec) -> Slow:
+        return self
+
+    async def call(self, request: Request, context: Context) -> Reply:
+        BEGUN.append(str(request.call))
+        await asyncio.sleep(3600)
+        return Reply(output="done")
+
+
+class Still:
+    """A seat whose first answer is lost, as its asker was stopped for longer than it is kept."""
+
+    def __init__(self, hands: Hands, stopped: float) -> None:
+        self._hands = hands
+        self._stopped = stopped
+        self._lost: asyncio.Future[Any] | None = None
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        asking = asyncio.ensure_future(getattr(self._hands, method)(*args))
+        if self._lost is None:
+            self._lost = asking
+            await asyncio.sleep(self._stopped)
+        return await asking
+
+    async def alive(self, patience: float) -> bool:
+        await asyncio.sleep(self._stopped)
+        return True
+
+
+class Staff:
+    """The workers of a supervisor: one."""
+
+    silence = 30.0
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def take(self, need: Need, context: Context) -> Worker:
+        return self._worker
+
+    def free(self, worker: Worker, need: Need) -> None:
+        return
+
+
+@pytest.mark.parametrize("stopped", [FORGET / 2, FORGET * 2])
+def test_a_call_whose_supervisor_stood_still_is_not_done_twice(
+    stopped: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> Any:
+        hands = Hands(f"{__name__}:Slow")
+        worker = Worker(cast(Seated, Still(hands, stopped)), node("a"), PlaceSpec())
+        spec = AgentSpec(kind="command", options={"command": ["true"]})
+        here, staff = cast(Agent, Slow()), cast(Workers, Staff(worker))
+        remote = RemoteAgent("agent", spec, here, staff, partial(room, spec))
+        try:
+            return (await remote.call(request(), FakeContext())).output
+        except WorkerLost as lost:
+            return str(lost)
+
+    BEGUN.clear()
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(tmp_path))
+    end = virtual(main)
+    assert len(BEGUN) == 1
+    if stopped < FORGET:
+        assert end == "done"
+    else:
+        assert "nobody has asked for it for too long" in end, "nobody knows how far it came"

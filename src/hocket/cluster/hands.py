@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -180,7 +179,7 @@ class _Doing:
         self.folder = folder
         self.task: asyncio.Task[None] | None = None
         self.stopped = False
-        self.asked_at = time.monotonic()
+        self.asked_at = _now()
 
 
 class Hands:
@@ -199,14 +198,19 @@ class Hands:
         self._forget = forget
         self._agents: dict[str, Agent] = {}
         self._calls: dict[str, _Doing] = {}
+        self._given_up: set[str] = set()
+        """Calls that nobody asked for: who asks for one after all must not have it done again."""
         self._folder = Path(tempfile.mkdtemp(prefix="hocket-worker-"))
         self._count = 0
         self._warden: asyncio.Task[None] | None = None
 
     async def call(self, call: str, given: bytes) -> bytes:
-        """Begin a call, unless it has begun, and give its first batch."""
-        doing = self._calls.get(call)
-        if doing is None:
+        """Begin a call, unless it has begun, and give its first batch.
+
+        Raises:
+            Refused: It was begun, and nobody has asked for it for too long.
+        """
+        if call not in self._calls and call not in self._given_up:
             order = order_of(given)
             for ended in order.ended:
                 self._calls.pop(ended, None)
@@ -221,14 +225,14 @@ class Hands:
         """Give what a call has said since its batch number `got`.
 
         Raises:
-            Refused: There is no such call.
+            Refused: There is no such call, or nobody has asked for it for too long.
         """
         doing = self._doing(call)
         doing.asked_at = float("inf")
         try:
             return await doing.outbox.batch(got)
         finally:
-            doing.asked_at = time.monotonic()
+            doing.asked_at = _now()
 
     def stop(self, call: str, hard: bool) -> None:
         """Cancel a call; a second time only to make it `hard`."""
@@ -288,7 +292,7 @@ class Hands:
 
     def _doing(self, call: str) -> _Doing:
         doing = self._calls.get(call)
-        if doing is None:
+        if doing is None or call in self._given_up:
             raise Refused("there is no such call here, or nobody has asked for it for too long")
         return doing
 
@@ -331,12 +335,17 @@ class Hands:
         """End what nobody asks for any more: whoever asked for it takes it for lost."""
         while True:
             await asyncio.sleep(min(_LOOK, self._forget / 2))
-            late = time.monotonic() - self._forget
+            late = _now() - self._forget
             for call, doing in list(self._calls.items()):
                 if doing.asked_at < late:
+                    self._given_up.add(call)
                     self.stop(call, True)
                     if doing.outbox.over:
                         del self._calls[call]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _read(path: Path, start: int, size: int) -> bytes:
