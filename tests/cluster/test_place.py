@@ -45,6 +45,8 @@ class Cloud:
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.broken: dict[str, Exception] = {}
+        self.held: set[str] = set()
+        """Nodes whose cores other processes hold."""
 
     def nodes(self) -> list[Node]:
         return list(self.there)
@@ -66,6 +68,8 @@ class Process:
 
     async def hello(self, here: Hello) -> Hello:
         await asyncio.sleep(0)
+        while self._name in self._cloud.held:  # noqa: ASYNC110 - it stands for a queue of Ray
+            await asyncio.sleep(0.01)
         if self._name in self._cloud.broken:
             raise self._cloud.broken[self._name]
         return here
@@ -87,6 +91,7 @@ def staffed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Cloud, Worke
         cloud = Cloud(*nodes)
         monkeypatch.setattr(module, "begin", cloud.begin)
         monkeypatch.setattr(module, "has_ended", _stands)
+        monkeypatch.setattr(module, "crowded", lambda node, place: node.id in cloud.held)
         return cloud, Workers(cast(Connection, cloud), patience=patience)
 
     return made
@@ -303,6 +308,66 @@ def test_a_node_of_another_version_is_left_out_and_said(staffed: Staffed) -> Non
         assert refused.value.fault.kind == "permanent"
         await workers.close()
 
+    run(main())
+
+
+def test_nodes_of_other_versions_hide_none_that_will_do(staffed: Staffed) -> None:
+    async def main() -> None:
+        cloud, workers = staffed(*(node(name) for name in "abcde"))
+        for name in "abcd":
+            cloud.broken[name] = Refused(f"node {name} has Hocket 0.0.1")
+        assert names(await taken(workers, need(), 1)) == ["e"]
+        await workers.close()
+        cloud, workers = staffed(*(node(name) for name in "abcd"))
+        cloud.broken = {name: Refused(f"node {name} has Hocket 0.0.1") for name in "abcd"}
+        with pytest.raises(AgentError, match=r"node a has Hocket 0.0.1") as refused:
+            await workers.take(need(), FakeContext())
+        assert refused.value.fault.kind == "permanent"
+        await workers.close()
+
+    run(main())
+
+
+def test_what_other_supervisors_hold_is_waited_for(
+    staffed: Staffed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_START", "_PAUSE", "_LOOK"):
+        monkeypatch.setattr(module, name, 0.02)
+
+    async def main() -> None:
+        cloud, workers = staffed(node("a"))
+        cloud.held = {"a"}
+        context = FakeContext()
+        waiting = asyncio.create_task(workers.take(need(PlaceSpec(cpu=1)), context))
+        async with asyncio.timeout(20):
+            while len(cloud.begun) < 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert not waiting.done(), "that is no failed attempt"
+        cloud.held.clear()
+        assert (await waiting).node.host == "a"
+        assert "others hold cpu 1 of a" in context.text("err")
+        await workers.close()
+
+    run(main())
+
+
+def test_a_worker_soon_gives_back_what_others_may_wait_for(
+    staffed: Staffed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        cloud, workers = staffed(node("a"), node("b"))
+        apart, any_ = need(PlaceSpec(cpu=1)), need()
+        for wanted in (apart, any_):
+            (worker,) = await taken(workers, wanted, 1)
+            workers.free(worker, wanted)
+        monkeypatch.setattr(module, "_IDLE", 0.0)
+        async with asyncio.timeout(20):
+            while not cloud.ended:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [worker.place for worker in workers.there] == [PlaceSpec()], "that holds nothing"
+        await workers.close()
+
+    assert module._IDLE < 10
     run(main())
 
 

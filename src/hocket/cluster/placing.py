@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from hocket.cluster.connection import Node
 from hocket.cluster.seat import TAG
 from hocket.core.specs import PlaceSpec
@@ -38,6 +40,21 @@ def free(node: Node, held: Iterable[PlaceSpec], place: PlaceSpec) -> bool:
         "memory": sum(one.memory for one in taken),
     }
     return all(amount <= node.resources.get(name, 0) + _SLACK for name, amount in wanted.items())
+
+
+def crowded(node: Node, place: PlaceSpec) -> bool:
+    """Tell whether a node has no room for a place at present, whoever holds it.
+
+    It asks the cluster's head, and blocks; what nobody can say counts as no room.
+    """
+    from ray._private.state import available_resources_per_node
+
+    try:
+        # Ray has no public word for it; through its client nobody can ask.
+        left = available_resources_per_node()[node.id]  # type: ignore[no-untyped-call]
+    except Exception:
+        return True
+    return not free(msgspec.structs.replace(node, resources=left), (), place)
 
 
 def lacking(nodes: Iterable[Node], place: PlaceSpec) -> str:

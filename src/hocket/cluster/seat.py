@@ -45,6 +45,10 @@ class Gone(PeerError):
     """The process at a seat has died, or its node has: nobody knows how its work ended."""
 
 
+class Crowded(Gone):
+    """The process at a seat has not begun: others hold what it needs of its node."""
+
+
 class Unreachable(Gone):
     """The process at a seat cannot be reached at present; it may be there again."""
 

@@ -18,8 +18,8 @@ import msgspec
 from hocket.agents.base import Context
 from hocket.cluster.connection import Connection, Node, has_ended
 from hocket.cluster.grounds import Grounds
-from hocket.cluster.placing import exclusive, free, lacking
-from hocket.cluster.seat import Gone, Seated, begin
+from hocket.cluster.placing import crowded, exclusive, free, lacking, wish
+from hocket.cluster.seat import Crowded, Gone, Seated, begin
 from hocket.cluster.versions import Hello
 from hocket.core.errors import AgentError, Fault, Refused
 from hocket.core.specs import PlaceSpec
@@ -37,7 +37,9 @@ _ENTRY: Final = "hocket.cluster.hands:Hands"
 _CREW: Final = "hocket.app.adapters:Elsewhere"
 _LOOK: Final = 1.0
 _START: Final = 30.0
-_IDLE: Final = 60.0
+_IDLE: Final = 5.0
+"""Seconds after which a worker gives back what it holds: others may wait for it."""
+
 _REST: Final = 10.0
 _FALLEN: Final = 30.0
 _PAUSE: Final = 2.0
@@ -176,26 +178,31 @@ class Workers:
         """
         if self._lookout is None:
             self._lookout = _Lookout(self.connection, asyncio.get_running_loop(), self._seen)
-        patience = _Patience(self._patience)
-        for _ in range(_TRIES):
+        patience, tries = _Patience(self._patience), 0
+        while True:
             worker = await self._chosen(need, patience, context)
             try:
                 await self._begun(worker)
             except Refused as error:
+                # That node gets no other try, so there is no end of them to fear.
                 context.emit(f"{error}\n", "err")
                 self._grounds.refused[worker.node.id] = str(error)
                 self.drop(worker)
             except Gone as error:
-                why = str(error)
                 # The node may be gone as well, which Ray knows only later: others come first.
                 self._grounds.rest(worker.node, _PAUSE)
                 self.drop(worker)
+                if isinstance(error, Crowded):
+                    patience.say(f"waits for room: {error}", context)
+                    continue
+                tries += 1
+                if tries == _TRIES:
+                    raise _unavailable(f"no worker could be begun: {error}") from error
             except BaseException:
                 self.free(worker, need)
                 raise
             else:
                 return worker
-        raise _unavailable(f"no worker could be begun: {why}")
 
     def free(self, worker: Worker, need: Need) -> None:
         """Give a worker back whose call is over."""
@@ -316,8 +323,15 @@ class Workers:
             async with asyncio.timeout(_START):
                 return await worker.seat.hello(self.connection.here)
         except TimeoutError:
-            self._grounds.rest(worker.node, _REST)
-            raise Gone(f"no worker began on {worker.node.host} within {_START:g} s") from None
+            node, place = worker.node, worker.place
+            if exclusive(place):
+                # What it may hold itself is not to be taken for others'.
+                worker.seat.end()
+                await asyncio.sleep(_LOOK)
+                if await asyncio.to_thread(crowded, node, place):
+                    raise Crowded(f"others hold {wish(place)} of {node.host}") from None
+            self._grounds.rest(node, _REST)
+            raise Gone(f"no worker began on {node.host} within {_START:g} s") from None
 
     # -- who waits --------------------------------------------------------------------------
 
@@ -389,6 +403,13 @@ class _Patience:
     def __init__(self, most: float) -> None:
         self._most = most
         self._since: float | None = None
+        self._said = ""
+
+    def say(self, what: str, context: Context) -> None:
+        """Say what is waited for, unless that was said last."""
+        if what != self._said:
+            self._said = what
+            context.emit(f"{what}\n", "err")
 
     def rest(self) -> None:
         """It is there."""
