@@ -249,3 +249,47 @@ def test_a_loop_that_ends_under_its_run_does_not_stop_the_writer(tmp_path: Path)
 
         run(main())
         assert [item.seq for item in journal.read("r1")] == [1, 2]
+
+
+@pytest.mark.parametrize("error", [broken_sync(), IndexError("a mistake")], ids=["sync", "bug"])
+def test_work_that_fails_leaves_nobody_waiting_and_no_thread_dead(
+    tmp_path: Path, error: Exception
+) -> None:
+    def fail(db: object) -> None:
+        raise error
+
+    async def main() -> None:
+        with SqliteJournal(tmp_path) as journal:
+            log = await journal.start(started("r1"))
+            for _ in range(2):
+                with pytest.raises(JournalError, match=r"I/O|mistake"):
+                    journal._open_writer().submit(fail).result(20)
+            is_mistake = isinstance(error, IndexError)
+            # After a failed sync nothing is written any more; a mistake concerns itself only.
+            assert journal.writes(20.0) == is_mistake
+            if is_mistake:
+                await log.durable(log.append([finished(2)]))
+                await log.close()
+
+    run(main())
+
+
+def test_a_mistake_beside_a_job_that_is_under_way_is_told_to_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with SqliteJournal(tmp_path) as journal:
+            writer = journal._open_writer()
+
+            def fail(db: object, job: Any) -> None:
+                job.future.set_running_or_notify_cancel()
+                raise RuntimeError("a mistake")
+
+            monkeypatch.setattr(writer._once, "work", fail)
+            asked = [writer.submit(lambda db: None) for _ in range(3)]
+            for each in asked:
+                with pytest.raises(JournalError, match="a mistake"):
+                    each.result(20)
+            assert not journal.writes(20.0)
+
+    run(main())

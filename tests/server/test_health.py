@@ -1,9 +1,11 @@
 """Whether a process is alive and ready, as whoever watches over it is told."""
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.server.kit import Served
 
 from hocket.core.errors import JournalError
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.sqlite import SqliteJournal
 from hocket.server import health
 from hocket.server.health import Health
 
@@ -86,6 +89,39 @@ async def test_a_journal_that_fails_or_does_not_answer_is_missing(
     async with asyncio.timeout(30):
         while not (await of.ready()).ready:  # noqa: ASYNC110 - a thread brings it about
             await asyncio.sleep(0.01)
+
+
+async def test_a_journal_that_can_be_read_and_not_written_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_FRESH", 0.0)
+
+    def fail(db: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with SqliteJournal(tmp_path) as store:
+        of = Health(store, lambda: False)
+        assert (await of.ready()).ready
+        with pytest.raises(JournalError):
+            store.write(fail)
+        assert store.find("-") is None
+        assert (await of.ready()).missing == ["journal"]
+
+
+async def test_a_writer_that_hangs_is_missing_and_the_loop_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_PATIENCE", 0.05)
+    monkeypatch.setattr(health, "_FRESH", 0.0)
+    let = threading.Event()
+    with SqliteJournal(tmp_path) as store:
+        of = Health(store, lambda: False)
+        store._open_writer().submit(lambda db: let.wait(30))
+        assert (await of.ready()).missing == ["journal"]
+        let.set()
+        async with asyncio.timeout(30):
+            while not (await of.ready()).ready:  # noqa: ASYNC110 - a thread brings it about
+                await asyncio.sleep(0.01)
 
 
 async def test_many_who_ask_at_once_ask_the_journal_once() -> None:

@@ -45,9 +45,11 @@ class Backend(Protocol):
 
     Attributes:
         failures: What a statement raises that failed.
+        undoes: Whether what could not be done is known to be undone, while the connection lasts.
     """
 
     failures: tuple[type[Exception], ...]
+    undoes: bool
 
     def open(self) -> Connection:
         """Connect for writing, and bring the tables to the present format.

@@ -457,6 +457,9 @@ class Store(Journal, Inbox, Protocol):
     def blobs(self) -> Blobs:
         """Bytes by content."""
 
+    def writes(self, seconds: float) -> bool:
+        """Tell whether what is written now is written, and wait for so many seconds at most."""
+
     def wall(self) -> int:
         """Give the present instant by the clock that all processes of the journal share.
 

@@ -378,6 +378,14 @@ class MemoryJournal(MemoryRuns):
         """Give the present instant, or 0 if nobody knows it."""
         return self._wall()
 
+    def writes(self, seconds: float) -> bool:
+        """Tell whether it has not failed."""
+        try:
+            self.commits.check()
+        except JournalError:
+            return False
+        return True
+
     def announce(self) -> None:
         """Wake who listens."""
         for heard in self._listeners:

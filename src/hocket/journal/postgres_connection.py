@@ -264,7 +264,7 @@ class PostgresConnection:
         """Undo what was begun; a connection that is gone has undone it by that."""
         try:
             return Result(*self._fetch("ROLLBACK", ()))
-        except CUTS:
+        except FAILURES:
             self._drop()
             return Result([], "ROLLBACK")
 

@@ -44,6 +44,9 @@ T = TypeVar("T")
 PATIENCE: Final = 60.0
 """Seconds for which a lost database is waited for before the runs on it are stopped."""
 
+PAUSE: Final = 1.0
+"""Seconds between two tries to write again after what is not known to pass."""
+
 WRITE_SECONDS: Final = 20.0
 READ_SECONDS: Final = 60.0
 OLDEST: Final = 13
@@ -124,6 +127,7 @@ class PostgresServer:
     """
 
     failures: tuple[type[Exception], ...] = FAILURES
+    undoes = True
 
     def __init__(self, url: str) -> None:
         self.url: Final = url
@@ -131,6 +135,7 @@ class PostgresServer:
         self.closing: Final = threading.Event()
         self.hub: Final = Hub()
         self._writing: PostgresConnection | None = None
+        self._began_anew = -PAUSE
 
     def connect(self, timeout: float) -> PostgresConnection:
         """Connect.
@@ -260,8 +265,13 @@ class PostgresServer:
         """Nothing is set aside on a server's disk."""
 
     def may_begin_anew(self, failure: JournalError) -> bool:
-        """Tell whether the server may be as it should be again."""
-        return isinstance(failure, NoRoom | Unreachable)
+        """Tell whether the server may be as it should be again; it is not asked all the time."""
+        if not isinstance(failure, NoRoom | Unreachable):
+            now = time.monotonic()
+            if now - self._began_anew < PAUSE:
+                return False
+            self._began_anew = now
+        return True
 
     def is_cut(self, error: Exception) -> bool:
         """Tell whether a new connection may do what this one did not."""

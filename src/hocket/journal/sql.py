@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from hocket.core.errors import JournalError
 from hocket.core.events import AnyEvent, RunStarted
 from hocket.journal import answers, store
 from hocket.journal.backend import Backend
@@ -123,6 +124,19 @@ class SqlJournal(SqlRuns, SqlInbox):
             future.add_done_callback(lambda done: _abandon(writer, done))
             raise
         return SqlLog(writer, port)
+
+    def writes(self, seconds: float) -> bool:
+        """Tell whether the writer does what it is asked within so many seconds."""
+        try:
+            asked = self._open_writer().submit(lambda db: None)
+        except JournalError:
+            return False
+        try:
+            asked.result(seconds)
+        except (JournalError, TimeoutError):
+            asked.cancel()
+            return False
+        return True
 
     def announce(self) -> None:
         """Wake who listens on the journal in other processes: there is a run to drive."""

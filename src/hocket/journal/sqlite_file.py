@@ -25,6 +25,7 @@ class SqliteFile:
     """
 
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
+    undoes = False
 
     def __init__(self, state: Path) -> None:
         self.path: Final = state / schema.FILE

@@ -7,14 +7,14 @@ that; on the next connection the server is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from hocket.core.errors import HocketError, JournalError
 from hocket.journal import store
 from hocket.journal.backend import Backend, Connection
-from hocket.journal.keeper import Keeper
+from hocket.journal.keeper import Keeper, Port
 from hocket.journal.notes import Notes
 from hocket.journal.schema import Database, Unreachable
 from hocket.journal.stake import Stake
@@ -48,6 +48,32 @@ class Transactions:
         self._backend = backend
         self._keeper = keeper
         self._notes = notes
+
+    def is_undone(self, error: Exception) -> bool:
+        """Tell whether what failed so is undone, and nothing else is wrong."""
+        backend = self._backend
+        return backend.undoes and not backend.is_cut(error) and not backend.is_full(error)
+
+    def drop(self, db: Connection, ports: Collection[Port], error: Exception) -> None:
+        """Give up the runs of which something could not be written; the others go on.
+
+        Raises:
+            JournalError: The connection was lost for good.
+        """
+        for port in ports:
+            self._keeper.ports.pop(port.key, None)
+
+        def release(db: Database) -> None:
+            for port in ports:
+                store.release_run(db, port.key, port.epoch)
+
+        try:
+            self._backend.transact(db, release)
+        except self._backend.failures as second:
+            # The next sign of life does it, or the lease.
+            error.add_note(f"the runs could not be given up: {second}")
+        for port in ports:
+            port.fail(self._backend.explain(error))
 
     def mend(self, db: Connection, error: Exception) -> None:
         """Connect again if that may help.
@@ -113,8 +139,13 @@ class Transactions:
                 return False
             job.future.set_exception(self._backend.explain(error))
             # Undone, and the disk keeps its promises: only this work has failed.
-            if not self._backend.is_full(error):
+            if not (self._backend.is_full(error) or self.is_undone(error)):
                 raise
+        except Exception as error:
+            # A mistake of ours in this work, which is undone: whoever waits for it is told.
+            failure = JournalError(f"the journal could not do what it was asked: {error!r}")
+            failure.__cause__ = error
+            job.future.set_exception(failure)
         else:
             job.future.set_result(result)
         return True

@@ -4,6 +4,7 @@ A batch is whatever was queued while the previous commit was on its way to the d
 timer to wait for, and a slow disk makes larger batches.
 A failed write is never tried again: after a failed sync nobody knows what is on disk.
 Only a server's connection may be lost and found again: then it can be asked what it has committed.
+What a server could not do it has undone: that ends what was to be written, and nothing else.
 Where what was missing is there again, as room on the disk, the writer begins anew: for logs that
 are opened from then on; those that were open stay failed.
 """
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from hocket.core.errors import JournalError
 from hocket.journal.backend import Backend, Bell, Connection
@@ -139,6 +140,9 @@ class Writer:
         except JournalError as error:
             self._failure = error
             return
+        except Exception as error:
+            self._failure = JournalError(f"the journal's writer could not begin: {error!r}")
+            return
         try:
             self._prepare(db)
             while not self._stopping:
@@ -209,8 +213,9 @@ class Writer:
         try:
             self.keeper.look(db)
         except self._backend.failures as error:
-            # It looks again before long.
-            self._once.mend(db, error)
+            # It looks again before long; if it never can, others take its runs over.
+            if not self._once.is_undone(error):
+                self._once.mend(db, error)
 
     def _requeue(self, item: _Item) -> None:
         """Whoever still waits for an answer gets a refusal from `_refuse`."""
@@ -221,7 +226,13 @@ class Writer:
         batch = [item for item in batch if not item.port.dead]
         if not batch and not (self._notes and notes):
             return
-        lost = self._once.commit(db, [item.append for item in batch])
+        try:
+            lost = self._once.commit(db, [item.append for item in batch])
+        except self._backend.failures as error:
+            if not batch or not self._once.is_undone(error):
+                raise
+            self._once.drop(db, {item.port for item in batch}, error)
+            return
         last = {item.port: item.append.first + len(item.append.events) - 1 for item in batch}
         for port, seq in last.items():
             if port.key in lost:
@@ -278,5 +289,10 @@ class Writer:
             self._stopping = True
         elif isinstance(item, _Queued):
             item.port.fail(failure)
-        elif isinstance(item, Job) and item.future.set_running_or_notify_cancel():
+        elif isinstance(item, Job) and _is_awaited(item.future):
             item.future.set_exception(type(failure)(*failure.args))
+
+
+def _is_awaited(future: Future[Any]) -> bool:
+    """Tell whether somebody waits for a result, also of what was begun and has failed since."""
+    return future.running() or future.set_running_or_notify_cancel()

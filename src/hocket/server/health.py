@@ -135,10 +135,10 @@ class Health:
 
     def _ask(self) -> bool:
         try:
-            self._store.find(_NOBODY)
+            # It reads, and writes: by two connections, of which either may be lost.
+            return self._store.find(_NOBODY) is None and self._store.writes(_PATIENCE)
         except JournalError:
             return False
-        return True
 
     async def __call__(self, scope: _Scope, receive: Any, send: _Send) -> None:
         """Answer a request, and refuse whatever is none."""
