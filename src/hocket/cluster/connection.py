@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hocket.cluster.embedded import Embedded
 from hocket.cluster.seat import TAG
 from hocket.cluster.versions import Hello, hello
 from hocket.core.errors import Refused
@@ -71,14 +72,16 @@ class Connection:
     Args:
         address: As the user gave it.
         own: Whether closing it ends Ray's connection; not so inside a process that Ray started.
+        embedded: The cluster that was begun with it.
     """
 
-    def __init__(self, address: str, *, own: bool) -> None:
+    def __init__(self, address: str, *, own: bool, embedded: Embedded | None = None) -> None:
         import ray
 
         self.address: Final = address
         self.here: Final[Hello] = hello(ray.__version__)
         self._own = own
+        self._embedded = embedded
 
     def nodes(self) -> list[Node]:
         """Give the nodes that are alive, in the order of their ids.
@@ -101,8 +104,12 @@ class Connection:
         """End the connection; a cluster that was begun with it ends as well."""
         import ray
 
-        if self._own:
-            self._own = False
+        if not self._own:
+            return
+        self._own = False
+        if self._embedded is not None:
+            self._embedded.end()
+        else:
             ray.shutdown()
 
 
@@ -125,7 +132,8 @@ async def has_ended(node: Node) -> bool:
 def connect(address: str) -> Connection:
     """Connect this process to a cluster.
 
-    It takes seconds, and blocks; in the main thread the handlers of signals stay as they were.
+    It takes seconds, and blocks; in the main thread the handlers of signals stay as they were, but
+    for SIGTERM with ``local``: where nobody handles that, it ends the cluster as well.
 
     Args:
         address: ``auto`` for the one that this machine belongs to, ``HOST:PORT`` for that of this
@@ -151,16 +159,19 @@ def connect(address: str) -> Connection:
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address == "local":
-        told |= {"include_dashboard": False, "object_store_memory": _STORE}
+    embedded = None
     try:
-        ray.init(address=address, **told)
+        if address == "local":
+            told |= {"include_dashboard": False, "object_store_memory": _STORE}
+            embedded = Embedded(told)
+        else:
+            ray.init(address=address, **told)
     except Exception as error:
         raise _refusal(address, error) from error
     finally:
-        if main:
+        if main and embedded is None:
             signal.signal(signal.SIGTERM, before)
-    return Connection(address, own=True)
+    return Connection(address, own=True, embedded=embedded)
 
 
 def _check(address: str, version: str) -> None:
