@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,16 @@ import msgspec
 import pytest
 
 from hocket.app.journal_copy import Copier, Kept, Outcome
+from hocket.app.journals import Place
 from hocket.core import events as ev
 from hocket.core.errors import JournalError
 from hocket.core.requests import Pause
 from hocket.core.specs import PlanSpec, RunSpec, StepSpec, spec_digest
 from hocket.core.values import Call
-from hocket.journal import blobs
+from hocket.journal import blobs, store
 from hocket.journal.base import Answered, Sample
 from hocket.journal.moves import SqlMoves
+from hocket.journal.owner import myself
 from hocket.journal.postgres import PostgresJournal
 from hocket.journal.sqlite import SqliteJournal
 
@@ -242,6 +246,7 @@ def test_a_run_that_goes_on_meanwhile_stays_and_its_copy_goes(
 ) -> None:
     source, target = files
     begin(source, "r", 3)
+    source.logs.put("r", Call("s", 1), b"said")
     compare = Copier._compare
 
     def go_on(self: Copier, parcel: Any) -> None:
@@ -252,6 +257,72 @@ def test_a_run_that_goes_on_meanwhile_stays_and_its_copy_goes(
     (outcome,) = copy(source, target, "r", move=True)
     assert outcome.did == "refused" and "gone on" in outcome.why
     assert len(list(source.read("r"))) == 3 and target.runs() == []
+    assert source.logs.calls("r") == [Call("s", 1)] and target.logs.calls("r") == []
+
+
+def ask(db: Any) -> None:
+    store.post(db, "r", '{"type":"pause","by":"me"}', 99)
+
+
+def take_up(db: Any) -> None:
+    """As a whole take-up leaves it: somebody else had the run, and gave it up again."""
+    claim = store.claim_run(db, "r", 0, myself(), time.time_ns())
+    assert claim.epoch == 2
+
+
+@pytest.mark.parametrize("go_on", [ask, take_up])
+def test_what_is_acknowledged_while_a_move_waits_for_the_run_is_not_deleted(
+    database: str,
+    opened: Callable[[Any], Any],
+    go_on: Callable[[Any], None],
+) -> None:
+    source, other = opened(PostgresJournal(database)), opened(PostgresJournal(database))
+    begin(source, "r", 3)
+    moves = SqlMoves(source)
+    parcel = moves.parcel("r")
+    assert parcel is not None
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def meanwhile(db: Any) -> Future[bool]:
+            go_on(db)
+            dropping = pool.submit(moves.drop, parcel)
+            until = time.monotonic() + 30
+            while not (dropping.done() or db.execute(WAITS).fetchall()):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            return dropping
+
+        dropped = other.write(meanwhile).result(30)
+    assert not dropped
+    assert [row.id for row in source.runs()] == ["r"] and len(list(source.read("r"))) == 3
+
+
+WAITS = """
+SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"""
+
+
+def test_two_who_look_at_once_whether_journals_are_the_same_do_not_mislead_each_other(
+    files: tuple[Any, Any],
+    opened: Callable[[Any], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, two = (Place(journal, "sqlite", "a name") for journal in files)
+    # Another way to the first.
+    again = Place(opened(SqliteJournal(tmp_path / "one")), "sqlite", "another")
+    mark = SqlMoves.mark
+
+    def and_somebody_else(self: SqlMoves, word: str) -> None:
+        mark(self, word)
+        monkeypatch.setattr(SqlMoves, "mark", mark)
+        assert two.is_same(one) is False
+        assert one.is_same(again) is True
+
+    monkeypatch.setattr(SqlMoves, "mark", and_somebody_else)
+    assert one.is_same(again) is True
+    left = "SELECT count(*) FROM meta WHERE key LIKE 'copying%'"
+    assert files[0].query(lambda db: db.execute(left).fetchall()) == [(0,)]
 
 
 def test_a_copy_that_is_broken_off_leaves_no_half_run_and_goes_on(
@@ -276,6 +347,57 @@ def test_a_copy_that_is_broken_off_leaves_no_half_run_and_goes_on(
     monkeypatch.undo()
     assert did(copy(source, target, "r", move=True)) == ["moved"]
     assert len(list(target.read("r"))) == 1503 and source.runs() == []
+
+
+@pytest.mark.parametrize("pieces", [[], [b"said "]], ids=["nothing", "half"])
+def test_what_calls_have_said_comes_along_though_a_copy_was_broken_off_before_it(
+    pair: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]
+) -> None:
+    source, target = pair
+    rich(source, "r", tmp_path)
+    before = whole(source, "r")
+    put = target.logs.put
+
+    def cut(run: str, call: Call, data: bytes) -> None:
+        for piece in pieces:
+            put(run, call, piece)
+        raise JournalError("the wire was cut")
+
+    monkeypatch.setattr(target.logs, "put", cut)
+    with pytest.raises(JournalError, match="wire"):
+        copy(source, target, "r")
+    assert [row.id for row in target.runs()] == ["r"]
+    monkeypatch.undo()
+    assert did(copy(source, target, "r", move=True)) == ["moved"]
+    assert whole(target, "r") == before and source.runs() == []
+
+
+def test_a_run_stays_if_what_its_calls_have_said_does_not_come(
+    files: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = files
+    rich(source, "r", tmp_path)
+    monkeypatch.setattr(target.logs, "put", lambda run, call, data: None)
+    (outcome,) = copy(source, target, "r", move=True)
+    assert outcome.did == "refused" and "s#1 has said" in outcome.why
+    assert source.logs.size("r", Call("s", 1)) == 150_000
+    assert [row.id for row in source.runs()] == ["r"]
+
+
+def test_what_calls_of_another_run_or_later_ones_have_said_is_not_written_over(
+    files: tuple[Any, Any],
+) -> None:
+    source, target = files
+    for run in ("same", "other"):
+        begin(source, run, 3)
+        source.logs.put(run, Call("s", 1), b"here")
+    begin(target, "other", 2)
+    target.logs.put("other", Call("s", 1), b"its own")
+    assert did(copy(source, target, "same", "other")) == ["copied", "refused"]
+    target.logs.put("same", Call("s", 1), b"here, and more")
+    assert did(copy(source, target, "same", "other")) == ["already there", "refused"]
+    assert target.logs.read("same", Call("s", 1)) == b"here, and more"
+    assert target.logs.read("other", Call("s", 1)) == b"its own"
 
 
 def test_bytes_that_are_damaged_are_not_copied(files: tuple[Any, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 A run is copied whole or not at all, so a copy that was broken off goes on with the next run when it
 is asked for again.
+What its calls have said follows the run, and what is missing of that is brought the next time.
 A run that was moved is removed where it was only after what is in the other journal was read back
 and compared.
 """
@@ -16,6 +17,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from hocket.core.values import Call
 from hocket.journal.base import Blobs
 from hocket.journal.blobs import PART
 from hocket.journal.logs import Logs
@@ -136,8 +138,9 @@ class Copier:
             # A copy that servers were to drive would do everything twice.
             taken = msgspec.structs.replace(parcel, hosted=False)
             self._in.take(taken, partial(self._out.rows, run))
-            self._logs(run)
         self._compare(parcel)
+        # Not before: those of another run of this id are not to be touched.
+        self._logs(run)
         if self._move:
             self._remove(parcel, known)
         did: Did = "moved" if self._move else "already there" if known else "copied"
@@ -156,8 +159,23 @@ class Copier:
             start += len(data)
 
     def _logs(self, run: str) -> None:
-        for call in self._from.logs.calls(run):
-            self._to.logs.put(run, call, self._from.logs.read(run, call))
+        """Bring what calls have said and is not there, also of a run that came before.
+
+        Raises:
+            _Refusal: The run is to be removed, and not all of it has come.
+        """
+        logs = self._from.logs
+        for call in logs.calls(run):
+            said = logs.read(run, call, 0, logs.size(run, call) or 0)
+            if self._has(run, call, said):
+                continue
+            self._to.logs.put(run, call, said)
+            if self._move and not self._has(run, call, said):
+                raise _Refusal(f"what {call} has said is not all there: copy it again")
+
+    def _has(self, run: str, call: Call, said: bytes) -> bool:
+        """Tell whether the other journal has it; a copy that went on there may have said more."""
+        return self._to.logs.read(run, call, 0, len(said)) == said
 
     def _compare(self, parcel: Parcel) -> None:
         """See that the other journal has the very same run, byte for byte.
@@ -191,8 +209,8 @@ class Copier:
         """
         if not self._out.drop(parcel):
             copy = self._in.parcel(parcel.id)
-            if known is None and copy is not None:
-                self._in.drop(copy)
+            if known is None and copy is not None and self._in.drop(copy):
+                self._to.logs.remove([parcel.id])
             raise _Refusal("it has gone on while it was copied, and stays where it was")
         self._from.logs.remove([parcel.id])
         if parcel.hosted:

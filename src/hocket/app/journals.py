@@ -107,9 +107,9 @@ class Place:
         here, there, word = SqlMoves(self.journal), SqlMoves(other.journal), secrets.token_hex(16)
         there.mark(word)
         try:
-            return here.marked() == word
+            return here.has_mark(word)
         finally:
-            there.mark("")
+            there.unmark(word)
 
 
 @contextmanager

@@ -46,8 +46,10 @@ BOOK: Final = """
 SELECT plan, step, agent, count, samples FROM durations ORDER BY plan, step, agent"""
 
 GET_META: Final = "SELECT value FROM meta WHERE key = ?"
+DROP_META: Final = "DELETE FROM meta WHERE key = ?"
 
-_MARK: Final = "copying"
+_MARK: Final = "copying "
+"""Begins the keys of words that are left."""
 _PAGE: Final = 512
 _ROWS: Final = 512
 """Rows of one INSERT."""
@@ -127,20 +129,19 @@ class Moves(Protocol):
         """
 
     def drop(self, parcel: Parcel) -> bool:
-        """Delete a run if it is still as it was; False if it has gone on meanwhile.
-
-        Raises:
-            Refused: It is owned and alive.
-        """
+        """Delete a run if it is still as it was; False if it has gone on meanwhile."""
 
     def host(self, run: str) -> None:
         """Note that servers are to drive a run."""
 
     def mark(self, word: str) -> None:
-        """Leave a word in the journal, or take it away with ""."""
+        """Leave a word in the journal, beside those that others leave at the same time."""
 
-    def marked(self) -> str:
-        """Give the word that was left; "" for none."""
+    def has_mark(self, word: str) -> bool:
+        """Tell whether a word was left."""
+
+    def unmark(self, word: str) -> None:
+        """Take a word away."""
 
     def answers(self) -> Iterator[Ready]:
         """Give all kept answers."""
@@ -179,8 +180,8 @@ class SqlMoves:
 
     def parcel(self, run: str) -> Parcel | None:
         """Give what a run is; None if there is none."""
-        now = self._journal.wall()
-        return self._journal.query(lambda db: _parcel(db, run, now))
+        before = self._journal.lapsed_before()
+        return self._journal.query(lambda db: _parcel(db, run, before))
 
     def rows(self, run: str, after: int = 0) -> Iterator[tuple[int, str]]:
         """Give the numbers and rows of a run's events, oldest first."""
@@ -236,13 +237,9 @@ class SqlMoves:
         self._journal.write(lambda db: _take(db, parcel, rows))
 
     def drop(self, parcel: Parcel) -> bool:
-        """Delete a run if it is still as it was.
-
-        Raises:
-            Refused: It is owned and alive.
-        """
-        now = self._journal.wall()
-        dropped = self._journal.write(lambda db: _drop(db, parcel, now))
+        """Delete a run if it is still as it was; False if it has gone on meanwhile."""
+        now, before = self._journal.wall(), self._journal.lapsed_before()
+        dropped = self._journal.write(lambda db: _drop(db, parcel, now, before))
         self._journal.shrink()
         return dropped
 
@@ -251,12 +248,16 @@ class SqlMoves:
         self._journal.write(partial(_host, run=run))
 
     def mark(self, word: str) -> None:
-        """Leave a word in the journal, or take it away with ""."""
-        self._journal.write(lambda db: db.execute(SET_META, (_MARK, word)))
+        """Leave a word in the journal, beside those that others leave at the same time."""
+        self._journal.write(lambda db: db.execute(SET_META, (_MARK + word, "")))
 
-    def marked(self) -> str:
-        """Give the word that was left; "" for none."""
-        return self._journal.query(_marked) or ""
+    def has_mark(self, word: str) -> bool:
+        """Tell whether a word was left."""
+        return bool(self._journal.query(lambda db: one(db.execute(GET_META, (_MARK + word,)))))
+
+    def unmark(self, word: str) -> None:
+        """Take a word away."""
+        self._journal.write(lambda db: db.execute(DROP_META, (_MARK + word,)))
 
     def answers(self) -> Iterator[Ready]:
         """Give all kept answers."""
@@ -292,7 +293,7 @@ def damaged(digest: str) -> Damaged:
     )
 
 
-def _parcel(db: Database, run: str, now: int) -> Parcel | None:
+def _parcel(db: Database, run: str, before: int) -> Parcel | None:
     row = one(db.execute(HEAD, (run,)))
     if row is None:
         return None
@@ -308,7 +309,7 @@ def _parcel(db: Database, run: str, now: int) -> Parcel | None:
         epoch=integer(epoch),
         events=integer(events),
         owner=str(holder),
-        alive=not is_gone(holder, lease_until, now, myself()),
+        alive=not is_gone(holder, lease_until, before, myself()),
         hosted=one(db.execute(IS_HOSTED, (run,))) is not None,
         requests=tuple((text(request), integer(at)) for request, at in requests),
         files=tuple(text(digest) for (digest,) in files),
@@ -347,17 +348,14 @@ def _host(db: Database, run: str) -> None:
     db.execute(hosted.ADD, (run,))
 
 
-def _drop(db: Database, parcel: Parcel, now: int) -> bool:
-    found = _parcel(db, parcel.id, now)
-    if found is None or _state(found) != _state(parcel):
+def _drop(db: Database, parcel: Parcel, now: int, before: int) -> bool:
+    # What others commit while this waits for the lock is seen by the statements behind it.
+    db.execute(store.LOCK_RUN, (parcel.id,))
+    found = _parcel(db, parcel.id, before)
+    if found is None or found.alive or _state(found) != _state(parcel):
         return False
-    store.remove_runs(db, [parcel.id], myself(), now)
+    store.remove_runs(db, [parcel.id], myself(), now, before)
     return True
-
-
-def _marked(db: Database) -> str:
-    row = one(db.execute(GET_META, (_MARK,)))
-    return text(row[0]) if row else ""
 
 
 def _state(parcel: Parcel) -> tuple[object, ...]:
