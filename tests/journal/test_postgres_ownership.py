@@ -137,7 +137,7 @@ def test_a_killed_owner_of_another_machine_is_replaced_when_its_lease_lapses(
     child = own(lease=1.0, skew=0)
     assert ask(child, "a") == "durable 2"
     child.kill()
-    with PostgresJournal(database) as journal:
+    with PostgresJournal(database, lease=1.0) as journal:
         assert journal.runs()[0].owner == f"elsewhere:{child.pid}"
         assert run(resumed(journal)).epoch == 2
 

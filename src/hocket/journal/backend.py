@@ -105,6 +105,12 @@ class Backend(Protocol):
     def wall(self) -> int:
         """Give the present instant by the clock that all processes of the journal share."""
 
+    def lapsed_before(self) -> int:
+        """Give the instant before which leases ended that have lapsed.
+
+        It is not now while owners could not renew theirs.
+        """
+
     def bell(self, on_ring: Callable[[], None]) -> Bell:
         """Give a bell; it calls `on_ring`, in a thread of its own, whenever somebody rings."""
 

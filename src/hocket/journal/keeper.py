@@ -96,7 +96,7 @@ class Keeper:
         """Give the work that takes a run over."""
 
         def work(db: Database) -> Claim:
-            return store.claim_run(db, id, self._enrol(db), self._me, self._backend.wall())
+            return store.claim_run(db, id, self._enrol(db), self._me, self._backend.lapsed_before())
 
         return work
 
@@ -127,7 +127,7 @@ class Keeper:
     def join(self, stake: Stake) -> None:
         """Take care of a stake from now on."""
         if stake not in self.stakes:
-            stake.settle_in(self.bell, self._lease, self._backend.ring, self._backend.wall)
+            stake.settle_in(self.bell, self._lease, self._backend)
             self.stakes.append(stake)
 
     def lose(self, port: Port) -> None:

@@ -16,7 +16,7 @@ NEWEST: Final = "ORDER BY r.created DESC, r.key DESC"
 _Conditions = tuple[list[str], list[Parameter]]
 
 
-def rows(db: Database, wanted: Wanted, me: Owner, now: int) -> list[RunRow]:
+def rows(db: Database, wanted: Wanted, me: Owner, before: int) -> list[RunRow]:
     """List runs, newest first."""
     conditions, values = _conditions(wanted)
     if wanted.before is not None:
@@ -32,7 +32,7 @@ def rows(db: Database, wanted: Wanted, me: Owner, now: int) -> list[RunRow]:
         chosen = f"{chosen} LIMIT ?"
         values.append(wanted.most)
     sql = f"{ROWS} WHERE r.key IN ({chosen}) {NEWEST}"
-    return [row_of(row, me, now) for row in db.execute(sql, tuple(values)).fetchall()]
+    return [row_of(row, me, before) for row in db.execute(sql, tuple(values)).fetchall()]
 
 
 def counts(db: Database, wanted: Wanted) -> dict[str, int]:

@@ -171,6 +171,9 @@ class Access(Protocol):
     def wall(self) -> int:
         """Give the present instant by the clock of the journal."""
 
+    def lapsed_before(self) -> int:
+        """Give the instant before which leases ended that have lapsed."""
+
 
 class SqlMoves:
     """Whole runs in a journal's database."""

@@ -94,16 +94,17 @@ def myself() -> Owner:
     return Owner(socket.gethostname(), pid, start_of(pid) or "", _boot())
 
 
-def is_gone(owner: Owner, lease_until: int, now: int, me: Owner) -> bool:
+def is_gone(owner: Owner, lease_until: int, lapsed_before: int, me: Owner) -> bool:
     """Tell whether an owner has lost its claim: it died, or its lease has lapsed.
 
+    The journal says which leases have lapsed: those that ended before an instant.
     A dead process of this machine and boot is known to be dead at once.
     Anything else, a stopped process or one of another machine, counts as alive until its lease
     has lapsed.
     """
     if not owner.host:
         return True
-    if lease_until < now:
+    if lease_until < lapsed_before:
         return True
     if (owner.host, owner.boot) != (me.host, me.boot):
         return False

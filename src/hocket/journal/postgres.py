@@ -38,7 +38,7 @@ class PostgresJournal(SqlJournal):
     """
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
-        self._server = PostgresServer(url)
+        self._server = PostgresServer(url, lease)
         self.logs = self._logs = PostgresLogs(self, partial(self._server.connect, WRITE_SECONDS))
         self._thread = ThreadPoolExecutor(1, "hocket-reader")
         self._reader: PostgresConnection | None = None
@@ -90,6 +90,15 @@ class PostgresJournal(SqlJournal):
         if not self._server.hub.known:
             self._do(lambda db: None)
         return self._server.wall()
+
+    def lapsed_before(self) -> int:
+        """Give the instant before which leases ended that have lapsed.
+
+        Raises:
+            JournalError: As `wall`.
+        """
+        self.wall()
+        return self._server.lapsed_before()
 
     def clock_error(self) -> int:
         """Tell by how many nanoseconds the server's clock may be misjudged here."""

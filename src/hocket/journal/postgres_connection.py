@@ -15,6 +15,7 @@ import asyncpg
 
 from hocket.journal.postgres_sql import APPEND, translate
 from hocket.journal.schema import Parameter, Row, integer
+from hocket.journal.sight import Sight
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
@@ -126,6 +127,7 @@ class PostgresConnection:
         url: Where the database is.
         name: How the server is told who this is.
         timeout: Seconds after which a statement counts as lost.
+        sight: Is told of what was answered and what was not.
 
     Attributes:
         unsure: Whether the last statement failed in a way that leaves open whether it is committed.
@@ -134,7 +136,7 @@ class PostgresConnection:
             all, as the server says to whoever asks on the next connection.
     """
 
-    def __init__(self, url: str, name: str, timeout: float) -> None:
+    def __init__(self, url: str, name: str, timeout: float, sight: Sight) -> None:
         self.unsure = False
         self.careful = False
         self.committed = False
@@ -142,6 +144,7 @@ class PostgresConnection:
         self._url = url
         self._name = name
         self._timeout = timeout
+        self._sight = sight
         self._loop = new_loop()
         self._link: asyncpg.Connection[Any] | None = None
         self._who: tuple[int, Any] | None = None
@@ -272,7 +275,14 @@ class PostgresConnection:
         link = self._link
         if link is None or link.is_closed():
             raise asyncpg.ConnectionDoesNotExistError("the connection to the server was lost")
-        return self._loop.run_until_complete(self._ask(link, sql, parameters))
+        began = time.monotonic_ns()
+        try:
+            answer = self._loop.run_until_complete(self._ask(link, sql, parameters))
+        except CUTS:
+            self._sight.missed(began)
+            raise
+        self._sight.saw(began, time.monotonic_ns())
+        return answer
 
     async def _ask(
         self, link: asyncpg.Connection[Any], sql: str, parameters: tuple[object, ...]

@@ -20,6 +20,7 @@ from hocket._version import __version__
 from hocket.core.errors import JournalError
 from hocket.journal import postgres_tables as tables
 from hocket.journal.backend import Connection
+from hocket.journal.keeper import HEARTBEATS
 from hocket.journal.postgres_connection import (
     CONNECT_SECONDS,
     CUTS,
@@ -35,9 +36,11 @@ from hocket.journal.schema import (
     NoRoom,
     Unreachable,
     in_transaction,
+    integer,
     one,
     text,
 )
+from hocket.journal.sight import NEVER, Sight
 
 T = TypeVar("T")
 
@@ -69,6 +72,8 @@ NOTIFY: Final = "SELECT pg_notify(?, '')"
 _NOTIFY_ALL: Final = """
 SELECT count(pg_notify(name, '')) FROM jsonb_array_elements_text(?::text::jsonb) AS bells (name)"""
 _LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_FORMAT})"
+_UP_SINCE: Final = """
+SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint * 1000"""
 _LEAST: Final = "SELECT value FROM meta WHERE key = 'least'"
 
 
@@ -87,9 +92,18 @@ class Hub:
 
     It runs on this machine's monotonic clock in between, so that nobody who puts this machine's
     clock right or wrong changes anything.
+
+    Args:
+        lease: How long this process's leases are, in seconds.
+
+    Attributes:
+        beat: Seconds between two signs of life.
+        sight: What the connections see of the server.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lease: float) -> None:
+        self.beat: Final = lease / HEARTBEATS
+        self.sight: Final = Sight(round(lease * 1e9), round(self.beat * 1e9))
         self._ahead: int | None = None
         self._took = 0
 
@@ -113,10 +127,33 @@ class Hub:
         else:
             self._took += self._took // 2
 
+    def connect(self, db: PostgresConnection) -> None:
+        """Connect, ask for the time, and since when the server runs.
+
+        Raises:
+            FAILURES: It could not be done.
+        """
+        began = time.monotonic_ns()
+        try:
+            db.connect()
+        except FAILURES:
+            self.sight.missed(began)
+            raise
+        self.ask(db)
+        assert self._ahead is not None
+        ((up,),) = db.execute(_UP_SINCE).fetchall()
+        self.sight.is_up(integer(up) - self._ahead)
+
     def now(self) -> int:
         """Give the server's instant."""
         assert self._ahead is not None
         return time.monotonic_ns() + self._ahead
+
+    def lapsed_before(self) -> int:
+        """Give the instant before which leases ended that have lapsed."""
+        assert self._ahead is not None
+        before = self.sight.lapsed_before(time.monotonic_ns())
+        return NEVER if before is None else before + self._ahead
 
 
 class PostgresServer:
@@ -124,16 +161,17 @@ class PostgresServer:
 
     Args:
         url: Where it is: ``postgresql://user@host:port/database``.
+        lease: How long this process's leases are, in seconds.
     """
 
     failures: tuple[type[Exception], ...] = FAILURES
     undoes = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, lease: float) -> None:
         self.url: Final = url
         self.where: Final = shown(url)
         self.closing: Final = threading.Event()
-        self.hub: Final = Hub()
+        self.hub: Final = Hub(lease)
         self._writing: PostgresConnection | None = None
         self._began_anew = -PAUSE
 
@@ -143,14 +181,14 @@ class PostgresServer:
         Raises:
             JournalError: It cannot be reached, or is too old.
         """
-        db = PostgresConnection(self.url, f"hocket {socket.gethostname()}:{os.getpid()}", timeout)
+        name = f"hocket {socket.gethostname()}:{os.getpid()}"
+        db = PostgresConnection(self.url, name, timeout, self.hub.sight)
         try:
-            db.connect()
+            self.hub.connect(db)
             if db.version < (OLDEST, 0):
                 raise JournalError(
                     f"{self.where} is PostgreSQL {db.version[0]}; a journal needs {OLDEST} or newer"
                 )
-            self.hub.ask(db)
         except FAILURES_OF_ADDRESS as error:
             db.close()
             raise self.explain(error) from error
@@ -286,9 +324,7 @@ class PostgresServer:
         began, pause = time.monotonic(), 0.02
         while True:
             try:
-                link = cast(PostgresConnection, db)
-                link.connect()
-                self.hub.ask(link)
+                self.hub.connect(cast(PostgresConnection, db))
                 return
             except FAILURES as failure:
                 if not self.is_cut(failure):
@@ -297,7 +333,8 @@ class PostgresServer:
                 if waited > (_HURRY if self.closing.is_set() else patience or PATIENCE):
                     raise self.explain(failure) from failure
             time.sleep(pause)
-            pause = min(2 * pause, 1.0)
+            # Whoever owns something has to say so before its time is over.
+            pause = min(2 * pause, self.hub.beat, 1.0)
 
     def transact(
         self, db: Connection, work: Callable[[Database], T], patience: float | None = None
@@ -333,6 +370,10 @@ class PostgresServer:
     def wall(self) -> int:
         """Give the present instant by the server's clock."""
         return self.hub.now()
+
+    def lapsed_before(self) -> int:
+        """Give the instant before which leases ended that have lapsed."""
+        return self.hub.lapsed_before()
 
     def bell(self, on_ring: Callable[[], None]) -> PostgresBell:
         """Give a bell."""

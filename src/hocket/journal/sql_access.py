@@ -50,6 +50,14 @@ class SqlAccess(ABC):
             JournalError: The clock is another machine's, and that does not answer.
         """
 
+    def lapsed_before(self) -> int:
+        """Give the instant before which leases ended that have lapsed.
+
+        Raises:
+            JournalError: As `wall`.
+        """
+        return self.wall()
+
     def clock_error(self) -> int:
         """Tell by how many nanoseconds that clock may be wrong, as far as it is known here."""
         return 0

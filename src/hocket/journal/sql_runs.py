@@ -63,8 +63,8 @@ class SqlRuns(SqlAccess):
         Raises:
             JournalError: They cannot be read.
         """
-        me, now = myself(), self.wall()
-        return self.query(lambda db: listing.rows(db, wanted, me, now)) or []
+        me, before = myself(), self.lapsed_before()
+        return self.query(lambda db: listing.rows(db, wanted, me, before)) or []
 
     def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
         """Count runs by their status, however many may be listed.
@@ -80,8 +80,8 @@ class SqlRuns(SqlAccess):
         Raises:
             JournalError: It cannot be read.
         """
-        me, now = myself(), self.wall()
-        return self.query(lambda db: store.run_row(db, run, me, now))
+        me, before = myself(), self.lapsed_before()
+        return self.query(lambda db: store.run_row(db, run, me, before))
 
     def orphans(self, most: int) -> list[RunRow]:
         """Give runs that servers are to drive and nobody does, oldest first.
@@ -89,8 +89,8 @@ class SqlRuns(SqlAccess):
         Raises:
             JournalError: They cannot be read.
         """
-        me, now = myself(), self.wall()
-        return self.query(lambda db: store.orphans(db, me, now, most)) or []
+        me, before = myself(), self.lapsed_before()
+        return self.query(lambda db: store.orphans(db, me, before, most)) or []
 
     def remove(self, runs: Sequence[str]) -> int:
         """Delete runs, and the blobs that only they used; gives the bytes that came free.
@@ -105,11 +105,13 @@ class SqlRuns(SqlAccess):
         if not self.is_there():
             return 0
         me, now, ids = myself(), self.wall(), list(dict.fromkeys(runs))
-        self.query(lambda db: store.keys_of_gone(db, ids, me, now))
+        before = self.lapsed_before()
+        self.query(lambda db: store.keys_of_gone(db, ids, me, before))
         freed = 0
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            freed += self.write(partial(store.remove_runs, ids=some, me=me, now=now))
+            remove = partial(store.remove_runs, ids=some, me=me, now=now, before=before)
+            freed += self.write(remove)
         freed += self.write(lambda db: store.tidy(db, now))
         self.shrink()
         return freed

@@ -101,6 +101,10 @@ class SqliteFile:
         """Give the machine's time."""
         return time.time_ns()
 
+    def lapsed_before(self) -> int:
+        """A file is there for all who renew a lease in it."""
+        return self.wall()
+
     def bell(self, on_ring: Callable[[], None]) -> Bell:
         """Give a bell in the state folder."""
         return Bell(self._state, on_ring)

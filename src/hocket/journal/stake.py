@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from hocket.journal import ledger, store
+from hocket.journal.backend import Backend
 from hocket.journal.ledger import Other
 from hocket.journal.owner import is_gone, myself
 from hocket.journal.schema import Database
@@ -136,6 +137,7 @@ class Stake:
         self._lease = 0
         self._ring: Callable[..., None] = _nobody
         self._wall: Callable[[], int] = _never
+        self._lapsed_before: Callable[[], int] = _never
         self._rung = False
         self._view = _View()
         self._next: _View | None = None
@@ -145,14 +147,14 @@ class Stake:
         """Whether others may be waiting for what this one changes."""
         return bool(self._view.others)
 
-    def settle_in(
-        self, bell: str, lease: int, ring: Callable[..., None], wall: Callable[[], int]
-    ) -> None:
+    def settle_in(self, bell: str, lease: int, backend: Backend) -> None:
         """Learn of bells, this process's and how to ring others, of leases and time; begin anew.
 
         What was held before was given up, as if by another process.
         """
-        self._bell, self._lease, self._ring, self._wall = bell, lease, ring, wall
+        self._bell, self._lease = bell, lease
+        self._ring, self._wall = backend.ring, backend.wall
+        self._lapsed_before = backend.lapsed_before
         self._view, self._next, self._rung = _View(), None, False
 
     @property
@@ -314,11 +316,11 @@ class Stake:
     def _meet(self, db: Database, view: _View) -> set[int]:
         """See who else has to do with these limits; gives the keys of those who are gone."""
         view.others = tuple(ledger.others(db, view.owner))
-        now = self._wall()
+        before = self._lapsed_before()
         return {
             other.key
             for other in view.others
-            if is_gone(other.owner, other.lease_until, now, self._me)
+            if is_gone(other.owner, other.lease_until, before, self._me)
         }
 
     def _ask(

@@ -330,8 +330,8 @@ def enrol(db: Database, key: int, me: Owner, bell: str, now: int, lease: int) ->
     return integer(db.execute(ENROL, row).fetchall()[0][0])
 
 
-def claim_run(db: Database, id: str, owner: int, me: Owner, now: int) -> Claim:
-    """Own a run whose owner is gone, by the key that `enrol` gave.
+def claim_run(db: Database, id: str, owner: int, me: Owner, before: int) -> Claim:
+    """Own a run whose owner is gone, by the key that `enrol` gave; see `is_gone`.
 
     Raises:
         NotFound: There is no such run.
@@ -341,7 +341,7 @@ def claim_run(db: Database, id: str, owner: int, me: Owner, now: int) -> Claim:
     if row is None:
         raise no_such_run(id)
     holder, lease_until = owner_in(row[2:])
-    if not is_gone(holder, lease_until, now, me):
+    if not is_gone(holder, lease_until, before, me):
         raise Refused(
             f"run {id} is owned by {holder}, which is alive: pause or cancel it from here, or end "
             "that process and resume again"
@@ -411,7 +411,7 @@ def answer_of(db: Database, id: int) -> Taken | None:
     return None if row is None else Taken(id, text(row[0]))
 
 
-def keys_of_gone(db: Database, ids: Sequence[str], me: Owner, now: int) -> list[int]:
+def keys_of_gone(db: Database, ids: Sequence[str], me: Owner, before: int) -> list[int]:
     """Give the keys of runs that nobody owns who is alive, but not of those that are not there.
 
     Raises:
@@ -423,7 +423,7 @@ def keys_of_gone(db: Database, ids: Sequence[str], me: Owner, now: int) -> list[
         if row is None:
             continue
         holder, lease_until = owner_in(row[2:])
-        if not is_gone(holder, lease_until, now, me):
+        if not is_gone(holder, lease_until, before, me):
             raise Refused(
                 f"run {id} is owned by {holder}, which is alive: cancel it, then remove it"
             )
@@ -431,13 +431,13 @@ def keys_of_gone(db: Database, ids: Sequence[str], me: Owner, now: int) -> list[
     return keys
 
 
-def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int) -> int:
+def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int, before: int) -> int:
     """Delete runs and the blobs that only they used; gives how many bytes these held.
 
     Raises:
         Refused: One of them is owned and alive; nothing is deleted.
     """
-    keys = keys_of_gone(db, ids, me, now)
+    keys = keys_of_gone(db, ids, me, before)
     freed = 0
     for key in keys:
         freed += integer((one(db.execute(SIZE_OF_EVENTS, (key,))) or (0,))[0])
@@ -458,23 +458,23 @@ def tidy(db: Database, now: int) -> int:
     return freed
 
 
-def run_row(db: Database, id: str, me: Owner, now: int) -> RunRow | None:
+def run_row(db: Database, id: str, me: Owner, before: int) -> RunRow | None:
     """Give one run as a list shows it."""
     row = one(db.execute(RUN, (id,)))
-    return None if row is None else row_of(row, me, now)
+    return None if row is None else row_of(row, me, before)
 
 
-def orphans(db: Database, me: Owner, now: int, most: int) -> list[RunRow]:
+def orphans(db: Database, me: Owner, before: int, most: int) -> list[RunRow]:
     """Give runs that servers are to drive and nobody does, oldest first."""
-    neighbours = db.execute(NEIGHBOURS, (me.host, now)).fetchall()
+    neighbours = db.execute(NEIGHBOURS, (me.host, before)).fetchall()
     # Each process is looked at once, however many runs it owns. Nobody has the key -1.
-    dead = [integer(key) for key, *owner in neighbours if is_gone(*owner_in(owner), now, me)]
+    dead = [integer(key) for key, *owner in neighbours if is_gone(*owner_in(owner), before, me)]
     sql = ORPHANS.format(dead=",".join(map(str, dead or [-1])))
-    found = (row_of(row, me, now) for row in db.execute(sql, (now, most)).fetchall())
+    found = (row_of(row, me, before) for row in db.execute(sql, (before, most)).fetchall())
     return [row for row in found if not row.alive]
 
 
-def row_of(columns: Row, me: Owner, now: int) -> RunRow:
+def row_of(columns: Row, me: Owner, before: int) -> RunRow:
     """Read the columns of `ROWS`."""
     id, name, status, created, *owner, count, last = columns
     holder, lease_until = owner_in(owner)
@@ -486,7 +486,7 @@ def row_of(columns: Row, me: Owner, now: int) -> RunRow:
         updated=row_time(text(last)),
         events=integer(count),
         owner=str(holder),
-        alive=not is_gone(holder, lease_until, now, me),
+        alive=not is_gone(holder, lease_until, before, me),
     )
 
 
