@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -27,7 +28,7 @@ from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
 from hocket.journal.base import RunRow, Wanted
-from hocket.journal.logs import unsettled
+from hocket.journal.logs import Logs, unsettled
 from hocket.report.data import run_document
 from hocket.report.panel import panel_lines, panels
 from hocket.report.story import Story
@@ -190,8 +191,17 @@ def logs(
     return 0
 
 
-def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
-    """Give a run's events; with `follow` also those to come, until nobody drives it any more."""
+def _events(
+    engine: Engine, run_id: str, *, follow: bool, meanwhile: Callable[[], None] = lambda: None
+) -> Iterator[Recorded]:
+    """Give a run's events; with `follow` also those to come, until nobody drives it any more.
+
+    Args:
+        engine: Where the run is.
+        run_id: Its id.
+        follow: Whether to wait for more.
+        meanwhile: What is done each time that there are no more for now.
+    """
     after = 0
     while True:
         row = find_row(engine.journal, run_id)
@@ -200,43 +210,122 @@ def _events(engine: Engine, run_id: str, *, follow: bool) -> Iterator[Recorded]:
             yield recorded
         if not follow or not row.alive:
             return
+        meanwhile()
         time.sleep(_FOLLOW)
 
 
 def _step_log(engine: Engine, run_id: str, step: str, *, follow: bool) -> int:
     """Print what the calls of a step have said; their output where they said nothing meanwhile."""
-    shown: dict[Call, int] = {}
-    ends: dict[Call, str] = {}
-    last: Call | None = None
-    for recorded in _events(engine, run_id, follow=follow):
+    log = _StepLog(engine.journal.logs, run_id, follow=follow)
+    found = False
+    for recorded in _events(engine, run_id, follow=follow, meanwhile=log.look):
         event = recorded.event
-        if not isinstance(event, CallStarted | CallFinished | CallFailed):
-            continue
+        if isinstance(event, CallStarted | CallFinished | CallFailed) and _of(event.call, step):
+            log.tell(event)
+            found = True
+    log.stop()
+    if not found:
+        raise NotFound(f"run {run_id} has no call of a step {step!r} yet")
+    return 0
+
+
+class _Heard:
+    """What has been read of one call's log.
+
+    Attributes:
+        start: How many bytes.
+        decoder: Keeps the beginning of a character whose end has not come.
+        line: The last line, as far as it was not printed.
+        end: The end of what was printed.
+    """
+
+    def __init__(self) -> None:
+        self.start = 0
+        self.decoder: Final = getincrementaldecoder("utf-8")("replace")
+        self.line = ""
+        self.end = ""
+
+
+class _StepLog:
+    """Prints what calls of a step say, each piece as soon as it can be read.
+
+    Args:
+        logs: What calls say.
+        run: The run's id.
+        follow: Whether what a call says next comes soon, so that half a line may be kept for it.
+    """
+
+    def __init__(self, logs: Logs, run: str, *, follow: bool) -> None:
+        self._logs = logs
+        self._run = run
+        self._follow = follow
+        self._open: dict[Call, _Heard] = {}
+        """The calls that are in flight."""
+        self._last: Call | None = None
+        self._in_line = False
+
+    def tell(self, event: CallStarted | CallFinished | CallFailed) -> None:
+        """Go on by an event of a call."""
         call = event.call
-        if not _of(call, step):
-            continue
-        if not isinstance(event, CallStarted):
-            time.sleep(unsettled(engine.journal.logs, event.at))
-        data = engine.journal.logs.read(run_id, call, shown.get(call, 0))
-        silent = isinstance(event, CallFinished) and not data and not shown.get(call)
-        shown[call] = shown.get(call, 0) + len(data)
-        text = clean(data.decode("utf-8", "replace"))
-        ends[call] = (ends.get(call, "") + text)[-_END:]
+        heard = self._open.setdefault(call, _Heard())
+        if isinstance(event, CallStarted):
+            self._head(call)
+            self._read(call, heard, over=not self._follow)
+            return
+        time.sleep(unsettled(self._logs, event.at))
+        self._read(call, heard, over=True)
+        del self._open[call]
         if isinstance(event, CallFailed):
             more = clean(event.fault.detail).strip()
             # The end of what was said on stderr comes as the fault's detail, too.
-            detail = f"\n{more}" if more and more not in ends[call] else ""
-            text += f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}"
-        elif isinstance(event, CallFinished) and silent:
-            text = clean(event.output if isinstance(event.output, str) else pretty(event.output))
-        if isinstance(event, CallStarted) or (text and call != last):
-            print(f"== {call}")
-        if text:
-            print(text, end="" if text.endswith("\n") else "\n", flush=True)
-        last = call
-    if last is None:
-        raise NotFound(f"run {run_id} has no call of a step {step!r} yet")
-    return 0
+            detail = f"\n{more}" if more and more not in heard.end else ""
+            self._end_line()
+            self._print(call, f"-- {event.fault.kind}: {clean(event.fault.message)}{detail}")
+        elif not heard.start:
+            said = event.output if isinstance(event.output, str) else pretty(event.output)
+            self._print(call, clean(said))
+        self._end_line()
+
+    def look(self) -> None:
+        """Print what the calls in flight have said since."""
+        for call, heard in self._open.items():
+            self._read(call, heard)
+
+    def stop(self) -> None:
+        """Print all that is there: nobody goes on following."""
+        for call, heard in self._open.items():
+            self._read(call, heard, over=True)
+        self._end_line()
+
+    def _read(self, call: Call, heard: _Heard, *, over: bool = False) -> None:
+        data = self._logs.read(self._run, call, heard.start)
+        heard.start += len(data)
+        lines, newline, rest = (heard.line + heard.decoder.decode(data, over)).rpartition("\n")
+        heard.line = ""
+        # What steers a terminal may go on in the next piece, and lines of several calls would mix.
+        if not over and (len(self._open) > 1 or clean(rest) != rest):
+            heard.line, rest = rest, ""
+        text = clean(lines + newline + rest)
+        heard.end = (heard.end + text)[-_END:]
+        self._print(call, text)
+
+    def _print(self, call: Call, text: str) -> None:
+        if not text:
+            return
+        if call != self._last:
+            self._head(call)
+        print(text, end="", flush=True)
+        self._in_line = not text.endswith("\n")
+
+    def _head(self, call: Call) -> None:
+        self._end_line()
+        print(f"== {call}", flush=True)
+        self._last = call
+
+    def _end_line(self) -> None:
+        if self._in_line:
+            print(flush=True)
+        self._in_line = False
 
 
 def _of(call: Call, step: str) -> bool:
