@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from hocket.app.state import lease_seconds, state_folder
 from hocket.core.errors import Refused
+from hocket.journal.address import mistake_in, shown
 from hocket.journal.base import Store
 from hocket.journal.moves import SqlMoves
 from hocket.journal.schema import FILE
@@ -32,15 +32,22 @@ def journal_address(given: str | None = None) -> str:
         given: What a user has said; else the variable ``HOCKET_JOURNAL`` counts.
 
     Raises:
-        Refused: The file that is to hold it cannot be read.
+        Refused: The file that is to hold it cannot be read, or it is no address.
     """
     said = os.environ.get(VARIABLE, "") if given is None else given
-    if not said.startswith("@"):
-        return said.strip()
-    try:
-        return Path(said[1:]).expanduser().read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"the journal's address cannot be read from {said[1:]}: {error}") from error
+    address = said.strip()
+    if said.startswith("@"):
+        try:
+            address = Path(said[1:]).expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(
+                f"the journal's address cannot be read from {said[1:]}: {error}"
+            ) from error
+    mistake = mistake_in(address)
+    if mistake:
+        # No word of the address: there may be a password in it.
+        raise Refused(f"that is no address of a journal: {mistake}, or the path of a state folder")
+    return address
 
 
 def open_journal(address: str, state: Path, lease: float) -> Store:
@@ -74,18 +81,6 @@ def open_journal(address: str, state: Path, lease: float) -> Store:
             "a journal in PostgreSQL needs the package asyncpg: pip install 'hocket[postgres]'"
         ) from error
     return cast(Store, module.PostgresJournal(address, lease=lease))
-
-
-def shown(address: str) -> str:
-    """Give a journal's address without what is secret in it: as it may stand in any output."""
-    if "://" not in address:
-        return address
-    try:
-        parts = urlsplit(address)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
-    except ValueError:
-        return f"{address.partition('://')[0]}://…"
 
 
 class Place:

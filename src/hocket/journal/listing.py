@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from hocket.core.errors import CallerError
 from hocket.journal.base import RunRow, Wanted
 from hocket.journal.owner import Owner
 from hocket.journal.schema import Database, Parameter, integer, text
 from hocket.journal.store import ROWS, padded, row_of
+from hocket.journal.texts import is_text
 
 COUNTS: Final = "SELECT r.status, count(*) FROM runs AS r"
 CHOSEN: Final = "SELECT r.key FROM runs AS r"
@@ -17,10 +19,15 @@ _Conditions = tuple[list[str], list[Parameter]]
 
 
 def rows(db: Database, wanted: Wanted, me: Owner, before: int) -> list[RunRow]:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    Raises:
+        CallerError: What is sought cannot be in any of them.
+    """
     conditions, values = _conditions(wanted)
     if wanted.before is not None:
         created, run = wanted.before
+        _see_text(run)
         # Of runs that began at once the key says which is newer; one that was removed had none.
         conditions.append(
             "(r.created < ? OR (r.created = ? AND r.key < (SELECT key FROM runs WHERE id = ?)))"
@@ -42,6 +49,11 @@ def counts(db: Database, wanted: Wanted) -> dict[str, int]:
     return {text(status): integer(count) for status, count in found}
 
 
+def _see_text(sought: str) -> None:
+    if not is_text(sought):
+        raise CallerError(f"{sought!r} cannot be sought: no run's id or name holds such characters")
+
+
 def _where(conditions: list[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
@@ -49,10 +61,14 @@ def _where(conditions: list[str]) -> str:
 def _conditions(wanted: Wanted) -> _Conditions:
     conditions: list[str] = []
     values: list[Parameter] = []
-    if wanted.beginning:
+    if wanted.beginning and not is_text(wanted.beginning):
+        # No id begins so.
+        conditions.append("1 = 0")
+    elif wanted.beginning:
         conditions.append("substr(r.id, 1, ?) = ?")
         values += (len(wanted.beginning), wanted.beginning)
     if wanted.sought:
+        _see_text(wanted.sought)
         conditions.append("(lower(r.id) LIKE ? ESCAPE '!' OR lower(r.name) LIKE ? ESCAPE '!')")
         values += [_inside(wanted.sought)] * 2
     if wanted.since is not None:

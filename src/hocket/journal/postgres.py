@@ -56,7 +56,16 @@ class PostgresJournal(SqlJournal):
         Raises:
             JournalError: It cannot be read.
         """
-        return self._do(lambda db: ask(db) if self._is_there(db) else None)
+
+        def asked(db: PostgresConnection) -> T | None:
+            try:
+                return ask(db) if self._is_there(db) else None
+            except FAILURES as error:
+                if self._server.is_cut(error):
+                    raise
+                raise self._server.explain(error, reading=True) from error
+
+        return self._do(asked)
 
     def write(self, work: Callable[[Database], T]) -> T:
         """Do some work in a transaction, by the writer if there is one.

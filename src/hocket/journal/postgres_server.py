@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from hocket._version import __version__
 from hocket.core.errors import JournalError
 from hocket.journal import postgres_tables as tables
+from hocket.journal.address import shown
 from hocket.journal.backend import Connection
 from hocket.journal.keeper import HEARTBEATS
 from hocket.journal.postgres_connection import (
@@ -29,6 +29,7 @@ from hocket.journal.postgres_connection import (
     PostgresConnection,
     new_loop,
 )
+from hocket.journal.postgres_errors import explained, said_in
 from hocket.journal.schema import (
     GET_FORMAT,
     SET_META,
@@ -75,16 +76,6 @@ _LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_FORMAT})"
 _UP_SINCE: Final = """
 SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint * 1000"""
 _LEAST: Final = "SELECT value FROM meta WHERE key = 'least'"
-
-
-def shown(url: str) -> str:
-    """Give a database's address without what is secret in it."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
-    except ValueError:
-        return "the database"
 
 
 class Hub:
@@ -240,22 +231,23 @@ class PostgresServer:
             JournalError: A newer Hocket has made them.
             FAILURES: It could not be done; nothing was changed.
         """
-        if self.format_of(db) < len(tables.MIGRATIONS):
-            in_transaction(db, self._migrate)
 
-    def _migrate(self, db: Database) -> None:
-        db.execute(_LOCK)
-        # Another process may have done it while this one waited.
-        found = self.format_of(db)
-        if found == 0:
-            db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        for migration in tables.MIGRATIONS[found:]:
-            for statement in migration:
-                db.execute(statement)
-        if found < len(tables.MIGRATIONS):
-            db.execute(SET_META, ("format", str(len(tables.MIGRATIONS))))
-            db.execute(SET_META, ("least", str(tables.LEAST)))
-            db.execute(SET_META, ("program", f"hocket {__version__}"))
+        def whole(db: Database) -> None:
+            db.execute(_LOCK)
+            # Another process may have done it while this one waited.
+            found = self.format_of(db)
+            if found == 0:
+                db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            for migration in tables.MIGRATIONS[found:]:
+                for statement in migration:
+                    db.execute(statement)
+            if found < len(tables.MIGRATIONS):
+                db.execute(SET_META, ("format", str(len(tables.MIGRATIONS))))
+                db.execute(SET_META, ("least", str(tables.LEAST)))
+                db.execute(SET_META, ("program", f"hocket {__version__}"))
+
+        if self.format_of(db) < len(tables.MIGRATIONS):
+            in_transaction(db, whole)
 
     def prepare(self, db: Connection, *, anew: bool) -> None:
         """Nothing is needed beside the connection."""
@@ -267,33 +259,23 @@ class PostgresServer:
         """Ask the server's clock again: two clocks drift apart."""
         self.hub.ask(cast(PostgresConnection, db))
 
-    def explain(self, error: Exception) -> JournalError:
+    def explain(self, error: Exception, *, reading: bool = False) -> JournalError:
         """Say in one sentence what is wrong with the database, and what to do."""
-        said = " ".join(str(error).split()) or type(error).__name__
-        where = self.where
         if self.is_full(error):
             return NoRoom(
-                f"the disk of {where} is full; nothing acknowledged was lost, but nothing more can "
-                "be recorded: make room, then resume the run"
+                f"the disk of {self.where} is full; nothing acknowledged was lost, but nothing "
+                "more can be recorded: make room, then resume the run"
             )
-        if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-            return JournalError(
-                f"{where} does not let us in ({said}): check the user, and the password in "
-                "PGPASSWORD or ~/.pgpass"
-            )
-        if isinstance(error, asyncpg.InvalidCatalogNameError):
-            return JournalError(f"there is no database at {where} ({said}): make it with createdb")
-        if isinstance(error, asyncpg.InsufficientPrivilegeError):
-            return JournalError(
-                f"{where} does not let us write ({said}): give the user CREATE on the database"
-            )
-        if isinstance(error, ValueError):
-            return JournalError(
-                f"{where} is no address of a database: write postgresql://user@host:port/database"
-            )
+        tls = "ssl" in self.url.partition("?")[2]
+        known = explained(error, self.where, reading=reading, tls=tls)
+        if known:
+            return JournalError(known)
+        said = said_in(error)
         if self.is_cut(error):
-            return Unreachable(f"{where} does not answer ({said}): see whether the server runs")
-        return JournalError(f"{where} could not be written: {said}")
+            return Unreachable(
+                f"{self.where} does not answer ({said}): see whether the server runs"
+            )
+        return JournalError(f"{self.where} could not be {'read' if reading else 'written'}: {said}")
 
     def is_full(self, error: Exception) -> bool:
         """Tell whether an error means that the server's disk is full."""

@@ -19,6 +19,7 @@ from hocket.journal.blobs import free_blobs, lock_blobs, sweep_blobs, write_blob
 from hocket.journal.codec import Encoded, row_time
 from hocket.journal.owner import Owner, is_gone, owner_in
 from hocket.journal.schema import Database, Parameter, Row, in_transaction, integer, one, text
+from hocket.journal.texts import is_text
 from hocket.limits.claim import Key
 
 MOST_ROWS: Final = 4096
@@ -309,7 +310,7 @@ def find_run(db: Database, id: str) -> int:
     Raises:
         NotFound: There is no such run.
     """
-    row = one(db.execute(FIND_RUN, (id,)))
+    row = one(db.execute(FIND_RUN, (id,))) if is_text(id) else None
     if row is None:
         raise no_such_run(id)
     return integer(row[0])
@@ -317,7 +318,8 @@ def find_run(db: Database, id: str) -> int:
 
 def no_such_run(id: str) -> NotFound:
     """Say that there is no run of that id."""
-    return NotFound(f"there is no run {id}; `hocket runs` lists those there are")
+    shown = id if is_text(id) else repr(id)
+    return NotFound(f"there is no run {shown}; `hocket runs` lists those there are")
 
 
 def enrol(db: Database, key: int, me: Owner, bell: str, now: int, lease: int) -> int:
@@ -356,6 +358,8 @@ def _locked(db: Database, id: str) -> Row | None:
 
     In two statements: the second sees what was committed while the first waited for the lock.
     """
+    if not is_text(id):
+        return None
     db.execute(LOCK_RUN, (id,))
     return one(db.execute(OWNER_OF, (id,)))
 
@@ -378,7 +382,7 @@ def post(db: Database, id: str, request: str, at: int) -> tuple[int, str]:
         NotFound: There is no such run.
     """
     # With the lock, or requests could come to be seen in another order than that of their ids.
-    run = one(db.execute(LOCK_RUN, (id,)))
+    run = one(db.execute(LOCK_RUN, (id,))) if is_text(id) else None
     if run is None:
         raise no_such_run(id)
     row = db.execute(POST, (integer(run[0]), request, at)).fetchall()[0]
@@ -443,7 +447,7 @@ def remove_runs(db: Database, ids: Sequence[str], me: Owner, now: int, before: i
         freed += integer((one(db.execute(SIZE_OF_EVENTS, (key,))) or (0,))[0])
         for sql in (DELETE_EVENTS, DELETE_INBOX, DELETE_RUN):
             db.execute(sql, (key,))
-    for id in ids:
+    for id in filter(is_text, ids):
         db.execute(hosted.DROP, (id,))
     # Last, because whoever stores bytes waits for it.
     return freed + sum(free_blobs(db, key, now) for key in keys)
@@ -460,7 +464,7 @@ def tidy(db: Database, now: int) -> int:
 
 def run_row(db: Database, id: str, me: Owner, before: int) -> RunRow | None:
     """Give one run as a list shows it."""
-    row = one(db.execute(RUN, (id,)))
+    row = one(db.execute(RUN, (id,))) if is_text(id) else None
     return None if row is None else row_of(row, me, before)
 
 
