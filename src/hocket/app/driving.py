@@ -19,7 +19,14 @@ from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
 from hocket.app.run import Run, leave
 from hocket.app.state import check_run_id
-from hocket.core.errors import JournalError, NotFound, OwnershipLost, Refused
+from hocket.core.errors import (
+    EngineBug,
+    HocketError,
+    JournalError,
+    NotFound,
+    OwnershipLost,
+    Refused,
+)
 from hocket.core.requests import AnyRequest
 from hocket.core.run import RunMachine
 from hocket.engine.replay import Checked
@@ -336,6 +343,7 @@ class Heir:
         self._engine = engine
         self._driving = driving
         self._no_room = False
+        self._blind = False
 
     async def watch(self) -> None:
         """See that what servers drive is driven, for ever."""
@@ -350,7 +358,9 @@ class Heir:
                     # Whoever drives less is to be faster.
                     await asyncio.sleep(_YIELD * len(driving.runs))
             except JournalError as error:
-                _say("the runs that servers drive cannot be read", error)
+                if not self._blind:
+                    self._blind = True
+                    _say("the runs that servers drive cannot be read for now", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH):
                     await driving.stirred.wait()
@@ -368,6 +378,9 @@ class Heir:
             return False
         wanted = _AMONG + len(resting)
         rows = await asyncio.to_thread(self._engine.journal.orphans, wanted)
+        if self._blind:
+            self._blind = False
+            _say("the runs that servers drive can be read again")
         if len(rows) < wanted:
             resting.keep({row.id for row in rows})
         left = [row for row in rows if row.id not in driving.runs and not resting.has(row)]
@@ -414,8 +427,9 @@ def _stirring(stirred: asyncio.Event) -> Callable[[], None]:
     return stir
 
 
-def _say(message: str, error: Exception) -> None:
-    """Have an error noted that nobody waits for."""
-    asyncio.get_running_loop().call_exception_handler(
-        {"message": f"{message}: {error}", "exception": error}
-    )
+def _say(message: str, error: Exception | None = None) -> None:
+    """Have something noted that nobody waits for; how it came about only if it is a mistake."""
+    told: dict[str, object] = {"message": message if error is None else f"{message}: {error}"}
+    if not isinstance(error, HocketError | None) or isinstance(error, EngineBug):
+        told["exception"] = error
+    asyncio.get_running_loop().call_exception_handler(told)

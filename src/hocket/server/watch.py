@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from hocket.app.host import Host
 from hocket.app.indicators import Indicators
+from hocket.core.errors import JournalError
 from hocket.core.values import HOUR, MINUTE, SECOND
 from hocket.insight.alerts import DEFAULTS, Alert, Alerts, Reading, Recent, Rule
 from hocket.insight.indicators import Figures, Stats, stats
@@ -77,6 +78,7 @@ class Watch:
         self._exhausted = exhausted
         self._indicators = Indicators(host.engine.journal)
         self._looked = time.time_ns()
+        self._blind = False
         self._counts: dict[str, _Counts] = {}
         self._sums = _Counts(0, 0, 0)
         self._refused, self._calls = Recent(HOUR), Recent(HOUR)
@@ -91,9 +93,18 @@ class Watch:
         while True:
             try:
                 await self.look()
+            except JournalError as error:
+                # It may last: its beginning and its end are said.
+                if not self._blind:
+                    _LOG.error("runs cannot be looked after for now: %s", error)
+                self._blind = True
             except Exception:
                 # Alerts must not end with one look that went wrong; the next one may work.
                 _LOG.exception("runs could not be looked after")
+            else:
+                if self._blind:
+                    _LOG.warning("runs are looked after again")
+                self._blind = False
             await asyncio.sleep(_EVERY)
 
     def known(self, run: str) -> Figures | None:
