@@ -139,8 +139,10 @@ async def who(go: str) -> int:
 @pytest.fixture
 def home(tmp_path: Path, database: str) -> Iterator[Home]:
     made = Home(tmp_path)
+    made.put("journal", f"{database}\n")
     made.env |= {
-        "HOCKET_JOURNAL": database,
+        # By a name that is meant from this folder, in which no other process works.
+        "HOCKET_JOURNAL": "@journal",
         "HOCKET_LEASE": "3",
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": os.pathsep.join([str(made.folder), made.env["PYTHONPATH"]]),

@@ -6,12 +6,15 @@ It keeps nothing that is not in the journal: when it dies, others take up what i
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import msgspec
 
 from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
+from hocket.app.journals import VARIABLE, journal_address
+from hocket.core.errors import Refused
 from hocket.journal.bell import sweep
 
 
@@ -92,3 +95,62 @@ class Supervisor:
         """Give every run up at once, and close the journal."""
         await self.host.close()
         await self.engine.__aexit__(None, None, None)
+
+
+class Posted:
+    """A supervisor on a node of a cluster, told its journal when it is opened.
+
+    Ray keeps what a process begins with, and a journal's address may hold a password.
+
+    Args:
+        most: How many runs it drives at once.
+        lease: The lease of runs, in seconds.
+        cluster: The address of the cluster whose workers do the calls.
+    """
+
+    def __init__(self, *, most: int, lease: float, cluster: str) -> None:
+        self._most = most
+        self._lease = lease
+        self._cluster = cluster
+        self._made: Supervisor | None = None
+
+    async def open(self, journal: str) -> None:
+        """Begin to take runs up; once is enough.
+
+        Args:
+            journal: The journal's address, or ``@file`` that holds it here.
+
+        Raises:
+            Refused: The file cannot be read, or the cluster cannot be used.
+        """
+        if self._made is None:
+            address = journal_address(journal)
+            self._made = Supervisor(
+                journal=address, most=self._most, lease=self._lease, cluster=self._cluster
+            )
+        await self._made.open()
+
+    def report(self) -> Report:
+        """Say what it is at."""
+        return self._there.report()
+
+    async def drain(self, seconds: float) -> tuple[str, ...]:
+        """Take no more, and give every run up; gives the runs."""
+        return await self._there.drain(seconds)
+
+    @property
+    def _there(self) -> Supervisor:
+        if self._made is None:
+            raise Refused("the supervisor has not been opened")
+        return self._made
+
+
+def journal_told() -> str:
+    """Give the journal that is meant as other machines are told it: a file's name stays one.
+
+    They read it for themselves, so that a password in it does not travel.
+    """
+    said = os.environ.get(VARIABLE, "").strip()
+    if not said.startswith("@"):
+        return said
+    return f"@{Path(said[1:]).expanduser().absolute()}"

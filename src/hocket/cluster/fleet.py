@@ -23,7 +23,7 @@ from hocket.cluster.seat import Gone, Seated, begin
 from hocket.cluster.supervisors import Leave, Orders, Post, Word
 from hocket.core.errors import HocketError, Refused
 
-_ENTRY: Final = "hocket.app.supervisor:Supervisor"
+_ENTRY: Final = "hocket.app.supervisor:Posted"
 _EVERY: Final = 1.0
 _BIRTH: Final = 90.0
 """Seconds within which a process of Ray is there."""
@@ -105,7 +105,6 @@ class Fleet:
     async def _begin(self, node: Node) -> None:
         orders = self._orders
         told: dict[str, Any] = {
-            "journal": orders.journal,
             "lease": orders.lease,
             "most": orders.most,
             # It belongs to the cluster that has begun it, whatever the address from outside.
@@ -115,11 +114,12 @@ class Fleet:
         try:
             async with asyncio.timeout(_BIRTH):
                 hello = await seated.hello(self._connection.here)
-                await seated.ask("open")
+                # Ray keeps what a process begins with: the address is told to the process alone.
+                await seated.ask("open", orders.journal)
         except (HocketError, TimeoutError) as error:
-            self._refused = f"no supervisor can begin on node {node.host}: {error}"
-            if isinstance(error, Refused):
-                self._refused = str(error)
+            named = isinstance(error, Refused) and node.host in str(error)
+            why = f"no supervisor can begin on node {node.host}: {error}"
+            self._refused = str(error) if named else why
             self._not_before[node.id] = time.monotonic() + _AGAIN
             seated.end()
             return

@@ -34,7 +34,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         address: The cluster's address.
-        journal: The journal's address.
+        journal: The journal's address, or ``@file`` that holds it on every node.
         lease: The lease of runs, in seconds.
         most: How many runs each supervisor drives at once.
         count: How many supervisors there are to be; None for one on each node.

@@ -22,6 +22,7 @@ from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
 from hocket.app.journals import journal_address
 from hocket.app.state import lease_seconds
+from hocket.app.supervisor import journal_told
 from hocket.cluster.supervisors import Orders, Supervisors
 from hocket.core.errors import Refused
 from hocket.insight.alerts import DEFAULTS, Rule
@@ -250,7 +251,7 @@ async def _supervised(site: Site, share: Share) -> AsyncIterator[Supervisors | N
         )
     orders = Orders(
         address=share.cluster,
-        journal=address,
+        journal=journal_told(),
         lease=lease_seconds(),
         most=share.most,
         count=share.supervisors,

@@ -1,0 +1,92 @@
+"""The child that keeps supervisors, with a cluster of its own making."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from hocket.cluster import fleet
+from hocket.cluster.connection import Node
+from hocket.cluster.fleet import Fleet
+from hocket.cluster.supervisors import Orders, Word
+from hocket.cluster.versions import Hello, hello
+from hocket.core.errors import Refused
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "postgresql://hocket:swordfish@db/hocket"
+NODE = Node(id="n", host="far", address="10.0.0.1", port=1, resources={}, tags=frozenset())
+ORDERS = Orders(address="auto", journal=SECRET, lease=15.0, most=7)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class OneNode:
+    here = hello("2.60.0")
+
+    def nodes(self) -> list[Node]:
+        return [NODE]
+
+
+class Actor:
+    """A supervisor that opens, or refuses to, and then says nothing more."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+        self.begun_with: dict[str, Any] = {}
+        self.asked: list[tuple[Any, ...]] = []
+
+    def begin(self, entry: str, options: Mapping[str, Any], *, node: str) -> "Actor":
+        self.begun_with = {"entry": entry, **options}
+        return self
+
+    async def hello(self, here: Hello) -> Hello:
+        return here
+
+    async def ask(self, *words: Any) -> Any:
+        self.asked.append(words)
+        if words[0] == "open":
+            if self.refusal:
+                raise Refused(self.refusal)
+            return None
+        await asyncio.Event().wait()
+
+    def end(self) -> None:
+        """Be gone."""
+
+
+async def words(actor: Actor, monkeypatch: pytest.MonkeyPatch, count: int) -> list[Word]:
+    """What the child says at first."""
+    monkeypatch.setattr(fleet, "begin", actor.begin)
+    monkeypatch.setattr(fleet, "_EVERY", 0.01)
+    heard: list[Word] = []
+    enough = asyncio.Event()
+
+    def tell(word: Word) -> None:
+        heard.append(word)
+        if len(heard) == count:
+            enough.set()
+
+    kept = asyncio.create_task(Fleet(OneNode(), ORDERS, tell).keep())  # type: ignore[arg-type]
+    async with asyncio.timeout(30):
+        await enough.wait()
+    kept.cancel()
+    await asyncio.gather(kept, return_exceptions=True)
+    return heard
+
+
+async def test_ray_does_not_keep_where_the_journal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor()
+    await words(actor, monkeypatch, 3)
+    assert "swordfish" not in str(actor.begun_with)
+    assert actor.asked[0] == ("open", SECRET)
+
+
+async def test_whose_file_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor("the journal's address cannot be read from /run/j")
+    last = (await words(actor, monkeypatch, 4))[-1]
+    assert "on node far" in last.refused and "/run/j" in last.refused
