@@ -10,6 +10,7 @@ from typing import Final, TypeVar, cast
 
 from hocket.core.errors import JournalError
 from hocket.journal.backend import Connection
+from hocket.journal.outage import Outage
 from hocket.journal.postgres_connection import FAILURES, PostgresConnection
 from hocket.journal.postgres_logs import PostgresLogs
 from hocket.journal.postgres_server import NOTIFY, READ_SECONDS, WRITE_SECONDS, PostgresServer
@@ -19,7 +20,7 @@ from hocket.journal.sql import LEASE, SqlJournal
 T = TypeVar("T")
 
 READ_PATIENCE: Final = 10.0
-"""Seconds for which who only reads, or posts, waits for a lost database."""
+"""Seconds for which those who only read, or post, wait for a lost database, all together."""
 
 
 class PostgresJournal(SqlJournal):
@@ -43,6 +44,7 @@ class PostgresJournal(SqlJournal):
         self._thread = ThreadPoolExecutor(1, "hocket-reader")
         self._reader: PostgresConnection | None = None
         self._has_tables = False
+        self._outage = Outage(READ_PATIENCE)
         super().__init__(self._server, lease)
 
     @property
@@ -144,32 +146,46 @@ class PostgresJournal(SqlJournal):
         Raises:
             JournalError: It could not.
         """
+        now = time.monotonic()
+        self._outage.enter(now)
         try:
-            return self._thread.submit(self._done, work).result()
+            return self._thread.submit(self._done, now, work).result()
         except RuntimeError as error:
             raise JournalError("the journal is closed") from error
 
-    def _done(self, work: Callable[[PostgresConnection], T]) -> T:
+    def _done(self, asked: float, work: Callable[[PostgresConnection], T]) -> T:
+        self._outage.begin(asked)
         began, pause = time.monotonic(), 0.02
         while True:
             try:
                 if self._reader is None:
                     self._reader = self._server.connect(READ_SECONDS)
-                return work(self._reader)
-            except Unreachable:
+                result = work(self._reader)
+            except Unreachable as error:
                 # A database that was never there is told of at once.
-                if not self._server.hub.known or self._is_late(began):
+                if not self._server.hub.known or self._is_late(began, error):
                     raise
                 self._drop_reader()
             except FAILURES as error:
-                if not self._server.is_cut(error) or self._is_late(began):
-                    raise self._server.explain(error) from error
+                failure = self._server.explain(error)
+                if not self._server.is_cut(error):
+                    self._outage.over()
+                    raise failure from error
+                if self._is_late(began, failure):
+                    raise failure from error
                 self._drop_reader()
+            except Exception:
+                self._outage.over()
+                raise
+            else:
+                self._outage.over()
+                return result
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
-    def _is_late(self, began: float) -> bool:
-        return self._server.closing.is_set() or time.monotonic() - began > READ_PATIENCE
+    def _is_late(self, began: float, failure: JournalError) -> bool:
+        late = self._outage.failed(began, time.monotonic(), failure)
+        return late or self._server.closing.is_set()
 
     def _drop_reader(self) -> None:
         """Let go of the connection, which may be lost."""
