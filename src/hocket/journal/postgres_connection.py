@@ -56,6 +56,7 @@ CUTS: Final[tuple[type[Exception], ...]] = (
 )
 """After which a new connection may do what the old one did not."""
 
+# They are set once the connection is there: what stands in between may not know them at its start.
 _SETTINGS: Final = {
     "search_path": SCHEMA,
     "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
@@ -66,15 +67,18 @@ _SETTINGS: Final = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
     "jit": "off",
+    "synchronous_commit": "on",
 }
 # Acknowledged means on disk, whatever the database or the role has as its default.
-_DURABLE: Final = """
-SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'"""
+_SET: Final = """
+SELECT set_config(name, value, false)
+FROM unnest($1::text[], $2::text[]) AS settings (name, value)
+WHERE name <> 'synchronous_commit' OR current_setting(name) = 'off'"""
 _WHO: Final = """
 SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
 _END_OTHER: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = $1 AND backend_start = $2 AND pid <> pg_backend_pid()"""
 _TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 _STATUS: Final = "SELECT pg_xact_status($1::text::xid8)"
 _NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
@@ -157,16 +161,16 @@ class PostgresConnection:
             FAILURES: It could not.
         """
         self._drop()
-        link = self._link = self._loop.run_until_complete(
+        self._link = self._loop.run_until_complete(
             asyncpg.connect(
                 self._url,
                 timeout=CONNECT_SECONDS,
                 command_timeout=self._timeout,
                 statement_cache_size=0,
-                server_settings={**_SETTINGS, "application_name": self._name},
+                server_settings={"application_name": self._name},
             )
         )
-        self._loop.run_until_complete(link.execute(_DURABLE))
+        self._fetch(_SET, (list(_SETTINGS), list(_SETTINGS.values())))
         before, self._who = self._who, None
         if before is not None:
             self._end(before)
