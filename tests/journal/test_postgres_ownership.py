@@ -142,6 +142,27 @@ def test_a_killed_owner_of_another_machine_is_replaced_when_its_lease_lapses(
         assert run(resumed(journal)).epoch == 2
 
 
+def test_a_lease_says_nothing_before_the_server_was_seen_for_one(database: str, own: Start) -> None:
+    child = own(lease=1.0, skew=0)
+    os.kill(child.pid, signal.SIGSTOP)
+    with (
+        PostgresJournal(database, lease=1.0) as sure,
+        # The server has not been up for as long as that.
+        PostgresJournal(database, lease=1e6) as unsure,
+    ):
+        run(sure.hosted.add("r1"))
+        wait_for("its lease has lapsed", lambda: not sure.runs()[0].alive)
+        assert [row.id for row in sure.orphans(9)] == ["r1"]
+        assert unsure.runs()[0].alive and unsure.orphans(9) == []
+        with pytest.raises(Refused, match="alive"):
+            run(unsure.resume("r1"))
+        with pytest.raises(Refused, match="alive"):
+            unsure.remove(["r1"])
+        # Whoever gave a run up said so.
+        run(run(resumed(sure)).close())
+        assert run(unsure.resume("r1")).epoch == 3
+
+
 @pytest.mark.parametrize("skew", [None, HOUR, -HOUR], ids=["here", "an hour fast", "slow"])
 def test_a_stopped_owner_that_wakes_after_a_take_over_cannot_append(
     database: str, own: Start, skew: int | None
