@@ -60,7 +60,7 @@ class Actor:
 
 
 async def words(actor: Actor, monkeypatch: pytest.MonkeyPatch, count: int) -> list[Word]:
-    """What the child says at first."""
+    """What the child says, until it has said so much."""
     monkeypatch.setattr(fleet, "begin", actor.begin)
     monkeypatch.setattr(fleet, "_EVERY", 0.01)
     heard: list[Word] = []
@@ -88,5 +88,12 @@ async def test_ray_does_not_keep_where_the_journal_is(monkeypatch: pytest.Monkey
 
 async def test_whose_file_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     actor = Actor("the journal's address cannot be read from /run/j")
-    last = (await words(actor, monkeypatch, 4))[-1]
+    last = (await words(actor, monkeypatch, 8))[-1]
     assert "on node far" in last.refused and "/run/j" in last.refused
+
+
+async def test_it_says_a_word_between_two_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third comes after the nodes were asked, and before the supervisor that hangs was."""
+    actor = Actor()
+    await words(actor, monkeypatch, 3)
+    assert ("report",) not in actor.asked

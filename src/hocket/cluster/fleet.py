@@ -68,8 +68,11 @@ class Fleet:
         Raises:
             Refused: The cluster does not answer.
         """
+        found: tuple[Post, ...] = ()
         while True:
             nodes = await self._nodes()
+            # A word between: a slow head and a slow supervisor together are no silence.
+            self._tell(Word(nodes=len(nodes), posts=found))
             for node in self._wanted(nodes):
                 task = asyncio.create_task(self._begin(node))
                 self._beginning[task] = node.id
