@@ -15,7 +15,9 @@ from hocket.cluster import populations
 from hocket.cluster.connection import Node
 from hocket.cluster.population_attempt import Ended, Job, _files
 from hocket.cluster.population_seat import PopulationSeat, saved_in
-from hocket.cluster.populations import NodeGroups, _able
+from hocket.cluster.populations import NodeGroups, _able, _enough, _meet
+from hocket.cluster.seat import Gone
+from hocket.core.errors import Refused
 from hocket.core.specs import PlaceSpec
 from hocket.population.files import HEAD
 
@@ -96,6 +98,30 @@ def test_nodes_that_offer_too_little_or_are_about_to_leave_do_not_count() -> Non
     assert _able(nodes, PlaceSpec(cpu=2)) == _able(nodes, PlaceSpec(gpu=1)) == 1
     assert _able(nodes, PlaceSpec(tags=("big",))) == 1
     assert _able(nodes, PlaceSpec(gpu=2)) == 0
+
+
+def test_what_is_missing_is_counted_in_words() -> None:
+    class Empty:
+        def nodes(self) -> list[Node]:
+            return []
+
+    job = Job(settings={}, base=Path(), nodes=1, target=lambda name, there: None)
+    with pytest.raises(Refused, match=r"of 1 node needs .* there are 0 among the 0"):
+        asyncio.run(_enough(Empty(), job, 1, None, asyncio.Event(), None))  # type: ignore[arg-type]
+
+
+def test_a_seat_that_never_comes_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Never:
+        here = None
+
+        async def hello(self, here: None) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(populations, "_BIRTH", 0.01)
+    with pytest.raises(Gone, match="no process within"):
+        asyncio.run(_meet([Never()], Never()))  # type: ignore[list-item,arg-type]
 
 
 def test_a_step_asks_for_its_nodes_and_place_and_answers_as_one_process_does(

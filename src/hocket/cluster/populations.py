@@ -44,6 +44,8 @@ TRIES: Final = 3
 """How often a population is begun that comes no further."""
 
 _ENTRY: Final = "hocket.cluster.population_seat:PopulationSeat"
+_BIRTH: Final = 90.0
+"""Seconds within which the seats are there."""
 _CLOSING: Final = 10.0
 """Seconds that a seat has to end what it holds."""
 _SAVING: Final = 10.0
@@ -169,8 +171,9 @@ async def _enough(
             return nodes
         if patience is None or (not able and time.monotonic() > until):
             raise Refused(
-                f"{nodes} nodes are needed that offer {wish(_needs(job.place))}, and of the "
-                f"{len(there)} that are there {able} do: ask for fewer, or have more join"
+                f"a population of {nodes} {'node' if nodes == 1 else 'nodes'} needs as many that "
+                f"offer {wish(_needs(job.place))}; there are {able} among the {len(there)} of the "
+                "cluster: ask for fewer, or have more join"
             )
         if able and time.monotonic() > until:
             fewer = max(many for many in NODES if many <= able)
@@ -227,11 +230,25 @@ async def _placed(
         for number in range(nodes):
             part = PlacementGroupSchedulingStrategy(group, number)
             seats.append(begin(_ENTRY, {}, place=place, strategy=part))
-        await asyncio.gather(*(seat.hello(connection.here) for seat in seats))
+        await _meet(seats, connection)
         yield seats
     finally:
         await _leave(seats)
         remove_placement_group(group)
+
+
+async def _meet(seats: Sequence[Seated], connection: Connection) -> None:
+    """Wait until all seats are there.
+
+    Raises:
+        Gone: One does not come.
+        Refused: One is of another version.
+    """
+    try:
+        async with asyncio.timeout(_BIRTH):
+            await asyncio.gather(*(seat.hello(connection.here) for seat in seats))
+    except TimeoutError as error:
+        raise Gone(f"a node has begun no process within {_BIRTH:.0f} s") from error
 
 
 async def _leave(seats: Sequence[Seated]) -> None:
