@@ -55,6 +55,25 @@ def test_where_nobody_listens_it_is_said_what_to_start() -> None:
         connect(f"127.0.0.1:{port}")
 
 
+def test_where_nobody_answers_any_more_it_is_said_who_named_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    with pytest.raises(Refused, match=rf"nobody answers at 127.0.0.1:{port} \(which RAY_ADDRESS"):
+        connect("auto")
+
+
+def test_what_answers_and_is_no_head_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_PROBE", 6.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        with pytest.raises(Refused, match=rf"127.0.0.1:{port}"):
+            connect("auto")
+
+
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "find_spec", lambda name: None)
     with pytest.raises(Refused, match=r"pip install 'hocket\[cluster\]'"):

@@ -203,7 +203,12 @@ def _check(address: str, version: str) -> None:
             "there is no cluster that this machine belongs to: join one with ray start "
             "--address=HOST:PORT, begin one with ray start --head, or say --cluster local"
         )
-    where = told["address"]
+    where = told["address"] if address != "auto" else f"{told['address']}{_named()}"
+    if "nobody" in told:
+        raise Refused(
+            f"nobody answers at {where} ({told['nobody']}): join the cluster that is meant with "
+            "ray start --address=HOST:PORT, or say --cluster HOST:PORT"
+        )
     if told.get("wrong") == "token":
         raise Refused(
             f"the cluster at {where} asks for a token: let ray get-auth-token say it on its head, "
@@ -250,17 +255,31 @@ def _probe(address: str) -> dict[str, str]:
     """
     env = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
     command = [sys.executable, "-P", "-m", "hocket.cluster.probe", address]
+    out = ""
     try:
         done = subprocess.run(
             command, env=env, capture_output=True, timeout=_PROBE, check=False, text=True
         )
-        told: dict[str, str] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, OSError, ValueError) as error:
-        raise Refused(
-            f"the cluster at {address} does not answer as a head of Ray does: see that ray status "
-            "works there"
-        ) from error
-    return told
+        out = done.stdout
+        ended = done.returncode == 0
+    except subprocess.TimeoutExpired as error:
+        out, ended = (error.stdout or b"").decode(), False
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    told: dict[str, str] = json.loads(lines[-1]) if lines else {}
+    if ended and told:
+        return told
+    where = told.get("address") or address
+    raise Refused(
+        f"the cluster at {where}{_named() if address == 'auto' else ''} does not answer as a head "
+        "of Ray does: see that ray status works there"
+    )
+
+
+def _named() -> str:
+    """Say what has named the cluster that this machine belongs to."""
+    if os.environ.get("RAY_ADDRESS"):
+        return " (which RAY_ADDRESS names)"
+    return " (which this machine has joined last, as Ray has noted)"
 
 
 def _refusal(address: str, error: Exception) -> Refused:
