@@ -220,6 +220,37 @@ def test_a_sound_journal_is_said_to_be_so(
     assert json.loads(capsys.readouterr().out)["format"] == found["format"]
 
 
+def test_a_server_is_looked_over_before_there_are_tables(
+    home: Path, postgres: Server, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = database.rpartition("/")[2]
+    assert main(["journal", "check", "--journal", database]) == 0
+    said = capsys.readouterr().out
+    assert "the first run makes it" in said and "✓ it is fit for a journal" in said
+    assert "  fsync: on" in said and "  server_version: " in said
+    postgres.sql("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN")
+    stranger = database.replace("hocket@", "stranger@")
+    assert main(["journal", "check", "--journal", stranger]) == 1
+    assert "✗ stranger may not make the tables" in capsys.readouterr().out
+    postgres.sql(f"GRANT CREATE ON DATABASE {name} TO stranger")
+    assert main(["journal", "check", "--journal", stranger]) == 0
+    postgres.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    capsys.readouterr()
+    assert main(["journal", "check", "--journal", stranger]) == 1
+    assert "✗ the server takes no writes" in capsys.readouterr().out
+    postgres.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert not postgres.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'hocket'", name)
+    assert main(["run", "hi", "--id", "r", "-q", "--journal", database]) == 0
+    postgres.sql(
+        "GRANT USAGE ON SCHEMA hocket TO stranger; "
+        "GRANT SELECT ON ALL TABLES IN SCHEMA hocket TO stranger",
+        name,
+    )
+    capsys.readouterr()
+    assert main(["journal", "check", "--journal", stranger]) == 1
+    assert "✗ stranger may not write" in capsys.readouterr().out
+
+
 def test_a_damaged_journal_is_said_to_be_so(
     home: Path, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,10 +279,12 @@ def test_a_server_that_does_not_sync_is_said_to_be_unsafe(
     server = Server(settings={"fsync": "off", "full_page_writes": "off"}).start()
     try:
         url = server.url(server.create())
-        assert main(["journal", "migrate", "--journal", url]) == 0
-        capsys.readouterr()
-        assert main(["journal", "check", "--journal", url]) == 1
-        said = capsys.readouterr().out
-        assert "set fsync = on" in said and "set full_page_writes = on" in said
+        # Also before there are tables: this is when it can still be set at no cost.
+        for _ in range(2):
+            assert main(["journal", "check", "--journal", url]) == 1
+            said = capsys.readouterr().out
+            assert "set fsync = on" in said and "set full_page_writes = on" in said
+            assert main(["journal", "migrate", "--journal", url]) == 0
+            capsys.readouterr()
     finally:
         server.remove()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -36,6 +36,18 @@ SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"""
 TABLE_SIZE: Final = """
 SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class AS c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"""
+
+# Either the schema is there and lets us make tables, or we may make it.
+MAY_CREATE: Final = """
+SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')
+                 FROM pg_namespace WHERE nspname = 'hocket'),
+                has_database_privilege(current_database(), 'CREATE')), current_user"""
+LACKED: Final = """
+SELECT count(*), current_user FROM pg_class AS c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+    AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+             AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))"""
+TAKES_NO_WRITES: Final = "SELECT current_setting('transaction_read_only') = 'on'"
 
 _MUST_BE_ON: Final = {
     "fsync": "a loss of power can destroy the database: set fsync = on",
@@ -88,6 +100,14 @@ class Journal(Protocol):
         """Give the present instant by the clock of the journal."""
 
 
+@runtime_checkable
+class Served(Protocol):
+    """A journal on a server, which can be asked before there are tables."""
+
+    def ask(self, question: Callable[[Database], T]) -> T:
+        """Ask the server something, whether or not there is a journal in its database."""
+
+
 def check(journal: Journal, kind: str, where: str) -> Checked:
     """Look a journal over; it takes as long as it takes to read all of its index.
 
@@ -103,14 +123,40 @@ def check(journal: Journal, kind: str, where: str) -> Checked:
     before = time.time_ns()
     wall = journal.wall()
     found.clock_ahead = (wall - (before + time.time_ns()) // 2) / SECOND
-    own = _look_at_server if kind == "postgresql" else _look_at_file
+    if isinstance(journal, Served):
+        # Whether it is fit for a journal is asked before there is one.
+        journal.ask(lambda db: _look_at_server(db, found))
+        journal.query(lambda db: _look_at_tables(db, found, wall))
+        if not found.format:
+            journal.ask(lambda db: _may_create(db, found))
+        return found
 
     def look(db: Database) -> None:
         _look(db, found, wall)
-        own(db, found)
+        _look_at_file(db, found)
 
     journal.query(look)
     return found
+
+
+def _look_at_tables(db: Database, found: Checked, now: int) -> None:
+    _look(db, found, now)
+    found.bytes = integer((one(db.execute(TABLE_SIZE)) or (0,))[0])
+    lacked, user = one(db.execute(LACKED)) or (0, "")
+    if lacked:
+        found.problems.append(
+            f"{user} may not write {lacked} of the tables: work as their owner, or GRANT SELECT, "
+            "INSERT, UPDATE, DELETE on all tables in schema hocket"
+        )
+
+
+def _may_create(db: Database, found: Checked) -> None:
+    may, user = one(db.execute(MAY_CREATE)) or (True, "")
+    if not may:
+        found.problems.append(
+            f"{user} may not make the tables: make it the owner of the database, or GRANT it "
+            "CREATE on the database (and on the schema hocket, if there is one)"
+        )
 
 
 def _look(db: Database, found: Checked, now: int) -> None:
@@ -140,7 +186,6 @@ def _look_at_file(db: Database, found: Checked) -> None:
 
 
 def _look_at_server(db: Database, found: Checked) -> None:
-    found.bytes = integer((one(db.execute(TABLE_SIZE)) or (0,))[0])
     found.connections = integer((one(db.execute(CONNECTIONS)) or (0,))[0])
     rows = db.execute(SETTINGS).fetchall()
     settings = found.settings = {text(name): text(value) for name, value in rows}
@@ -150,6 +195,10 @@ def _look_at_server(db: Database, found: Checked) -> None:
     if settings.get("synchronous_commit") == "off":
         found.problems.append(
             "synchronous_commit is off for our connections: what was acknowledged can be lost"
+        )
+    if (one(db.execute(TAKES_NO_WRITES)) or (False,))[0]:
+        found.problems.append(
+            "the server takes no writes: it is a standby, or default_transaction_read_only is on"
         )
     most = int(settings.get("max_connections", "0"))
     if most and found.connections >= _CROWDED * most:

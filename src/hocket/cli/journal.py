@@ -202,13 +202,15 @@ def _told(
 def _check_lines(found: Checked) -> Iterator[str]:
     if not found.format:
         yield f"there is no journal at {found.where} yet; the first run makes it"
-        return
-    yield f"{found.kind} at {found.where}, format {found.format}, made by {found.program}"
-    yield f"  {found.runs:,} runs, {found.events:,} events, {found.bytes / 1e6:,.1f} MB"
-    if found.oldest is not None:
-        day = datetime.fromtimestamp(found.oldest / 1e9, UTC).strftime("%Y-%m-%d")
-        yield f"  the oldest run began on {day}"
-    yield f"  {found.owners} processes own runs now"
+        if found.connections is None:
+            return
+    else:
+        yield f"{found.kind} at {found.where}, format {found.format}, made by {found.program}"
+        yield f"  {found.runs:,} runs, {found.events:,} events, {found.bytes / 1e6:,.1f} MB"
+        if found.oldest is not None:
+            day = datetime.fromtimestamp(found.oldest / 1e9, UTC).strftime("%Y-%m-%d")
+            yield f"  the oldest run began on {day}"
+        yield f"  {found.owners} processes own runs now"
     if found.connections is not None:
         yield f"  {found.connections} connections are open on its server, of all programs"
         yield f"  its clock is {found.clock_ahead:+.3f} s from this machine's"
@@ -217,4 +219,4 @@ def _check_lines(found: Checked) -> Iterator[str]:
     for problem in found.problems:
         yield f"✗ {problem}"
     if not found.problems:
-        yield "✓ it keeps what it promises"
+        yield "✓ it keeps what it promises" if found.format else "✓ it is fit for a journal"

@@ -69,6 +69,14 @@ class PostgresJournal(SqlJournal):
 
         return self._do(asked)
 
+    def ask(self, question: Callable[[Database], T]) -> T:
+        """Ask the server something, whether or not there is a journal in its database.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        return self._do(question)
+
     def write(self, work: Callable[[Database], T]) -> T:
         """Do some work in a transaction, by the writer if there is one.
 
