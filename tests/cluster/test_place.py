@@ -328,6 +328,44 @@ def test_nodes_of_other_versions_hide_none_that_will_do(staffed: Staffed) -> Non
     run(main())
 
 
+class Told(FakeContext):
+    """A context that is told what its call waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[str] = []
+
+    def waits(self, what: str) -> None:
+        if self.waited[-1:] != [what]:
+            self.waited.append(what)
+
+
+def test_a_call_says_what_it_waits_for_until_it_has_a_worker(staffed: Staffed) -> None:
+    async def main() -> None:
+        cloud, workers = staffed(node("a"))
+        context = Told()
+        red = need(PlaceSpec(tags=("red",)))
+        waiting = asyncio.create_task(workers.take(red, context))
+        await asyncio.sleep(0)
+        assert context.waited == ["a node that offers tag red"]
+        cloud.there.append(node("b", "red"))
+        await waiting
+        assert context.waited[1:] == ["a worker", ""]
+        whole, full = need(PlaceSpec(cpu=4)), Told()
+        (held,) = await taken(workers, whole, 1)
+        waiting = asyncio.create_task(workers.take(need(PlaceSpec(cpu=4, tags=("red",))), Told()))
+        await waiting
+        waiting = asyncio.create_task(workers.take(whole, full))
+        await asyncio.sleep(0)
+        assert full.waited == ["room for cpu 4 on the cluster"]
+        workers.free(held, whole)
+        await waiting
+        assert full.waited[-1] == ""
+        await workers.close()
+
+    run(main())
+
+
 def test_what_other_supervisors_hold_is_waited_for(
     staffed: Staffed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

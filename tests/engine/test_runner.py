@@ -25,6 +25,7 @@ from tests.engine.kit import (
 )
 
 from hocket.agents.base import Context, Reply, Request
+from hocket.agents.base import waits as tell
 from hocket.core.errors import EngineBug, JournalError, OwnershipLost, Refused
 from hocket.core.events import (
     ApprovalAsked,
@@ -425,6 +426,43 @@ def test_a_paused_run_that_need_not_stay_is_given_back_and_can_be_resumed() -> N
     virtual(main)
     assert [call for _, call in doer.calls] == ["s#1", "t#1"]
     assert doer.closed == 2
+
+
+@pytest.mark.parametrize("leave", [False, True], ids=["pause", "leave"])
+def test_a_call_that_nobody_does_yet_goes_back_and_costs_no_try(leave: bool) -> None:
+    journal = MemoryJournal()
+    there = asyncio.Event()
+
+    async def do(request: Request, context: Context) -> Json:
+        if request.call.path == "far":
+            tell(context, "room")
+            await there.wait()
+            tell(context, "")
+        await asyncio.sleep(2)
+        return "done"
+
+    async def main() -> None:
+        spec = plan(step("near"), step("far"), effects=["a"])
+        run = await start(journal, spec, {"a": Doer(do)}, stay=False)
+        await asyncio.sleep(1)
+        assert run.undone == {"room": 1} and Queue("room", None, 1) in run.queued
+        if leave:
+            run.leave()
+        else:
+            run.ask(Pause(by="me"))
+        await asyncio.sleep(0.5)
+        (back,) = only(journal, CallCancelled)
+        assert str(back.call) == "far#1" and run.undone == {}, "that one at once"
+        machine = await run.settled()
+        assert machine.said == ("running" if leave else "paused")
+        assert now() == pytest.approx(2), "and the other has ended"
+        there.set()
+        again = await engine(journal, {"a": Doer(do)}).resume("r", stay=False)
+        assert (await again.settled()).said == "succeeded"
+
+    virtual(main)
+    assert [str(e.call) for e in only(journal, CallFinished)] == ["near#1", "far#2"]
+    assert only(journal, CallFailed) == []
 
 
 def test_a_request_to_go_on_that_comes_while_the_pause_is_written_is_followed() -> None:

@@ -133,6 +133,23 @@ class Context(Protocol):
         """
 
 
+class Patient(Protocol):
+    """What a context may have besides: it is told what a call waits for before it has begun."""
+
+    def waits(self, what: str) -> None:
+        """Say what is waited for; "" once the call begins, in the same step of its task.
+
+        Until then nothing of it has been done, and it may be taken back.
+        """
+
+
+def waits(context: Context, what: str) -> None:
+    """Tell any context what its call waits for, if it is `Patient`."""
+    known = getattr(context, "waits", None)
+    if known is not None:
+        known(what)
+
+
 class Agent(Protocol):
     """Whoever does work. Many calls may be in flight at once."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -71,6 +71,11 @@ class Run:
     def queued(self) -> list[Queue]:
         """How many calls wait, for what and until when."""
         return self._driven.queued
+
+    @property
+    def undone(self) -> Mapping[str, int]:
+        """What calls in flight wait for that nobody does yet, and how many: room on a cluster."""
+        return self._driven.undone
 
     def waits_of(self, call: Call) -> Queue | None:
         """Say what a call waits for and until when; None if it does not wait for a limit."""

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from hocket.agents import base
 from hocket.agents.base import Context
 from hocket.cluster.connection import Connection, Node, has_ended
 from hocket.cluster.grounds import Grounds
@@ -182,7 +183,9 @@ class Workers:
         while True:
             worker = await self._chosen(need, patience, context)
             try:
-                await self._begun(worker)
+                if worker.hello is None:
+                    base.waits(context, _awaited(need.place))
+                    await self._begun(worker)
             except Refused as error:
                 # That node gets no other try, so there is no end of them to fear.
                 context.emit(f"{error}\n", "err")
@@ -202,6 +205,7 @@ class Workers:
                 self.free(worker, need)
                 raise
             else:
+                base.waits(context, "")
                 return worker
 
     def free(self, worker: Worker, need: Need) -> None:
@@ -335,15 +339,15 @@ class Workers:
 
     # -- who waits --------------------------------------------------------------------------
 
-    def _bear(self, need: Need, patience: _Patience, context: Context) -> None:
-        """Say what is waited for, if no node offers it, and not for ever.
+    def _bear(self, need: Need, patience: _Patience, context: Context) -> bool:
+        """Tell whether a node offers what is waited for; if none does, say so, and not for ever.
 
         Raises:
             AgentError: It has been waited for long enough.
         """
         if any(self._grounds.good(node, need.place) for node in self._grounds.nodes.values()):
             patience.rest()
-            return
+            return True
         if (skew := self._grounds.skew(need.place)) is not None:
             raise AgentError(Fault(kind="permanent", message=skew))
         lack = lacking(self._grounds.nodes.values(), need.place)
@@ -351,6 +355,7 @@ class Workers:
             context.emit(f"waits for a node: {lack}\n", "err")
         elif patience.over():
             raise _unavailable(f"{lack}; none has joined within {self._patience:g} s")
+        return False
 
     async def _chosen(self, need: Need, patience: _Patience, context: Context) -> Worker:
         """Wait until a worker has room, behind those who came before.
@@ -364,7 +369,8 @@ class Workers:
             while True:
                 if queue[0] is turn and (worker := self._choose(need)) is not None:
                     return worker
-                self._bear(need, patience, context)
+                offered = self._bear(need, patience, context)
+                base.waits(context, _awaited(need.place, offered=offered))
                 try:
                     async with asyncio.timeout(_LOOK):
                         await turn.wait()
@@ -476,6 +482,13 @@ async def _all(work: Iterable[Awaitable[Any]]) -> None:
 
 def _load(worker: Worker) -> tuple[bool, int, str]:
     return worker.hello is None, worker.calls, worker.node.id
+
+
+def _awaited(place: PlaceSpec, *, offered: bool = True) -> str:
+    """Say in a few words what a call waits for."""
+    if not offered:
+        return f"a node that offers {wish(place)}"
+    return f"room for {wish(place)} on the cluster" if exclusive(place) else "a worker"
 
 
 def _unavailable(message: str) -> AgentError:

@@ -13,6 +13,7 @@ import msgspec
 from hocket.core.commands import CancelCall
 from hocket.core.errors import EngineBug, Fault
 from hocket.core.events import (
+    TAKEN_BACK,
     CallCancelled,
     CallFailed,
     CallFinished,
@@ -134,6 +135,10 @@ class Calls:
         failed = isinstance(event, CallFailed)
         job = self._land(event.call, _ASKED_OR_IN_FLIGHT if failed else IN_FLIGHT)
         if job is None:
+            return None
+        if isinstance(event, CallCancelled) and event.reason == TAKEN_BACK and not job.dropped:
+            job.again(event.at)
+            self._ask(job)
             return None
         fault = event.fault if isinstance(event, CallFailed) else job.stopped(event.reason)
         if not job.dropped and job.failed(fault, event.at, self.seed):

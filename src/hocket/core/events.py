@@ -8,7 +8,7 @@ A kind of event, once released, keeps its tag and the meaning of its fields.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -205,10 +205,15 @@ class CallFailed(Event, frozen=True, kw_only=True, tag="call_failed"):
     usage: Usage | None = None
 
 
+TAKEN_BACK: Final = "taken back"
+"""Why a call was stopped that had nobody to do it when its run was paused or left."""
+
+
 class CallCancelled(Event, frozen=True, kw_only=True, tag="call_cancelled"):
     """A call was stopped before its end.
 
-    `reason`: ``timeout``, ``cancel``, ``stop``, or ``hedge`` where the call beside it was faster.
+    `reason`: ``timeout``, ``cancel``, ``stop``, ``hedge`` where the call beside it was faster, or
+    ``taken back`` where nothing of it had been done yet, which costs no try.
     """
 
     call: Call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -12,6 +13,7 @@ from hocket.agents.base import Agent, Request
 from hocket.core.commands import StartCall
 from hocket.core.errors import CallerError, Fault, FaultKind, JournalError, OwnershipLost
 from hocket.core.events import (
+    TAKEN_BACK,
     AnyEvent,
     CallCancelled,
     CallFailed,
@@ -173,6 +175,17 @@ class Departures:
         """Stop all calls in flight."""
         for flight in list(self.flights.values()):
             flight.stop(reason, hard=hard)
+
+    def take_back(self) -> None:
+        """Stop the calls in flight that have nobody to do them yet: they are asked for again."""
+        for flight in list(self.flights.values()):
+            if flight.waiting:
+                flight.stop(TAKEN_BACK, hard=False)
+
+    @property
+    def waiting(self) -> Counter[str]:
+        """What calls in flight wait for that nobody does yet, and how many."""
+        return Counter(flight.waiting for flight in self.flights.values() if flight.waiting)
 
     def divert(self, call: Call, limit: str) -> None:
         """Count a call as failed whose endpoint is down, so that its fallback has its turn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -49,8 +50,14 @@ class Run:
     def queued(self) -> list[Queue]:
         """How many calls wait, for what and until when."""
         queues = self._runner.line.desk.waiting(self._runner.line.room)
+        queues += [Queue(cause, None, count) for cause, count in self.undone.items()]
         count = len(self._runner.departures.recall.waiting)
         return [*queues, Queue(CACHE, None, count)] if count else queues
+
+    @property
+    def undone(self) -> Mapping[str, int]:
+        """What calls in flight wait for that nobody does yet, and how many."""
+        return self._runner.departures.waiting
 
     def waits_of(self, call: Call) -> Queue | None:
         """Say what a call waits for and until when; None if it waits for no limit and no answer."""

@@ -64,6 +64,7 @@ class Flight:
         begun: Whether its task has made its first step.
         task: What runs it.
         sent_at: When the latest request left, or None if none has.
+        waiting: What it waits for before anything of it is done, or "".
         heard_at: When the peer began to answer that, or None if it has not; at the end of the call
             if nothing else showed it.
     """
@@ -84,6 +85,7 @@ class Flight:
         "sent_at",
         "spent",
         "task",
+        "waiting",
     )
 
     def __init__(
@@ -106,6 +108,7 @@ class Flight:
         self.sent_at: int | None = None
         self.heard_at: int | None = None
         self.reason = ""
+        self.waiting = ""
         self.hard = False
         self.questions = 0
         self.spent: Usage | None = None
@@ -120,6 +123,10 @@ class Flight:
     def spend(self, usage: Usage) -> None:
         """Note what has been spent until now."""
         self.spent = usage
+
+    def waits(self, what: str) -> None:
+        """Note what the call waits for before anything of it is done; "" once it begins."""
+        self.waiting = what
 
     def sent(self, ago: int = 0) -> None:
         """Note that a request leaves, or left a while ago; an earlier one counts no more."""
@@ -193,6 +200,7 @@ class Flight:
         if not announces(agent):
             self.sent()
         outcome = await self._outcome(agent, now)
+        self.waiting = ""
         if self.heard_at is None and self.sent_at is not None:
             self.heard_at = outcome.at
         # A function in a thread may outlive its call; what it still says is of no account.

@@ -263,6 +263,8 @@ class Runner:
         else:
             self.line.hold(COMMIT if self._backlog.holds(self._log.seq, self.now()) else "")
         self.departures.recall.hold(not admits)
+        if self._leaving or self.machine.phase == "pausing":
+            self.departures.take_back()
 
     def _at_rest(self) -> bool:
         machine = self.machine
