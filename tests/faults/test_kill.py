@@ -100,7 +100,7 @@ def test_a_call_with_effects_is_held_and_a_retry_does_it_again(home: Home) -> No
     killed_in_flight(home, hangs("pay") + notes("after", "pay"))
     done = home.hocket("resume", "r", "--no-wait")
     assert done.status == 3, done
-    assert "pay#1 has effects and was in flight when the run's process died" in done.err
+    assert "pay#1 has effects and was in flight when the process that did it died" in done.err
     assert "to do it again: hocket retry r pay" in done.err
     assert "if it was done: hocket send r pay OUTPUT" in done.err
     assert home.lines("begun.txt") == ["pay"]

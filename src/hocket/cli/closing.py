@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hocket.app.planning_run import is_planning
 from hocket.app.questions import open_questions
 from hocket.core.events import ApprovalAsked
 from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
-from hocket.core.values import format_duration
+from hocket.core.values import Call, format_duration
 from hocket.insight.tally import Tally
 from hocket.report.prediction import compared_line
 from hocket.report.text import counts_words, kept_words, one_line, spent_words, step_rows, table
@@ -56,12 +58,20 @@ def waiting_lines(machine: RunMachine) -> list[str]:
             lines.append(f"  to decide: hocket approve {run} {path}")
         else:
             lines.append(f"  to answer: hocket send {run} {path} TEXT")
-    for job in machine.calls.held():
-        lines += [
-            f"  {job.call} has effects and was in flight when the run's process died:",
-            f"    to do it again: hocket retry {run} {job.path}",
-            f"    if it was done: hocket send {run} {job.path} OUTPUT",
-        ]
+    return lines + held_lines(machine, [job.call for job in machine.calls.held()])
+
+
+def held_lines(machine: RunMachine, calls: Iterable[Call]) -> list[str]:
+    """Give the commands that settle those of these calls that are held."""
+    run, lines = machine.run, list[str]()
+    held = {job.call for job in machine.calls.held()}
+    for call in calls:
+        if call in held:
+            lines += [
+                f"  {call} has effects and was in flight when the process that did it died:",
+                f"    to do it again: hocket retry {run} {call.path}",
+                f"    if it was done: hocket send {run} {call.path} OUTPUT",
+            ]
     return lines
 
 

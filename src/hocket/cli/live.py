@@ -20,7 +20,7 @@ from rich.text import Text
 from hocket.agents.terminal import visible
 from hocket.app.run import Run
 from hocket.app.stream import Done, Item, Piece
-from hocket.cli.closing import waiting_lines
+from hocket.cli.closing import held_lines, waiting_lines
 from hocket.cli.live_teams import Drawn, LiveTeams, Running, cut
 from hocket.cli.reply import Reply
 from hocket.cli.screen import Background
@@ -81,6 +81,7 @@ class LiveDisplay:
         self._story = Story()
         self._reply = Reply()
         self._task: asyncio.Task[None] | None = None
+        self._run: Run | None = None
         self._teams: LiveTeams | None = None
         self._ended = 0
         self._began = time.monotonic()
@@ -95,6 +96,7 @@ class LiveDisplay:
         if run.machine.calls.held():
             for line in waiting_lines(run.machine):
                 self.say(line, "yellow")
+        self._run = run
         self._teams = LiveTeams(run, self._team_ended)
         self._task = asyncio.get_running_loop().create_task(self._redraw(run))
 
@@ -133,6 +135,9 @@ class LiveDisplay:
             elif isinstance(event, _ENDS):
                 self._running.pop(event.call, None)
                 self._said.pop(event.call, None)
+                if isinstance(event, CallLost) and self._run is not None:
+                    for line in held_lines(self._run.machine, [event.call]):
+                        self.say(line, "yellow")
             elif isinstance(event, ApprovalAsked):
                 self._ask(event)
             elif isinstance(event, InputAsked):

@@ -12,11 +12,11 @@ import msgspec
 
 from hocket.app.run import Run
 from hocket.app.stream import Item
-from hocket.cli.closing import waiting_lines
+from hocket.cli.closing import held_lines, waiting_lines
 from hocket.cli.plain_teams import TeamStory
 from hocket.cli.reply import Reply
 from hocket.cli.screen import Background
-from hocket.core.events import Recorded, RunEnded
+from hocket.core.events import CallLost, Recorded, RunEnded
 from hocket.core.values import SECOND, Call
 from hocket.report.story import Story
 from hocket.report.text import queue_words
@@ -33,7 +33,10 @@ class PlainDisplay:
         self._quiet = quiet
         self._told: dict[str, int] = {}
         """Until when what was told to be waited for is closed, by cause."""
+        self._undone: dict[str, int] = {}
+        """Since when calls wait for somebody to do them, by cause; 0 once that was told."""
         self._task: asyncio.Task[None] | None = None
+        self._run: Run | None = None
         self._story = Story()
         self._teams = TeamStory()
         self._reply = Reply()
@@ -41,7 +44,7 @@ class PlainDisplay:
 
     def begin(self, run: Run) -> None:
         """The run is under way."""
-        self._teams.run = run
+        self._teams.run = self._run = run
         if not self._quiet:
             self.say(f"run {run.id}")
             for line in waiting_lines(run.machine):
@@ -60,6 +63,11 @@ class PlainDisplay:
                 if until - self._told.get(queue.cause, 0) > _LONG:
                     self._told[queue.cause] = until
                     self.say(queue_words(queue.cause, until, queue.count, now))
+            self._undone = {cause: self._undone.get(cause, now) for cause in run.undone}
+            for cause, since in self._undone.items():
+                if since and now - since >= _LONG:
+                    self._undone[cause] = 0
+                    self.say(queue_words(cause, None, run.undone[cause], now))
 
     def say(self, text: str) -> None:
         """Show a line of our own."""
@@ -90,6 +98,9 @@ class PlainDisplay:
                 self.say(line)
             for line in self._teams.tell(recorded.event):
                 self.say(line)
+            if isinstance(recorded.event, CallLost) and self._run is not None:
+                for line in held_lines(self._run.machine, [recorded.event.call]):
+                    self.say(line)
 
     def emitted(self, call: Call, stream: str, text: str) -> None:
         """What calls say is not shown in lines; ``hocket logs`` has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hocket.core.events import (
+    TAKEN_BACK,
     AnyEvent,
     ApprovalAsked,
     ApprovalGiven,
@@ -72,10 +73,18 @@ class Story:
                 kind = "" if fault.kind == "failed" else f" ({fault.kind})"
                 took = self._took(event.call, event.at)
                 return f"{event.call} failed{took}{kind}: {one_line(fault.message)}"
+            case CallCancelled(reason=reason) if reason == TAKEN_BACK:
+                return f"{event.call} goes back: nobody did it yet"
             case CallCancelled():
                 return f"{event.call} stopped{self._took(event.call, event.at)}: {event.reason}"
+            case RunResumed():
+                self._since.clear()
+                return f"run taken up again (owner {event.epoch})"
             case CallLost():
-                return f"{event.call} was in flight when its process died"
+                # Its owner has lived on, if nobody has taken the run up since it started.
+                owned = self._since.pop(event.call, None) is not None
+                died = "its worker died" if owned else "its process died"
+                return f"{event.call} was in flight when {died}"
             case StepSkipped():
                 self.important = False
                 return f"{event.path} skipped: {one_line(event.reason)}"
@@ -102,8 +111,6 @@ def _tell_run(event: AnyEvent) -> str:
             count = len(event.spec.workflow.steps)
             steps = "1 step" if count == 1 else f"{count:,} steps"
             return f"plan {event.spec.name!r} started: {steps}"
-        case RunResumed():
-            return f"run taken up again (owner {event.epoch})"
         case SpecReplaced():
             return "going on with a changed plan"
         case PauseRequested():
