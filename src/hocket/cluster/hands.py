@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
-import tempfile
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -37,6 +37,7 @@ from hocket.cluster.frames import (
     encode,
     order_of,
 )
+from hocket.cluster.scratch import claim, sweep
 from hocket.core.errors import AgentError, Fault, Refused
 from hocket.core.events import Usage
 from hocket.core.people import Consent
@@ -200,7 +201,9 @@ class Hands:
         self._calls: dict[str, _Doing] = {}
         self._given_up: set[str] = set()
         """Calls that nobody asked for: who asks for one after all must not have it done again."""
-        self._folder = Path(tempfile.mkdtemp(prefix="hocket-worker-"))
+        self._folder = claim()
+        # Beside the first call: what was left may be large.
+        threading.Thread(target=sweep, name="what was left", daemon=True).start()
         self._count = 0
         self._warden: asyncio.Task[None] | None = None
 
