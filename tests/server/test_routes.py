@@ -288,3 +288,11 @@ def test_ids_are_not_markup(served: Served) -> None:
     reply = served.ask("GET", "/api/runs/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
     assert reply.status == 404 and reply.headers["content-type"] == "application/json"
     assert msgspec.json.decode(reply.body) == json.loads(reply.body)
+
+
+@pytest.mark.parametrize("coded", ["a%00b", "a%ED%B3%BFb"])
+def test_what_no_text_can_hold_is_not_found_or_refused(served: Served, coded: str) -> None:
+    assert served.ask("GET", f"/api/runs/{coded}").status == 404
+    assert served.ask("POST", f"/api/runs/{coded}/cancel", {}).status == 404
+    assert served.ask("GET", "/api/runs?q=a%00b").status == 400
+    assert served.get("/api/runs")["runs"] == []
