@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.cli.kit import Home
+from tests.cluster.rays import WATCH
 from tests.docs.pages import ROOT
 
 from hocket._version import __version__
@@ -338,6 +339,7 @@ def test_nodes_of_ray_join_the_head_that_there_is() -> None:
         if one["file"] == "ray.yaml" and one["kind"] == "Deployment":
             env = {e["name"]: e["value"] for e in container(one)["env"]}
             assert env["RAY_AUTH_MODE"] == "token", f"{name} lets everybody in"
+            assert ("head" in name) == (WATCH.items() <= env.items()), f"{name} watches over nodes"
 
 
 def test_the_offered_plans_are_the_same_everywhere_and_can_be_read() -> None:
