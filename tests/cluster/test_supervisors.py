@@ -99,6 +99,25 @@ async def test_a_child_that_is_stuck_or_talks_nonsense_is_replaced(
     await there.close()
 
 
+async def test_a_child_that_is_busy_beginning_is_asked_to_end_before_it_is_killed(
+    acting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisors, "_LAST_WORDS", 5.0)
+    folder = acting(
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (here / 'asked').touch() or sys.exit(0))\n"
+        "(here / 'ready').touch()\n"
+        "time.sleep(600)"
+    )
+    there = Supervisors(ORDERS)
+    opening = asyncio.create_task(there.open())
+    await soon((folder / "ready").exists)
+    await there.close()
+    assert (folder / "asked").exists()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+
+
 async def test_all_are_asked_to_leave_and_what_they_leave_is_told(acting: Any) -> None:
     folder = acting(
         "say(POST)\n"

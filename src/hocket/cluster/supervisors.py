@@ -148,7 +148,7 @@ class Supervisors:
                 self._child.stdin.close()
             _, late = await asyncio.wait([self._keeping], timeout=_LAST_WORDS)
             if late and self._child is not None:
-                self._child.kill()
+                await _stop(self._child)
             await self._keeping
         self.posts = ()
 
@@ -203,13 +203,22 @@ class Supervisors:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """Wait for the end of a child whose input has ended, and kill it if it does not come."""
+    """Wait for the end of a child whose input has ended, and end it if that does not come."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_LAST_WORDS):
             await child.wait()
-    if child.returncode is None:
-        child.kill()
-        await child.wait()
+    await _stop(child)
+
+
+async def _stop(child: asyncio.subprocess.Process) -> None:
+    """End a child: asked to, it ends the Ray that it may just be beginning."""
+    for end in (child.terminate, child.kill):
+        if child.returncode is not None:
+            return
+        end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await child.wait()
 
 
 async def _line_of(stream: asyncio.StreamReader, seconds: float) -> bytes:
