@@ -163,13 +163,13 @@ class Run:
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Give the events from now on, each once it is on disk, until the run settles."""
-        async for item in self._watch():
+        async for item in _watch(self):
             if not isinstance(item, Token):
                 yield item
 
     async def tokens(self) -> AsyncIterator[Token]:
         """Give what calls say while they run, from now on, until the run settles."""
-        async for item in self._watch():
+        async for item in _watch(self):
             if isinstance(item, Token):
                 yield item
 
@@ -193,19 +193,6 @@ class Run:
         path = step.name if isinstance(step, Step) else step
         return follow(self._driven, path)
 
-    async def _watch(self) -> AsyncIterator[AnyEvent | Token]:
-        feed = _Feed()
-        self._driven.observe(feed)
-        end = asyncio.ensure_future(self._driven.settled())
-        end.add_done_callback(lambda done: feed.queue.put_nowait(None))
-        try:
-            while (item := await feed.queue.get()) is not None:
-                yield item
-        finally:
-            self._driven.unobserve(feed)
-            end.cancel()
-            await asyncio.gather(end, return_exceptions=True)
-
     async def __aenter__(self) -> Self:
         """Give the run itself."""
         return self
@@ -219,6 +206,20 @@ class Run:
         """Stop the run if it has not ended; it can be resumed."""
         await self._driven.__aexit__(kind, error, trace)
         self._log.close()
+
+
+async def _watch(run: Run) -> AsyncIterator[AnyEvent | Token]:
+    feed = _Feed()
+    run._driven.observe(feed)
+    end = asyncio.ensure_future(run._driven.settled())
+    end.add_done_callback(lambda done: feed.queue.put_nowait(None))
+    try:
+        while (item := await feed.queue.get()) is not None:
+            yield item
+    finally:
+        run._driven.unobserve(feed)
+        end.cancel()
+        await asyncio.gather(end, return_exceptions=True)
 
 
 def leave(run: Run) -> None:
