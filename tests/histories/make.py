@@ -26,6 +26,7 @@ from tests.machines import Drive, fold, new_machine, plan, step
 from hocket._version import __version__
 from hocket.core.errors import Fault
 from hocket.core.events import (
+    TAKEN_BACK,
     AnyEvent,
     CallCancelled,
     CallFailed,
@@ -317,6 +318,8 @@ def placed() -> Drive:
         },
     )
     drive.wait(1)
+    # Nobody had begun to do it when its run was paused: it is asked for again.
+    drive.apply(CallCancelled(at=drive.at, call=drive.call("pure"), reason=TAKEN_BACK))
     for path in ("pure", "hot"):
         drive.apply(CallLost(at=drive.at, call=drive.call(path)))
     return drive.send("hot", "it was done").done("pure", "again").done("last", "fin")
