@@ -27,7 +27,9 @@ sys.stdin.close()
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A program that uses one until its input ends, where somebody has turned tokens off."""
-    env = os.environ | {"HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"}
+    # A token that other tests have given their own clusters would be taken for this one's.
+    env = {name: value for name, value in os.environ.items() if "RAY_AUTH_TOKEN" not in name}
+    env |= {"HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", PROGRAM]
