@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +57,7 @@ class Place(NamedTuple):
         return self.start("-".join([role, *words[-1:]]).replace("/", "_"), *command, **env)
 
 
-class Contender:
+class Contender(ABC):
     """An engine.
 
     Fields:
@@ -72,13 +73,13 @@ class Contender:
         self.workers: list[Process] = []
         self.others: list[Process] = []
 
+    @abstractmethod
     def ready(self) -> None:
         """Start all but the driver, and wait until it waits for work."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drive(self) -> Process:
         """Hand over the steps."""
-        raise NotImplementedError
 
     def stuck(self, killed: int) -> bool:
         """Do what its manual says to do when nothing goes on; tells whether it says something."""
