@@ -172,7 +172,7 @@ def _teller(count: int, *, silent: bool) -> Callable[[Outcome], None]:
         if outcome.did == "refused":
             print(f"[{told}/{count}] {outcome.run} is not copied: {outcome.why}", flush=True)
         else:
-            events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
+            events = _count(outcome.events, "event")
             print(f"[{told}/{count}] {outcome.did} {outcome.run} ({events})", flush=True)
 
     return tell
@@ -206,13 +206,14 @@ def _check_lines(found: Checked) -> Iterator[str]:
             return
     else:
         yield f"{found.kind} at {found.where}, format {found.format}, made by {found.program}"
-        yield f"  {found.runs:,} runs, {found.events:,} events, {found.bytes / 1e6:,.1f} MB"
+        runs, events = _count(found.runs, "run"), _count(found.events, "event")
+        yield f"  {runs}, {events}, {found.bytes / 1e6:,.1f} MB"
         if found.oldest is not None:
             day = datetime.fromtimestamp(found.oldest / 1e9, UTC).strftime("%Y-%m-%d")
             yield f"  the oldest run began on {day}"
-        yield f"  {found.owners} processes own runs now"
+        yield f"  processes that own runs now: {found.owners}"
     if found.connections is not None:
-        yield f"  {found.connections} connections are open on its server, of all programs"
+        yield f"  connections open on its server, of all programs: {found.connections}"
         yield f"  its clock is {found.clock_ahead:+.3f} s from this machine's"
     for name, value in sorted(found.settings.items()):
         yield f"  {name}: {value}"
@@ -220,3 +221,7 @@ def _check_lines(found: Checked) -> Iterator[str]:
         yield f"✗ {problem}"
     if not found.problems:
         yield "✓ it keeps what it promises" if found.format else "✓ it is fit for a journal"
+
+
+def _count(count: int, one: str) -> str:
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
