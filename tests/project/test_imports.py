@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"pydantic_ai", "openai", "jax", "matplotlib"}
+HEAVY = {"pydantic_ai", "openai", "jax", "matplotlib", "ray", "asyncpg"}
 IMPORT = [sys.executable, "-c", "import hocket"]
 HELP = [sys.executable, str(Path(sys.executable).with_name("hocket")), "--help"]
 
