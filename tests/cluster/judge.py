@@ -13,12 +13,14 @@ class Fault(NamedTuple):
     """What was done to the workers.
 
     Fields:
-        at: When, in nanoseconds of the machine's monotonic clock.
-        pids: The processes that died of it, or were cut off.
+        at: By when it was done, in nanoseconds of the machine's monotonic clock.
+        pids: The processes that died of it, were cut off, or lost whoever waited for them.
+        since: When it began, where they live on meanwhile; else `at`.
     """
 
     at: int
     pids: frozenset[int]
+    since: int | None = None
 
 
 class Verdict(NamedTuple):
@@ -30,7 +32,7 @@ class Verdict(NamedTuple):
         needless: Those of `again` that were not in flight where the fault struck, and had not ended
             there just before.
         ended_twice: Those that came to their end more than once.
-        in_flight: Those that were begun and not ended where the fault struck.
+        in_flight: Those that were begun and not ended where the fault struck, while it did.
         recovery: Seconds from the fault to the first step that was begun again, if any was.
         recovered: Seconds from the fault to the last step that was begun again, if any was.
     """
@@ -57,9 +59,11 @@ def judge(said: Sequence[Said], steps: Collection[int], fault: Fault) -> Verdict
     strangers = begun.keys() - set(steps)
     assert not strangers, f"nobody asked for {sorted(strangers)}"
     before = [each for each in said if each.pid in fault.pids and each.at <= fault.at]
-    open_ = {each.number for each in before} - {each.number for each in before if each.ends}
+    since = fault.at if fault.since is None else fault.since
+    over = {each.number for each in before if each.ends and each.at <= since}
+    open_ = {each.number for each in before} - over
     # What ended there in its last moments may not have been heard of.
-    last = fault.at - UNHEARD
+    last = since - UNHEARD
     unheard = {each.number for each in before if each.ends and each.at >= last}
     again = {number for number, times in begun.items() if times > 1}
     seen: set[int] = set()

@@ -122,13 +122,13 @@ def owner_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     made.serve(range(steps))
     there.done(round(steps * draw.uniform(0.3, 0.6)))
     host, _, pid = made.owner().partition(":")
-    before = everyone(there)
+    before, since = everyone(there), time.monotonic_ns()
     if host == there.machines[0].name:
         # Without its head there would be no cluster: only the supervisor dies.
         kill([int(pid)])
     else:
         made.rays.nodes[host].kill()
-    fault = Fault(time.monotonic_ns(), before)
+    fault = Fault(time.monotonic_ns(), before, since)
     return there.outcome(fault, [range(steps)], ended(there))
 
 
@@ -137,9 +137,9 @@ def run_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     draw, there = random.Random(seed), made.scene
     owner = made.run(range(steps))
     there.done(round(steps * draw.uniform(0.3, 0.6)))
-    before = everyone(there)
+    before, since = everyone(there), time.monotonic_ns()
     owner.kill()
-    fault = Fault(time.monotonic_ns(), before)
+    fault = Fault(time.monotonic_ns(), before, since)
     again = made.hocket("resume", RUN, "--quiet")
     assert again.ends(LIMIT) == 0, again.said[-2000:]
     return there.outcome(fault, [range(steps)], time.monotonic_ns())
@@ -150,11 +150,12 @@ def head_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     draw, there = random.Random(seed), made.scene
     made.serve(range(steps))
     there.done(round(steps * draw.uniform(0.3, 0.6)))
+    since = time.monotonic_ns()
     made.rays.nodes[there.machines[0].name].kill()
     for node in made.alive:
         # A node that has lost its head for good is of no use to the next one.
         node.kill()
-    fault = Fault(time.monotonic_ns(), everyone(there))
+    fault = Fault(time.monotonic_ns(), everyone(there), since)
     made.start()
     return there.outcome(fault, [range(steps)], ended(there))
 

@@ -44,6 +44,23 @@ def test_the_judge_sees_what_is_lost_done_again_and_done_twice() -> None:
     assert (verdict.recovery, verdict.recovered) == (3.0, 4.0)
 
 
+def test_the_judge_sees_what_ended_while_its_owner_was_being_killed() -> None:
+    second = 1_000_000_000
+    said = [
+        Said(1, False, second, 10),
+        Said(2, False, second, 10),
+        Said(1, True, second + 1, 10),
+        # The owner is killed from two to three seconds; its worker lives on.
+        Said(2, True, 2 * second + 1, 10),
+        Said(2, False, 5 * second, 11),
+        Said(2, True, 5 * second + 1, 11),
+    ]
+    verdict = judge(said, range(1, 3), Fault(3 * second, frozenset({10}), 2 * second))
+    assert verdict.in_flight == [2]
+    assert verdict.needless == []
+    assert verdict.ended_twice == [2]
+
+
 def holds(outcome: Outcome) -> None:
     """Nothing is lost, nothing is finished twice, and only what was in flight was begun again."""
     verdict = outcome.verdict
@@ -52,16 +69,22 @@ def holds(outcome: Outcome) -> None:
     assert outcome.twice == []
     assert verdict.needless == []
     assert verdict.in_flight, "the fault struck when nothing was in flight there"
-    assert set(verdict.in_flight) <= set(verdict.again)
+    assert set(verdict.in_flight) & set(verdict.again)
     assert verdict.recovery is not None
     assert verdict.recovery < RECOVERY
     assert [fault for each in outcome.stories for fault in each.failed] == []
 
 
+def died(outcome: Outcome) -> None:
+    """The same, and all that was in flight on those who died was begun again."""
+    holds(outcome)
+    assert set(outcome.verdict.in_flight) <= set(outcome.verdict.again)
+
+
 @pytest.mark.usefixtures("several_machines")
 def test_a_plain_supervisor_is_killed_and_others_take_up_what_it_drove() -> None:
     outcome = faults.supervisor_killed(1, runs=10, each=20)
-    holds(outcome)
+    died(outcome)
     assert outcome.verdict.recovery is not None
     # Its host is another one, so that only its lease tells that it is gone.
     assert outcome.verdict.recovery > LEASE / 2
@@ -94,7 +117,7 @@ def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(cluster: Cluster) -
 
 def test_a_node_is_killed_and_only_its_calls_are_made_again(cluster: Cluster) -> None:
     outcome = ray_faults.node_killed(cluster, 1, steps=200)
-    holds(outcome)
+    died(outcome)
     [told] = outcome.stories
     assert told.owners == 1
     # Each call that was lost is on record as such; some may have been on their way there.

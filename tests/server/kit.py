@@ -135,6 +135,15 @@ class Served:
         """Await something in the server's own loop."""
         return asyncio.run_coroutine_threadsafe(work(), self.loop).result(30)
 
+    def wait_for(self, done: Callable[[], bool], tries: int = 600) -> None:
+        """Wait until something holds."""
+        tick = threading.Event()
+        for _ in range(tries):
+            if done():
+                return
+            tick.wait(0.02)
+        raise AssertionError("it never was")
+
     def until(self, run: str, *statuses: str, tries: int = 600) -> str:
         """Ask until a run has one of these statuses."""
         tick = threading.Event()
