@@ -48,7 +48,7 @@ def numbered(found: list[AnyEvent]) -> list[Recorded]:
 
 
 def forked(found: list[AnyEvent], after: int | None, **inputs: Json) -> Fork:
-    source = numbered(found)
+    source = slices.in_slices(numbered(found))
     how: Any = {"after": after, "inputs": inputs, "by": "anna", "now": LATER}
     return asyncio.run(fork_of(source, new_machine(), "f", **how))
 
@@ -113,7 +113,7 @@ def test_others_have_a_turn_now_and_then_while_a_long_run_is_forked(
     monkeypatch.setattr(slices, "SLICE", 2)
     found = max((make().events for make in RUNS.values()), key=len)
     how: Any = {"after": None, "inputs": {}, "by": "anna", "now": LATER}
-    work = fork_of(numbered(found), new_machine(), "f", **how)
+    work = fork_of(slices.in_slices(numbered(found)), new_machine(), "f", **how)
     turns = 0
     with pytest.raises(StopIteration) as ended:
         while True:

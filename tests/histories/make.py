@@ -57,6 +57,7 @@ from hocket.core.values import DAY, MINUTE, SECOND, Json
 from hocket.engine.forking import INSTANTS, fork_of
 from hocket.journal.base import Answered, Sample
 from hocket.journal.schema import FILE
+from hocket.journal.slices import in_slices
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
 
@@ -285,7 +286,7 @@ def forked() -> Drive:
     source.wait(3).done("b", "A one")
     recorded = [Recorded(number, event) for number, event in enumerate(source.events, 1)]
     begun = fork_of(
-        recorded,
+        in_slices(recorded),
         new_machine(),
         "forked",
         after=next(one.seq for one in recorded if one.event.at == source.events[-1].at) - 1,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from hocket.agents.embeddings import Embedder
@@ -48,6 +48,7 @@ from hocket.forecast.search import BUDGET
 from hocket.insight.tally import Tally
 from hocket.journal.base import Store
 from hocket.journal.memory import MemoryJournal
+from hocket.journal.slices import aside
 from hocket.journal.store import no_such_run
 
 
@@ -115,11 +116,10 @@ class Engine:
             RunFailed: It did not succeed; the error holds the result so far.
             JournalError: It could not be recorded.
         """
-        if run_id is not None and _status(self.journal, run_id) == "succeeded":
+        if run_id is not None and await self._status(run_id) == "succeeded":
             plan, spec, _ = parts_of(what)
-            done = self.result(run_id, plan)
-            self._check_same(run_id, spec, inputs)
-            return done
+            await self._check_same(run_id, spec, inputs)
+            return await aside(self.journal, lambda: self.result(run_id, plan))
         async with self.start(what, run_id=run_id, **inputs) as run:
             result = await run.result()
         if result.status != "succeeded":
@@ -152,9 +152,9 @@ class Engine:
                 by a failure.
             JournalError: It could not be recorded.
         """
-        status = None if run_id is None else _status(self.journal, run_id)
+        status = None if run_id is None else await self._status(run_id)
         if run_id is not None and status is not None:
-            self._check_same(run_id, parts_of(what)[1], inputs)
+            await self._check_same(run_id, parts_of(what)[1], inputs)
             again = [Retry(by="program", path="")] if status == "failed" else []
             run = await self.resume(run_id, what, requests=again)
         else:
@@ -220,10 +220,10 @@ class Engine:
         """
         plan, spec, live = parts_of(what)
         refuse_mistakes(spec)
-        run_id = self._new_id(run_id, spec.name)
+        run_id = await self._new_id(run_id, spec.name)
         watch = self._watch(run_id, observers)
         run = await self.shell(live).start(
-            resolve(spec, self.journal.book),
+            await aside(self.journal, lambda: resolve(spec, self.journal.book)),
             dict(inputs),
             run=run_id,
             seed=new_seed() if seed is None else seed,
@@ -233,7 +233,7 @@ class Engine:
         )
         return self._lead(run, watch, plan)
 
-    def _new_id(self, given: str | None, name: str) -> str:
+    async def _new_id(self, given: str | None, name: str) -> str:
         """Check a chosen id, or make one.
 
         Raises:
@@ -242,7 +242,7 @@ class Engine:
         if given is None:
             return new_run_id(name)
         check_run_id(given)
-        if _status(self.journal, given) is not None:
+        if await self._status(given) is not None:
             raise Refused(
                 f"there is a run {given} already: take it up with hocket resume {given}, "
                 "or choose another id"
@@ -295,12 +295,8 @@ class Engine:
         plan, spec, live = parts_of(what) if what is not None else (None, None, {})
         if spec is not None:
             if not new_spec:
-                self._check_same(run_id, spec, {})
-            if spec_digest(spec) == self.fold(run_id).digest:
-                spec = None
-            else:
-                refuse_mistakes(spec)
-                spec = resolve(spec, self.journal.book)
+                await self._check_same(run_id, spec, {})
+            spec = await aside(self.journal, partial(self._changed, run_id, spec))
         watch = self._watch(run_id, observers)
         run = await self.shell(live).resume(
             run_id,
@@ -355,10 +351,10 @@ class Engine:
             Refused: There is no such event or input, or the id is taken.
             JournalError: It could not be read or recorded.
         """
-        row = self.journal.find(source)
+        row = await aside(self.journal, partial(self.journal.find, source))
         if row is None:
             raise no_such_run(source)
-        run_id = self._new_id(run_id, row.name)
+        run_id = await self._new_id(run_id, row.name)
         watch = self._watch(run_id, observers)
         run = await self.shell().fork(
             source,
@@ -400,8 +396,7 @@ class Engine:
             NotFound: No such run.
             JournalError: An event cannot be read.
         """
-        machine, tally = self.look(run_id)
-        return Result(machine, tally, plan)
+        return Result(*self.look(run_id), plan)
 
     def rehearse(self, run_id: str, request: AnyRequest) -> None:
         """Try a request on a run that nobody drives, and leave the run as it is.
@@ -413,13 +408,13 @@ class Engine:
         machine, posts = self.fold(run_id), self.journal.waiting(run_id)
         rehearse(machine, posts, request, max(self.journal.wall(), machine.at))
 
-    def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
+    async def _check_same(self, run_id: str, spec: RunSpec, inputs: Mapping[str, Json]) -> None:
         """Check that a run is of this plan and began with these inputs, if any are given.
 
         Raises:
             Refused: It is not, or did not.
         """
-        machine = self.fold(run_id)
+        machine = await aside(self.journal, partial(self.fold, run_id))
         if inputs and inputs != machine.inputs:
             raise Refused(f"run {run_id} began with other inputs: leave them out, or start anew")
         if spec_digest(spec) != machine.digest:
@@ -427,6 +422,18 @@ class Engine:
                 f"the plan has changed since run {run_id} began:\n"
                 f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
             )
+
+    def _changed(self, run_id: str, spec: RunSpec) -> RunSpec | None:
+        """Give what a run is to go on with; None if that is what it has."""
+        if spec_digest(spec) == self.fold(run_id).digest:
+            return None
+        refuse_mistakes(spec)
+        return resolve(spec, self.journal.book)
+
+    async def _status(self, run_id: str) -> str | None:
+        """Give how a run stands; None if there is none of that id."""
+        row = await aside(self.journal, partial(self.journal.find, run_id))
+        return None if row is None else row.status
 
     def close(self) -> None:
         """Close the journal."""
@@ -436,12 +443,7 @@ class Engine:
         """Give the engine itself."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the journal."""
         await self._ahead.close()
         await self.links.close()
@@ -492,9 +494,3 @@ def refuse_in_loop(name: str) -> None:
     except RuntimeError:
         return
     raise Refused(f"{name}_sync() would block the running event loop; use `await {name}(...)`")
-
-
-def _status(journal: Store, run_id: str) -> str | None:
-    """Give how a run stands; None if there is none of that id."""
-    row = journal.find(run_id)
-    return None if row is None else row.status

@@ -14,6 +14,7 @@ from hocket.app.state import new_seed
 from hocket.core.requests import AnyRequest
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
+from hocket.journal.slices import aside
 
 
 async def lay(engine: Engine, spec: RunSpec, inputs: Mapping[str, Json], run: str) -> None:
@@ -25,7 +26,7 @@ async def lay(engine: Engine, spec: RunSpec, inputs: Mapping[str, Json], run: st
         JournalError: It could not be recorded.
     """
     refuse_mistakes(spec)
-    settled = resolve(spec, engine.journal.book)
+    settled = await aside(engine.journal, lambda: resolve(spec, engine.journal.book))
     await engine.shell().lay(settled, dict(inputs), run=run, seed=new_seed())
 
 

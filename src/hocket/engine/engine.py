@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ from hocket.engine.takeover import Opening, take_over
 from hocket.forecast.durations import Durations
 from hocket.forecast.search import BUDGET
 from hocket.journal.base import Log, Store
-from hocket.journal.slices import in_slices
+from hocket.journal.slices import aside, in_slices
 from hocket.limits.spending import Spending
 from hocket.workflows.teams import VERSIONS, versions_of
 
@@ -180,6 +181,10 @@ class Engine:
         if empty:
             raise NotFound(f"run {run!r} has no events")
 
+    def _slowly(self, run: str) -> AsyncIterator[Recorded]:
+        """Do as `_read` does, with turns for others, who also wait for no other machine."""
+        return in_slices(self._read(run), self.parts.journal)
+
     def _check_rules(self, first: RunStarted) -> None:
         """Refuse to judge a run by older rules than those that it began under."""
         for tag, version in first.versions.items():
@@ -223,7 +228,7 @@ class Engine:
         log = await self.parts.journal.resume(run)
         replay = self._replay(also, check)
         return await self._go_on(
-            log, replay, self._read(run), spec, requests, observers, stay, wait
+            log, replay, self._slowly(run), spec, requests, observers, stay, wait
         )
 
     async def fork(
@@ -265,7 +270,7 @@ class Engine:
         log = await self.parts.journal.start(first, events)
         replay = self._replay(also, check)
         begun = (Recorded(*it) for it in enumerate((first, *events), 1))
-        return await self._go_on(log, replay, begun, None, (), observers, stay, wait)
+        return await self._go_on(log, replay, in_slices(begun), None, (), observers, stay, wait)
 
     async def lay_fork(
         self, source: str, *, run: str, after: int | None, inputs: Mapping[str, Json], by: str
@@ -286,7 +291,7 @@ class Engine:
         """Give the first event of a fork, and those that follow at once."""
         machine, now = self._machine(), self.desk.clock.now()
         found = await fork_of(
-            self._read(source), machine, run, after=after, inputs=inputs, by=by, now=now
+            self._slowly(source), machine, run, after=after, inputs=inputs, by=by, now=now
         )
         versions = self._versions(found.spec)
         first = msgspec.structs.replace(found.first, versions=versions, program=PROGRAM)
@@ -296,7 +301,7 @@ class Engine:
         self,
         log: Log,
         replay: Replay,
-        events: Iterable[Recorded],
+        events: AsyncIterable[Recorded],
         spec: RunSpec | None,
         requests: Sequence[AnyRequest],
         observers: Sequence[Observer],
@@ -327,28 +332,28 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         log = await self.parts.journal.resume(run)
-        await self._open(log, self._replay(None, check), self._read(run), None, requests)
+        await self._open(log, self._replay(None, check), self._slowly(run), None, requests)
         await log.close()
 
     async def _open(
         self,
         log: Log,
         replay: Replay,
-        events: Iterable[Recorded],
+        events: AsyncIterable[Recorded],
         spec: RunSpec | None,
         requests: Sequence[AnyRequest],
     ) -> _Opened:
         """Bring a run up to its new owner; if that is refused, it is given up again."""
         machine = replay.machine
         try:
-            async for recorded in in_slices(events):
+            async for recorded in events:
                 replay.add(recorded.event)
             run = machine.run
             if machine.phase == "ended" and spec is None and not requests:
                 raise Refused(f"run {run} has ended: {machine.said}")
             replay.check()
             clock = self._clock(machine.at)
-            posts = self.parts.journal.waiting(run)
+            posts = await aside(self.parts.journal, partial(self.parts.journal.waiting, run))
             opening = take_over(
                 machine, log.epoch, clock.now(), posts=posts, spec=spec, requests=requests
             )
@@ -403,7 +408,7 @@ class Engine:
         claims = Claims(machine.run, spec, self.parts.capacity)
         files, memo = self.parts.files, self._memo
         runner = Runner(machine, log, clock, crew, files, desk, claims, memo)
-        past = self.parts.past(spec)
+        past = await aside(self.parts.journal, partial(self.parts.past, spec))
         prospect = runner.line.outlook = Prospect(machine, Durations(past))
         foresight = None
         if self.parts.look_ahead is not None and self.parts.budget and not prospect.blind:

@@ -7,7 +7,7 @@ Nothing of it is paid again: what the copied calls gave counts as kept, and they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -55,7 +55,7 @@ class Fork(NamedTuple):
 
 
 async def fork_of(
-    source: Iterable[Recorded],
+    source: AsyncIterable[Recorded],
     machine: RunMachine,
     run: str,
     *,
@@ -98,7 +98,7 @@ async def fork_of(
 
 
 async def _beginning(
-    source: Iterable[Recorded],
+    source: AsyncIterable[Recorded],
     machine: RunMachine,
     after: int | None,
     inputs: Mapping[str, Json],
@@ -111,7 +111,7 @@ async def _beginning(
     open_: tuple[int, RunMachine] | None = None
     seq = last = 0
     changed = cancelled = False
-    async for recorded in in_slices(source):
+    async for recorded in source:
         event = recorded.event
         if after is not None and recorded.seq > after:
             break

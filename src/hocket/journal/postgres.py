@@ -36,7 +36,10 @@ class PostgresJournal(SqlJournal):
 
     Attributes:
         logs: What calls say, in the same database.
+        far: Its answers may not come; see `hocket.journal.slices.aside`.
     """
+
+    far = True
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
         self._server = PostgresServer(url, lease)

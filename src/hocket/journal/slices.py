@@ -1,10 +1,11 @@
-"""A long piece of work in the loop, with a turn for everybody else now and then."""
+"""Work that would keep the loop: in slices, or aside where it may wait for another machine."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import islice
+from typing import Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -15,9 +16,28 @@ They are counted, not timed: so a loop whose time is simulated does the same eac
 """
 
 
-async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
-    """Give items one after another; whoever else waits has a turn after each slice of them."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % SLICE == 0:
-            await asyncio.sleep(0)
+class Far(Protocol):
+    """What a journal may have besides: it is another machine's, and its answers may not come."""
+
+    far: bool
+
+
+async def in_slices(items: Iterable[T], source: object = None) -> AsyncIterator[T]:
+    """Give items one after another; whoever else waits has a turn after each slice of them.
+
+    Args:
+        items: What there is.
+        source: The journal that they are read from meanwhile, if they are.
+    """
+    them = iter(items)
+    while some := await aside(source, lambda: list(islice(them, SLICE))):
+        for item in some:
+            yield item
+        if len(some) < SLICE:
+            return
+        await asyncio.sleep(0)
+
+
+async def aside(journal: object, work: Callable[[], T]) -> T:
+    """Do some work that reads from a journal, beside the loop if that is `Far`."""
+    return await asyncio.to_thread(work) if getattr(journal, "far", False) else work()
