@@ -175,6 +175,16 @@ def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
         assert served.ask("GET", "/nothing").status == 404
 
 
+def test_where_each_address_has_one_the_oldest_goes(tmp_path: Path) -> None:
+    bounds = {"head_seconds": 60.0, "most_loose": 1, "_host": property(id)}
+    with bounded(tmp_path, ROOMY, **bounds) as served, ExitStack() as stack:
+        silent = [stack.enter_context(opened(served, "GET /")) for _ in range(30)]
+        assert all(is_over(one) for one in silent[:-1])
+        silent[-1].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(10)
+
+
 def _count(served: Served) -> Callable[[], Any]:
     async def count() -> int:
         import gc

@@ -166,8 +166,10 @@ class Connection(H11Protocol):
         if len(mine) > self.most_each:
             crowd = mine
         elif len(loose) > self.most_loose:
-            (host, _), *_ = Counter(one._host for one in loose).most_common(1)
-            crowd = [one for one in loose if one._host == host]
+            hosts = Counter(one._host for one in loose)
+            # Those of all addresses that have as many: whoever has just come may be one of them.
+            most = max(hosts.values())
+            crowd = [one for one in loose if hosts[one._host] == most]
         else:
             return
         oldest = min((one for one in crowd if one is not self), key=lambda one: one._since)
