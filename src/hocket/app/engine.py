@@ -116,7 +116,7 @@ class Engine:
             RunFailed: It did not succeed; the error holds the result so far.
             JournalError: It could not be recorded.
         """
-        if run_id is not None and await self._status(run_id) == "succeeded":
+        if run_id is not None and await _status(self.journal, run_id) == "succeeded":
             plan, spec, _ = parts_of(what)
             await self._check_same(run_id, spec, inputs)
             return await aside(self.journal, lambda: self.result(run_id, plan))
@@ -152,7 +152,7 @@ class Engine:
                 by a failure.
             JournalError: It could not be recorded.
         """
-        status = None if run_id is None else await self._status(run_id)
+        status = None if run_id is None else await _status(self.journal, run_id)
         if run_id is not None and status is not None:
             await self._check_same(run_id, parts_of(what)[1], inputs)
             again = [Retry(by="program", path="")] if status == "failed" else []
@@ -242,7 +242,7 @@ class Engine:
         if given is None:
             return new_run_id(name)
         check_run_id(given)
-        if await self._status(given) is not None:
+        if await _status(self.journal, given) is not None:
             raise Refused(
                 f"there is a run {given} already: take it up with hocket resume {given}, "
                 "or choose another id"
@@ -296,7 +296,7 @@ class Engine:
         if spec is not None:
             if not new_spec:
                 await self._check_same(run_id, spec, {})
-            spec = await aside(self.journal, partial(self._changed, run_id, spec))
+            spec = await aside(self.journal, partial(_changed, self, run_id, spec))
         watch = self._watch(run_id, observers)
         run = await self.shell(live).resume(
             run_id,
@@ -423,18 +423,6 @@ class Engine:
                 f"{spec_diff(machine.spec, spec)}\nresume(…, new_spec=True) goes on with it"
             )
 
-    def _changed(self, run_id: str, spec: RunSpec) -> RunSpec | None:
-        """Give what a run is to go on with; None if that is what it has."""
-        if spec_digest(spec) == self.fold(run_id).digest:
-            return None
-        refuse_mistakes(spec)
-        return resolve(spec, self.journal.book)
-
-    async def _status(self, run_id: str) -> str | None:
-        """Give how a run stands; None if there is none of that id."""
-        row = await aside(self.journal, partial(self.journal.find, run_id))
-        return None if row is None else row.status
-
     def close(self) -> None:
         """Close the journal."""
         self.journal.close()
@@ -494,3 +482,17 @@ def refuse_in_loop(name: str) -> None:
     except RuntimeError:
         return
     raise Refused(f"{name}_sync() would block the running event loop; use `await {name}(...)`")
+
+
+def _changed(engine: Engine, run_id: str, spec: RunSpec) -> RunSpec | None:
+    """Give what a run is to go on with; None if that is what it has."""
+    if spec_digest(spec) == engine.fold(run_id).digest:
+        return None
+    refuse_mistakes(spec)
+    return resolve(spec, engine.journal.book)
+
+
+async def _status(journal: Store, run_id: str) -> str | None:
+    """Give how a run stands; None if there is none of that id."""
+    row = await aside(journal, partial(journal.find, run_id))
+    return None if row is None else row.status
