@@ -82,7 +82,7 @@ class Desk:
         weight: float = 1.0,
         deadline: int | None = None,
     ) -> None:
-        """Let a run's calls wait here.
+        """Let a run's calls wait here, or leave no trace of it.
 
         Args:
             run: The run's id.
@@ -100,10 +100,14 @@ class Desk:
             run, limits, self.clock.now(), priority=priority, weight=weight, deadline=deadline
         )
         self._clients[run] = client
-        for entry in past:
-            self.admission.limit(entry.limit, run).sync(entry)
-        if self._shares is not None and self._shares.name(limits):
-            self._learn(await self._shares.sync(self.clock.now()))
+        try:
+            for entry in past:
+                self.admission.limit(entry.limit, run).sync(entry)
+            if self._shares is not None and self._shares.name(limits):
+                self._learn(await self._shares.sync(self.clock.now()))
+        except BaseException:
+            self.close(run)
+            raise
 
     def close(self, run: str) -> None:
         """Forget a run's waiting calls; those in flight are settled when they land."""

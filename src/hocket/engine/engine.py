@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -164,37 +165,26 @@ class Engine:
             JournalError: An event cannot be read, or the run began under newer rules than ours.
         """
         machine = self._machine()
-        for recorded in self._read(run):
+        for recorded in self._events(run):
             machine.apply(recorded.event)
             if also is not None:
                 also(recorded.event)
         return machine
 
-    def _read(self, run: str) -> Iterator[Recorded]:
+    def _read(self, run: str) -> AsyncIterator[Recorded]:
+        """Do as `_events` does, and hold nobody up meanwhile."""
+        return in_slices(self._events(run), self.parts.journal)
+
+    def _events(self, run: str) -> Iterator[Recorded]:
         """Give a run's events, if they can be judged here."""
         empty = True
         for recorded in self.parts.journal.read(run):
             if isinstance(recorded.event, RunStarted):
-                self._check_rules(recorded.event)
+                _check_rules(recorded.event, self.parts.kinds)
             empty = False
             yield recorded
         if empty:
             raise NotFound(f"run {run!r} has no events")
-
-    def _slowly(self, run: str) -> AsyncIterator[Recorded]:
-        """Do as `_read` does, with turns for others, who also wait for no other machine."""
-        return in_slices(self._read(run), self.parts.journal)
-
-    def _check_rules(self, first: RunStarted) -> None:
-        """Refuse to judge a run by older rules than those that it began under."""
-        for tag, version in first.versions.items():
-            kind = self.parts.kinds.get(tag)
-            known = VERSIONS.get(tag, 0) if kind is None else kind.version
-            if version > known:
-                raise JournalError(
-                    f"run {first.run} was begun by {first.program} under version {version} of the "
-                    f"rules for a {tag}; this is {PROGRAM} and knows {known}: use a newer one"
-                )
 
     async def resume(
         self,
@@ -228,7 +218,7 @@ class Engine:
         log = await self.parts.journal.resume(run)
         replay = self._replay(also, check)
         return await self._go_on(
-            log, replay, self._slowly(run), spec, requests, observers, stay, wait
+            log, replay, self._read(run), spec, requests, observers, stay, wait
         )
 
     async def fork(
@@ -291,7 +281,7 @@ class Engine:
         """Give the first event of a fork, and those that follow at once."""
         machine, now = self._machine(), self.desk.clock.now()
         found = await fork_of(
-            self._slowly(source), machine, run, after=after, inputs=inputs, by=by, now=now
+            self._read(source), machine, run, after=after, inputs=inputs, by=by, now=now
         )
         versions = self._versions(found.spec)
         first = msgspec.structs.replace(found.first, versions=versions, program=PROGRAM)
@@ -332,7 +322,7 @@ class Engine:
             JournalError: It could not be read or recorded.
         """
         log = await self.parts.journal.resume(run)
-        await self._open(log, self._replay(None, check), self._slowly(run), None, requests)
+        await self._open(log, self._replay(None, check), self._read(run), None, requests)
         await log.close()
 
     async def _open(
@@ -402,19 +392,22 @@ class Engine:
         """Put together what drives a run, and let its calls wait at the desk.
 
         Raises:
-            JournalError: The ledger of shared limits cannot be read.
+            JournalError: The duration book or the ledger of shared limits cannot be read.
         """
-        spec, desk, crew = machine.spec, self.desk, Crew(machine.spec.agents, self.parts.hire)
-        claims = Claims(machine.run, spec, self.parts.capacity)
-        files, memo = self.parts.files, self._memo
-        runner = Runner(machine, log, clock, crew, files, desk, claims, memo)
-        past = await aside(self.parts.journal, partial(self.parts.past, spec))
-        prospect = runner.line.outlook = Prospect(machine, Durations(past))
-        foresight = None
-        if self.parts.look_ahead is not None and self.parts.budget and not prospect.blind:
-            ask, budget = self.parts.look_ahead, self.parts.budget
-            foresight = Foresight(runner, prospect, past, ask, before, budget)
-        try:
+        async with AsyncExitStack() as undo:
+            # Whatever goes wrong here, nobody drives the run: others must be able to take it up.
+            undo.push_async_callback(log.close)
+            spec, desk, crew = machine.spec, self.desk, Crew(machine.spec.agents, self.parts.hire)
+            undo.push_async_callback(crew.close)
+            claims = Claims(machine.run, spec, self.parts.capacity)
+            files, memo = self.parts.files, self._memo
+            runner = Runner(machine, log, clock, crew, files, desk, claims, memo)
+            past = await aside(self.parts.journal, partial(self.parts.past, spec))
+            prospect = runner.line.outlook = Prospect(machine, Durations(past))
+            foresight = None
+            if self.parts.look_ahead is not None and self.parts.budget and not prospect.blind:
+                ask, budget = self.parts.look_ahead, self.parts.budget
+                foresight = Foresight(runner, prospect, past, ask, before, budget)
             await _make_ready(crew, claims)
             await desk.open(
                 runner.line.room,
@@ -425,11 +418,20 @@ class Engine:
                 weight=spec.weight,
                 deadline=None if spec.deadline is None else machine.started_at + spec.deadline,
             )
-        except BaseException:
-            desk.close(runner.line.room)
-            await log.close()
-            raise
+            undo.pop_all()
         return runner, foresight
+
+
+def _check_rules(first: RunStarted, kinds: Mapping[str, Kind]) -> None:
+    """Refuse to judge a run by older rules than those that it began under."""
+    for tag, version in first.versions.items():
+        kind = kinds.get(tag)
+        known = VERSIONS.get(tag, 0) if kind is None else kind.version
+        if version > known:
+            raise JournalError(
+                f"run {first.run} was begun by {first.program} under version {version} of the "
+                f"rules for a {tag}; this is {PROGRAM} and knows {known}: use a newer one"
+            )
 
 
 async def _make_ready(crew: Crew, claims: Claims) -> None:
