@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import sys
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from hocket.server.children import Children
+from hocket.server.children import Children, _kill
 from hocket.server.quotas import TooMany
 
 LATE = [["simulate", "--runs=1000", "r"], ["explain", "--simulate", "r"], ["explain", "--", "r"]]
@@ -60,3 +65,40 @@ def test_of_what_answers_soon_only_a_few_run_at_once() -> None:
         assert len(cli.running) == 5
 
     asyncio.run(whole())
+
+
+def test_what_a_command_has_begun_and_left_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, pipe = tmp_path / "hocket", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    left = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    program.write_text(f"#!/bin/sh\nexec 3>{pipe}\nsleep 600 >&- 2>&- <&- &\necho 5\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    try:
+        assert asyncio.run(Children(tmp_path)(["explain", "r"])) == 5
+        assert select.select([left], [], [], 30)[0], "whoever holds the pipe goes on"
+        assert os.read(left, 1) == b""
+    finally:
+        os.close(left)
+
+
+def test_who_has_got_the_number_of_a_command_that_has_ended_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _: killed.append(group))
+    # This very process is the one that has got it.
+    _kill(cast(Process, SimpleNamespace(pid=os.getpid(), returncode=0)))
+    assert killed == []
+    _kill(cast(Process, SimpleNamespace(pid=os.getpid(), returncode=None)))
+    assert killed == [os.getpid()]
+
+
+def test_a_group_that_cannot_be_killed_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(group: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    _kill(cast(Process, SimpleNamespace(pid=os.getpid(), returncode=None)))

@@ -156,7 +156,21 @@ def _be_nice(process: int) -> None:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill all of its group that is left."""
     try:
+        if process.returncode is not None and _is_taken(process.pid):
+            # Reaped, and nobody of the group is left: the number is somebody else's by now.
+            return
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
+        # Gone; or, on some systems, only a zombie is left.
         return
+
+
+def _is_taken(process: int) -> bool:
+    """Tell whether a process has this number; none gets that of a group that is not empty."""
+    try:
+        os.getpgid(process)
+    except ProcessLookupError:
+        return False
+    return True
