@@ -122,6 +122,8 @@ class Keeper:
             store.release_run(db, port.key, port.epoch)
         self._drop_closed()
         for stake in self.stakes:
+            # This is done anew if it was undone.
+            stake.undo()
             stake.leave(db)
 
     def join(self, stake: Stake) -> None:
@@ -170,7 +172,6 @@ class Keeper:
     def _enrol(self, db: Database) -> int:
         now = self._backend.wall()
         self._owner = store.enrol(db, self._owner, self._me, self.bell, now, self._lease)
-        self._next_heartbeat = time.monotonic() + self._lease / 1e9 / HEARTBEATS
         return self._owner
 
     def _drop_closed(self) -> None:
@@ -186,7 +187,14 @@ class Keeper:
         if time.monotonic() < self._next_heartbeat:
             return
         self._backend.beat(db)
-        in_transaction(db, self._give_signs)
+        try:
+            in_transaction(db, self._give_signs)
+        except BaseException:
+            for stake in self.stakes:
+                stake.undo()
+            raise
+        # Not where a run is claimed: that may be undone, and renews no stake.
+        self._next_heartbeat = time.monotonic() + self._lease / 1e9 / HEARTBEATS
         for stake in self.stakes:
             stake.commit()
         owned = store.owned_by(db, self._owner)
