@@ -16,6 +16,7 @@ from hocket.core.errors import JournalError
 from hocket.core.requests import Pause
 from hocket.core.values import Call
 from hocket.journal.postgres import PostgresJournal
+from hocket.journal.schema import Database
 
 started = runpy.run_path(str(Path(__file__).with_name("owner_process.py")))["started"]
 
@@ -125,3 +126,15 @@ def test_a_mistake_in_some_work_leaves_nobody_waiting(database: str) -> None:
             await log.close()
 
     run(main())
+
+
+def test_a_mistake_in_what_is_asked_is_not_taken_for_a_closed_journal(database: str) -> None:
+    def mistake(db: Database) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    with PostgresJournal(database) as journal:
+        with pytest.raises(RecursionError):
+            journal.ask(mistake)
+        assert journal.runs() == []
+    with pytest.raises(JournalError, match="is closed"):
+        journal.runs()

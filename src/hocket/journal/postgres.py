@@ -160,9 +160,10 @@ class PostgresJournal(SqlJournal):
         now = time.monotonic()
         self._outage.enter(now)
         try:
-            return self._thread.submit(self._done, now, work).result()
+            done = self._thread.submit(self._done, now, work)
         except RuntimeError as error:
             raise JournalError("the journal is closed") from error
+        return done.result()
 
     def _done(self, asked: float, work: Callable[[PostgresConnection], T]) -> T:
         self._outage.begin(asked)
