@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
-from hocket.core.errors import Refused
+from hocket.core.errors import JournalError, Refused
 from hocket.core.requests import AnyRequest, Approve
 from hocket.server.webhooks import SIGNATURE, Webhook, payload, read_address, signature
 
@@ -92,12 +93,15 @@ def play(
     host: Host | None = None,
     path: str = "/hook?x=1",
     news: dict[str, Any] | None = None,
+    errors: Sequence[Exception] = (),
     **more: Any,
 ) -> tuple[Receiver, Host]:
-    """Run a webhook until something holds."""
-    host = host or Host()
+    """Run a webhook until something holds; the inbox cannot be read for some errors first."""
+    host, left = host or Host(), list(errors)
 
     async def ask() -> list[dict[str, Any]]:
+        if left:
+            raise left.pop(0)
         return questions
 
     async def main() -> Receiver:
@@ -141,6 +145,32 @@ def test_a_reply_is_an_answer_in_the_name_of_who_gave_it() -> None:
 def test_an_empty_reply_leaves_the_question_open_and_is_not_posted_again() -> None:
     receiver, host = play(lambda *_: http(204), [question()], lambda r, h: len(r.got) == 1)
     assert (len(receiver.got), host.asked) == (1, [])
+
+
+def test_an_inbox_that_cannot_be_read_for_a_while_is_read_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = [RuntimeError("odd"), JournalError("away"), JournalError("away")]
+    _, host = play(yes, [question()], lambda r, h: bool(h.asked), errors=errors)
+    assert len(host.asked) == 1
+    odd, away, again = (record for record in caplog.records if "inbox" in record.message)
+    assert odd.levelno == logging.ERROR and odd.exc_info is not None, "it has to be found"
+    assert away.message == "the inbox cannot be read for the webhook: away"
+    assert again.message == "the inbox is read for the webhook again"
+
+
+def test_an_answer_that_fails_is_told_and_others_are_posted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Host):
+        async def ask(self, run: str, request: AnyRequest) -> None:
+            await super().ask(run, request)
+            raise RuntimeError("odd")
+
+    asked = [question("a"), question("b")]
+    play(yes, asked, lambda r, h: len(h.asked) == 2, host=Broken())
+    told = {record.message for record in caplog.records}
+    assert told == {f"r 1 {path} could not be asked by the webhook" for path in "ab"}
 
 
 @pytest.mark.parametrize(

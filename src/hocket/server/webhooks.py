@@ -40,6 +40,7 @@ _MOST_REPLY: Final = 128 << 10
 _MOST_TEXT: Final = 1_000
 _MOST_TOLD: Final = 100
 _AGAIN: Final = frozenset({408, 425, 429})
+_BLIND: Final = "the inbox cannot be read for the webhook: %s"
 _log: Final = logging.getLogger(__name__)
 
 Questions = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
@@ -172,12 +173,20 @@ class Webhook:
 
     async def run(self) -> None:
         """Post questions until cancelled; a question that nobody asks any more is let go."""
+        said = ""
         try:
             while True:
                 try:
                     await self._look()
-                except HocketError as error:
-                    _log.warning("the inbox cannot be read for the webhook: %s", error)
+                except Exception as error:
+                    # It may last: it is said once, and so is its end.
+                    if said != repr(error):
+                        _log.error(_BLIND, error, exc_info=_unforeseen(error))
+                    said = repr(error)
+                else:
+                    if said:
+                        _log.warning("the inbox is read for the webhook again")
+                    said = ""
                 await asyncio.sleep(self._every)
         finally:
             tasks = [*self._posted.values(), *self._told]
@@ -208,10 +217,14 @@ class Webhook:
 
     async def _deliver(self, question: dict[str, Any]) -> None:
         """Post a question, and take what is replied for its answer."""
-        body = msgspec.json.encode(payload(question))
-        reply = await self._send(body, f"{question['run']} {question['path']}")
-        if reply is not None:
-            await self._answer(question, reply)
+        where = f"{question['run']} {question['path']}"
+        try:
+            reply = await self._send(msgspec.json.encode(payload(question)), where)
+            if reply is not None:
+                await self._answer(question, reply)
+        except Exception:
+            # Nobody waits for this; the question still stands in the inbox.
+            _log.exception("%s could not be asked by the webhook", where)
 
     async def _send(self, body: bytes, what: str) -> bytes | None:
         """Post a body until somebody has taken it; gives the reply, or None if it is hopeless."""
@@ -289,6 +302,11 @@ class Webhook:
             await self._asks.ask(question["run"], request)
         except HocketError as error:
             _log.warning("what webhook %s answered to %s does not count: %s", name, where, error)
+
+
+def _unforeseen(error: Exception) -> Exception | None:
+    """Give an error if where it was raised has to be told, too."""
+    return None if isinstance(error, HocketError) else error
 
 
 def payload(question: Mapping[str, Any]) -> dict[str, Any]:
