@@ -15,7 +15,7 @@ from hocket.agents.embeddings import Embedder
 from hocket.agents.population import folder_of
 from hocket.app.adapters import KINDS, Links
 from hocket.app.files import StoredFiles
-from hocket.app.history import History, past_of
+from hocket.app.history import History, keep, past_of
 from hocket.app.journals import journal_address, open_journal
 from hocket.app.learned import resolve
 from hocket.app.livelog import LiveLog
@@ -258,7 +258,8 @@ class Engine:
         watch.also.append(history)
         if self._spans is not None:
             watch.also.append(Telemetry(run.machine, self._spans))
-        return Run(run, watch.tally, watch.log, plan, partial(history.write, self.journal.book))
+        kept = partial(keep, history, self.journal.book, run.id)
+        return Run(run, watch.tally, watch.log, plan, kept)
 
     async def resume(
         self,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final
 
+from hocket.core.errors import JournalError
 from hocket.core.events import (
     AnyEvent,
     CallCancelled,
@@ -22,6 +25,7 @@ MOST_STEPS: Final = 2_000
 """Further steps of a plan are known by their agents alone."""
 
 _UNKNOWN: Final = Usage()
+_log = logging.getLogger(__name__)
 
 
 def known_as(agents: Mapping[str, AgentSpec]) -> dict[str, str]:
@@ -93,6 +97,14 @@ class History:
         self._samples.clear()
         if samples:
             book.record(samples)
+
+
+async def keep(history: History, book: Book, run: str) -> None:
+    """Write what was collected of a run beside the loop; if that cannot be, the run stands."""
+    try:
+        await asyncio.to_thread(history.write, book)
+    except JournalError as error:
+        _log.warning("later runs will not know how long the calls of run %s took: %s", run, error)
 
 
 def learns(plan: PlanSpec) -> bool:

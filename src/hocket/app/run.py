@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -49,7 +49,7 @@ class Run:
         tally: Tally,
         log: LiveLog,
         plan: Plan | None = None,
-        settled: Callable[[], None] | None = None,
+        settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._driven = driven
         self._settled = settled
@@ -103,7 +103,7 @@ class Run:
         finally:
             self._log.close()
         if self._settled is not None:
-            self._settled()
+            await self._settled()
         return Result(machine, self._tally, self._plan)
 
     def pause(self, by: str = _BY) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
+from threading import Lock
 from typing import Final, TypeAlias
 
 import msgspec
@@ -154,11 +155,13 @@ class MemoryBook:
 
     def __init__(self) -> None:
         self._pages: dict[Place, Past] = {}
+        self._lock = Lock()
 
     def record(self, samples: Sequence[Sample]) -> None:
         """Add samples, oldest first; of each plan, step and agent the latest are kept."""
-        for place, fresh in by_place(samples).items():
-            self._pages[place] = add(self._pages.get(place, Past(0, ())), fresh)
+        with self._lock:
+            for place, fresh in by_place(samples).items():
+                self._pages[place] = add(self._pages.get(place, Past(0, ())), fresh)
 
     def read(self, plan: str) -> list[Past]:
         """Give what is known of a plan's steps, by step and agent."""
