@@ -1,7 +1,7 @@
 """The port between the journal's logic and the database that it is in.
 
-The logic is one for all of them: the statements of `store`, `ledger`, `blobs`, `answers`, `book`
-and `hosted`, the writer's thread, the leases.
+The logic is one for all of them: the statements of `store`, `listing`, `ledger`, `blobs`,
+`answers`, `book` and `hosted`, the writer's thread, the leases.
 A backend says how to connect, what an error means, what time it is, and how to wake others.
 """
 

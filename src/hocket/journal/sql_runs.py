@@ -81,7 +81,7 @@ class SqlRuns(SqlAccess):
             JournalError: It cannot be read.
         """
         me, before = myself(), self.lapsed_before()
-        return self.query(lambda db: store.run_row(db, run, me, before))
+        return self.query(lambda db: listing.find(db, run, me, before))
 
     def orphans(self, most: int) -> list[RunRow]:
         """Give runs that servers are to drive and nobody does, oldest first.
@@ -90,7 +90,7 @@ class SqlRuns(SqlAccess):
             JournalError: They cannot be read.
         """
         me, before = myself(), self.lapsed_before()
-        return self.query(lambda db: store.orphans(db, me, before, most)) or []
+        return self.query(lambda db: listing.orphans(db, me, before, most)) or []
 
     def remove(self, runs: Sequence[str]) -> int:
         """Delete runs, and the blobs that only they used; gives the bytes that came free.

@@ -14,9 +14,9 @@ import msgspec
 
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.journal import answers, hosted, ledger
-from hocket.journal.base import RunRow, Taken
+from hocket.journal.base import Taken
 from hocket.journal.blobs import free_blobs, lock_blobs, sweep_blobs, write_blob, write_refs
-from hocket.journal.codec import Encoded, row_time
+from hocket.journal.codec import Encoded
 from hocket.journal.owner import Owner, is_gone, owner_in
 from hocket.journal.schema import Database, Parameter, Row, in_transaction, integer, one, text
 from hocket.journal.texts import is_text
@@ -74,19 +74,6 @@ BELL_OF: Final = """
 SELECT o.bell FROM runs AS r JOIN owners AS o ON o.key = r.owner WHERE r.id = ?"""
 EVENTS: Final = """
 SELECT n, data FROM events WHERE run = ? AND n > ? ORDER BY n LIMIT ?"""
-# The instant of the last event stands at the beginning of its row.
-ROWS: Final = """
-SELECT r.id, r.name, r.status, r.created, o.host, o.pid, o.start, o.boot, o.lease_until,
-    coalesce((SELECT max(n) FROM events WHERE run = r.key), 0),
-    coalesce((SELECT substr(data, 1, 80) FROM events WHERE run = r.key ORDER BY n DESC LIMIT 1),
-             '')
-FROM runs AS r LEFT JOIN owners AS o ON o.key = r.owner"""
-RUN: Final = f"{ROWS} WHERE r.id = ?"
-NEIGHBOURS: Final = """
-SELECT key, host, pid, start, boot, lease_until FROM owners WHERE host = ? AND lease_until >= ?"""
-ORPHANS: Final = f"""{ROWS} JOIN hosted AS h ON h.run = r.id
-WHERE r.status = 'running' AND (o.key IS NULL OR o.lease_until < ? OR o.key IN ({{dead}}))
-ORDER BY r.created, r.id LIMIT ?"""
 SIZE_OF_EVENTS: Final = """
 SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = ?"""
 DELETE_EVENTS: Final = "DELETE FROM events WHERE run = ?"
@@ -460,38 +447,6 @@ def tidy(db: Database, now: int) -> int:
     ledger.purge(db, now)
     db.execute(FORGET_OWNERS, (now,))
     return freed
-
-
-def run_row(db: Database, id: str, me: Owner, before: int) -> RunRow | None:
-    """Give one run as a list shows it."""
-    row = one(db.execute(RUN, (id,))) if is_text(id) else None
-    return None if row is None else row_of(row, me, before)
-
-
-def orphans(db: Database, me: Owner, before: int, most: int) -> list[RunRow]:
-    """Give runs that servers are to drive and nobody does, oldest first."""
-    neighbours = db.execute(NEIGHBOURS, (me.host, before)).fetchall()
-    # Each process is looked at once, however many runs it owns. Nobody has the key -1.
-    dead = [integer(key) for key, *owner in neighbours if is_gone(*owner_in(owner), before, me)]
-    sql = ORPHANS.format(dead=",".join(map(str, dead or [-1])))
-    found = (row_of(row, me, before) for row in db.execute(sql, (before, most)).fetchall())
-    return [row for row in found if not row.alive]
-
-
-def row_of(columns: Row, me: Owner, before: int) -> RunRow:
-    """Read the columns of `ROWS`."""
-    id, name, status, created, *owner, count, last = columns
-    holder, lease_until = owner_in(owner)
-    return RunRow(
-        id=text(id),
-        name=text(name),
-        status=text(status),
-        created=integer(created),
-        updated=row_time(text(last)),
-        events=integer(count),
-        owner=str(holder),
-        alive=not is_gone(holder, lease_until, before, me),
-    )
 
 
 def events_after(db: Database, run: int, after: int, limit: int) -> list[tuple[int, str]]:
