@@ -371,7 +371,7 @@ def test_a_file_that_changes_while_it_is_stored_is_refused_and_leaves_nothing(
     path.write_bytes(b"before")
     with SqliteJournal(tmp_path / "state") as journal:
         monkeypatch.setattr(
-            "hocket.journal.sql_parts._digest_of", lambda path: ("0" * 64, path.stat().st_size)
+            "hocket.journal.blobs._digest_of", lambda path: ("0" * 64, path.stat().st_size)
         )
         with pytest.raises(JournalError, match="changed while"):
             journal.blobs.put(path, "file")

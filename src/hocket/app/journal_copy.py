@@ -13,15 +13,14 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice, zip_longest
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from hocket.core.values import Call
-from hocket.journal.base import Blobs
 from hocket.journal.blobs import PART
-from hocket.journal.logs import Logs
-from hocket.journal.moves import Access, Damaged, Moves, Parcel, SqlMoves, damaged
+from hocket.journal.moves import Damaged, Moves, Parcel, SqlMoves, damaged
+from hocket.journal.sql import SqlJournal
 
 Did: TypeAlias = Literal["copied", "moved", "already there", "refused"]
 
@@ -56,21 +55,6 @@ class Kept(msgspec.Struct, frozen=True):
     steps: int = 0
 
 
-class Journal(Access, Protocol):
-    """A journal in a database, as far as it takes to copy."""
-
-    @property
-    def blobs(self) -> Blobs:
-        """Bytes by content."""
-
-    @property
-    def logs(self) -> Logs:
-        """What calls say."""
-
-    def announce(self) -> None:
-        """Wake who listens: there is a run to drive."""
-
-
 class _Refusal(Exception):
     """A run is not copied, and why."""
 
@@ -84,7 +68,7 @@ class Copier:
         move: Remove a run from where it was once its copy is durable and compared.
     """
 
-    def __init__(self, source: Journal, target: Journal, *, move: bool = False) -> None:
+    def __init__(self, source: SqlJournal, target: SqlJournal, *, move: bool = False) -> None:
         self._from, self._to = source, target
         self._out: Moves = SqlMoves(source)
         self._in: Moves = SqlMoves(target)
@@ -152,7 +136,7 @@ class Copier:
             self._in.take_file(digest, self._parts(self._from, digest))
 
     @staticmethod
-    def _parts(journal: Journal, digest: str) -> Iterator[bytes]:
+    def _parts(journal: SqlJournal, digest: str) -> Iterator[bytes]:
         start = 0
         while data := journal.blobs.read(digest, start, PART):
             yield data

@@ -7,8 +7,8 @@ It outlives its run; its output and its files are stored once, by content.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,7 @@ from hocket.journal.base import Answered, Near
 from hocket.journal.blobs import free_blobs, read_blob, write_blob, write_refs
 from hocket.journal.codec import LARGE, files_in
 from hocket.journal.schema import Database, integer, one, text
-
-T = TypeVar("T")
+from hocket.journal.sql_access import SqlAccess
 
 FIND: Final = """
 SELECT key, kin, at, until, output, digest, usage, notes, vector FROM answers WHERE key = ?"""
@@ -151,23 +150,10 @@ def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-class Access(Protocol):
-    """A journal's file, as far as it takes to read and to write it."""
-
-    def query(self, ask: Callable[[Database], T]) -> T | None:
-        """Ask the file something; None if there is no file."""
-
-    def write(self, work: Callable[[Database], T]) -> T:
-        """Do some work in a transaction."""
-
-    def shrink(self) -> None:
-        """Give room that has come free back to the disk."""
-
-
 class SqlAnswers:
     """Kept answers in the journal's database."""
 
-    def __init__(self, journal: Access) -> None:
+    def __init__(self, journal: SqlAccess) -> None:
         self._journal = journal
 
     def find(self, key: str) -> Answered | None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final, cast
 
-from hocket.core.errors import NotFound
+from hocket.core import values
+from hocket.core.errors import JournalError, NotFound
+from hocket.core.values import FileRef
 from hocket.journal.schema import Database, Row, integer, one
+from hocket.journal.sql_access import SqlAccess
 
 PART: Final = 1024 * 1024
 
@@ -171,3 +175,101 @@ def _stretch(db: Database, key: int, start: int, end: int) -> Iterator[bytes]:
 def sha256() -> hashlib._Hash:
     """Begin a digest of bytes that come in pieces."""
     return hashlib.sha256()
+
+
+class SqlBlobs:
+    """Bytes by content in the journal's database."""
+
+    def __init__(self, journal: SqlAccess) -> None:
+        self._journal = journal
+
+    def put(self, path: Path, name: str) -> FileRef:
+        """Store a file durably, a part at a time.
+
+        Raises:
+            JournalError: It could not be read or written, or it changed meanwhile.
+        """
+        try:
+            digest, size = _digest_of(path)
+            kept = self._journal.wall() + KEPT
+            if not self._journal.write(lambda db: keep_blob(db, digest, kept)):
+                self._journal.check_room(size)
+                self._copy(path, digest, kept)
+        except OSError as error:
+            raise JournalError(f"{path} cannot be stored: {error}") from error
+        return FileRef(name=name, digest=digest, size=size)
+
+    def _copy(self, path: Path, digest: str, kept: int) -> None:
+        """Each part is a transaction of its own, so that a large file does not hold up events."""
+        key = self._journal.write(lambda db: begin_blob(db, kept))
+        found = sha256()
+        size = 0
+        try:
+            with path.open("rb") as file:
+                for part, data in enumerate(iter(lambda: file.read(PART), b"")):
+                    found.update(data)
+                    size += len(data)
+                    self._write_part(key, part, data)
+            if found.hexdigest() != digest:
+                raise JournalError(f"{path} changed while it was being stored: store it again")
+            self._journal.write(lambda db: end_blob(db, key, digest, size, kept))
+        except BaseException:
+            self._journal.write(lambda db: drop_blob(db, key))
+            raise
+
+    def _write_part(self, key: int, part: int, data: bytes) -> None:
+        self._journal.write(lambda db: write_part(db, key, part, data))
+
+    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
+        """Give a stretch of the stored bytes.
+
+        Raises:
+            NotFound: Nothing of that digest is stored.
+            JournalError: The file cannot be read.
+        """
+        found = self._journal.query(lambda db: read_blob(db, digest, start, size))
+        if found is None:
+            raise not_stored(digest)
+        return found
+
+
+class MemoryBlobs:
+    """Bytes by content in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def put(self, path: Path, name: str) -> FileRef:
+        """Store a file.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise JournalError(f"{path} cannot be stored: {error}") from error
+        found = values.digest(data)
+        self.stored[found] = data
+        return FileRef(name=name, digest=found, size=len(data))
+
+    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
+        """Give a stretch of the stored bytes.
+
+        Raises:
+            NotFound: Nothing of that digest is stored.
+        """
+        data = self.stored.get(digest)
+        if data is None:
+            raise not_stored(digest)
+        return data[start : byte_range(len(data), start, size)]
+
+
+def _digest_of(path: Path) -> tuple[str, int]:
+    found = sha256()
+    size = 0
+    with path.open("rb") as file:
+        while data := file.read(PART):
+            found.update(data)
+            size += len(data)
+    return found.hexdigest(), size

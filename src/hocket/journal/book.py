@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
-from threading import Lock
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from hocket.core.errors import JournalError
 from hocket.journal.base import KEPT_SAMPLES, Past, Sample
 from hocket.journal.schema import Database, integer, one, text
+from hocket.journal.sql_access import SqlAccess
 
 Place: TypeAlias = tuple[str, str, str]
 """A plan, a step and an agent."""
@@ -150,18 +150,40 @@ def past(place: Place, count: int, samples: str) -> Past:
     )
 
 
+class SqlBook:
+    """The duration book in the journal's database."""
+
+    def __init__(self, journal: SqlAccess) -> None:
+        self._journal = journal
+
+    def record(self, samples: Sequence[Sample]) -> None:
+        """Add samples, oldest first; of each plan, step and agent the latest are kept.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        if samples:
+            self._journal.write(lambda db: record(db, samples))
+
+    def read(self, plan: str) -> list[Past]:
+        """Give what is known of a plan's steps, by step and agent.
+
+        Raises:
+            JournalError: It could not be read.
+        """
+        return self._journal.query(lambda db: read(db, plan)) or []
+
+
 class MemoryBook:
     """The duration book in memory."""
 
     def __init__(self) -> None:
         self._pages: dict[Place, Past] = {}
-        self._lock = Lock()
 
     def record(self, samples: Sequence[Sample]) -> None:
         """Add samples, oldest first; of each plan, step and agent the latest are kept."""
-        with self._lock:
-            for place, fresh in by_place(samples).items():
-                self._pages[place] = add(self._pages.get(place, Past(0, ())), fresh)
+        for place, fresh in by_place(samples).items():
+            self._pages[place] = add(self._pages.get(place, Past(0, ())), fresh)
 
     def read(self, plan: str) -> list[Past]:
         """Give what is known of a plan's steps, by step and agent."""

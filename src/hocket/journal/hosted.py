@@ -7,12 +7,10 @@ over on purpose; a note of a run that never began does no harm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from hocket.journal.schema import Database, one, text
-
-T = TypeVar("T")
+from hocket.journal.sql_access import SqlAccess
 
 ADD: Final = "INSERT OR IGNORE INTO hosted (run) VALUES (?)"
 DROP: Final = "DELETE FROM hosted WHERE run = ?"
@@ -21,20 +19,10 @@ HAS: Final = "SELECT 1 FROM hosted WHERE run = ?"
 IS_THERE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'hosted'"
 
 
-class Access(Protocol):
-    """The little of a journal that its notes need."""
-
-    def query(self, ask: Callable[[Database], T]) -> T | None:
-        """Ask the file something; None if there is no file."""
-
-    def write(self, work: Callable[[Database], T]) -> T:
-        """Do some work in a transaction."""
-
-
 class SqlHosted:
     """The notes in the journal's database."""
 
-    def __init__(self, journal: Access) -> None:
+    def __init__(self, journal: SqlAccess) -> None:
         self._journal = journal
 
     def all(self) -> list[str]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from hocket.core.errors import JournalError, NotFound, Refused
 from hocket.core.events import AnyEvent, Recorded, RunStarted
 from hocket.core.requests import AnyRequest
-from hocket.core.values import FileRef, digest
 from hocket.journal.answers import MemoryAnswers, ready
 from hocket.journal.base import (
     ALL,
@@ -26,7 +24,7 @@ from hocket.journal.base import (
     Taken,
     Wanted,
 )
-from hocket.journal.blobs import byte_range, not_stored
+from hocket.journal.blobs import MemoryBlobs
 from hocket.journal.book import MemoryBook
 from hocket.journal.codec import encode
 from hocket.journal.commits import Append, Commits
@@ -162,38 +160,6 @@ class MemoryLog:
             self.progress.close(JournalError(f"run {self._id} was given up by this process"))
         if self._run.log is self:
             self._run.log = None
-
-
-class MemoryBlobs:
-    """Bytes by content in memory."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, bytes] = {}
-
-    def put(self, path: Path, name: str) -> FileRef:
-        """Store a file.
-
-        Raises:
-            JournalError: It cannot be read.
-        """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise JournalError(f"{path} cannot be stored: {error}") from error
-        found = digest(data)
-        self.stored[found] = data
-        return FileRef(name=name, digest=found, size=len(data))
-
-    def read(self, digest: str, start: int = 0, size: int | None = None) -> bytes:
-        """Give a stretch of the stored bytes.
-
-        Raises:
-            NotFound: Nothing of that digest is stored.
-        """
-        data = self.stored.get(digest)
-        if data is None:
-            raise not_stored(digest)
-        return data[start : byte_range(len(data), start, size)]
 
 
 class MemoryInbox:

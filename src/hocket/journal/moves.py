@@ -22,6 +22,7 @@ from hocket.journal.book import Place
 from hocket.journal.codec import Encoded
 from hocket.journal.owner import is_gone, myself, owner_in
 from hocket.journal.schema import SET_META, Database, integer, one, text
+from hocket.journal.sql_access import SqlAccess
 from hocket.journal.store import Append
 
 T = TypeVar("T")
@@ -156,29 +157,10 @@ class Moves(Protocol):
         """Keep pages but those of which one of as many calls is there; gives how many were."""
 
 
-class Access(Protocol):
-    """A journal's database, as far as it takes to read and to write it."""
-
-    def query(self, ask: Callable[[Database], T]) -> T | None:
-        """Ask the database something; None if there is none."""
-
-    def write(self, work: Callable[[Database], T]) -> T:
-        """Do some work in a transaction."""
-
-    def shrink(self) -> None:
-        """Give room that has come free back to the disk."""
-
-    def wall(self) -> int:
-        """Give the present instant by the clock of the journal."""
-
-    def lapsed_before(self) -> int:
-        """Give the instant before which leases ended that have lapsed."""
-
-
 class SqlMoves:
     """Whole runs in a journal's database."""
 
-    def __init__(self, journal: Access) -> None:
+    def __init__(self, journal: SqlAccess) -> None:
         self._journal = journal
 
     def parcel(self, run: str) -> Parcel | None:

@@ -12,15 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final, Protocol, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, cast
 
 from hocket.core.errors import JournalError
 from hocket.core.values import Call
 from hocket.journal.logs import CUT, MAX_BYTES
 from hocket.journal.postgres_connection import FAILURES, PostgresConnection
 from hocket.journal.schema import Database, Parameter, integer, one, text
-
-T = TypeVar("T")
+from hocket.journal.sql_access import SqlAccess
 
 PERIOD: Final = 0.25
 """Seconds between two batches, and between two looks of who follows a log."""
@@ -64,16 +63,6 @@ _Key: TypeAlias = tuple[str, Call]
 _Row: TypeAlias = tuple[str, str, int, int, bytes]
 
 
-class Access(Protocol):
-    """A journal's database, as far as it takes to read and to write it."""
-
-    def query(self, ask: Callable[[Database], T]) -> T | None:
-        """Ask the database something; None if there is no journal in it."""
-
-    def write(self, work: Callable[[Database], T]) -> T:
-        """Do some work in a transaction."""
-
-
 class _Waiting:
     """What a call has said that is not written yet.
 
@@ -97,7 +86,7 @@ class PostgresLogs:
 
     period = PERIOD
 
-    def __init__(self, journal: Access, connect: Callable[[], PostgresConnection]) -> None:
+    def __init__(self, journal: SqlAccess, connect: Callable[[], PostgresConnection]) -> None:
         self._journal = journal
         self._connect = connect
         self._lock = threading.Lock()

@@ -16,6 +16,8 @@ from hocket.core.errors import JournalError
 from hocket.core.events import AnyEvent, RunStarted
 from hocket.journal import answers, store
 from hocket.journal.backend import Backend
+from hocket.journal.blobs import SqlBlobs
+from hocket.journal.book import SqlBook
 from hocket.journal.codec import encode
 from hocket.journal.hosted import SqlHosted
 from hocket.journal.keeper import Port
@@ -25,7 +27,6 @@ from hocket.journal.schema import Database
 from hocket.journal.slices import in_slices
 from hocket.journal.sql_ledger import SqlLedger
 from hocket.journal.sql_log import SqlLog
-from hocket.journal.sql_parts import SqlBlobs, SqlBook
 from hocket.journal.sql_runs import SqlInbox, SqlRuns
 from hocket.journal.store import Claim, New
 from hocket.journal.writer import Writer
