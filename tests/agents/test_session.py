@@ -93,7 +93,7 @@ async def test_calls_share_a_process_and_no_session(agent: Held, kind: str) -> N
 async def test_every_call_has_an_empty_folder_of_its_own(agent: Held, kind: str) -> None:
     made = agent(kind)
     folder = Path(await say(made, "PWD"))
-    assert folder.parent == agent.state / "sessions"
+    assert folder.parent.parent == agent.state / "sessions"
     if kind == "claude":
         await say(made, "WRITE left behind")
         assert await say(made, "LIST") == ""

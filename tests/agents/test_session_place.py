@@ -1,15 +1,21 @@
 """Where session agents work: folders of the user's, and worktrees whose changes are the output."""
 
+import asyncio
 import os
 import subprocess
-import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from tests.agents.coding_agents import FAKES, session_agent
 from tests.agents.context import FakeContext, request
+from tests.agents.holders import ELSEWHERE, holder, need_elsewhere
 
+from hocket.agents import session_place
+from hocket.agents.scratch import Scratch, claim
 from hocket.agents.session_options import SessionOptions
 from hocket.agents.session_place import Place
 from hocket.core.errors import AgentError
@@ -26,11 +32,40 @@ def git(folder: Path, *args: str) -> str:
     ).stdout
 
 
-def dead() -> int:
-    """Give the id of a process that has ended."""
-    child = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    child.wait()
-    return child.pid
+class Working(NamedTuple):
+    """A process that has a place.
+
+    Fields:
+        popen: What was started.
+        work: Where it works; a file of its own lies there.
+    """
+
+    popen: subprocess.Popen[str]
+    work: Path
+
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+from hocket.agents.session_options import SessionOptions
+from hocket.agents.session_place import Place
+state, repository = sys.argv[1:]
+place = Place(
+    SessionOptions(session="claude", cwd=repository or None, worktree=bool(repository)), Path(state)
+)
+asyncio.run(place.make())
+(Path(place.path) / "file").write_text("mine")
+print(place.path, flush=True)
+"""
+
+
+@contextmanager
+def working(
+    state: Path, repository: Path | None, *, within: Sequence[str] = ()
+) -> Iterator[Working]:
+    """Have another process make a place, and use it until the end of the block."""
+    with holder(HOLD, str(state), str(repository or ""), within=within) as (popen, path):
+        yield Working(popen, Path(path))
 
 
 @pytest.fixture
@@ -163,11 +198,80 @@ async def test_a_folder_of_the_users_is_left_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "x"
 
 
-async def test_what_a_killed_process_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
-    left = tmp_path / "sessions" / f"{dead()}-1"
-    left.mkdir(parents=True)
-    (left / "file").write_text("x")
-    place = Place(SessionOptions(session="claude"), tmp_path)
+async def test_what_a_killed_process_left_is_taken_away_by_the_next(
+    repository: Path, tmp_path: Path
+) -> None:
+    with working(tmp_path / "state", repository) as its:
+        its.popen.kill()
+    assert its.work.exists() and len(git(repository, "worktree", "list").splitlines()) == 2
+    place = Place(SessionOptions(session="claude"), tmp_path / "state")
     await place.make()
-    assert [path.name for path in (tmp_path / "sessions").iterdir()] == [Path(place.path).name]
+    assert list((tmp_path / "state" / "sessions").iterdir()) == [Path(place.path).parent]
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+    await place.drop()
+
+
+async def test_those_of_other_machines_and_containers_are_left_alone(
+    repository: Path, tmp_path: Path
+) -> None:
+    need_elsewhere()
+    state = tmp_path / "state"
+    # The first process of a container has the same number in each.
+    with (
+        working(state, repository, within=ELSEWHERE) as one,
+        working(state, None, within=ELSEWHERE) as other,
+        working(state, repository, within=(*ELSEWHERE, "sh", "-c", '"$@"; true', "sh")) as third,
+    ):
+        place = Place(SessionOptions(session="claude", cwd=str(repository), worktree=True), state)
+        await place.make()
+        await place.drop()
+        for its in (one, other, third):
+            assert (its.work / "file").read_text() == "mine"
+        for its in (one, third):
+            assert git(its.work, "status", "--short", "file") == "?? file\n"
+
+
+async def test_a_worktree_of_the_users_that_is_out_of_sight_is_not_forgotten(
+    repository: Path, tmp_path: Path
+) -> None:
+    theirs, away = tmp_path / "theirs", tmp_path / "away"
+    git(repository, "worktree", "add", "--quiet", "--detach", str(theirs))
+    theirs.rename(away)
+    options = SessionOptions(session="claude", cwd=str(repository), worktree=True)
+    place = Place(options, tmp_path / "state")
+    await place.make()
+    await place.drop()
+    away.rename(theirs)
+    assert git(theirs, "status", "--short") == ""
+    assert len(git(repository, "worktree", "list").splitlines()) == 2
+
+
+async def test_a_place_whose_making_is_cancelled_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(base: Path, prefix: str) -> Scratch:
+        begun.set()
+        assert go_on.wait(30)
+        return claim(base, prefix)
+
+    monkeypatch.setattr(session_place, "claim", slowly)
+    place = Place(SessionOptions(session="claude"), tmp_path)
+    making = asyncio.create_task(place.make())
+    assert await asyncio.to_thread(begun.wait, 30)
+    making.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    await place.drop()
+    assert list((tmp_path / "sessions").iterdir()) == []
+
+
+async def test_that_there_is_no_room_for_a_place_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = Place(SessionOptions(session="claude"), tmp_path / "file")
+    with pytest.raises(AgentError, match=r"no folder can be made to work in: .*file") as refused:
+        await place.make()
+    assert refused.value.fault.kind == "unavailable"
     await place.drop()

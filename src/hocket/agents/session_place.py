@@ -1,14 +1,13 @@
 """Where a call works: a folder of the user's, an empty one of its own, or a git worktree.
 
-What lies under the state folder is named by the process that made it, so that a later one can
-tell what was left behind by one that was killed.
+What lies under the state folder is held by the process that made it (`hocket.agents.scratch`),
+so that a later one takes away what was left behind by one that was killed, and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Final, NamedTuple
 
 from hocket.agents.environment import child_environment
 from hocket.agents.output import clip, fault
+from hocket.agents.scratch import Scratch, claim, remove, sweep
 from hocket.agents.session_options import SessionOptions
 
 DIFF: Final = 16_000_000
@@ -26,7 +26,11 @@ _WHO: Final = {
     for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "Hocket"), ("EMAIL", "hocket@localhost"))
 }
-_numbers = itertools.count(1)
+_PREFIX: Final = "session-"
+_WORK: Final = "work"
+"""The folder to work in; what says whose it is stands beside it, where no agent cleans up."""
+_REPOSITORY: Final = "repository"
+"""The file that says which repository knows of the worktree."""
 
 
 class Change(NamedTuple):
@@ -62,6 +66,7 @@ class Place:
         self._branch = options.branch
         self._cwd = os.path.abspath(os.path.expanduser(options.cwd or "."))
         self._base = state / "sessions"
+        self._scratch: Scratch | None = None
         self._root = ""
         self._git_dir = ""
         self._head = ""
@@ -71,20 +76,19 @@ class Place:
         """Make the folder.
 
         Raises:
-            AgentError: ``permanent``: it is in no git repository, or in no commit of it.
+            AgentError: ``permanent``: it is in no git repository, or in no commit of it;
+                ``unavailable``: there is no room for it.
         """
         if not self._own:
             # The process is started in it, or told of it: whether it is there is seen then.
             return
-        await asyncio.to_thread(_sweep, self._base)
-        name = f"{os.getpid()}-{next(_numbers)}"
-        self._root = self.path = str(self._base / name)
         if not self._worktree:
-            await asyncio.to_thread(os.makedirs, self.path, mode=0o700)
+            await self._claim()
             return
         top = (await self._git(self._cwd, "rev-parse", "--show-toplevel")).strip()
-        await self._git(top, "worktree", "prune")
         self._head = (await self._git(top, "rev-parse", "HEAD")).strip()
+        common = (await self._git(top, "rev-parse", "--git-common-dir")).strip()
+        await self._claim(os.path.join(top, common))
         await self._git(top, "worktree", "add", "--detach", self._root, self._head)
         found = await self._git(self._root, "rev-parse", "--absolute-git-dir")
         self._git_dir = found.strip()
@@ -133,13 +137,25 @@ class Place:
 
     async def drop(self) -> None:
         """Take the folder away, if it was Hocket's."""
-        if not self._own or not self._root:
-            return
-        await asyncio.to_thread(_remove, self._root)
-        if self._git_dir:
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            await asyncio.to_thread(_forget, scratch.path)
+            await asyncio.to_thread(scratch.drop)
+            self._root = self._git_dir = ""
+
+    async def _claim(self, repository: str = "") -> None:
+        await asyncio.to_thread(_sweep, self._base)
+        claimed = asyncio.ensure_future(asyncio.to_thread(_claimed, self._base, repository))
+        try:
+            self._scratch = await asyncio.shield(claimed)
+        except asyncio.CancelledError:
+            # It is made all the same, and dropped by whoever is cancelled.
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(shutil.rmtree, self._git_dir)
-        self._root = self._git_dir = ""
+                self._scratch = await claimed
+            raise
+        except OSError as error:
+            raise fault("unavailable", f"no folder can be made to work in: {error}") from error
+        self._root = self.path = str(self._scratch.path / _WORK)
 
     async def _inside(self, *args: str) -> str:
         # Named outright: what the agent may have written into the worktree's .git does not count.
@@ -186,23 +202,9 @@ def _below(root: str, cwd: str, top: str) -> str:
 def _empty(folder: Path) -> None:
     for child in folder.iterdir():
         if child.is_dir() and not child.is_symlink():
-            _remove(str(child))
+            remove(child)
         else:
             child.unlink()
-
-
-def _remove(folder: str) -> None:
-    """Remove a folder also where the agent has made parts of it unreadable."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not os.path.lexists(folder):
-        return
-    for top, names, _ in os.walk(folder):
-        for name in names:
-            path = os.path.join(top, name)
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 _swept: set[Path] = set()
@@ -210,21 +212,36 @@ _swept: set[Path] = set()
 
 def _sweep(base: Path) -> None:
     """Take away what killed processes have left, once for each state folder."""
+    if base not in _swept:
+        _swept.add(base)
+        sweep(base, _PREFIX, _forget)
+
+
+def _claimed(base: Path, repository: str) -> Scratch:
     base.mkdir(parents=True, exist_ok=True)
-    if base in _swept:
-        return
-    _swept.add(base)
-    for left in base.iterdir():
-        pid = left.name.partition("-")[0]
-        if pid.isdecimal() and not _lives(int(pid)):
-            _remove(str(left))
-
-
-def _lives(pid: int) -> bool:
+    scratch = claim(base, _PREFIX)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        if repository:
+            (scratch.path / _REPOSITORY).write_text(repository, "utf-8")
+        else:
+            (scratch.path / _WORK).mkdir(mode=0o700)
+    except BaseException:
+        scratch.drop()
+        raise
+    return scratch
+
+
+def _forget(folder: Path) -> None:
+    """Have a repository forget the worktree in a folder, and no other one.
+
+    ``git worktree prune`` forgets, too, what lies where it is not seen from here.
+    """
+    mine = os.path.join(os.path.realpath(folder), _WORK, ".git")
+    try:
+        repository = (folder / _REPOSITORY).read_text("utf-8")
+        for known in Path(os.path.realpath(repository)).glob("worktrees/*/gitdir"):
+            if os.path.normpath(known.parent / known.read_text("utf-8").strip()) == mine:
+                shutil.rmtree(known.parent)
+    except (OSError, ValueError):
+        # It is no worktree, or nothing more is known of it: git forgets it by itself after months.
+        return
