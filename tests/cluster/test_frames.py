@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Coroutine
 from functools import partial
@@ -32,7 +29,6 @@ from hocket.cluster.frames import (
 )
 from hocket.cluster.hands import FORGET, Hands
 from hocket.cluster.remote import RemoteAgent
-from hocket.cluster.scratch import claim, sweep
 from hocket.cluster.seat import Seated
 from hocket.cluster.workers import Need, Worker, Workers
 from hocket.core.errors import WorkerLost
@@ -220,31 +216,3 @@ def test_a_call_whose_supervisor_stood_still_is_not_done_twice(
         assert end == "done"
     else:
         assert "nobody has asked for it for too long" in end, "nobody knows how far it came"
-
-
-# ---- what workers leave ----
-
-
-def test_folders_of_workers_that_were_killed_are_removed_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    mine, other = claim(), tmp_path / "hocket-worker-of-another-kind"
-    other.mkdir()
-    (mine / "0").mkdir()
-    code = "import sys; from hocket.cluster.scratch import claim; print(claim(), flush=True); "
-    command = [sys.executable, "-c", code + "sys.stdin.read()"]
-    with subprocess.Popen(
-        command,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as worker:
-        assert worker.stdout is not None
-        theirs = Path(worker.stdout.readline().strip())
-        (theirs / "0").mkdir()
-        assert sweep() == [] and theirs.exists(), "it lives"
-        worker.kill()
-    assert sweep() == [theirs] and not theirs.exists()
-    assert (mine / "0").exists() and other.exists()

@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from hocket.agents.base import Agent, Reply
+from hocket.agents.scratch import claim, sweep
 from hocket.cluster.frames import (
     BEAT,
     Answer,
@@ -37,7 +39,6 @@ from hocket.cluster.frames import (
     encode,
     order_of,
 )
-from hocket.cluster.scratch import claim, sweep
 from hocket.core.errors import AgentError, Fault, Refused
 from hocket.core.events import Usage
 from hocket.core.people import Consent
@@ -49,6 +50,7 @@ from hocket.limits.claim import Quota
 FORGET: Final = 60.0
 """Seconds after which a call that nobody asks for is ended, and one that is over forgotten."""
 
+_PREFIX: Final = "hocket-worker-"
 _LOOK: Final = 5.0
 
 
@@ -201,9 +203,10 @@ class Hands:
         self._calls: dict[str, _Doing] = {}
         self._given_up: set[str] = set()
         """Calls that nobody asked for: who asks for one after all must not have it done again."""
-        self._folder = claim()
+        base = Path(tempfile.gettempdir())
+        self._scratch = claim(base, _PREFIX)
         # Beside the first call: what was left may be large.
-        threading.Thread(target=sweep, name="what was left", daemon=True).start()
+        threading.Thread(target=sweep, args=(base, _PREFIX), daemon=True).start()
         self._count = 0
         self._warden: asyncio.Task[None] | None = None
 
@@ -217,7 +220,7 @@ class Hands:
             order = order_of(given)
             for ended in order.ended:
                 self._calls.pop(ended, None)
-            doing = self._calls[call] = _Doing(self._folder / str(self._count), self._beat)
+            doing = self._calls[call] = _Doing(self._scratch.path / str(self._count), self._beat)
             self._count += 1
             doing.task = asyncio.create_task(self._do(doing, order), name=f"call {call}")
             if self._warden is None:
@@ -289,7 +292,7 @@ class Hands:
         agents, self._agents = list(self._agents.values()), {}
         await asyncio.gather(*(agent.close() for agent in agents), return_exceptions=True)
         await self._crew.close()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(self._scratch.drop)
 
     # -- within -----------------------------------------------------------------------------
 

@@ -17,17 +17,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hocket.agents.environment import child_environment
 from hocket.agents.guard import guard
 from hocket.agents.population import PASSED
+from hocket.agents.scratch import claim, sweep
 from hocket.config.population import ANSWER, PROGRESS
-from hocket.core.errors import Refused
 from hocket.core.values import Json
-from hocket.population.files import HEAD, LOCK, held
+from hocket.population.files import HEAD
 
 PIECE: Final = 8_000_000
 """How many bytes of a file go at once."""
@@ -71,8 +71,10 @@ class PopulationSeat:
     """Starts processes in a folder, and tells what becomes of them."""
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._folder = _fresh(self._stack)
+        base = Path(tempfile.gettempdir())
+        sweep(base, _PREFIX)
+        self._scratch = claim(base, _PREFIX)
+        self._folder = self._scratch.path
         self._kept = self._folder
         self._running: list[subprocess.Popen[bytes]] = []
         self._heard = 0
@@ -214,7 +216,7 @@ class PopulationSeat:
             process.wait()
             guard.remove(process.pid)
         self._running.clear()
-        self._stack.close()
+        self._scratch.drop()
 
     async def _look(self) -> dict[str, Any]:
         for _ in range(_LOOKS):
@@ -253,17 +255,3 @@ class PopulationSeat:
 
     def _errors(self, number: int) -> Path:
         return self._folder / f"errors-{number}"
-
-
-def _fresh(stack: ExitStack) -> Path:
-    """Make a folder that goes with the stack; those of processes that were killed go now."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # Whoever is just making one has no lock in it yet.
-        with suppress(OSError, Refused):
-            if left.stat().st_uid == os.getuid() and (left / LOCK).exists():
-                with held(left):
-                    shutil.rmtree(left)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    stack.enter_context(held(folder))
-    return folder
