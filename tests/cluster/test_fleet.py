@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from hocket.app.supervisor import Report
 from hocket.cluster import fleet
 from hocket.cluster.connection import Node
 from hocket.cluster.fleet import Fleet
+from hocket.cluster.seat import Gone, Unreachable
 from hocket.cluster.supervisors import Orders, Word
 from hocket.cluster.versions import Hello, hello
 from hocket.core.errors import Refused
@@ -33,14 +35,17 @@ class OneNode:
 
 
 class Actor:
-    """A supervisor that opens, or refuses to, and then says nothing more."""
+    """A supervisor that opens, or refuses to, and then says what it is told to, or nothing more."""
 
-    def __init__(self, refusal: str = "") -> None:
+    def __init__(self, refusal: str = "", *says: Report | Exception) -> None:
         self.refusal = refusal
+        self.says = list(says)
+        self.begun = 0
         self.begun_with: dict[str, Any] = {}
         self.asked: list[tuple[Any, ...]] = []
 
     def begin(self, entry: str, options: Mapping[str, Any], *, node: str) -> "Actor":
+        self.begun += 1
         self.begun_with = {"entry": entry, **options}
         return self
 
@@ -53,6 +58,11 @@ class Actor:
             if self.refusal:
                 raise Refused(self.refusal)
             return None
+        if self.says:
+            said = self.says.pop(0)
+            if isinstance(said, Exception):
+                raise said
+            return said
         await asyncio.Event().wait()
 
     def end(self) -> None:
@@ -97,3 +107,42 @@ async def test_it_says_a_word_between_two_waits(monkeypatch: pytest.MonkeyPatch)
     actor = Actor()
     await words(actor, monkeypatch, 3)
     assert ("report",) not in actor.asked
+
+
+WELL = Report(driven=3, most=7, draining=False)
+
+
+async def test_one_that_cannot_be_reached_for_a_moment_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Let go of, it would end, and its calls in flight would be lost."""
+    actor = Actor("", WELL, Unreachable("a blip of the network"), WELL, WELL)
+    heard = await words(actor, monkeypatch, 11)
+    assert actor.says == [] and actor.begun == 1
+    assert [post.driven for post in heard[-1].posts] == [3]
+
+
+async def test_one_that_is_gone_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor("", WELL, Gone("killed"), WELL, WELL)
+    heard = await words(actor, monkeypatch, 13)
+    assert actor.says == [] and actor.begun == 2
+    assert [post.driven for post in heard[-1].posts] == [3]
+
+
+async def test_what_was_refused_is_not_told_when_it_is_no_longer_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet, "_AGAIN", 0.0)
+    actor = Actor("the journal's address cannot be read", *[Gone("killed")] * 20)
+    begun = actor.begin
+
+    def begin(entry: str, options: Mapping[str, Any], *, node: str) -> Actor:
+        if actor.begun == 1:
+            actor.refusal = ""
+        return begun(entry, options, node=node)
+
+    monkeypatch.setattr(actor, "begin", begin)
+    heard = await words(actor, monkeypatch, 10)
+    refused = [word.refused for word in heard]
+    assert any("cannot be read" in each for each in refused)
+    assert refused[-1] == ""

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hocket.cluster.connection import Connection, Node, connect
-from hocket.cluster.seat import Gone, Seated, begin
+from hocket.cluster.seat import Gone, Seated, Unreachable, begin
 from hocket.cluster.supervisors import Leave, Orders, Post, Word
 from hocket.core.errors import HocketError, Refused
 
@@ -126,6 +126,7 @@ class Fleet:
             self._not_before[node.id] = time.monotonic() + _AGAIN
             seated.end()
             return
+        self._refused = ""
         self._placed.append(_Placed(node.id, hello.host, hello.pid, seated))
 
     async def _ask(self, placed: _Placed) -> Post | None:
@@ -133,11 +134,13 @@ class Fleet:
         try:
             async with asyncio.timeout(_ANSWER):
                 driven = (await placed.seated.ask("report")).driven
+        except Unreachable:
+            # Ray decides whether it is dead; let go of, it would end, and it may hold runs.
+            return None
         except Gone:
             self._placed.remove(placed)
             return None
         except (HocketError, TimeoutError):
-            # Ray decides whether it is dead; until then it may hold its runs.
             return None
         return Post(node=placed.node, host=placed.host, pid=placed.pid, driven=driven)
 
