@@ -92,10 +92,34 @@ async def test_a_child_that_is_stuck_or_talks_nonsense_is_replaced(
 ) -> None:
     monkeypatch.setattr(supervisors, "_SILENCE", 0.2)
     monkeypatch.setattr(supervisors, "_LAST_WORDS", 0.2)
-    folder = acting(script)
+    note = "with (here / 'pids').open('a') as pids: print(os.getpid(), file=pids)\n"
+    folder = acting("import os\n" + note + script)
     there = Supervisors(ORDERS)
     await there.open()
     await turns(folder, 3)
+    stuck = [int(pid) for pid in (folder / "pids").read_text().split()[:2]]
+    assert len(stuck) == 2 and not any(map(psutil.pid_exists, stuck)), "none is left behind"
+    await there.close()
+
+
+async def test_a_child_that_cannot_be_started_is_told_and_tried_again(
+    acting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = acting("say(POST)\nif turn: sys.stdin.read()")
+    child = supervisors._CHILD
+    monkeypatch.setattr(supervisors, "_CHILD", (str(folder / "nothing"),))
+    async with asyncio.timeout(30):
+        with pytest.raises(Refused, match=r"cannot be started: .*nothing"):
+            await Supervisors(ORDERS).open()
+    # One that was there comes again, however often it cannot.
+    monkeypatch.setattr(supervisors, "_CHILD", child)
+    there = Supervisors(ORDERS)
+    await there.open()
+    monkeypatch.setattr(supervisors, "_CHILD", (str(folder / "nothing"),))
+    await soon(lambda: not there.there)
+    monkeypatch.setattr(supervisors, "_CHILD", child)
+    await turns(folder, 2)
+    await soon(lambda: there.there)
     await there.close()
 
 
@@ -128,6 +152,51 @@ async def test_all_are_asked_to_leave_and_what_they_leave_is_told(acting: Any) -
     await there.open()
     assert await there.drain(1.5) == ("r1", "1.5")
     assert len((folder / "turns").read_text()) == 1 and not there.there
+
+
+async def test_words_are_as_long_as_what_many_supervisors_leave(acting: Any) -> None:
+    acting(
+        "say(POST)\n"
+        "sys.stdin.readline()\n"
+        "say(json.dumps({'left': [f'20261122-{number:024}' for number in range(10_000)]}))"
+    )
+    there = Supervisors(ORDERS)
+    await there.open()
+    left = await there.drain(20.0)
+    assert len(left) == 10_000 and left[-1].endswith("09999")
+
+
+async def test_a_word_beyond_all_measure_is_nonsense(
+    acting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisors, "_LINE", 1024)
+    folder = acting("say(POST)\nif not turn: say('x' * 100_000)\nsys.stdin.read()")
+    there = Supervisors(ORDERS)
+    await there.open()
+    await turns(folder, 2)
+    await soon(lambda: there.there)
+    await there.close()
+
+
+async def test_what_is_refused_is_warned_of_once_until_it_is_well_again(
+    acting: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    acting(
+        """
+no = '{"nodes":1,"refused":"node n is of another version"}'
+say(POST)
+for word in ['{"nodes":1}', no] * 5 + [POST] + ['{"nodes":1}', no] * 5:
+    say(word)
+sys.stdin.readline()
+say('{"left":[]}')
+"""
+    )
+    there = Supervisors(ORDERS)
+    await there.open()
+    await there.drain(20.0)
+    assert [each.getMessage() for each in caplog.records] == [
+        "supervisors: node n is of another version"
+    ] * 2
 
 
 # -- with Ray -----------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ _SILENCE: Final = 15.0
 _PAUSES: Final = (1.0, 2.0, 5.0)
 """Seconds before the child is begun anew: longer each time, until it was well again."""
 _LAST_WORDS: Final = 5.0
+_LINE: Final = 16 << 20
+"""The most bytes of one word: all runs that all supervisors have given up fit."""
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,7 @@ class Supervisors:
         self._first: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
         self._keeping: asyncio.Task[None] | None = None
         self._left: tuple[str, ...] = ()
+        self._warned = ""
         self._leaving = asyncio.Event()
 
     @property
@@ -171,7 +174,14 @@ class Supervisors:
         well = False
         pipe = asyncio.subprocess.PIPE
         null = asyncio.subprocess.DEVNULL
-        child = await asyncio.create_subprocess_exec(*_CHILD, stdin=pipe, stdout=pipe, stderr=null)
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *_CHILD, stdin=pipe, stdout=pipe, stderr=null, limit=_LINE
+            )
+        except OSError as error:
+            why = f"the process that is to join the cluster cannot be started: {error}"
+            self._hear(Word(refused=why))
+            return False
         assert child.stdin is not None and child.stdout is not None
         self._child = child
         try:
@@ -184,7 +194,8 @@ class Supervisors:
                 word = msgspec.json.decode(line, type=Word)
                 self._hear(word)
                 well = well or bool(word.posts)
-        except (TimeoutError, msgspec.MsgspecError, ConnectionError) as error:
+        except (TimeoutError, msgspec.MsgspecError, ConnectionError, ValueError) as error:
+            # A line beyond all measure is a ValueError.
             _LOG.warning("the process that keeps supervisors does not answer: %s", error)
         finally:
             child.stdin.close()
@@ -195,7 +206,11 @@ class Supervisors:
     def _hear(self, word: Word) -> None:
         if word.left is not None:
             self._left = word.left
-        if word.refused:
+        if word.posts:
+            self._warned = ""
+        elif word.refused and word.refused != self._warned:
+            # The child says it every second.
+            self._warned = word.refused
             _LOG.warning("supervisors: %s", word.refused)
         self.posts = word.posts
         if not self._first.done() and (word.posts or word.refused):
@@ -204,8 +219,12 @@ class Supervisors:
 
 async def _end(child: asyncio.subprocess.Process) -> None:
     """Wait for the end of a child whose input has ended, and end it if that does not come."""
+    assert child.stdout is not None
     with suppress(TimeoutError):
         async with asyncio.timeout(_LAST_WORDS):
+            # Who has more to say than the pipe holds would not come to its end.
+            while await child.stdout.read(_LINE):
+                continue
             await child.wait()
     await _stop(child)
 
