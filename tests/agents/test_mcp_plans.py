@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.config.texts import load_text
 
 from hocket import Agent, Plan, Tool
 from hocket.agents.faults import secrets_of
 from hocket.app.engine import Engine
 from hocket.app.load import load_plan
 from hocket.app.needs import missing
-from hocket.config.file import load_text
 from hocket.core.errors import SpecError
 from hocket.core.events import ApprovalAsked, CallFailed, CallFinished
 from hocket.core.values import Json

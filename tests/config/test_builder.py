@@ -9,10 +9,10 @@ from typing import Any, TypedDict
 
 import pytest
 from pydantic import BaseModel
+from tests.config.texts import load_text
 
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
-from hocket.config.file import load_text
 from hocket.config.handles import Approval
 from hocket.config.types import convert, schema_of
 from hocket.core.errors import SpecError

@@ -8,8 +8,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from tests.config.texts import load_text
 
-from hocket.config.file import load_text, read_text
+from hocket.config.file import read_text
 from hocket.config.schema import file_schema
 from hocket.config.yaml import parse
 from hocket.core.errors import NotFound, SpecError

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.config.texts import load_text
 
-from hocket.config.file import load_text, read_text
+from hocket.config.file import read_text
 from hocket.config.overrides import Overrides, bounded_as, overridden
 from hocket.config.presets import known_presets
 from hocket.config.schema import file_schema

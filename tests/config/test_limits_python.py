@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from tests.config.texts import load_text
 
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
-from hocket.config.file import load_text
 from hocket.config.limit import Budget, Limit
 from hocket.core.errors import SpecError
 from hocket.core.specs import LimitSpec, Rate, RunSpec

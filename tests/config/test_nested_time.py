@@ -1,7 +1,8 @@
 """A time limit on a step that runs another plan bounds that plan."""
 
+from tests.config.texts import load_text
+
 from hocket.config.builder import Plan
-from hocket.config.file import load_text
 from hocket.core.values import DAY, MINUTE, SECOND
 
 TEXT = """

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.config.texts import load_text
 
 from hocket import Agent, Engine, Plan
-from hocket.config.file import load_text
 from hocket.config.panel import Contributor
 from hocket.core.specs import StepSpec
 from hocket.workflows.check import problems

@@ -11,12 +11,12 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from tests.config.texts import load_text
 from tests.population.gmn_texts import SMALL
 
 from hocket import Plan
 from hocket.app.drafts import spec_of
 from hocket.app.load import load_file, load_plan
-from hocket.config.file import load_text
 from hocket.config.population import DEFAULTS
 from hocket.config.population_parts import PopulationPart
 from hocket.config.schema import file_schema

@@ -3,9 +3,10 @@
 
 import jsonschema
 import pytest
+from tests.config.texts import load_text
 
 from hocket.config.diff import spec_diff
-from hocket.config.file import load_text, read_text
+from hocket.config.file import read_text
 from hocket.config.schema import file_schema
 from hocket.config.yaml import parse
 from hocket.core.errors import SpecError

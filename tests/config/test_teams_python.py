@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.config.texts import load_text
 
 from hocket.config.agent import Agent
 from hocket.config.builder import Plan
-from hocket.config.file import load_text
 from hocket.config.outcomes import Consensus, PanelReply, Reviewed
 from hocket.config.panel import Contributor, Learned
 from hocket.config.team import Review, Seat

@@ -7,9 +7,9 @@ import weakref
 from pathlib import Path
 
 import pytest
+from tests.config.texts import load_text
 
 from hocket.app.engine import Engine
-from hocket.config.file import load_text
 
 pytestmark = pytest.mark.anyio
 

@@ -116,22 +116,6 @@ def load(path: str | FilePath, plan: str | None = None, *, presets: Presets = bu
     return read(path, presets=presets).spec(plan)
 
 
-def load_text(
-    text: str,
-    plan: str | None = None,
-    source: str = "<text>",
-    *,
-    presets: Presets = built_in,
-) -> RunSpec:
-    """Do as `load` does, with a file's content.
-
-    Raises:
-        SpecError: The text has mistakes; its lines say where.
-        NotFound: There is no such plan, or several could be meant.
-    """
-    return read_text(text, source, presets=presets).spec(plan)
-
-
 def read(path: str | FilePath, *, presets: Presets = built_in) -> Loaded:
     """Read a file and check all plans in it.
 
