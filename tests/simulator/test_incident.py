@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tests.simulator.one_loop import play_in_one_loop
 from tests.simulator.policies import (
     INCIDENT,
     INCIDENT_PRO,
@@ -21,7 +22,6 @@ from tests.simulator.policies import (
 
 from hocket.core.specs import Rate
 from hocket.core.values import MINUTE, SECOND
-from hocket.simulator.incident import play_in_one_loop
 from hocket.simulator.parts import Played
 from hocket.simulator.play import play
 from hocket.simulator.teams import member_of
