@@ -34,7 +34,7 @@ def test_calls_in_flight_are_a_step_function() -> None:
     assert steps(course.steps) == [(0, 0), (1, 1), (2, 2), (5, 1), (6, 2), (8, 1)]
     # 4 + 3 + 3 + 4 seconds of work in 10 s with two slots; both in use from 2 to 5 and 6 to 8.
     assert (course.area, course.peak, course.full) == (14 * S, 2, 5 * S)
-    assert (course.mean, course.at_cap, course.idle) == (1.4, 0.5, 6 * S)
+    assert (course.mean, course.idle) == (1.4, 6 * S)
 
 
 def test_each_agent_and_each_limit_has_its_own_cap() -> None:
@@ -149,7 +149,7 @@ def test_all_waits_of_windows_count_and_those_for_slots_do_not() -> None:
 def test_a_limit_without_windows_has_no_use_and_nothing_is_no_time() -> None:
     assert uses(trace(ended=1, limits={"gpu": LimitSpec(concurrency=1)})) == []
     empty = load(trace(ended=0)).run
-    assert (empty.steps, empty.mean, empty.at_cap) == ([(0, 0)], 0.0, 0.0)
+    assert (empty.steps, empty.mean) == ([(0, 0)], 0.0)
     (use,) = uses(trace(ended=0, limits={"api": LimitSpec(requests=(Rate(1, S),))}))
     assert (use.windows[0].mean, use.windows[0].peak) == (0.0, 0)
 

@@ -52,11 +52,6 @@ class Course(msgspec.Struct, kw_only=True):
         """What was free under the cap, in units times nanoseconds; None without a cap."""
         return None if self.cap is None else max(0, self.cap * self.span - self.area)
 
-    @property
-    def at_cap(self) -> float:
-        """The share of the time in which the cap was reached."""
-        return self.full / self.span if self.span else 0.0
-
 
 class Load(msgspec.Struct, kw_only=True):
     """How many calls were in flight.

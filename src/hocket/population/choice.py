@@ -68,28 +68,6 @@ def choose(model: Model, tables: Tables, q_pi: jax.Array, uniforms: jax.Array) -
     return jnp.stack(actions)
 
 
-def action_probabilities(model: Model, q_pi: jax.Array) -> tuple[jax.Array, ...]:
-    """How probable each action of each factor is, of each factor [actions, N].
-
-    Where actions are drawn, that is the distribution they are drawn from; where the likeliest is
-    taken, what it is the likeliest of.
-
-    Args:
-        model: The model.
-        q_pi: How probable each policy is, [policies, N].
-    """
-    first = model.policies[:, 0]
-    drawn = model.selection == "stochastic"
-    if drawn and model.sampling == "full":
-        q_pi = _normalised(_sharpened(q_pi, model.alpha))
-    marginals = [
-        _gathered(q_pi, first[:, factor], count) for factor, count in enumerate(model.actions)
-    ]
-    if drawn and model.sampling == "marginal":
-        marginals = [_normalised(_sharpened(marginal, model.alpha)) for marginal in marginals]
-    return tuple(marginals)
-
-
 def _gathered(weights: jax.Array, number: Ints, count: int) -> jax.Array:
     """The sum of the weights of each number, [count, N]."""
     if np.array_equal(number, np.arange(count)):
@@ -97,15 +75,10 @@ def _gathered(weights: jax.Array, number: Ints, count: int) -> jax.Array:
     return jnp.stack([weights[np.flatnonzero(number == one)].sum(axis=0) for one in range(count)])
 
 
-def _sharpened(probabilities: jax.Array, alpha: jax.Array | float) -> jax.Array:
+def _sharpened(probabilities: jax.Array, alpha: jax.Array) -> jax.Array:
     """Weights in proportion to a power of probabilities, the greatest 1."""
     logs = alpha * ln(probabilities)
     return jnp.exp(logs - logs.max(axis=0))
-
-
-def _normalised(weights: jax.Array) -> jax.Array:
-    """Weights that add up to 1."""
-    return weights / weights.sum(axis=0)
 
 
 def _drawn(weights: jax.Array, uniform: jax.Array) -> jax.Array:
