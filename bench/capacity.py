@@ -256,7 +256,7 @@ class Layer:
         """Wait until so many runs, and the first one, have succeeded."""
 
         def over() -> bool:
-            counts = self.host.counts()
+            counts = self._engine.journal.counts()
             assert counts.keys() <= {"running", "succeeded"}, counts
             return counts.get("succeeded", 0) == runs + 1
 

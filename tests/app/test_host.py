@@ -111,7 +111,7 @@ async def test_nothing_else_can_be_started(tmp_path: Path, file: Path) -> None:
                 await host.start(name, plan, {}, by="anna")
         with pytest.raises(Refused, match="what"):
             await host.start("plans.yaml", "gate", {}, by="anna")
-        assert host.rows() == [] and host.engine.journal.hosted.all() == []
+        assert await host.rows() == [] and host.engine.journal.hosted.all() == []
 
 
 async def test_a_file_is_read_again_when_it_changes_and_its_mistakes_are_told(

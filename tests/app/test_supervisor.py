@@ -133,7 +133,7 @@ async def test_mistakes_are_told_by_the_front_and_nothing_is_left_of_them(make: 
     front = await make(drive=0)
     with pytest.raises(Refused, match="needs the input"):
         await front.start("plans.yaml", "slow", {}, by="anna")
-    assert front.rows() == [] and front.engine.journal.hosted.all() == []
+    assert await front.rows() == [] and front.engine.journal.hosted.all() == []
 
 
 async def test_questions_are_answered_at_a_front_whoever_drives_the_run(make: Making) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.server.kit import Served, serving
 
+from hocket.journal.base import RunRow, Wanted
 from hocket.server import asked
 from hocket.server.asked import _brief
 from hocket.server.inbox import provide
@@ -128,3 +129,23 @@ def test_runs_that_are_driven_here_are_never_too_many_to_be_asked(
         served.post("/api/runs", {"plan": "ask", "run_id": f"r{number}"})
     assert {one["run"] for one in questions(served)} == {"r0", "r1", "r2"}
     assert served.get("/api/inbox")["unasked"] == 0
+
+
+def test_runs_that_have_ended_are_not_read(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in ("over", "paused", "open"):
+        served.post("/api/runs", {"plan": "ask", "run_id": run})
+    served.post("/api/runs/over/cancel", {})
+    served.until("over", "cancelled")
+    served.post("/api/runs/paused/pause", {})
+    journal = served.site.host.engine.journal
+    read: list[str] = []
+
+    def runs(wanted: Wanted) -> list[RunRow]:
+        rows = list_runs(wanted)
+        read.extend(row.id for row in rows)
+        return rows
+
+    list_runs = journal.runs
+    monkeypatch.setattr(journal, "runs", runs)
+    assert {one["run"] for one in questions(served)} == {"paused", "open"}
+    assert set(read) == {"paused", "open"}

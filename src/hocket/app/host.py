@@ -121,7 +121,7 @@ class Host:
         """Give a run if it is driven here."""
         return self.runs.get(run)
 
-    def rows(self, wanted: Wanted = ALL) -> list[RunRow]:
+    async def rows(self, wanted: Wanted = ALL) -> list[RunRow]:
         """List runs of the journal, newest first.
 
         Raises:
@@ -130,10 +130,10 @@ class Host:
         if wanted.status:
             side = "also" if "paused" in wanted.status else "but"
             wanted = msgspec.structs.replace(wanted, **{side: tuple(self._paused())})
-        rows = self.engine.journal.runs(wanted)
+        rows = await asyncio.to_thread(self.engine.journal.runs, wanted)
         return [_as_driven(row, self.runs.get(row.id)) for row in rows]
 
-    def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
+    async def counts(self, wanted: Wanted = ALL) -> dict[str, int]:
         """Count runs of the journal by their status.
 
         Raises:
@@ -141,10 +141,11 @@ class Host:
         """
         journal, paused = self.engine.journal, tuple(self._paused())
         if not paused:
-            return journal.counts(wanted)
-        counts = Counter(journal.counts(msgspec.structs.replace(wanted, but=paused)))
-        here = journal.counts(msgspec.structs.replace(wanted, status=(_NONE,), also=paused))
-        counts["paused"] += sum(here.values())
+            return await asyncio.to_thread(journal.counts, wanted)
+        but = msgspec.structs.replace(wanted, but=paused)
+        also = msgspec.structs.replace(wanted, status=(_NONE,), also=paused)
+        counts = Counter(await asyncio.to_thread(journal.counts, but))
+        counts["paused"] += sum((await asyncio.to_thread(journal.counts, also)).values())
         return {status: count for status, count in counts.items() if count}
 
     def _paused(self) -> list[str]:

@@ -11,7 +11,7 @@ from hocket.app.host import Host
 from hocket.app.preview import document, paused_for, previews
 from hocket.core.errors import NotFound
 from hocket.core.run import RunMachine
-from hocket.journal.base import RunRow
+from hocket.journal.base import RunRow, Wanted
 from hocket.report.board_rows import cut
 from hocket.server.watch import Watch
 from hocket.server.watch import document as alert_document
@@ -21,7 +21,8 @@ MOST_RUNS: Final = 100
 """So many of the newest runs that others drive, or nobody, are asked for their questions."""
 _SHOWN: Final = 6_000
 _MOST_ALERTS: Final = 50
-_OPEN: Final = frozenset({"running", "paused"})
+_OPEN: Final = Wanted(status=("running", "paused"))
+"""Who asks something has not ended."""
 
 
 class Boards(Protocol):
@@ -73,8 +74,7 @@ class Inbox:
         Raises:
             JournalError: The journal cannot be read.
         """
-        rows = await asyncio.to_thread(self._host.rows)
-        wanted = [row for row in rows if row.status in _OPEN and run in (None, row.id)]
+        wanted = [row for row in await self._host.rows(_OPEN) if run in (None, row.id)]
         if run is None:
             others = [row for row in wanted if self._host.driven(row.id) is None]
             left = {row.id for row in others[MOST_RUNS:]}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from hocket.app.host import Host
 from hocket.app.load import load_file
 from hocket.app.questions import open_questions
+from hocket.app.state import find_run
 from hocket.config.file import Loaded
 from hocket.config.models import LocalAgent, ModelAgent, ScriptedAgent
 from hocket.core.errors import NotFound, Refused, suggest
 from hocket.core.events import ApprovalAsked, InputAsked
 from hocket.core.run import RunMachine
 from hocket.insight.tally import Tally
+from hocket.journal.base import Journal
+from hocket.journal.slices import aside
 from hocket.report.story import Story
 from hocket.server.routing import Caller
 
@@ -88,8 +92,22 @@ class Desk:
         self.by: Final = by
         self.door: Final = door
 
-    async def glance(self, run: str) -> Glance:
+    async def meant(self, given: str) -> str:
+        """Give the id of the run that is meant; see `find_run`.
+
+        Raises:
+            NotFound: No run is meant, or several could be.
+            JournalError: The journal cannot be read.
+        """
+        journal = self.host.engine.journal
+        return await aside(journal, partial(find_run, journal, given))
+
+    async def glance(self, run: str, before: Glance | None = None) -> Glance:
         """Look at a run.
+
+        Args:
+            run: The run.
+            before: What was seen of it last, which saves work if nothing has happened since.
 
         Raises:
             NotFound: No such run.
@@ -99,6 +117,8 @@ class Desk:
         driven = self.host.driven(run)
         if driven is not None:
             machine, tally = driven.machine, driven.tally
+        elif before is not None and not before.here and before.seq == row.events:
+            return before._replace(alive=row.alive)
         else:
             # To fold a long run takes a while.
             machine, tally = await asyncio.to_thread(self.host.engine.look, run)
@@ -122,33 +142,31 @@ class Desk:
         loop = asyncio.get_running_loop()
         until = loop.time() + min(wait, LONGEST)
         pause, told = _FIRST, (-1, "")
+        found, known = None, after
         while True:
-            found = await self.glance(run)
+            found = await self.glance(run, found)
             done, total, said = _stand(found.machine)
             if (done, said) != told:
                 told = (done, said)
                 await progress(done, total, said)
             if found.settled or found.asked or loop.time() >= until:
                 return found
-            if after and self.news(run, after)[0]:
-                return found
+            if after and found.seq > known:
+                if (await self.news(run, after))[0]:
+                    return found
+                known = found.seq
             await asyncio.sleep(min(pause, max(0.0, until - loop.time())))
             pause = min(pause * 1.5, _LAST)
 
-    def news(self, run: str, after: int) -> tuple[list[str], int]:
+    async def news(self, run: str, after: int) -> tuple[list[str], int]:
         """Tell in lines what has mattered in a run since an event, and give the last one's number.
 
         Raises:
             NotFound: No such run.
             JournalError: It cannot be read.
         """
-        story, lines, last = Story(), [], after
-        for recorded in self.host.engine.journal.read(run, after):
-            last = recorded.seq
-            line = story.tell(recorded.event)
-            if line:
-                lines.append(line)
-        return lines[-_NEWS:], last
+        # All that has happened since is decoded, which takes a while.
+        return await asyncio.to_thread(_news, self.host.engine.journal, run, after)
 
     def loaded(self, agents: str = "") -> tuple[str, Loaded]:
         """Give the offered file that has these agents, and its name; without any the first.
@@ -183,6 +201,16 @@ def speakers(loaded: Loaded) -> list[str]:
 def ended(status: str) -> bool:
     """Tell whether a run of this status is over."""
     return status in _ENDED
+
+
+def _news(journal: Journal, run: str, after: int) -> tuple[list[str], int]:
+    story, lines, last = Story(), [], after
+    for recorded in journal.read(run, after):
+        last = recorded.seq
+        line = story.tell(recorded.event)
+        if line:
+            lines.append(line)
+    return lines[-_NEWS:], last
 
 
 def _stand(machine: RunMachine) -> tuple[int, int, str]:

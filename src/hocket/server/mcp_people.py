@@ -17,7 +17,6 @@ from pydantic import BaseModel, Field
 from hocket.agents.terminal import visible
 from hocket.app.planner import drafted, with_text
 from hocket.app.planning_run import is_planning
-from hocket.app.state import find_run
 from hocket.config.drafts import Drafted
 from hocket.core.errors import HocketError, NotFound, Refused
 from hocket.core.events import ApprovalAsked
@@ -109,7 +108,7 @@ async def asked_now(ctx: Context, run: str, step: str) -> Open | None:
     may_act(ctx, "approve")
     desk = desk_of(ctx)
     try:
-        run_id = find_run(desk.host.engine.journal, run)
+        run_id = await desk.meant(run)
         found = await desk.glance(run_id)
     except HocketError as error:
         raise ToolError(str(error)) from error
@@ -171,7 +170,7 @@ async def draft_of(desk: Desk, plan: str) -> Drafted | None:
         JournalError: It cannot be read.
     """
     try:
-        run = find_run(desk.host.engine.journal, plan)
+        run = await desk.meant(plan)
     except NotFound:
         return None
     found = await desk.glance(run)

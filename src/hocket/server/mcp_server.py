@@ -15,7 +15,6 @@ from mcp_types import ToolAnnotations
 
 from hocket._version import __version__
 from hocket.agents.terminal import visible
-from hocket.app.state import find_run
 from hocket.core.errors import CallerError, HocketError, NotFound
 from hocket.core.events import ApprovalAsked
 from hocket.core.values import format_duration
@@ -56,7 +55,7 @@ _ENDS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, open
 async def explain(ctx: Context, run: RunId) -> ExplainReply:
     """Say why a run took as long, and cost as much, as it did, and what would change that."""
     desk = desk_of(ctx)
-    run_id = find_run(desk.host.engine.journal, run)
+    run_id = await desk.meant(run)
     found = await desk.explainer(run_id)
     shares = [
         f"{one['share']:.0%} {one['name']} ({format_duration(one['ns'])})"

@@ -19,7 +19,6 @@ from hocket.app.planner import draft as draft_plan
 from hocket.app.planner import start_draft
 from hocket.app.questions import already
 from hocket.app.spot import load_spot
-from hocket.app.state import find_run
 from hocket.config.drafts import Drafted
 from hocket.config.file import Loaded
 from hocket.config.overrides import Overrides
@@ -111,7 +110,7 @@ async def plan_task(
     if bool(task.strip()) == bool(plan):
         raise Refused("give either a task, or the handle of a plan")
     if plan:
-        run = find_run(desk.host.engine.journal, plan)
+        run = await desk.meant(plan)
     else:
         by = acting(ctx, "plan_task")
         file, _ = desk.loaded(agent)
@@ -289,7 +288,7 @@ async def run_status(
     anything has happened. Call it again as long as next says so.
     """
     desk = desk_of(ctx)
-    run_id = find_run(desk.host.engine.journal, run)
+    run_id = await desk.meant(run)
     return await _status(ctx, RunReply, run_id, wait_s, after)
 
 
@@ -314,7 +313,7 @@ async def approve(
     """
     by, desk = acting(ctx, "approve"), desk_of(ctx)
     if shown is None:
-        run_id = find_run(desk.host.engine.journal, run)
+        run_id = await desk.meant(run)
         reply = await _status(ctx, RunReply, run_id, 0)
         answered = await asyncio.to_thread(already, desk.host.engine.journal, run_id, step)
         what = f"{step} does not wait" if step else "nothing waits"
@@ -349,7 +348,7 @@ async def send_input(
 ) -> RunReply:
     """Give a step the input that it waits for, as the person said it."""
     by, desk = acting(ctx, "send_input"), desk_of(ctx)
-    run_id = find_run(desk.host.engine.journal, run)
+    run_id = await desk.meant(run)
     answered = await desk.host.ask(run_id, Send(by=by, path=step, value=value))
     return _noted(await _status(ctx, RunReply, run_id, 0), answered)
 
@@ -362,7 +361,7 @@ async def cancel_run(
 ) -> RunReply:
     """End a run that is not wanted any more; what has finished stays readable."""
     by, desk = acting(ctx, "cancel_run"), desk_of(ctx)
-    run_id = find_run(desk.host.engine.journal, run)
+    run_id = await desk.meant(run)
     answered = await desk.host.ask(run_id, Cancel(by=by, hard=now))
     return _noted(await _status(ctx, RunReply, run_id, 5), answered)
 
@@ -409,12 +408,12 @@ async def list_runs(
         hint = suggest(status, _STATUSES) or f"there are {', '.join(_STATUSES)}"
         raise Refused(f"runs have no status {status[:80]!r}; {hint}")
     host, statuses = desk_of(ctx).host, (status,) if status else ()
-    rows = host.rows(Wanted(status=statuses, most=skip + MANY))
+    rows = await host.rows(Wanted(status=statuses, most=skip + MANY))
     few = [
         RunRow(run=row.id, plan=row.name, status=row.status, alive=row.alive) for row in rows[skip:]
     ]
     reply = RunsReply(runs=few, skipped=skip, next="run_status(run=…)" if few else "list_plans()")
-    counts = host.counts()
+    counts = await host.counts()
     count = counts.get(status, 0) if status else sum(counts.values())
     if left := max(0, count - skip - MANY):
         reply.shortened("runs", left)
@@ -428,12 +427,13 @@ async def _status(ctx: Context, kind: type[Reply], run: str, wait: float, after:
     """Wait for a run, and say how it stands."""
     desk = desk_of(ctx)
     found = await desk.settle(run, wait, _progress(ctx), after)
+    # What follows is of one moment: a run that is driven here goes on with each wait.
+    lines, last = await desk.news(run, after) if after else (None, found.seq)
     machine = found.machine
-    reply = kind(run=run, plan=machine.spec.name, status=machine.said, seq=found.seq)
+    reply = kind(run=run, plan=machine.spec.name, status=machine.said, seq=last)
     fill(reply, machine, found.tally)
-    if after:
-        lines, last = desk.news(run, after)
-        reply.news, reply.seq = [cut(line, 200)[0] for line in lines], last
+    if lines is not None:
+        reply.news = [cut(line, 200)[0] for line in lines]
     reply.questions, reply.asked = questions(run, found.asked), len(found.asked)
     if isinstance(reply, VerdictReply) and machine.end is not None:
         output = machine.end.output

@@ -196,9 +196,9 @@ async def _runs(site: Site, asked: Asked) -> RunsPage:
         before=_place(query.after),
         most=query.limit + 1,
     )
-    rows = site.host.rows(wanted)
+    rows = await site.host.rows(wanted)
     shown, more = rows[: query.limit], len(rows) > query.limit
-    counts = site.host.counts(Wanted(sought=query.q))
+    counts = await site.host.counts(Wanted(sought=query.q))
     return RunsPage(
         runs=[run_row(site, row) for row in shown],
         next=f"{shown[-1].created}.{shown[-1].id}" if more else None,
