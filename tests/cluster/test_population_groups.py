@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hocket.cluster import populations
 from hocket.cluster.connection import Node
 from hocket.cluster.population_attempt import Ended, Job, _files
 from hocket.cluster.population_seat import PopulationSeat, saved_in
-from hocket.cluster.populations import NodeGroups, _able, _enough, _meet
+from hocket.cluster.populations import NodeGroups, _able, _enough, _meet, _placed
 from hocket.cluster.seat import Gone
 from hocket.core.errors import Refused
 from hocket.core.specs import PlaceSpec
@@ -224,3 +225,62 @@ def test_what_killed_seats_have_left_goes_with_the_next_one(
         seat.close()
         at_work.close()
     assert os.listdir(tmp_path) == []
+
+
+class Deaf:
+    """A seat whose process answers no more."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.ended = False
+
+    async def hello(self, here: object) -> object:
+        return here
+
+    async def ask(self, method: str) -> None:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_who_is_cancelled_twice_leaves_no_node_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray.util.placement_group")
+    seats: list[Deaf] = []
+    removed: list[object] = []
+
+    class Group:
+        def wait(self, seconds: int) -> bool:
+            return True
+
+    def begin(entry: str, options: object, **where: object) -> Deaf:
+        seats.append(Deaf())
+        return seats[-1]
+
+    monkeypatch.setattr(ray, "placement_group", lambda bundles, strategy: Group())
+    monkeypatch.setattr(ray, "remove_placement_group", removed.append)
+    monkeypatch.setattr(populations, "begin", begin)
+
+    async def main() -> None:
+        there, connection = asyncio.Event(), SimpleNamespace(here=None)
+        job: Any = SimpleNamespace(place=PlaceSpec(cpu=1))
+
+        async def hold() -> None:
+            listener, stop = Listening(), asyncio.Event()
+            async with _placed(connection, job, 2, listener, stop):  # type: ignore[arg-type]
+                there.set()
+                await asyncio.Event().wait()
+
+        holding = asyncio.create_task(hold())
+        async with asyncio.timeout(30):
+            await there.wait()
+            holding.cancel()
+            await seats[1].asked.wait()
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+        assert holding.cancelled()
+
+    asyncio.run(main())
+    assert len(removed) == 1
+    assert [seat.ended for seat in seats] == [True, True]

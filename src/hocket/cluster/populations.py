@@ -233,8 +233,10 @@ async def _placed(
         await _meet(seats, connection)
         yield seats
     finally:
-        await _leave(seats)
-        remove_placement_group(group)
+        try:
+            await _leave(seats)
+        finally:
+            remove_placement_group(group)
 
 
 async def _meet(seats: Sequence[Seated], connection: Connection) -> None:
@@ -254,13 +256,16 @@ async def _meet(seats: Sequence[Seated], connection: Connection) -> None:
 async def _leave(seats: Sequence[Seated]) -> None:
     """End all processes at once, and the seats."""
     closing = [asyncio.ensure_future(seat.ask("close")) for seat in seats]
-    if closing:
-        # One on a lost node never answers, and whatever was there ends by itself.
-        await asyncio.wait(closing, timeout=_CLOSING)
-    for task, seat in zip(closing, seats, strict=True):
-        if not task.cancel() and not task.cancelled():
-            task.exception()
-        seat.end()
+    try:
+        if closing:
+            # One on a lost node never answers, and whatever was there ends by itself.
+            await asyncio.wait(closing, timeout=_CLOSING)
+    finally:
+        # Whoever cannot wait leaves nobody there either.
+        for task, seat in zip(closing, seats, strict=True):
+            if not task.cancel() and not task.cancelled():
+                task.exception()
+            seat.end()
 
 
 # ---- steps of plans ----
