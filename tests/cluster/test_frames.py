@@ -16,10 +16,13 @@ from tests.cluster.test_place import node
 
 from hocket.agents.base import Agent, Context, Reply, Request
 from hocket.app.adapters import room
+from hocket.cluster import remote as remotely
 from hocket.cluster.frames import (
     Batch,
     Emitted,
+    Failed,
     Finished,
+    Order,
     Outbox,
     Sent,
     Spent,
@@ -27,11 +30,11 @@ from hocket.cluster.frames import (
     encode,
     reply_of,
 )
-from hocket.cluster.hands import FORGET, Hands
-from hocket.cluster.remote import RemoteAgent
-from hocket.cluster.seat import Seated
+from hocket.cluster.hands import FORGET, REMEMBER, Hands
+from hocket.cluster.remote import OnCluster, RemoteAgent
+from hocket.cluster.seat import Gone, Seated
 from hocket.cluster.workers import Need, Worker, Workers
-from hocket.core.errors import WorkerLost
+from hocket.core.errors import AgentError, Fault, Refused, WorkerLost
 from hocket.core.events import Usage
 from hocket.core.specs import AgentSpec, PlaceSpec
 from hocket.simulator.loop import run_virtual
@@ -192,6 +195,9 @@ class Staff:
     def free(self, worker: Worker, need: Need) -> None:
         return
 
+    def drop(self, worker: Worker) -> None:
+        return
+
 
 @pytest.mark.parametrize("stopped", [FORGET / 2, FORGET * 2])
 def test_a_call_whose_supervisor_stood_still_is_not_done_twice(
@@ -216,3 +222,101 @@ def test_a_call_whose_supervisor_stood_still_is_not_done_twice(
         assert end == "done"
     else:
         assert "nobody has asked for it for too long" in end, "nobody knows how far it came"
+
+
+def order(*ended: str) -> bytes:
+    spec = AgentSpec(kind="command", options={"command": ["true"]})
+    return encode(Order("crew", "agent", spec, (), request(), ended))
+
+
+class Prompt(Slow):
+    """The same, but it is done at once."""
+
+    async def call(self, request: Request, context: Context) -> Reply:
+        BEGUN.append(str(request.call))
+        return Reply(output="done")
+
+
+def test_what_was_given_up_is_known_as_such_for_a_while_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        hands = Hands(f"{__name__}:Prompt")
+        for call in ("a", "b"):
+            await hands.call(call, order())
+        await asyncio.sleep(FORGET * 2)
+        for call in ("a", "b"):
+            with pytest.raises(Refused):
+                await hands.call(call, order())
+        assert len(BEGUN) == 2
+        await hands.call("c", order("a"))
+        # Who says that it has ended will not ask for it again: nothing of it need be kept.
+        await hands.call("a", order())
+        with pytest.raises(Refused):
+            await hands.call("b", order())
+        await asyncio.sleep(REMEMBER * 2)
+        await hands.call("b", order())
+        assert len(BEGUN) == 5
+
+    BEGUN.clear()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    virtual(main)
+
+
+# ---- how often a call was lost ----
+
+
+class Fates:
+    """A seat at which one thing after another befalls its calls."""
+
+    def __init__(self, *fates: Finished | Failed | Exception) -> None:
+        self._fates = list(fates)
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        fate = self._fates.pop(0)
+        if isinstance(fate, Exception):
+            raise fate
+        return encode(Batch(1, 0, (fate,)))
+
+
+def test_a_call_is_lost_for_good_when_it_was_lost_several_times_in_a_row() -> None:
+    lost, failed = Gone("killed"), Failed(Fault(kind="failed", message="no"))
+    given_up = Refused("nobody has asked for it for too long")
+
+    async def main() -> list[str]:
+        fates = Fates(lost, lost, failed, lost, given_up, end(), lost, lost, lost, lost)
+        worker = Worker(cast(Seated, fates), node("a"), PlaceSpec())
+        spec = AgentSpec(kind="command", options={"command": ["true"]})
+        here, staff = cast(Agent, Slow()), cast(Workers, Staff(worker))
+        remote = RemoteAgent("agent", spec, here, staff, partial(room, spec))
+        ends = []
+        for _ in range(10):
+            try:
+                ends.append(str((await remote.call(request(), FakeContext())).output))
+            except WorkerLost:
+                ends.append("again")
+            except AgentError as error:
+                ends.append(error.fault.kind)
+        return ends
+
+    three = ["again", "again", "lost"]
+    assert virtual(main) == ["again", "again", "failed", "again", "again", "done", *three, "again"]
+
+
+def test_a_cluster_that_goes_while_it_is_connected_to_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Going:
+        closed = False
+
+        def nodes(self) -> Any:
+            raise Refused("the cluster does not answer")
+
+        def close(self) -> None:
+            self.closed = True
+
+    going = Going()
+    monkeypatch.setattr(remotely, "connect", lambda address: going)
+    with pytest.raises(Refused, match="does not answer"):
+        OnCluster("local")
+    assert going.closed

@@ -174,6 +174,20 @@ def test_nodes_share_calls_and_each_gets_one_worker(staffed: Staffed) -> None:
     run(main())
 
 
+def test_a_worker_keeps_nothing_of_agents_whose_calls_are_over(staffed: Staffed) -> None:
+    async def main() -> None:
+        _, workers = staffed(node("a"))
+        needs = [need() for _ in range(5)]
+        calls = [(await taken(workers, each, 1))[0] for each in needs]
+        for worker, each in zip(calls, needs, strict=True):
+            workers.free(worker, each)
+        (worker,) = workers.there
+        assert len(worker.of) == 0
+        await workers.close()
+
+    run(main())
+
+
 def test_a_call_does_not_wait_for_a_worker_that_has_yet_to_begin(staffed: Staffed) -> None:
     async def main() -> None:
         cloud, workers = staffed(node("a"), node("b"))

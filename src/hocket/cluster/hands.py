@@ -51,6 +51,9 @@ FORGET: Final = 60.0
 """Seconds after which a call that nobody asks for is ended, and one that is over forgotten."""
 
 _PREFIX: Final = "hocket-worker-"
+REMEMBER: Final = 600.0
+"""Seconds for which a call that was given up is known as such: nobody asks for it that late."""
+
 _LOOK: Final = 5.0
 
 
@@ -201,8 +204,8 @@ class Hands:
         self._forget = forget
         self._agents: dict[str, Agent] = {}
         self._calls: dict[str, _Doing] = {}
-        self._given_up: set[str] = set()
-        """Calls that nobody asked for: who asks for one after all must not have it done again."""
+        self._given_up: dict[str, float] = {}
+        """Calls that nobody asked for, and when: who asks for one must not have it done again."""
         base = Path(tempfile.gettempdir())
         self._scratch = claim(base, _PREFIX)
         # Beside the first call: what was left may be large.
@@ -220,6 +223,7 @@ class Hands:
             order = order_of(given)
             for ended in order.ended:
                 self._calls.pop(ended, None)
+                self._given_up.pop(ended, None)
             doing = self._calls[call] = _Doing(self._scratch.path / str(self._count), self._beat)
             self._count += 1
             doing.task = asyncio.create_task(self._do(doing, order), name=f"call {call}")
@@ -344,10 +348,13 @@ class Hands:
             late = _now() - self._forget
             for call, doing in list(self._calls.items()):
                 if doing.asked_at < late:
-                    self._given_up.add(call)
+                    self._given_up[call] = _now()
                     self.stop(call, True)
                     if doing.outbox.over:
                         del self._calls[call]
+            for call, since in list(self._given_up.items()):
+                if since < _now() - REMEMBER:
+                    del self._given_up[call]
 
 
 def _now() -> float:

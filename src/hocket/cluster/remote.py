@@ -99,25 +99,23 @@ class RemoteAgent:
             WorkerLost: The worker died with it.
             asyncio.CancelledError: It was cancelled, and everything it had begun is stopped.
         """
+        key = request.run, request.call.path
+        losses = self._losses.pop(key, 0)
         worker = await self._workers.take(self._need, context)
         ended, worker.ended = tuple(worker.ended), []
         crew, spec = self._need.crew, self._spec
         order = Order(crew, self._name, spec, self._paths, request, ended)
         errand = _Errand(worker, f"{_PROCESS}-{next(_NUMBERS)}", context, self._workers.silence)
-        key = request.run, request.call.path
         try:
-            reply = await errand.run(encode(order))
+            return await errand.run(encode(order))
         except Gone as error:
             if isinstance(error, Fallen):
                 self._workers.fell(worker.node)
             self._workers.drop(worker)
-            raise self._lost(errand, key, error) from error
+            raise self._lost(errand, key, losses + 1, error) from error
         except Refused as error:
             # It lives, but has given this call up: it had not been asked for it for too long.
-            raise self._lost(errand, key, error) from error
-        else:
-            self._losses.pop(key, None)
-            return reply
+            raise self._lost(errand, key, losses + 1, error) from error
         finally:
             self._workers.free(worker, self._need)
 
@@ -126,18 +124,19 @@ class RemoteAgent:
         await self._here.close()
         await self._workers.dismiss(self._need.crew)
 
-    def _lost(self, errand: _Errand, key: tuple[str, str], error: Exception) -> PeerError:
-        """Say that a worker has died with a call."""
+    def _lost(
+        self, errand: _Errand, key: tuple[str, str], count: int, error: Exception
+    ) -> PeerError:
+        """Say that a worker has died with a call, so many in a row."""
         context, host = errand.context, errand.worker.node.host
         if self.announces and not errand.sent:
             # It may have left, and nobody has heard of it.
             context.sent()
         said = f"its worker on {host} is gone: {error}"
         context.emit(f"{said}\n", "err")
-        count = self._losses[key] = self._losses.get(key, 0) + 1
         if count < LOSSES:
+            self._losses[key] = count
             return WorkerLost(said)
-        del self._losses[key]
         message = f"{count} workers in a row died while they did it; the last one: {said}"
         return AgentError(Fault(kind="lost", message=message[:500]))
 
@@ -350,7 +349,11 @@ class OnCluster:
 
     def __init__(self, address: str) -> None:
         connection = connect(address)
-        self._workers = Workers(connection)
+        try:
+            self._workers = Workers(connection)
+        except BaseException:
+            connection.close()
+            raise
         self.groups: Final = NodeGroups(connection)
 
     def warm(self) -> None:

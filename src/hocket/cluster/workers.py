@@ -212,6 +212,8 @@ class Workers:
         """Give a worker back whose call is over."""
         worker.calls -= 1
         worker.of[need.crew] -= 1
+        if not worker.of[need.crew]:
+            del worker.of[need.crew]
         if not worker.calls:
             worker.idle = asyncio.get_running_loop().time()
             if not self._grounds.stays(worker.node):
