@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ import uvicorn
 from tests.agents.context import FakeContext, request
 from tests.agents.mcp_words import make_server
 
+from hocket.agents import mcp_client
 from hocket.agents.base import Reply
 from hocket.agents.mcp import McpAgent
 from hocket.agents.mcp_servers import Server, Servers
@@ -158,6 +161,34 @@ def test_a_cancelled_call_leaves_nothing_behind(tools: Any, tmp_path: Path) -> N
 
     asyncio.run(whole())
     eventually(lambda: all(gone(int(pid)) for pid in pids.read_text().split()))
+
+
+def test_a_server_that_a_kill_does_not_end_at_once_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A process in an uninterruptible wait is one that is killed and stays.
+    pids: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: pids.append(pid))
+    monkeypatch.setattr(mcp_client, "_GRACE", 0.02)
+    monkeypatch.setattr(mcp_client, "_DYING", 0.02)
+    stays = ("sh", "-c", '"$@"; exec sleep 1000', "sh", *PROGRAM)
+    late: list[int] = []
+
+    def free() -> None:
+        late.extend(pids)
+        os.kill(pids[0], signal.SIGKILL)
+
+    alarm = threading.Timer(20, free)
+    alarm.start()
+    try:
+        listed(Server("words", stays))
+        assert not late, "the loop stood still until the process was gone"
+        assert not gone(pids[0])
+    finally:
+        alarm.cancel()
+        if not late:
+            os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pids[0]}").exists())
 
 
 def test_a_server_that_dies_is_started_anew(tools: Any) -> None:

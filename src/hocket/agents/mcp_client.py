@@ -20,6 +20,7 @@ from mcp.shared.message import SessionMessage
 from hocket.agents.guard import guard
 from hocket.agents.mcp_servers import Server
 from hocket.agents.output import clip, fault
+from hocket.agents.process import reap
 from hocket.agents.terminal import plain
 
 Streams: TypeAlias = tuple[
@@ -31,6 +32,8 @@ _LONGEST: Final = 16 << 20
 """The most bytes of one message of a server."""
 _GRACE: Final = 1.0
 """How long a server may take to end by itself, and again after it was asked to, in seconds."""
+_DYING: Final = 5.0
+"""How long a killed server is waited for; one in an uninterruptible wait takes longer."""
 _LOOK: Final = 0.01
 
 
@@ -93,8 +96,9 @@ async def _program(server: Server, env: Mapping[str, str]) -> AsyncIterator[Stre
         # Also what it has begun itself, and has not ended: nobody has waited for the process yet,
         # so that the group's number cannot mean another.
         _signal(process, signal.SIGKILL)
-        process.wait()
-        guard.remove(process.pid)
+        with anyio.CancelScope(shield=True):
+            await _until_exit(process, _DYING)
+        reap(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
             _close(pipe)
 
@@ -208,8 +212,8 @@ def _exited(process: subprocess.Popen[bytes]) -> bool:
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        # All of it has ended.
+    except (ProcessLookupError, PermissionError):
+        # All of it has ended; or, on some systems, only a zombie is left.
         return
 
 

@@ -305,10 +305,7 @@ class _Child:
             live.end()
         if not self.exited.done():
             self.signal_group(signal.SIGKILL)
-        if self.popen.poll() is None:
-            # Killed, but in an uninterruptible wait: it is reaped when the kernel lets go.
-            threading.Thread(target=self.popen.wait, daemon=True).start()
-        guard.remove(self.pid)
+        reap(self.popen)
 
     def finished(self) -> Finished:
         """Say how it ended."""
@@ -402,6 +399,14 @@ def _programs(path: str) -> list[str]:
             # A PATH may well name folders that are not there.
             continue
     return sorted(found)
+
+
+def reap(popen: subprocess.Popen[bytes]) -> None:
+    """Forget a child that has ended or was killed, without holding up the loop."""
+    if popen.poll() is None:
+        # In an uninterruptible wait, maybe: it is reaped when the kernel lets go.
+        threading.Thread(target=popen.wait, daemon=True).start()
+    guard.remove(popen.pid)
 
 
 # ---- saying ----
