@@ -21,7 +21,8 @@ from tests.agents.mcp_words import make_server
 from hocket.agents import mcp_client
 from hocket.agents.base import Reply
 from hocket.agents.mcp import McpAgent
-from hocket.agents.mcp_servers import Server, Servers
+from hocket.agents.mcp_server import Server
+from hocket.agents.mcp_servers import Servers
 from hocket.config.pin import tool_pin
 from hocket.core.errors import AgentError, Fault, SpecError
 from hocket.core.specs import AgentSpec
@@ -281,7 +282,8 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     code = (
         "import sys, asyncio\n"
         "sys.modules['mcp'] = None\n"
-        "from hocket.agents.mcp_servers import Server, Servers\n"
+        "from hocket.agents.mcp_server import Server\n"
+        "from hocket.agents.mcp_servers import Servers\n"
         "async def main():\n"
         "    async with Servers().connected(Server('w', ('true',))):\n"
         "        pass\n"

@@ -17,7 +17,8 @@ import msgspec
 
 from hocket.agents.base import Context, Reply, Request
 from hocket.agents.faults import redact
-from hocket.agents.mcp_servers import Connection, Listed, Server, Servers
+from hocket.agents.mcp_server import Server
+from hocket.agents.mcp_servers import Connection, Listed, Servers
 from hocket.agents.output import clip, fault, fit, to_json
 from hocket.agents.settings import read
 from hocket.agents.talk import is_talk, no_tools

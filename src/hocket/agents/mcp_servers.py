@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from hocket.agents.base import Context
 from hocket.agents.environment import child_environment
 from hocket.agents.faults import redact, secrets_of
+from hocket.agents.mcp_server import Server
 from hocket.agents.output import clip, fault
 from hocket.core.errors import AgentError
 from hocket.core.values import Json
@@ -22,28 +23,6 @@ from hocket.core.values import Json
 _CONNECT: Final = 30.0
 """How long a server may take to say who it is, in seconds."""
 _MOST_PAGES: Final = 100
-
-
-class Server(NamedTuple):
-    """How a server is reached.
-
-    Fields:
-        name: What the file calls it.
-        command: Its program and arguments; empty if it has an address.
-        cwd: The program's working folder.
-        env: Variables to set for it.
-        env_pass: Variables to hand on to it.
-        url: Its address.
-        headers_env: Headers, by the variables that hold them.
-    """
-
-    name: str
-    command: tuple[str, ...] = ()
-    cwd: str | None = None
-    env: tuple[tuple[str, str], ...] = ()
-    env_pass: tuple[str, ...] = ()
-    url: str = ""
-    headers_env: tuple[tuple[str, str], ...] = ()
 
 
 class Listed(NamedTuple):
