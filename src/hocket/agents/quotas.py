@@ -14,7 +14,6 @@ from hocket.limits.claim import Quota
 LONGEST: Final = 366 * 86_400 * SECOND
 """A window that takes longer to be empty again is nonsense."""
 
-_HIGHEST = 10**15
 _UNITS = {
     "d": 86_400 * SECOND,
     "h": 3_600 * SECOND,
