@@ -20,9 +20,13 @@ import psutil
 import pytest
 from tests.cli.kit import Home, ended
 from tests.faults.test_kill import hangs, notes
+from tests.postgres import Server as Postgres
 
-from hocket.server.serve import Ready, serve
+from hocket.app.engine import Engine
+from hocket.app.host import Host
+from hocket.server.serve import Ready, _site, serve
 from hocket.server.settings import Settings
+from hocket.server.tokens import tokens_of
 from hocket.server.webhooks import SIGNATURE, signature
 
 STARTS = 6.0
@@ -99,6 +103,25 @@ def test_the_banner_has_the_token_behind_the_hash(home: Home) -> None:
     assert look.startswith("look only  ") and look.split("=")[1] != page.split("=")[1]
     child.send_signal(signal.SIGTERM)
     assert ended(child).status == 0
+
+
+def test_a_journal_that_it_cannot_use_ends_it_before_it_answers(
+    home: Home, postgres: Postgres, database: str
+) -> None:
+    """As hocket work: a server that stays and does nothing is noticed by nobody."""
+    name = database.rpartition("/")[2]
+    there = {"HOCKET_JOURNAL": database}
+    assert home.hocket("journal", "migrate", env=there).status == 0
+    postgres.sql("UPDATE hocket.meta SET value = '99' WHERE key IN ('format', 'least')", name)
+    nobody = {"HOCKET_JOURNAL": database.replace("hocket@", "nobody@")}
+    said = {}
+    for command in (("serve", "--port", "0", "--drive", "0"), ("work",)):
+        newer = home.hocket(*command, env=there)
+        unknown = home.hocket(*command, env=nobody)
+        assert (newer.status, newer.out, unknown.status, unknown.out) == (5, "", 5, "")
+        assert "made by a newer Hocket" in newer.err and "does not let us in" in unknown.err
+        said[command[0]] = newer.err, unknown.err
+    assert said["serve"] == said["work"]
 
 
 def test_its_runs_stop_with_it_and_go_on_with_the_next(home: Home) -> None:
@@ -257,3 +280,33 @@ def test_it_sweeps_old_bells_and_seldom_looks_for_garbage(
     ((thresholds, frozen, left),) = found
     assert thresholds[2] >= 10 * before[2] and frozen and not left
     assert gc.get_threshold() == before
+
+
+async def _odd() -> None:
+    raise RuntimeError("odd")
+
+
+def test_what_cannot_be_closed_leaves_nothing_else_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    async def whole() -> None:
+        async with Engine(tmp_path / "state") as engine:
+            host = Host(engine)
+            with pytest.raises(RuntimeError, match="odd"):
+                async with _site(host, Settings(), tokens_of(engine.state), ()) as site:
+                    ends = site.cli.close
+
+                    async def close() -> None:
+                        closed.append("cli")
+                        await ends()
+
+                    monkeypatch.setattr(site.cli, "close", close)
+                    monkeypatch.setattr(site.live, "close", _odd)
+                    site.closing.append(_odd)
+            left = {task.get_name() for task in asyncio.all_tasks()}
+            assert closed == ["cli"] and host.draining
+            assert not left & {"watch", "pulse", "hosted runs"}
+
+    asyncio.run(whole())

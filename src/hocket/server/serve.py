@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -139,13 +139,15 @@ async def serve(
     Raises:
         Refused: It would be open to others without TLS, its port is taken, a file is wrong, the
             address of the webhook is none, or the cluster cannot be used.
-        JournalError: The state folder cannot be used.
+        JournalError: The journal or the state folder cannot be used.
     """
     check(settings)
     if webhook:
         read_address(webhook)
     with listening(settings) as (sock, settings):
         async with Engine() as engine:
+            # What cannot be read is said at once, and not by every page.
+            await asyncio.to_thread(engine.journal.orphans, 1)
             engine.state.mkdir(mode=0o700, parents=True, exist_ok=True)
             sweep(engine.state)
             tokens = tokens_of(engine.state, new=new_tokens)
@@ -278,18 +280,23 @@ async def _site(
 
     watching = Watch(host, rules, frame=lambda: live.largest, exhausted=exhausted)
     site = Site(host, settings, tokens, live, watch=watching)
-    await host.open()
-    watch = asyncio.create_task(site.watch.run(), name="watch")
-    pulse = asyncio.create_task(site.health.run(), name="pulse")
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(host.close)
+        stack.push_async_callback(site.close)
+        await host.open()
+        for name, work in (("watch", site.watch.run()), ("pulse", site.health.run())):
+            await stack.enter_async_context(_beside(asyncio.create_task(work, name=name)))
         yield site
+
+
+@asynccontextmanager
+async def _beside(task: asyncio.Task[None]) -> AsyncIterator[None]:
+    """Have something done as long as the block lasts."""
+    try:
+        yield
     finally:
-        watch.cancel()
-        pulse.cancel()
-        await asyncio.gather(watch, pulse, return_exceptions=True)
-        await live.close()
-        await site.close()
-        await host.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -300,12 +307,8 @@ async def _posting(site: Site, url: str, secret: str) -> AsyncIterator[None]:
         return
     hook = Webhook(url, site.inbox.questions, site.host, secret=secret)
     site.watch.tell(lambda alert: hook.tell({"kind": "alert", **document(alert)}))
-    task = asyncio.create_task(hook.run(), name="webhook")
-    try:
+    async with _beside(asyncio.create_task(hook.run(), name="webhook")):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def _config(site: Site) -> uvicorn.Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hocket.app.limits import KnownSpecs
@@ -101,10 +102,9 @@ class Site:
 
     async def close(self) -> None:
         """End the processes that are still at work for somebody, and what else there is."""
-        for close in self.closing:
-            await close()
-        await self.live.close()
-        await self.cli.close()
+        async with AsyncExitStack() as stack:
+            for close in (self.cli.close, self.live.close, *self.closing):
+                stack.push_async_callback(close)
 
     def _driven(self, run: str) -> RunSpec | None:
         """Give the spec of a run that is driven here."""
