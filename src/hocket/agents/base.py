@@ -222,7 +222,7 @@ class Preparable(Protocol):
 
 
 def prepare(agent: Agent) -> None:
-    """Have an agent begin with what its first call would have to wait for, if it is `Preparable`."""
+    """Have an agent that is `Preparable` begin with what its first call would wait for."""
     known = getattr(agent, "prepare", None)
     if known is not None:
         known()
