@@ -11,9 +11,8 @@ import pytest
 from tests.server.kit import Served, serving
 
 from hocket.journal.base import RunRow, Wanted
-from hocket.server import asked
-from hocket.server.asked import _brief
 from hocket.server.inbox import provide
+from hocket.server.questions import _brief
 
 FILE = """
 version: 1
@@ -124,7 +123,7 @@ def test_a_question_tells_why_its_run_is_paused(served: Served) -> None:
 def test_runs_that_are_driven_here_are_never_too_many_to_be_asked(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asked, "MOST_RUNS", 0)
+    monkeypatch.setattr("hocket.server.questions.MOST_RUNS", 0)
     for number in range(3):
         served.post("/api/runs", {"plan": "ask", "run_id": f"r{number}"})
     assert {one["run"] for one in questions(served)} == {"r0", "r1", "r2"}

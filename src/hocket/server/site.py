@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hocket.app.limits import KnownSpecs
 from hocket.core.specs import RunSpec
-from hocket.server.asked import Inbox
 from hocket.server.audit import Audit
 from hocket.server.children import Children
 from hocket.server.explained import Explanations
 from hocket.server.health import Health
+from hocket.server.questions import Inbox
 from hocket.server.quotas import Buckets, Places, Total
 from hocket.server.settings import Settings
 from hocket.server.tokens import FOLDER, Tokens

@@ -139,7 +139,7 @@ class Webhook:
 
     Args:
         url: Where to.
-        questions: What people are asked; `hocket.server.asked.Inbox.questions`.
+        questions: What people are asked; `hocket.server.questions.Inbox.questions`.
         asks: Takes answers; the server's host.
         secret: What requests are signed with; "" for not at all.
         most: How many requests are under way at once.
