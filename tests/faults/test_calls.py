@@ -70,6 +70,7 @@ TABLE: list[tuple[str, str, int, str]] = [
         1,
         "'-'",
     ),
+    ("says-so", "a: {shell: 'echo it took longer than its two >&2; exit 3'}", 1, "longer than its"),
     ("plan-timeout", "a: {shell: 'sleep 987'}", 124, "plan 'p' took longer than its 300 ms"),
 ]
 

@@ -105,6 +105,19 @@ def test_refusals_errors_and_time_outs_are_told_apart() -> None:
     assert value(found, "completion") == 0.0
 
 
+@pytest.mark.parametrize(
+    ("reason", "late"),
+    [
+        ("plan 'p' took longer than its 5.0 s", True),
+        ("step 'a' failed: took longer than its timeout of 5.0 s", False),
+        ("step 'o' failed: plan 'inner' took longer than its 5.0 s", False),
+        ("step 'a' failed: exit status 3: plan 'p' took longer than its 5.0 s", False),
+    ],
+)
+def test_only_a_plan_that_took_too_long_counts_as_such(reason: str, late: bool) -> None:
+    assert figures(ended(5, "failed", reason)).plan_timed_out is late
+
+
 def test_a_step_with_several_calls_lasts_from_the_first_to_the_last() -> None:
     one = figures(started("a/0", 0), started("a/1", 1), finished("a/0", 2), finished("a/1", 5))
     assert (one.steps, one.step_time, one.longest) == (1, 5 * SECOND, (5 * SECOND, "a"))

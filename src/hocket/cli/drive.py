@@ -29,6 +29,7 @@ from hocket.core.run import RunMachine
 from hocket.core.values import Json
 from hocket.engine.runner import Observer
 from hocket.report.data import run_document
+from hocket.workflows.timeouts import timed_out
 
 Show: TypeAlias = Literal["live", "plain", "jsonl", "quiet"]
 CTRL_C: Final = "ctrl-c"
@@ -165,7 +166,7 @@ def exit_status(result: Result, *, interrupted: bool) -> int:
         return EXIT_INTERRUPTED
     if result.status in {"paused", "pausing"}:
         return EXIT_WAITS
-    if result.status == "failed" and "took longer than" in result.reason:
+    if result.status == "failed" and timed_out(result.reason):
         return EXIT_TIMEOUT
     return EXIT_FAILED
 

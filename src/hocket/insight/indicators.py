@@ -30,13 +30,13 @@ from hocket.core.events import (
     Usage,
 )
 from hocket.core.values import SECOND, Call
+from hocket.workflows.timeouts import plan_timed_out
 
 Better: TypeAlias = Literal["below", "above", "none"]
 Unit: TypeAlias = Literal["seconds", "share", "count", "times", "bytes", "dollars"]
 
 _MARK: Final = re.compile(r": over (\d+) %")
 """How `hocket.limits` words that a budget has passed a mark."""
-_PLAN_TIMED_OUT: Final = "took longer than its"
 
 
 class Spent(msgspec.Struct):
@@ -135,7 +135,7 @@ class Figures:
         elif isinstance(event, RunEnded):
             self._rests = event.at
             self.status = event.status
-            self.plan_timed_out = event.status == "failed" and _PLAN_TIMED_OUT in event.reason
+            self.plan_timed_out = event.status == "failed" and plan_timed_out(event.reason)
         elif isinstance(event, RunStarted):
             self.run, self.name, self.began = event.run, event.spec.name, event.at
         elif isinstance(event, LimitChanged) and event.what == "warned":

@@ -20,7 +20,7 @@ from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepView, Workflow
 from hocket.core.reports import Fate, Report
 from hocket.core.specs import AgentSpec, PlanSpec
-from hocket.core.values import Json, format_duration
+from hocket.core.values import Json
 from hocket.workflows.inherit import inherit
 from hocket.workflows.live import ALONE, UNDONE, Live, read_place, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
@@ -29,6 +29,7 @@ from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State, own_child
 from hocket.workflows.steps import Steps
 from hocket.workflows.team import Team
+from hocket.workflows.timeouts import plan_too_long
 
 VERSION: Final = 1
 """The version of these rules; a run remembers under which it began."""
@@ -163,8 +164,7 @@ class PlanMachine:
                 continue
             kind, index, path, _ = timer
             if kind == "plan":
-                limit = format_duration(self.shape.spec.timeout)
-                state.fatal = f"plan {self.shape.spec.name!r} took longer than its {limit}"
+                state.fatal = plan_too_long(self.shape.spec.name, self.shape.spec.timeout)
             elif kind == "within":
                 state.progress.ready.append(index)
             elif kind == "answer":
