@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE))
 
 import hocket  # noqa: E402
 from hocket.agents.base import Agent, Request  # noqa: E402
-from hocket.app.adapters import hire, room  # noqa: E402
+from hocket.app.adapters import ELSEWHERE, hire, room  # noqa: E402
 from hocket.app.load import load_plan  # noqa: E402
 from hocket.cluster.remote import OnCluster  # noqa: E402
 from hocket.core.specs import AgentSpec  # noqa: E402
@@ -83,7 +83,7 @@ async def plan(cluster: str | None, steps: int, seconds: float, at_once: int) ->
 
 async def measured(quick: bool) -> dict[str, float]:
     rounds, calls = (2, 300) if quick else (5, 1_000)
-    cluster = OnCluster("local")
+    cluster = OnCluster("local", ELSEWHERE)
     here = hire(Path(), {}, "nap", SPEC)
     there = cluster.agent("nap", SPEC, here, partial(room, SPEC))
     rows: dict[str, Callable[[], Awaitable[float]]] = {}

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hocket.app.adapters import hire, room
+from hocket.app.adapters import ELSEWHERE, hire, room
 from hocket.cluster.connection import Connection, connect
 from hocket.cluster.remote import RemoteAgent
 from hocket.cluster.workers import Workers
@@ -117,7 +117,7 @@ class Bench:
 
     def workers(self, **how: Any) -> Workers:
         """Give workers of a loop's own."""
-        return Workers(connect(self.address), **how)
+        return Workers(connect(self.address), ELSEWHERE, **how)
 
     def close(self) -> None:
         self.connection.close()

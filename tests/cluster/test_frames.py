@@ -318,5 +318,5 @@ def test_a_cluster_that_goes_while_it_is_connected_to_is_left(
     going = Going()
     monkeypatch.setattr(remotely, "connect", lambda address: going)
     with pytest.raises(Refused, match="does not answer"):
-        OnCluster("local")
+        OnCluster("local", "work:Crew")
     assert going.closed

@@ -12,7 +12,7 @@ import pytest
 from tests.agents.context import FakeContext
 
 import hocket
-from hocket.app.adapters import room
+from hocket.app.adapters import ELSEWHERE, room
 from hocket.app.load import load_plan
 from hocket.cluster import workers as module
 from hocket.cluster.connection import Connection, Node
@@ -92,7 +92,7 @@ def staffed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Cloud, Worke
         monkeypatch.setattr(module, "begin", cloud.begin)
         monkeypatch.setattr(module, "has_ended", _stands)
         monkeypatch.setattr(module, "crowded", lambda node, place: node.id in cloud.held)
-        return cloud, Workers(cast(Connection, cloud), patience=patience)
+        return cloud, Workers(cast(Connection, cloud), ELSEWHERE, patience=patience)
 
     return made
 
@@ -383,7 +383,7 @@ def test_a_call_says_what_it_waits_for_until_it_has_a_worker(staffed: Staffed) -
 def test_what_other_supervisors_hold_is_waited_for(
     staffed: Staffed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_START", "_PAUSE", "_LOOK"):
+    for name in ("_START", "_PAUSE", "LOOK"):
         monkeypatch.setattr(module, name, 0.02)
 
     async def main() -> None:

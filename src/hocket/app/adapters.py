@@ -81,7 +81,7 @@ class Links:
         self.sessions = SessionPools()
         self._away: Away | None = None
         if cluster is not None:
-            self._away = import_module("hocket.cluster.remote").OnCluster(cluster)
+            self._away = import_module("hocket.cluster.remote").OnCluster(cluster, ELSEWHERE)
 
     @property
     def shared(self) -> Shared:
@@ -142,6 +142,10 @@ class Elsewhere:
     async def close(self) -> None:
         """Give back what agents share."""
         await self._links.close()
+
+
+ELSEWHERE: Final = f"{Elsewhere.__module__}:{Elsewhere.__name__}"
+"""How a process that does calls finds what makes its agents."""
 
 
 def capacity(name: str, spec: AgentSpec) -> int | None:

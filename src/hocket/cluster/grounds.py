@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from hocket.cluster.connection import Node
+from hocket.cluster.connection import Connection, Node
 from hocket.cluster.placing import fits
+from hocket.core.errors import Refused
 from hocket.core.specs import PlaceSpec
+
+LOOK: Final = 1.0
+"""Seconds between two looks at which nodes there are."""
 
 
 class Grounds:
@@ -49,3 +55,39 @@ class Grounds:
         """Give what was said of the versions of nodes that would do; None if there is none."""
         found = (node for node in self.nodes.values() if node.id in self.refused)
         return next((self.refused[node.id] for node in found if fits(node, place)), None)
+
+
+class Lookout:
+    """Sees which nodes there are, in a thread of its own: a head that is gone answers nobody.
+
+    Args:
+        connection: The cluster.
+        loop: Where it is told.
+        seen: Is told the nodes, once a second.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        seen: Callable[[list[Node]], None],
+    ) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._seen = seen
+        self._over = threading.Event()
+        threading.Thread(target=self._look, name="hocket nodes", daemon=True).start()
+
+    def stop(self) -> None:
+        """See no more."""
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK):
+            try:
+                nodes = self._connection.nodes()
+                if not self._over.is_set():
+                    self._loop.call_soon_threadsafe(self._seen, nodes)
+            except (Refused, RuntimeError):
+                # Workers that are there need no head; without a loop nobody is to be told.
+                continue

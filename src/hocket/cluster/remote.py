@@ -342,15 +342,16 @@ class OnCluster:
 
     Args:
         address: The cluster, as for `hocket.cluster.connection.connect`.
+        crew: ``module:attribute`` of what makes agents in its workers.
 
     Raises:
         Refused: There is no such cluster, or it is of another version.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, crew: str) -> None:
         connection = connect(address)
         try:
-            self._workers = Workers(connection)
+            self._workers = Workers(connection, crew)
         except BaseException:
             connection.close()
             raise

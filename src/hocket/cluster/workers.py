@@ -7,7 +7,6 @@ What no worker has room for waits here, never in Ray.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -18,7 +17,7 @@ import msgspec
 from hocket.agents import base
 from hocket.agents.base import Context
 from hocket.cluster.connection import Connection, Node, has_ended
-from hocket.cluster.grounds import Grounds
+from hocket.cluster.grounds import LOOK, Grounds, Lookout
 from hocket.cluster.placing import crowded, exclusive, free, lacking, wish
 from hocket.cluster.seat import Crowded, Gone, Seated, begin
 from hocket.cluster.versions import Hello
@@ -35,8 +34,6 @@ SILENCE: Final = 30.0
 """Seconds without a word from a worker after which it counts as gone."""
 
 _ENTRY: Final = "hocket.cluster.hands:Hands"
-_CREW: Final = "hocket.app.adapters:Elsewhere"
-_LOOK: Final = 1.0
 _START: Final = 30.0
 _IDLE: Final = 5.0
 """Seconds after which a worker gives back what it holds: others may wait for it."""
@@ -109,6 +106,7 @@ class Workers:
 
     Args:
         connection: The cluster.
+        crew: ``module:attribute`` of what makes agents in a worker.
         patience: Seconds for which a call waits for a node that offers what it needs.
         silence: Seconds without a word after which a worker counts as gone.
 
@@ -118,16 +116,22 @@ class Workers:
     """
 
     def __init__(
-        self, connection: Connection, *, patience: float = PATIENCE, silence: float = SILENCE
+        self,
+        connection: Connection,
+        crew: str,
+        *,
+        patience: float = PATIENCE,
+        silence: float = SILENCE,
     ) -> None:
         self.connection: Final = connection
         self.silence: Final = silence
+        self._crew = crew
         self._patience = patience
         self._grounds = Grounds(connection.nodes())
         self._workers: list[Worker] = []
         self._waiting: dict[Need, deque[asyncio.Event]] = {}
         self._kindling: set[asyncio.Task[None]] = set()
-        self._lookout: _Lookout | None = None
+        self._lookout: Lookout | None = None
 
     @property
     def there(self) -> list[Worker]:
@@ -178,7 +182,7 @@ class Workers:
                 ``permanent``: those that do are of other versions.
         """
         if self._lookout is None:
-            self._lookout = _Lookout(self.connection, asyncio.get_running_loop(), self._seen)
+            self._lookout = Lookout(self.connection, asyncio.get_running_loop(), self._seen)
         patience, tries = _Patience(self._patience), 0
         while True:
             worker = await self._chosen(need, patience, context)
@@ -303,7 +307,7 @@ class Workers:
         return min(found)[2] if found else None
 
     def _begin(self, node: Node, place: PlaceSpec) -> Worker:
-        options = {"crew": _CREW, "beat": self.silence / 3}
+        options = {"crew": self._crew, "beat": self.silence / 3}
         worker = Worker(begin(_ENTRY, options, node=node.id, place=place), node, place)
         self._workers.append(worker)
         return worker
@@ -333,7 +337,7 @@ class Workers:
             if exclusive(place):
                 # What it may hold itself is not to be taken for others'.
                 worker.seat.end()
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(LOOK)
                 if await asyncio.to_thread(crowded, node, place):
                     raise Crowded(f"others hold {wish(place)} of {node.host}") from None
             self._grounds.rest(node, _REST)
@@ -374,7 +378,7 @@ class Workers:
                 offered = self._bear(need, patience, context)
                 base.waits(context, _awaited(need.place, offered=offered))
                 try:
-                    async with asyncio.timeout(_LOOK):
+                    async with asyncio.timeout(LOOK):
                         await turn.wait()
                 except TimeoutError:
                     # Patience may be over.
@@ -434,42 +438,6 @@ class _Patience:
         """Tell whether it has lasted long enough."""
         now = asyncio.get_running_loop().time()
         return self._since is not None and now - self._since >= self._most
-
-
-class _Lookout:
-    """Sees which nodes there are, in a thread of its own: a head that is gone answers nobody.
-
-    Args:
-        connection: The cluster.
-        loop: Where it is told.
-        seen: Is told the nodes, once a second.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        loop: asyncio.AbstractEventLoop,
-        seen: Callable[[list[Node]], None],
-    ) -> None:
-        self._connection = connection
-        self._loop = loop
-        self._seen = seen
-        self._over = threading.Event()
-        threading.Thread(target=self._look, name="hocket nodes", daemon=True).start()
-
-    def stop(self) -> None:
-        """See no more."""
-        self._over.set()
-
-    def _look(self) -> None:
-        while not self._over.wait(_LOOK):
-            try:
-                nodes = self._connection.nodes()
-                if not self._over.is_set():
-                    self._loop.call_soon_threadsafe(self._seen, nodes)
-            except (Refused, RuntimeError):
-                # Workers that are there need no head; without a loop nobody is to be told.
-                continue
 
 
 async def _all(work: Iterable[Awaitable[Any]]) -> None:
