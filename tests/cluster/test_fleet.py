@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "postgresql://hocket:swordfish@db/hocket"
 NODE = Node(id="n", host="far", address="10.0.0.1", port=1, resources={}, tags=frozenset())
-ORDERS = Orders(address="auto", journal=SECRET, lease=15.0, most=7)
+ORDERS = Orders(address="auto", entry="a:B", journal=SECRET, lease=15.0, most=7)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def words(actor: Actor, monkeypatch: pytest.MonkeyPatch, count: int) -> li
 async def test_ray_does_not_keep_where_the_journal_is(monkeypatch: pytest.MonkeyPatch) -> None:
     actor = Actor()
     await words(actor, monkeypatch, 3)
-    assert "swordfish" not in str(actor.begun_with)
+    assert actor.begun_with["entry"] == "a:B" and "swordfish" not in str(actor.begun_with)
     assert actor.asked[0] == ("open", SECRET)
 
 

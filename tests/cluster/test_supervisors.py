@@ -20,7 +20,8 @@ from hocket.core.errors import Refused
 
 pytestmark = pytest.mark.anyio
 
-ORDERS = Orders(address="local", journal="postgresql://x@127.0.0.1:1/x", lease=15.0, most=7)
+JOURNAL = "postgresql://x@127.0.0.1:1/x"
+ORDERS = Orders(address="local", entry="a:B", journal=JOURNAL, lease=15.0, most=7)
 POST = '{"nodes":1,"posts":[{"node":"n","host":"h","pid":1,"driven":0}]}'
 
 

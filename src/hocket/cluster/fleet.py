@@ -23,7 +23,6 @@ from hocket.cluster.seat import Gone, Seated, Unreachable, begin
 from hocket.cluster.supervisors import Leave, Orders, Post, Word
 from hocket.core.errors import HocketError, Refused
 
-_ENTRY: Final = "hocket.app.supervisor:Posted"
 _EVERY: Final = 1.0
 _BIRTH: Final = 90.0
 """Seconds within which a process of Ray is there."""
@@ -113,7 +112,7 @@ class Fleet:
             # It belongs to the cluster that has begun it, whatever the address from outside.
             "cluster": "auto",
         }
-        seated = begin(_ENTRY, told, node=node.id)
+        seated = begin(orders.entry, told, node=node.id)
         try:
             async with asyncio.timeout(_BIRTH):
                 hello = await seated.hello(self._connection.here)

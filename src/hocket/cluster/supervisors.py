@@ -36,6 +36,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         address: The cluster's address.
+        entry: ``module:attribute`` of what is a supervisor there.
         journal: The journal's address, or ``@file`` that holds it on every node.
         lease: The lease of runs, in seconds.
         most: How many runs each supervisor drives at once.
@@ -43,6 +44,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     address: str
+    entry: str
     journal: str
     lease: float
     most: int

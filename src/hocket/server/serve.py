@@ -22,7 +22,7 @@ from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
 from hocket.app.journals import journal_address
 from hocket.app.state import lease_seconds
-from hocket.app.supervisor import journal_told
+from hocket.app.supervisor import Posted, journal_told
 from hocket.cluster.supervisors import Orders, Supervisors
 from hocket.core.errors import Refused
 from hocket.insight.alerts import DEFAULTS, Rule
@@ -253,6 +253,7 @@ async def _supervised(site: Site, share: Share) -> AsyncIterator[Supervisors | N
         )
     orders = Orders(
         address=share.cluster,
+        entry=f"{Posted.__module__}:{Posted.__name__}",
         journal=journal_told(),
         lease=lease_seconds(),
         most=share.most,
