@@ -26,10 +26,10 @@ from hocket.cli.output import fit, pretty, print_output
 from hocket.cli.plain import EventLines, PlainDisplay
 from hocket.core.errors import Refused
 from hocket.core.run import RunMachine
+from hocket.core.timeouts import timed_out
 from hocket.core.values import Json
 from hocket.engine.runner import Observer
 from hocket.report.data import run_document
-from hocket.workflows.timeouts import timed_out
 
 Show: TypeAlias = Literal["live", "plain", "jsonl", "quiet"]
 CTRL_C: Final = "ctrl-c"

@@ -29,8 +29,8 @@ from hocket.core.events import (
     SpecReplaced,
     Usage,
 )
+from hocket.core.timeouts import plan_timed_out
 from hocket.core.values import SECOND, Call
-from hocket.workflows.timeouts import plan_timed_out
 
 Better: TypeAlias = Literal["below", "above", "none"]
 Unit: TypeAlias = Literal["seconds", "share", "count", "times", "bytes", "dollars"]

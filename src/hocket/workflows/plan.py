@@ -20,6 +20,7 @@ from hocket.core.events import ApprovalGiven, InputGiven
 from hocket.core.machine import Departure, End, Landing, Move, StepStatus, StepView, Workflow
 from hocket.core.reports import Fate, Report
 from hocket.core.specs import AgentSpec, PlanSpec
+from hocket.core.timeouts import plan_too_long
 from hocket.core.values import Json
 from hocket.workflows.inherit import inherit
 from hocket.workflows.live import ALONE, UNDONE, Live, read_place, unit_path
@@ -29,7 +30,6 @@ from hocket.workflows.shape import Node, Shape
 from hocket.workflows.state import State, own_child
 from hocket.workflows.steps import Steps
 from hocket.workflows.team import Team
-from hocket.workflows.timeouts import plan_too_long
 
 VERSION: Final = 1
 """The version of these rules; a run remembers under which it began."""

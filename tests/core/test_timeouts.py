@@ -2,8 +2,8 @@
 
 import pytest
 
+from hocket.core.timeouts import plan_timed_out, plan_too_long, timed_out
 from hocket.core.values import MINUTE
-from hocket.workflows.timeouts import plan_timed_out, plan_too_long, timed_out
 
 STEP = "took longer than its timeout of 300 ms"
 PLAN = plan_too_long("it's", 5 * MINUTE)
