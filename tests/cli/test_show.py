@@ -40,3 +40,14 @@ def test_show_says_which_calls_went_down_with_their_process(home: Home) -> None:
     os.kill(child.pid, signal.SIGKILL)
     ended(child)
     assert "1 call was in flight when its process ended" in home.ok("show", "r").out
+
+
+def test_show_calls_no_step_running_that_only_waited_for_its_turn(home: Home) -> None:
+    home.write(hangs("slow") + hangs("next"), plan="max_parallel: 1")
+    child = home.running()
+    home.until(lambda: home.lines("begun.txt"), child)
+    os.kill(child.pid, signal.SIGKILL)
+    ended(child)
+    assert "0/2 done · 1 running · 1 pending" in home.ok("show", "r").out
+    states = {step["path"]: step["status"] for step in home.ok("show", "r", "--json").data["steps"]}
+    assert states == {"slow": "running", "next": "pending"}

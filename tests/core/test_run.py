@@ -481,3 +481,39 @@ def test_a_step_with_a_held_call_is_shown_as_held_and_so_are_those_around_it() -
     drive.done("a/0").done("o").crash()
     states = {view.path: view.status for view in drive.machine.view()}
     assert states == {"a": "held", "n": "held", "n/hot": "held", "o": "succeeded"}
+
+
+def test_what_no_call_has_begun_is_pending_while_a_run_is_paused() -> None:
+    inner = plan(step("one"), step("two", needs="one"), name="inner")
+    drive = Drive(
+        step("a"),
+        step("b", needs="a"),
+        step("each", each="[1, 2]", needs="a"),
+        step("n", kind="plan", plan=inner, needs="a"),
+        step("m", kind="plan", plan=inner),
+    )
+    drive.pause().done("a").done("m/one")
+    states = {view.path: view.status for view in drive.machine.view()}
+    assert states == {
+        "a": "succeeded",
+        **dict.fromkeys(("b", "each", "n", "n/one", "n/two"), "pending"),
+        "m": "running",
+        "m/one": "succeeded",
+        "m/two": "pending",
+    }
+    counts = drive.machine.counts()
+    assert (counts["succeeded"], counts["pending"], counts["running"]) == (1, 3, 1)
+    drive.go_on()
+    assert drive.machine.counts()["running"] == 4
+
+
+def test_what_was_begun_before_a_pause_is_running_in_it() -> None:
+    drive = Drive(
+        step("a"),
+        step("each", each="[1, 2]", retry=Retry(tries=2)),
+        step("r", retry=Retry(tries=2)),
+        step("b", needs="a"),
+    )
+    drive.pause().done("a").done("each/0").fails("each/1").fails("r")
+    states = {view.path: view.status for view in drive.machine.view()}
+    assert states == {"a": "succeeded", "each": "running", "r": "running", "b": "pending"}

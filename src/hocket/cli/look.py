@@ -27,6 +27,7 @@ from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
+from hocket.core.views import counted, shown
 from hocket.journal.base import RunRow, Wanted
 from hocket.journal.logs import Logs, unsettled
 from hocket.report.data import run_document
@@ -121,16 +122,19 @@ def show(
             return 0
         if save_to is not None:
             raise Refused("--save is for the files of one step: hocket show RUN STEP --save FOLDER")
+    stopped = machine.phase in {"running", "pausing", "ending"} and not row.alive
+    # Where nobody drives a run no call starts, as in a pause.
+    phase = "pausing" if stopped else machine.phase
+    views = shown(machine.workflow.view(), machine.workflow, machine.calls, phase)
     if json_:
-        print(pretty(run_document(machine, tally)))
+        print(pretty(run_document(machine, tally, views)))
         return 0
     took = format_duration(machine.at - machine.started_at)
-    stopped = machine.phase in {"running", "pausing", "ending"} and not row.alive
     said = "stopped (resumable)" if stopped and not machine.paused else machine.said
     print(f"run {machine.run} ({machine.spec.name}): {said}, {took}")
     if machine.end is not None and machine.end.reason:
         print(f"  {clean(machine.end.reason)}")
-    print(f"  {counts_words(machine.counts())}")
+    print(f"  {counts_words(counted(machine.workflow, machine.calls, phase))}")
     if stopped and (lost := machine.calls.running):
         calls = "1 call was" if lost == 1 else f"{lost:,} calls were"
         print(f"  {calls} in flight when its process ended")
@@ -138,7 +142,7 @@ def show(
     if kept := kept_words(tally):
         print(f"  {kept}")
     print()
-    for line in table(["STEP", "STATE", "BY", ""], step_rows(machine.view())):
+    for line in table(["STEP", "STATE", "BY", ""], step_rows(views)):
         print(line)
     for line in _together(machine):
         print(fit(line))

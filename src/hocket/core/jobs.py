@@ -58,6 +58,7 @@ class Job:
         "agent",
         "asked",
         "attempt",
+        "begun",
         "dropped",
         "last",
         "path",
@@ -78,6 +79,8 @@ class Job:
         """The attempt that is under way or comes next."""
         self.last = attempt
         """The highest number that a call of it was given."""
+        self.begun = False
+        """Whether any call of it has ever left."""
         self.rival: Rival | None = None
         """The call beside the present one, while that is in flight."""
         self.agent = 0
@@ -147,6 +150,7 @@ class Job:
 
     def started(self, attempt: int) -> None:
         """A call of it has left."""
+        self.begun = True
         if attempt == self.attempt:
             self.state = "running"
         else:

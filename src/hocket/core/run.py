@@ -68,7 +68,7 @@ from hocket.core.people import Decided, asking_call
 from hocket.core.retry import patient
 from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
-from hocket.core.views import CUT_SHORT, stopped, under_way
+from hocket.core.views import counted, shown
 
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
 OPEN: Final = frozenset({"running", "pausing"})
@@ -195,17 +195,11 @@ class RunMachine:
 
     def view(self) -> list[StepView]:
         """Give every step's state, nested ones after theirs."""
-        views = self.workflow.view()
-        if self.phase == "ended":
-            return stopped(views)
-        return under_way(views, self.calls)
+        return shown(self.workflow.view(), self.workflow, self.calls, self.phase)
 
     def counts(self) -> dict[StepStatus, int]:
-        """Count the steps by their state, nested ones within theirs; costs O(1)."""
-        counts = self.workflow.counts()
-        if self.phase == "ended":
-            counts["stopped"] = sum(counts.pop(status, 0) for status in CUT_SHORT)
-        return counts
+        """Count the steps by their state, nested ones within theirs; costs O(1) unless paused."""
+        return counted(self.workflow, self.calls, self.phase)
 
     def fork(self) -> Self:
         """Copy the machine; what has finished is shared, so it costs what is live."""

@@ -1,4 +1,8 @@
-"""How a run's state shows in its steps: what is held, what a call asks, what was cut short."""
+"""How a run's state shows in its steps: what is held, what a call asks, what was cut short.
+
+A workflow calls a step running from when its turn has come; whether a call has left is the run's to
+know.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from typing import Final
 import msgspec
 
 from hocket.core.calls import Calls
-from hocket.core.machine import StepStatus, StepView
+from hocket.core.machine import StepStatus, StepView, Workflow
 from hocket.core.people import asking_call
 
 CUT_SHORT: Final[tuple[StepStatus, ...]] = ("running", "waiting")
+_SIGNS: Final[frozenset[StepStatus]] = frozenset({"succeeded", "failed", "waiting", "held"})
+"""What a nested step does not come to before something was done of its outer one."""
 _UNIT: Final = re.compile(r"(/\d+)?(~\d+)?\Z")
 
 
@@ -40,6 +46,56 @@ def under_way(views: list[StepView], calls: Calls) -> list[StepView]:
     ]
 
 
+def shown(views: list[StepView], workflow: Workflow, calls: Calls, phase: str) -> list[StepView]:
+    """Show steps as they stand in a run of this phase; of a paused one all views are needed."""
+    if phase == "ended":
+        return stopped(views)
+    views = under_way(views, calls)
+    return not_begun(views, workflow, calls) if phase == "pausing" else views
+
+
+def counted(workflow: Workflow, calls: Calls, phase: str) -> dict[StepStatus, int]:
+    """Count the outermost steps by their state; costs O(1) unless the run is paused."""
+    counts = workflow.counts()
+    if phase == "ended":
+        counts["stopped"] = sum(counts.pop(status, 0) for status in CUT_SHORT)
+    elif phase == "pausing" and unstarted(calls):
+        counts = dict.fromkeys(counts, 0)
+        for view in not_begun(workflow.view(), workflow, calls):
+            if "/" not in view.path:
+                counts[view.status] += 1
+    return counts
+
+
+def not_begun(views: list[StepView], workflow: Workflow, calls: Calls) -> list[StepView]:
+    """Show which steps have their turn and nothing done of them, where no call starts."""
+    begun: dict[str, None] = {}
+    idle = dict.fromkeys(unstarted(calls))
+    for job in calls.jobs.values():
+        for name in _steps_of(job.path) if job.path not in idle else _rounds_of(job.path):
+            begun[name] = None
+    own = {name: None for path in idle for name in _steps_of(path)}
+    if not own:
+        return views
+    for view in views:
+        for name in _steps_of(view.path) if view.status in _SIGNS or view.done else ():
+            begun[name] = None
+    for path, report in workflow.reports().items():
+        for name in _steps_of(path) if report.fates else ():
+            begun[name] = None
+    return [
+        _restated(view, "pending")
+        if view.status == "running" and view.path in own and view.path not in begun
+        else view
+        for view in views
+    ]
+
+
+def unstarted(calls: Calls) -> list[str]:
+    """Give the paths of the jobs none of whose calls has ever left."""
+    return [job.path for job in calls.jobs.values() if job.state == "asked" and not job.begun]
+
+
 def _restated(view: StepView, status: StepStatus) -> StepView:
     return msgspec.structs.replace(view, status=status) if view.status in CUT_SHORT else view
 
@@ -55,3 +111,9 @@ def _steps_of(path: str) -> list[str]:
     parts = path.split("/")
     prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
     return [_UNIT.sub("", prefix) for prefix in prefixes]
+
+
+def _rounds_of(path: str) -> list[str]:
+    """Name the steps on a job's path that are in a later round, and so were begun before."""
+    parts = path.split("/")
+    return [_UNIT.sub("", "/".join(parts[: i + 1])) for i, part in enumerate(parts) if "~" in part]

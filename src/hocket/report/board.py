@@ -39,7 +39,7 @@ from hocket.core.events import (
 from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import Json
-from hocket.core.views import stopped, under_way
+from hocket.core.views import shown, unstarted
 from hocket.insight.roster import Roster
 from hocket.insight.tally import Tally
 from hocket.report.board_calls import CallRows, paths_of
@@ -101,6 +101,7 @@ class Board:
         phase, before = machine.phase, machine.at
         if kind is RunResumed:
             self._calls.fell(before)
+        idle = unstarted(machine.calls) if phase == "pausing" else []
         machine.apply(event)
         self.tally.add(event)
         self.seq = seq
@@ -122,6 +123,9 @@ class Board:
             # Whatever happens may be what a question stands or falls with.
             self._asked_at = seq
         self._asks = asks
+        if machine.phase != phase and "pausing" in (machine.phase, phase):
+            for path in (*idle, *unstarted(machine.calls)):
+                self._named(path)
         if machine.phase != phase and "ended" in (machine.phase, phase):
             self._output_bytes = None
             if self._watch is not None:
@@ -145,8 +149,13 @@ class Board:
         """Give rows as they are now: all of them, or those of these paths that there are."""
         self._settle()
         machine, sums = self.machine, self._calls.sums
-        if names is None:
-            return [row_of(view, sums.get(view.path)) for view in machine.view()]
+        if names is None or machine.phase == "pausing":
+            # What stands in a pause shows in what is nested.
+            found = machine.view()
+            if names is not None:
+                known = {view.path: view for view in found}
+                found = [known[name] for name in names if name in known]
+            return [row_of(view, sums.get(view.path)) for view in found]
         number, view_of = self._steps.steps.number, self._steps.steps.view
         views: list[StepView] = []
         for name in names:
@@ -154,8 +163,7 @@ class Board:
             view = view_at(machine.workflow, name) if index is None else view_of(index)
             if view is not None:
                 views.append(view)
-        ended = machine.phase == "ended"
-        views = stopped(views) if ended else under_way(views, machine.calls)
+        views = shown(views, machine.workflow, machine.calls, machine.phase)
         return [row_of(view, sums.get(view.path)) for view in views]
 
     def since(self, seq: int) -> list[Changed]:

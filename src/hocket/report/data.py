@@ -6,16 +6,25 @@ from typing import Any
 
 import msgspec
 
+from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.insight.tally import Tally
 from hocket.report.panel import panel_data, panels
 from hocket.report.team import team_data
 
 
-def run_document(machine: RunMachine, tally: Tally) -> dict[str, Any]:
-    """Give a run's state: status, output, steps, teams, panels, calls, tokens, cost, seconds."""
+def run_document(
+    machine: RunMachine, tally: Tally, views: list[StepView] | None = None
+) -> dict[str, Any]:
+    """Give a run's state: status, output, steps, teams, panels, calls, tokens, cost, seconds.
+
+    Args:
+        machine: The run.
+        tally: What it has spent.
+        views: Its steps, where they are shown otherwise than the machine alone would.
+    """
     end = machine.end
-    views = machine.view()
+    views = machine.view() if views is None else views
     return {
         "run": machine.run,
         "plan": machine.spec.name,
