@@ -5,8 +5,8 @@ own.
 
 - a block whose first line is ``# NAME`` with a file's ending is written to that file;
 - a ``console`` block's lines that begin with ``$ `` are run in one shell, and what follows each is
-  what it must print, where ``...`` stands for anything; ``exit=N`` behind ``console`` is the status
-  that its last command must have;
+  what it must print, where ``...`` stands for anything, or what ``masks.py`` hides;
+  ``exit=N`` behind ``console`` is the status that its last command must have;
 - any other ``python`` block is run;
 - any other ``yaml`` block is a part of a file, and must be YAML;
 - behind ``needs=local`` the rest of a page is skipped where the demo model cannot be had.

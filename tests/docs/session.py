@@ -10,17 +10,22 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.docs.pages import ROOT, Block, commands, matches
-from tests.docs.shell import Shell
+from tests.docs.masks import differences
+from tests.docs.pages import ROOT, Block, Command, commands, matches
+from tests.docs.shell import Done, Shell
 
 from hocket.agents.weights import cache_folder, fetch
 from hocket.core.errors import AgentError
 
 
 class Session:
-    """A page's folder, state and shell."""
+    """A page's folder, state and shell.
 
-    def __init__(self, folder: Path) -> None:
+    With ``masked`` the page shows what one run printed, and what varies is hidden to compare it.
+    """
+
+    def __init__(self, folder: Path, *, masked: bool = False) -> None:
+        self.masked = masked
         self.folder = folder / "work"
         self.folder.mkdir()
         # What a page runs sees what a stranger's terminal has, and none of our keys;
@@ -71,11 +76,16 @@ class Session:
             done = self.shell.run(command.text)
             told = f"--- printed\n{done.out}--- stderr\n{done.err}"
             assert done.status == status, f"{place}: status {done.status}\n{told}"
-            texts = (done.out, done.err, done.out + done.err)
-            shown = "\n".join(command.printed)
-            assert any(matches(command.printed, text) for text in texts), (
-                f"{place}\n--- shown\n{shown}\n{told}"
-            )
+            wrong = self._differences(command, done)
+            assert not wrong, f"{place}\n{wrong}\n{told}"
+
+    def _differences(self, command: Command, done: Done) -> str:
+        texts = [done.out, done.err, done.out + done.err]
+        if self.masked:
+            return differences(command.printed, texts)
+        if any(matches(command.printed, text) for text in texts):
+            return ""
+        return "\n".join(["--- shown", *command.printed])
 
 
 @cache

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.docs.masks import MASKED
 from tests.docs.pages import ROOT, all_pages, blocks, decisions
 from tests.docs.session import Session
 
@@ -36,7 +37,7 @@ def do(page: Path, folder: Path) -> None:
     todo = blocks(page)
     if not todo:
         return
-    session = Session(folder)
+    session = Session(folder, masked=page in MASKED)
     try:
         if any(" examples/" in block.text for block in todo):
             shutil.copytree(ROOT / "examples", session.folder / "examples")
@@ -71,6 +72,11 @@ def test_the_index_leads_to_every_page() -> None:
     linked = {(docs / target).resolve() for target in _LINK.findall(index.read_text("utf-8"))}
     pages = [page for page in PAGES if page.is_relative_to(docs) and page != index]
     assert [str(page.relative_to(docs)) for page in pages if page not in linked] == []
+
+
+def test_the_index_names_each_page_once() -> None:
+    targets = _LINK.findall((ROOT / "docs/index.md").read_text("utf-8"))
+    assert [target for target in sorted(set(targets)) if targets.count(target) > 1] == []
 
 
 def test_decisions_are_numbered_in_order() -> None:
