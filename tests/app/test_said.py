@@ -1,4 +1,4 @@
-"""What is said of a journal that cannot be read: its beginning and its end, each in one line."""
+"""What is said of a journal that cannot be read: its beginning and its end, each once."""
 
 import asyncio
 import logging
@@ -30,7 +30,10 @@ async def over(done: Callable[[], object], task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def test_who_takes_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrong", [AWAY, ValueError("a row of another time")], ids=["away", "odd"])
+def test_who_takes_up_runs(
+    wrong: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(driving, "_WATCH", 0.001)
     asked: list[int] = []
     said: list[dict[str, Any]] = []
@@ -38,7 +41,7 @@ def test_who_takes_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def orphans(most: int) -> list[Any]:
         asked.append(most)
         if len(asked) <= TIMES:
-            raise AWAY
+            raise wrong
         return []
 
     async def main() -> None:
@@ -50,10 +53,38 @@ def test_who_takes_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     asyncio.run(main())
     assert [told["message"] for told in said] == [
-        f"the runs that servers drive cannot be read for now: {AWAY}",
-        "the runs that servers drive can be read again",
+        f"the runs that servers drive cannot be taken up for now: {wrong}",
+        "the runs that servers drive can be taken up again",
     ]
-    assert not any("exception" in told for told in said), "no traceback for what is no mistake"
+    mistakes = [told["exception"] for told in said if "exception" in told]
+    assert mistakes == ([] if wrong is AWAY else [wrong]), "no traceback for what is no mistake"
+
+
+def test_who_cannot_be_woken_looks_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    said: list[str] = []
+
+    def listen(heard: Callable[[], None]) -> None:
+        raise AWAY
+
+    def orphans(most: int) -> list[Any]:
+        asked.append(most)
+        return []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, told: said.append(told["message"])
+        )
+        async with Engine(tmp_path) as engine:
+            monkeypatch.setattr(engine.journal, "listen", listen)
+            monkeypatch.setattr(engine.journal, "orphans", orphans)
+            await over(lambda: asked, asyncio.create_task(Heir(engine, Driving(engine, 1)).watch()))
+
+    asyncio.run(main())
+    assert asked
+    assert said == [f"this server cannot be woken when there are runs to take up: {AWAY}"]
 
 
 def test_who_looks_after_them(

@@ -348,7 +348,11 @@ class Heir:
     async def watch(self) -> None:
         """See that what servers drive is driven, for ever."""
         driving = self._driving
-        await asyncio.to_thread(self._engine.journal.listen, _stirring(driving.stirred))
+        try:
+            await asyncio.to_thread(self._engine.journal.listen, _stirring(driving.stirred))
+        except JournalError as error:
+            # It is a courtesy: runs are looked for now and then all the same.
+            _say("this server cannot be woken when there are runs to take up", error)
         while True:
             driving.stirred.clear()
             more = True
@@ -357,10 +361,15 @@ class Heir:
                     more = await self.look()
                     # Whoever drives less is to be faster.
                     await asyncio.sleep(_YIELD * len(driving.runs))
-            except JournalError as error:
+            except Exception as error:
+                # The next look may work: it may last, so its beginning and its end are said.
                 if not self._blind:
                     self._blind = True
-                    _say("the runs that servers drive cannot be read for now", error)
+                    _say("the runs that servers drive cannot be taken up for now", error)
+            else:
+                if self._blind:
+                    self._blind = False
+                    _say("the runs that servers drive can be taken up again")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH):
                     await driving.stirred.wait()
@@ -378,9 +387,6 @@ class Heir:
             return False
         wanted = _AMONG + len(resting)
         rows = await asyncio.to_thread(self._engine.journal.orphans, wanted)
-        if self._blind:
-            self._blind = False
-            _say("the runs that servers drive can be read again")
         if len(rows) < wanted:
             resting.keep({row.id for row in rows})
         left = [row for row in rows if row.id not in driving.runs and not resting.has(row)]
