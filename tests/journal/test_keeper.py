@@ -159,6 +159,23 @@ def test_runs_that_cannot_be_had_do_not_put_off_the_sign_of_life(process: Any) -
     run(main())
 
 
+def test_who_was_refused_does_not_take_the_runs_of_another_journal_of_its_process(
+    process: Any,
+) -> None:
+    async def main() -> None:
+        first, late, third = process(), process(), process()
+        first.begin("taken")
+        with pytest.raises(Refused, match="is alive"):
+            in_transaction(late.db, late.keeper.claim("taken"))
+        third.begin("other")
+        late.begin("own")
+        late.look()
+        owners = dict(late.db.execute("SELECT id, owner FROM runs").fetchall())
+        assert owners == {"taken": 1, "other": 2, "own": 3}
+
+    run(main())
+
+
 def test_giving_all_up_can_be_done_twice_if_the_first_time_was_undone(process: Any) -> None:
     async def main() -> None:
         one, other = process(), process()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from hocket.core.errors import JournalError, OwnershipLost
@@ -88,7 +89,8 @@ class Keeper:
         """Give the work that creates a run owned by this process."""
 
         def work(db: Database) -> Claim:
-            return store.create_run(db, new, self._enrol(db))
+            with self._enrolled(db) as owner:
+                return store.create_run(db, new, owner)
 
         return work
 
@@ -96,7 +98,9 @@ class Keeper:
         """Give the work that takes a run over."""
 
         def work(db: Database) -> Claim:
-            return store.claim_run(db, id, self._enrol(db), self._me, self._backend.lapsed_before())
+            before = self._backend.lapsed_before()
+            with self._enrolled(db) as owner:
+                return store.claim_run(db, id, owner, self._me, before)
 
         return work
 
@@ -151,6 +155,7 @@ class Keeper:
         """Forget what was owned: after a failure it was given up."""
         self.ports.clear()
         self.stakes.clear()
+        self._owner = 0
 
     def look_soon(self) -> None:
         """Have the next `look` look at once."""
@@ -169,19 +174,26 @@ class Keeper:
             for stake in self.stakes:
                 stake.look(db)
 
-    def _enrol(self, db: Database) -> int:
+    @contextmanager
+    def _enrolled(self, db: Database) -> Iterator[int]:
+        """Renew the lease for some work, and give the key that it is known by.
+
+        A key of work that fails is undone with it, and may be another journal's of this process
+        soon: whoever went by it would take that one's runs for its own.
+        """
         now = self._backend.wall()
-        self._owner = store.enrol(db, self._owner, self._me, self.bell, now, self._lease)
-        return self._owner
+        owner = store.enrol(db, self._owner, self._me, self.bell, now, self._lease)
+        yield owner
+        self._owner = owner
 
     def _drop_closed(self) -> None:
         self.stakes[:] = [stake for stake in self.stakes if not stake.closed]
 
     def _give_signs(self, db: Database) -> None:
-        self._enrol(db)
-        self._drop_closed()
-        for stake in self.stakes:
-            stake.renew(db)
+        with self._enrolled(db):
+            self._drop_closed()
+            for stake in self.stakes:
+                stake.renew(db)
 
     def _renew(self, db: Connection) -> None:
         if time.monotonic() < self._next_heartbeat:
