@@ -29,7 +29,8 @@ def test_a_sign_in_a_password_that_has_to_be_coded_is_named(sign: str, tmp_path:
         "postgresql://hocket:%2F%23%40@[::1]:5432/hocket?sslmode=require",
         "postgresql://db.example/hocket?user=a@b",
         "postgresql:///hocket?host=/run/postgresql&user=me@here",
-        "postgresql://a,b:5433/hocket".replace("a,b:5433", "a:5432"),
+        "postgresql://me:p,w@a:5432,b:5433/hocket?target_session_attrs=read-write",
+        "postgresql://a,b,[::1]:5433/hocket",
         "",
         "/var/lib/a=b",
         "folder",
@@ -56,14 +57,20 @@ def test_pairs_are_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_port_that_is_none_is_told_of() -> None:
-    with pytest.raises(Refused, match="the host or the port cannot be read"):
-        journal_address("postgresql://db.example:none/hocket")
+    for hosts in ("db.example:none", "a:5432,b:none", "a,[::1"):
+        with pytest.raises(Refused, match="the host or the port cannot be read"):
+            journal_address(f"postgresql://{hosts}/hocket")
+    for hosts in ("a,", ",a", "a,,b", "a,:5432"):
+        with pytest.raises(Refused, match="a host is missing before or behind a comma"):
+            journal_address(f"postgresql://{hosts}/hocket")
 
 
 def test_a_host_in_the_query_is_shown_and_a_password_is_not() -> None:
     asked = "postgresql:///hocket?host=db.example&port=5433&password=secret"
     assert shown(asked) == "postgresql://db.example:5433/hocket"
     assert shown("postgresql://me:secret@db.example:1/x") == "postgresql://db.example:1/x"
+    several = "postgresql://me:sec,ret@db.example:1,[::1]:2,c/x?password=secret"
+    assert shown(several) == "postgresql://db.example:1,::1:2,c/x"
     assert shown("postgresql://me:se[cret@db.example:1/x") == "postgresql://…"
 
 

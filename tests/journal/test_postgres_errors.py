@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 from tests.postgres import Server
 
+from hocket.app.journal_check import check
 from hocket.core.errors import CallerError, JournalError, NotFound
 from hocket.core.requests import Pause
 from hocket.journal.base import Store, Wanted
 from hocket.journal.postgres import PostgresJournal
+from hocket.journal.postgres_server import PostgresServer
+from hocket.journal.schema import Unreachable
 from hocket.journal.sqlite import SqliteJournal
 
 started = runpy.run_path(str(Path(__file__).with_name("owner_process.py")))["started"]
@@ -47,6 +50,46 @@ def test_rights_that_are_missing_are_named(postgres: Server, database: str, role
         assert [row.id for row in guest.runs()] == ["r1"]
         with pytest.raises(JournalError, match=r"does not let us write .*INSERT, UPDATE, DELETE"):
             guest.post("r1", Pause())
+
+
+def test_a_database_in_another_encoding_is_refused_before_there_are_tables(
+    postgres: Server,
+) -> None:
+    """A call that has said what it cannot keep would end its run, again and again."""
+    postgres.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    advice = "keeps texts in LATIN1.*createdb --encoding=UTF8"
+    try:
+        with PostgresJournal(postgres.url("latin")) as journal:
+            with pytest.raises(JournalError, match=advice):
+                asyncio.run(journal.lay(started("r1")))
+            with pytest.raises(JournalError, match=advice):
+                journal.write(lambda db: None)
+            found = check(journal, "postgresql", journal.where)
+        assert not postgres.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'hocket'", "latin")
+        assert found.settings["server_encoding"] == "LATIN1"
+        assert [p for p in found.problems if "texts are kept in LATIN1" in p and "UTF8" in p]
+    finally:
+        postgres.drop("latin")
+
+
+def test_a_server_that_takes_no_writes_is_not_said_to_be_away(
+    postgres: Server, database: str
+) -> None:
+    name = database.rpartition("/")[2]
+    postgres.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    server = PostgresServer(database, 15.0)
+    with pytest.raises(Unreachable, match=r"takes no writes .*a standby"):
+        server.open()
+
+
+def test_tables_of_another_program_are_named(postgres: Server, database: str) -> None:
+    theirs = "CREATE SCHEMA hocket; CREATE TABLE hocket.meta (id bigint)"
+    postgres.sql(theirs, database.rpartition("/")[2])
+    with (
+        PostgresJournal(database) as journal,
+        pytest.raises(JournalError, match=r"not Hocket's in its schema hocket .*of its own"),
+    ):
+        journal.runs()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hocket.agents.population import folder_of
 from hocket.app.adapters import KINDS, Links
 from hocket.app.files import StoredFiles
 from hocket.app.history import History, keep, past_of
-from hocket.app.journals import journal_address, open_journal
+from hocket.app.journals import open_journal
 from hocket.app.learned import resolve
 from hocket.app.livelog import LiveLog
 from hocket.app.mistakes import refuse_mistakes
@@ -87,7 +87,7 @@ class Engine:
         if memory:
             journal = MemoryJournal(wall=time.time_ns)
         elif journal is None or isinstance(journal, str):
-            journal = open_journal(journal_address(journal), self.state, lease)
+            journal = open_journal(journal, self.state, lease)
         self.journal: Final[Store] = journal
         self._desks = Desks(self.journal.wall, self.journal.ledger)
         self._embedder = Embedder()

@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from hocket.core.values import SECOND
+from hocket.journal.postgres_tables import ENCODING, OTHER_ENCODING
 from hocket.journal.schema import Database, integer, one, text
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ MODE: Final = "PRAGMA journal_mode"
 SETTINGS: Final = """
 SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'max_connections',
-               'server_version', 'data_checksums', 'synchronous_standby_names')"""
+               'server_version', 'server_encoding', 'data_checksums',
+               'synchronous_standby_names')"""
 CONNECTIONS: Final = """
 SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"""
 TABLE_SIZE: Final = """
@@ -195,6 +197,11 @@ def _look_at_server(db: Database, found: Checked) -> None:
     if settings.get("synchronous_commit") == "off":
         found.problems.append(
             "synchronous_commit is off for our connections: what was acknowledged can be lost"
+        )
+    encoding = settings.get("server_encoding")
+    if encoding != ENCODING:
+        found.problems.append(
+            f"texts are kept in {encoding}, which lacks characters: {OTHER_ENCODING}"
         )
     if (one(db.execute(TAKES_NO_WRITES)) or (False,))[0]:
         found.problems.append(

@@ -6,13 +6,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
 
 from hocket.app.state import lease_seconds, state_folder
 from hocket.core.errors import Refused
-from hocket.journal.address import mistake_in, shown
+from hocket.journal.address import Address, mistake_in, shown
 from hocket.journal.base import Store
 from hocket.journal.moves import SqlMoves
 from hocket.journal.schema import FILE
@@ -34,8 +35,8 @@ def journal_address(given: str | None = None) -> str:
     Raises:
         Refused: The file that is to hold it cannot be read, or it is no address.
     """
-    said = os.environ.get(VARIABLE, "") if given is None else given
-    address = said.strip()
+    said = _said(given)
+    address = said
     if said.startswith("@"):
         try:
             address = Path(said[1:]).expanduser().read_text("utf-8").strip()
@@ -50,19 +51,26 @@ def journal_address(given: str | None = None) -> str:
     return address
 
 
-def open_journal(address: str, state: Path, lease: float) -> Store:
+def _said(given: str | None) -> str:
+    return (os.environ.get(VARIABLE, "") if given is None else given).strip()
+
+
+def open_journal(given: str | None, state: Path, lease: float) -> Store:
     """Open a journal; nothing is created or connected to before it is needed.
 
     Args:
-        address: ``postgresql://user@host:port/database``; "" for the state folder's own file; a
-            path for that of another state folder.
+        given: ``postgresql://user@host:port/database``; "" for the state folder's own file; a
+            path for that of another state folder; ``@file`` for one that holds any of these, and
+            is read again for each connection. None for what ``HOCKET_JOURNAL`` says.
         state: The state folder.
         lease: Seconds after which another process may take a run over from this one if it gives no
             sign of life.
 
     Raises:
-        Refused: Nothing of that kind is known, or a package is missing.
+        Refused: Nothing of that kind is known, its file cannot be read, or a package is missing.
     """
+    said = _said(given)
+    address = journal_address(said)
     scheme, found, _ = address.partition("://")
     if not found:
         folder = Path(address).expanduser().absolute() if address else state
@@ -80,7 +88,8 @@ def open_journal(address: str, state: Path, lease: float) -> Store:
         raise Refused(
             "a journal in PostgreSQL needs the package asyncpg: pip install 'hocket[postgres]'"
         ) from error
-    return cast(Store, module.PostgresJournal(address, lease=lease))
+    again = partial(journal_address, said) if said.startswith("@") else None
+    return cast(Store, module.PostgresJournal(Address(address, again), lease=lease))
 
 
 class Place:
@@ -122,7 +131,7 @@ def opened(given: str) -> Iterator[Place]:
     if folder.name == FILE:
         folder = folder.parent
     remote = "://" in address
-    journal = open_journal(address if remote else str(folder), folder, lease_seconds())
+    journal = open_journal(given or None if remote else str(folder), folder, lease_seconds())
     assert isinstance(journal, SqlJournal)
     kind, name = ("postgresql", shown(address)) if remote else ("sqlite", str(folder))
     try:

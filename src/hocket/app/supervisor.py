@@ -13,7 +13,7 @@ import msgspec
 
 from hocket.app.engine import Engine
 from hocket.app.host import MOST, Host
-from hocket.app.journals import VARIABLE, journal_address
+from hocket.app.journals import VARIABLE
 from hocket.core.errors import Refused
 from hocket.journal.bell import sweep
 
@@ -124,9 +124,8 @@ class Posted:
             Refused: The file cannot be read, or the cluster cannot be used.
         """
         if self._made is None:
-            address = journal_address(journal)
             self._made = Supervisor(
-                journal=address, most=self._most, lease=self._lease, cluster=self._cluster
+                journal=journal, most=self._most, lease=self._lease, cluster=self._cluster
             )
         await self._made.open()
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, TypeVar, cast
 
 from hocket.core.errors import JournalError
+from hocket.journal.address import Address
 from hocket.journal.backend import Connection
 from hocket.journal.outage import Outage
 from hocket.journal.postgres_connection import FAILURES, PostgresConnection
@@ -30,7 +31,7 @@ class PostgresJournal(SqlJournal):
     writer's.
 
     Args:
-        url: Where the database is: ``postgresql://user@host:port/database``.
+        address: Where the database is: ``postgresql://user@host:port/database``.
         lease: Seconds after which an owner of this process may be replaced that gives no sign of
             life.
 
@@ -41,8 +42,8 @@ class PostgresJournal(SqlJournal):
 
     far = True
 
-    def __init__(self, url: str, *, lease: float = LEASE) -> None:
-        self._server = PostgresServer(url, lease)
+    def __init__(self, address: str | Address, *, lease: float = LEASE) -> None:
+        self._server = PostgresServer(address, lease)
         self.logs = self._logs = PostgresLogs(self, partial(self._server.connect, WRITE_SECONDS))
         self._thread = ThreadPoolExecutor(1, "hocket-reader")
         self._reader: PostgresConnection | None = None

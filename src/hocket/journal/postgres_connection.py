@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from hocket.journal.address import Address, each_host
 from hocket.journal.postgres_sql import APPEND, translate
 from hocket.journal.schema import Parameter, Row, integer
 from hocket.journal.sight import Sight
@@ -97,6 +99,27 @@ def _remark(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
+async def reach(address: Address, name: str, **options: Any) -> asyncpg.Connection[Any]:
+    """Connect to an address as it is now; of several hosts, to the first that takes writes.
+
+    Args:
+        address: Where the database is.
+        name: How the server is told who this is.
+        **options: What else the driver is told.
+
+    Raises:
+        FAILURES: It could not.
+    """
+    hosts = each_host(address.now())
+    told: dict[str, Any] = {} if len(hosts) == 1 else {"target_session_attrs": "read-write"}
+    options |= {"timeout": CONNECT_SECONDS, "server_settings": {"application_name": name}, **told}
+    for host in hosts[:-1]:
+        # The driver has one time for all of them, and a host that is silent takes all of it.
+        with suppress(*CUTS):
+            return await asyncpg.connect(host, **options)
+    return await asyncpg.connect(hosts[-1], **options)
+
+
 class Result:
     """What a statement gave."""
 
@@ -128,7 +151,7 @@ class PostgresConnection:
     """A connection; it must be used in one thread that has no running event loop.
 
     Args:
-        url: Where the database is.
+        address: Where the database is.
         name: How the server is told who this is.
         timeout: Seconds after which a statement counts as lost.
         sight: Is told of what was answered and what was not.
@@ -140,12 +163,12 @@ class PostgresConnection:
             all, as the server says to whoever asks on the next connection.
     """
 
-    def __init__(self, url: str, name: str, timeout: float, sight: Sight) -> None:
+    def __init__(self, address: Address, name: str, timeout: float, sight: Sight) -> None:
         self.unsure = False
         self.careful = False
         self.committed = False
         self._transaction: object = None
-        self._url = url
+        self._address = address
         self._name = name
         self._timeout = timeout
         self._sight = sight
@@ -162,13 +185,7 @@ class PostgresConnection:
         """
         self._drop()
         self._link = self._loop.run_until_complete(
-            asyncpg.connect(
-                self._url,
-                timeout=CONNECT_SECONDS,
-                command_timeout=self._timeout,
-                statement_cache_size=0,
-                server_settings={"application_name": self._name},
-            )
+            reach(self._address, self._name, command_timeout=self._timeout, statement_cache_size=0)
         )
         self._fetch(_SET, (list(_SETTINGS), list(_SETTINGS.values())))
         before, self._who = self._who, None

@@ -27,8 +27,8 @@ def explained(error: Exception, where: str, *, reading: bool, tls: bool) -> str:
     said = said_in(error)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         return (
-            f"{where} does not let us in ({said}): check the user, and the password in PGPASSWORD "
-            "or ~/.pgpass"
+            f"{where} does not let us in ({said}): check the user, and the password in PGPASSWORD, "
+            "~/.pgpass or the file that holds the address"
         )
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"there is no database at {where} ({said}): make it with createdb"
@@ -44,6 +44,11 @@ def explained(error: Exception, where: str, *, reading: bool, tls: bool) -> str:
         return (
             f"{where} does not show us its tables ({said}): {_rights('SELECT')}; or restore them "
             "from a copy if they were removed"
+        )
+    if isinstance(error, asyncpg.UndefinedColumnError):
+        return (
+            f"{where} has tables that are not Hocket's in its schema {SCHEMA} ({said}): have the "
+            "journal in a database of its own"
         )
     if _is_of_tls(error, tls):
         return (

@@ -18,7 +18,7 @@ import asyncpg
 from hocket._version import __version__
 from hocket.core.errors import JournalError
 from hocket.journal import postgres_tables as tables
-from hocket.journal.address import shown
+from hocket.journal.address import Address, shown
 from hocket.journal.backend import Connection
 from hocket.journal.keeper import HEARTBEATS
 from hocket.journal.postgres_connection import (
@@ -28,6 +28,7 @@ from hocket.journal.postgres_connection import (
     SCHEMA,
     PostgresConnection,
     new_loop,
+    reach,
 )
 from hocket.journal.postgres_errors import explained, said_in
 from hocket.journal.schema import (
@@ -75,6 +76,7 @@ SELECT count(pg_notify(name, '')) FROM jsonb_array_elements_text(?::text::jsonb)
 _LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_FORMAT})"
 _UP_SINCE: Final = """
 SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint * 1000"""
+_ENCODING: Final = "SELECT current_setting('server_encoding')"
 _LEAST: Final = "SELECT value FROM meta WHERE key = 'least'"
 
 
@@ -151,16 +153,16 @@ class PostgresServer:
     """A database on a PostgreSQL server.
 
     Args:
-        url: Where it is: ``postgresql://user@host:port/database``.
+        address: Where it is: ``postgresql://user@host:port/database``.
         lease: How long this process's leases are, in seconds.
     """
 
     failures: tuple[type[Exception], ...] = FAILURES
     undoes = True
 
-    def __init__(self, url: str, lease: float) -> None:
-        self.url: Final = url
-        self.where: Final = shown(url)
+    def __init__(self, address: str | Address, lease: float) -> None:
+        self.address: Final = Address(address) if isinstance(address, str) else address
+        self.where: Final = shown(self.address.now())
         self.closing: Final = threading.Event()
         self.hub: Final = Hub(lease)
         self._writing: PostgresConnection | None = None
@@ -173,7 +175,7 @@ class PostgresServer:
             JournalError: It cannot be reached, or is too old.
         """
         name = f"hocket {socket.gethostname()}:{os.getpid()}"
-        db = PostgresConnection(self.url, name, timeout, self.hub.sight)
+        db = PostgresConnection(self.address, name, timeout, self.hub.sight)
         try:
             self.hub.connect(db)
             if db.version < (OLDEST, 0):
@@ -228,7 +230,7 @@ class PostgresServer:
         """Bring the tables to the present format; programs of the one before may go on meanwhile.
 
         Raises:
-            JournalError: A newer Hocket has made them.
+            JournalError: A newer Hocket has made them, or the database cannot hold all characters.
             FAILURES: It could not be done; nothing was changed.
         """
 
@@ -237,6 +239,7 @@ class PostgresServer:
             # Another process may have done it while this one waited.
             found = self.format_of(db)
             if found == 0:
+                _check_encoding(db, self.where)
                 db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             for migration in tables.MIGRATIONS[found:]:
                 for statement in migration:
@@ -266,11 +269,16 @@ class PostgresServer:
                 f"the disk of {self.where} is full; nothing acknowledged was lost, but nothing "
                 "more can be recorded: make room, then resume the run"
             )
-        tls = "ssl" in self.url.partition("?")[2]
+        tls = "ssl" in self.address.now().partition("?")[2]
         known = explained(error, self.where, reading=reading, tls=tls)
         if known:
             return JournalError(known)
         said = said_in(error)
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            return Unreachable(
+                f"{self.where} takes no writes ({said}): it is a standby, or "
+                "default_transaction_read_only is on; name the server that takes them"
+            )
         if self.is_cut(error):
             return Unreachable(
                 f"{self.where} does not answer ({said}): see whether the server runs"
@@ -359,7 +367,7 @@ class PostgresServer:
 
     def bell(self, on_ring: Callable[[], None]) -> PostgresBell:
         """Give a bell."""
-        return PostgresBell(self.url, on_ring)
+        return PostgresBell(self.address, on_ring)
 
     def ring(self, *names: str) -> None:
         """Wake the owners of those bells; they look by themselves if that fails."""
@@ -382,9 +390,9 @@ class PostgresBell:
         name: What it takes to ring it.
     """
 
-    def __init__(self, url: str, on_ring: Callable[[], None]) -> None:
+    def __init__(self, address: Address, on_ring: Callable[[], None]) -> None:
         self.name = f"hocket_{os.getpid()}_{secrets.token_hex(6)}"
-        self._url = url
+        self._address = address
         self._on_ring = on_ring
         self._loop = new_loop()
         self._over = asyncio.Event()
@@ -413,12 +421,7 @@ class PostgresBell:
 
     async def _hear(self) -> None:
         """Listen until the end, or until the connection is lost."""
-        link = await asyncpg.connect(
-            self._url,
-            timeout=CONNECT_SECONDS,
-            command_timeout=_LISTEN_SECONDS,
-            server_settings={"application_name": "hocket bell"},
-        )
+        link = await reach(self._address, "hocket bell", command_timeout=_LISTEN_SECONDS)
         try:
             for channel in (self.name, _EVERYBODY):
                 await link.add_listener(channel, self._rung)
@@ -439,3 +442,16 @@ class PostgresBell:
 def _number(db: Database, sql: str) -> int:
     row = one(db.execute(sql))
     return int(text(row[0])) if row else 0
+
+
+def _check_encoding(db: Database, where: str) -> None:
+    """Refuse a database that would fail in the middle of a run, at a character it has not.
+
+    Raises:
+        JournalError: It is one.
+    """
+    (encoding,) = one(db.execute(_ENCODING)) or ("",)
+    if encoding != tables.ENCODING:
+        raise JournalError(
+            f"{where} keeps texts in {encoding}, which lacks characters: {tables.OTHER_ENCODING}"
+        )

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+ENCODING: Final = "UTF8"
+"""How the server must keep texts: with any other, what a call says may be none that it can keep."""
+OTHER_ENCODING: Final = (
+    "make a database with createdb --encoding=UTF8 --template=template0, and have the journal there"
+)
+"""What to do about another one."""
+
 # Whole numbers are bigint, also where small ones would do: instants are nanoseconds.
 # Names are compared byte by byte ("C"), whatever the database's language is.
 M001: Final = (
