@@ -36,6 +36,11 @@ plans:
     steps:
       hi: {command: [echo, hi]}
 """
+LONG = """
+  long:
+    steps:
+      hi: {command: [sleep, "600"]}
+"""
 
 
 @pytest.fixture
@@ -142,13 +147,34 @@ async def test_two_files_of_one_name_are_told_apart(tmp_path: Path, file: Path) 
 
 
 async def test_beyond_the_most_runs_none_is_begun(tmp_path: Path, file: Path) -> None:
+    put(file, FILE + LONG)
     async with hosting(tmp_path / "state", [file], most=1) as host:
-        run = await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await host.start("plans.yaml", "long", {}, by="anna")
         with pytest.raises(Full, match="1 runs"):
             await host.start("plans.yaml", "quick", {}, by="anna")
         await host.ask(run, Cancel(by="anna"))
         await soon(lambda: not host.runs)
         await host.start("plans.yaml", "quick", {}, by="anna")
+
+
+async def test_who_waits_for_people_keeps_nobody_from_beginning(tmp_path: Path, file: Path) -> None:
+    async with hosting(tmp_path / "state", [file], most=1) as host:
+        waiting = [await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")]
+        await asked(host, waiting[0])
+        while True:
+            try:
+                waiting.append(await host.start("plans.yaml", "gate", {"what": "it"}, by="anna"))
+            except Full:
+                break
+            await asked(host, waiting[-1])
+        # They take memory, after all.
+        assert len(waiting) == 10
+        answer = await asked(host, waiting[0])
+        await host.ask(waiting[0], answer)
+        await soon(lambda: waiting[0] not in host.runs)
+        quick = await host.start("plans.yaml", "quick", {}, by="anna")
+        await soon(lambda: quick not in host.runs)
+        assert host.row(quick).status == host.row(waiting[0]).status == "succeeded"
 
 
 async def test_the_second_who_answers_is_told_who_was_first(tmp_path: Path, file: Path) -> None:

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside
+from hocket.app.questions import open_questions
 from hocket.app.run import Run, leave
 from hocket.app.state import check_run_id
 from hocket.core.errors import (
@@ -41,6 +42,8 @@ _WATCH: Final = 1.0
 _AT_ONCE: Final = 4
 _AMONG: Final = 16
 """Of so many that are the oldest some are taken by chance: others look at the same ones."""
+_HELD: Final = 10
+"""How many times as many runs as may be at work are held, where the others wait for people."""
 _YIELD: Final = 0.001
 """How many seconds, for each run that is driven here, are left to others before taking more."""
 _FIRST_REST: Final = 2.0
@@ -78,8 +81,16 @@ class Driving:
 
     @property
     def room(self) -> int:
-        """How many more runs may be driven here."""
-        return 0 if self._closed else max(0, self._most - len(self._runs) - self._beginning)
+        """How many more runs may be driven here.
+
+        One that waits for people takes nothing but memory: the place of another one only where
+        very many do.
+        """
+        if self._closed:
+            return 0
+        at_work = sum(not _idle(run.machine) for run in self._runs.values()) + self._beginning
+        held = len(self._runs) + self._beginning
+        return max(0, min(self._most - at_work, _HELD * self._most - held))
 
     def lock(self, run: str) -> asyncio.Lock:
         """Give the lock of whoever finds out where a run is driven, and changes that."""
@@ -207,7 +218,7 @@ class Driving:
         if not self.room and not anyhow:
             raise Full(
                 f"this server drives {self._most} runs, as many as it may: wait until one has "
-                "ended, or start it with a larger --most"
+                "ended or waits for people, or start it with a larger --most"
             )
         self._beginning += 1
         try:
@@ -306,6 +317,13 @@ class Resting:
         """Forget all but these, which are still nobody's."""
         for run in self._rests.keys() - runs:
             del self._rests[run]
+
+
+def _idle(machine: RunMachine) -> bool:
+    """Tell whether a run is paused, or nothing of it can happen before somebody answers."""
+    if not machine.waits_for_people:
+        return machine.paused
+    return bool(machine.calls.held() or open_questions(machine))
 
 
 class _Pausing(Refused):
