@@ -18,10 +18,11 @@ from hocket.core.values import SECOND
 from hocket.journal import keeper, schema, sqlite_file, stake, store
 from hocket.journal import ledger as sql
 from hocket.journal.base import Past, Sample
-from hocket.journal.schema import FILE
+from hocket.journal.schema import FILE, Database
 from hocket.journal.sharing import Told
 from hocket.journal.sqlite import SqliteJournal
 from hocket.limits.claim import Claim, Entry
+from hocket.limits.turns import Want
 
 HERE = Path(__file__).parent
 OLD = HERE.parent / "histories" / "0.1.0" / FILE
@@ -328,6 +329,36 @@ def test_on_a_full_disk_a_reservation_fails_alone_and_nothing_noted_is_lost(
                 lambda db: db.execute("SELECT call, sent FROM ledger ORDER BY call").fetchall()
             )
             assert rows == [("k1", 2), ("k2", None), ("k3", None)]
+
+    run(main())
+
+
+def test_what_is_noted_after_an_arrival_that_was_undone_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive = stake.Stake.arrive
+
+    def undone(self: stake.Stake, db: Database) -> None:
+        arrive(self, db)
+        raise full()
+
+    async def main() -> None:
+        with SqliteJournal(tmp_path) as journal:
+            ledger = journal.ledger(lambda: None)
+            with monkeypatch.context() as patch:
+                patch.setattr(stake.Stake, "arrive", undone)
+                with pytest.raises(JournalError, match="is full"):
+                    await ledger.reserve([entry("k1")], 1, KEEP)
+            # Another process gets the key that was undone.
+            with SqliteJournal(tmp_path) as other:
+                await other.start(started("r"))
+                log = await journal.start(started("r2"))
+                ledger.want([Want("a", "r2", 1, Claim(), 1)], 2)
+                await log.durable(log.append([event(1)]))
+                ask = "SELECT count(*), count(w.owner = r.owner OR NULL) FROM {} WHERE r.id = 'r'"
+                rows = "wants AS w JOIN owners AS o ON o.key = w.owner, runs AS r"
+                found = journal.query(lambda db: db.execute(ask.format(rows)).fetchone())
+                assert found == (1, 0)
 
     run(main())
 

@@ -152,7 +152,11 @@ class Transactions:
 
     def _arrive(self, db: Connection, stake: Stake) -> None:
         if not stake.known:
-            self._backend.transact(db, stake.arrive)
+            try:
+                self._backend.transact(db, stake.arrive)
+            except BaseException:
+                stake.undo()
+                raise
             stake.commit()
 
     def _mend_for(self, db: Connection, job: Job, error: Exception) -> None:
