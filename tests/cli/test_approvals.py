@@ -63,8 +63,11 @@ def test_all_items_of_a_step_are_shown_and_decided_about_together(home: Home) ->
     which = home.hocket("approve", "r", "--yes")
     assert "These wait for approval: ship/0, ship/1" in which.err
     assert 'runs ["echo","no 2"]' in which.err
+    home.ok("approve", "r", "ship/1", "--yes")
+    assert "ship/1: approved by tester, counts at resume" in home.ok("show", "r").out
     done = home.ok("approve", "r", "ship", "--yes")
     assert 'runs ["echo","no 1"]' in done.err
+    assert 'runs ["echo","no 2"]' not in done.err
     assert home.ok("resume", "r").data == ["no 1", "no 2"]
 
 
@@ -107,6 +110,13 @@ def test_an_answer_that_is_noted_is_not_asked_for_again(home: Home) -> None:
     home.write(SHIP, plan=INPUTS)
     assert home.hocket("run", "--id", "r", "--no-wait").status == 3
     home.ok("approve", "r", "--yes")
+    shown = home.ok("show", "r").out
+    assert "approved by tester, counts at resume" in shown
+    assert "to decide" not in shown
+    assert "to answer" not in home.ok("runs").out
+    again = home.hocket("approve", "r")
+    assert again.status == 2
+    assert again.err.startswith("'ship' was approved by tester already; that is noted")
     done = home.ok("resume", "r")
     assert "to decide" not in done.err
     assert shipped(home)

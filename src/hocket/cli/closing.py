@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from hocket.app.planning_run import is_planning
 from hocket.app.questions import open_questions
@@ -50,10 +50,17 @@ def _noteworthy(machine: RunMachine, views: list[StepView]) -> list[str]:
     return rows
 
 
-def waiting_lines(machine: RunMachine) -> list[str]:
-    """Give the commands that settle what the run waits for."""
+def waiting_lines(machine: RunMachine, noted: Container[str] = ()) -> list[str]:
+    """Give the commands that settle what the run waits for.
+
+    Args:
+        machine: The run.
+        noted: What was decided already, of a run that nobody drives.
+    """
     run, lines = machine.run, []
     for path, asked in open_questions(machine).items():
+        if path in noted:
+            continue
         if isinstance(asked, ApprovalAsked):
             lines.append(f"  to decide: hocket approve {run} {path}")
         else:
@@ -75,9 +82,17 @@ def held_lines(machine: RunMachine, calls: Iterable[Call]) -> list[str]:
     return lines
 
 
-def next_lines(machine: RunMachine, *, alive: bool = False) -> list[str]:
-    """Give the commands that make sense now; `alive` says that a process is running the run."""
-    run, lines = machine.run, waiting_lines(machine)
+def next_lines(
+    machine: RunMachine, *, alive: bool = False, noted: Container[str] = ()
+) -> list[str]:
+    """Give the commands that make sense now.
+
+    Args:
+        machine: The run.
+        alive: Whether a process is running it.
+        noted: As in `waiting_lines`.
+    """
+    run, lines = machine.run, waiting_lines(machine, noted)
     if machine.phase == "ended":
         if machine.said == "failed":
             lines.append(f"  to do what failed again: hocket retry {run}")

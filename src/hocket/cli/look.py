@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from cyclopts import Parameter
 
 from hocket.app.engine import Engine
 from hocket.app.files import save
-from hocket.app.questions import open_questions
+from hocket.app.questions import noted, open_questions
 from hocket.app.state import find_row, find_run
 from hocket.cli.closing import next_lines
 from hocket.cli.output import fit, pretty, print_output, status_words
@@ -25,9 +25,11 @@ from hocket.cli.plain import event_line
 from hocket.cli.shown import SHOWN
 from hocket.core.errors import NotFound, Refused
 from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
+from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
 from hocket.core.views import counted, shown
+from hocket.insight.tally import Tally
 from hocket.journal.base import RunRow, Wanted
 from hocket.journal.logs import Logs, unsettled
 from hocket.report.data import run_document
@@ -87,7 +89,9 @@ def _asked(engine: Engine, row: RunRow) -> int:
     """Count the questions of a run that nobody has answered; of a long one it would take long."""
     if row.status in _ENDED or row.events > _LONG:
         return 0
-    return len(open_questions(engine.fold(row.id)))
+    machine = engine.fold(row.id)
+    told = {} if row.alive else noted(machine, engine.journal)
+    return len(open_questions(machine)) - len(told)
 
 
 def show(
@@ -109,47 +113,71 @@ def show(
     """
     with closing(Engine()) as engine:
         row = find_row(engine.journal, run)
-        run_id = row.id
-        machine, tally = engine.look(run_id)
+        machine, tally = engine.look(row.id)
+        told = {} if row.alive else noted(machine, engine.journal)
         if step is not None:
-            output = _output(engine, machine, step)
-            if save_to is not None:
-                _save(engine, output, save_to)
-            elif json_:
-                print(pretty(output))
-            else:
-                print_output(output)
-            return 0
+            return _show_step(engine, machine, step, save_to, json_=json_)
         if save_to is not None:
             raise Refused("--save is for the files of one step: hocket show RUN STEP --save FOLDER")
     stopped = machine.phase in {"running", "pausing", "ending"} and not row.alive
     # Where nobody drives a run no call starts, as in a pause.
     phase = "pausing" if stopped else machine.phase
     views = shown(machine.workflow.view(), machine.workflow, machine.calls, phase)
+    views = [_decided(view, told) for view in views]
     if json_:
         print(pretty(run_document(machine, tally, views)))
         return 0
-    took = format_duration(machine.at - machine.started_at)
-    said = "stopped (resumable)" if stopped and not machine.paused else machine.said
-    print(f"run {machine.run} ({machine.spec.name}): {said}, {took}")
-    if machine.end is not None and machine.end.reason:
-        print(f"  {clean(machine.end.reason)}")
-    print(f"  {counts_words(counted(machine.workflow, machine.calls, phase))}")
-    if stopped and (lost := machine.calls.running):
-        calls = "1 call was" if lost == 1 else f"{lost:,} calls were"
-        print(f"  {calls} in flight when its process ended")
-    print(f"  {spent_words(tally)}")
-    if kept := kept_words(tally):
-        print(f"  {kept}")
+    for line in _head_lines(machine, tally, phase, stopped=stopped):
+        print(line)
     print()
     for line in table(["STEP", "STATE", "BY", ""], step_rows(views)):
         print(line)
     for line in _together(machine):
         print(fit(line))
-    for line in next_lines(machine, alive=row.alive):
+    rows = {view.path for view in views}
+    for path in told:
+        if path not in rows:
+            print(f"  {path}: {told[path]}, counts at resume")
+    for line in next_lines(machine, alive=row.alive, noted=told):
         if "hocket show" not in line:
             print(line)
     return 0
+
+
+def _show_step(
+    engine: Engine, machine: RunMachine, step: str, save_to: Path | None, *, json_: bool
+) -> int:
+    output = _output(engine, machine, step)
+    if save_to is not None:
+        _save(engine, output, save_to)
+    elif json_:
+        print(pretty(output))
+    else:
+        print_output(output)
+    return 0
+
+
+def _head_lines(machine: RunMachine, tally: Tally, phase: str, *, stopped: bool) -> Iterator[str]:
+    """Say how a run stands, above its steps."""
+    took = format_duration(machine.at - machine.started_at)
+    said = "stopped (resumable)" if stopped and not machine.paused else machine.said
+    yield f"run {machine.run} ({machine.spec.name}): {said}, {took}"
+    if machine.end is not None and machine.end.reason:
+        yield f"  {clean(machine.end.reason)}"
+    yield f"  {counts_words(counted(machine.workflow, machine.calls, phase))}"
+    if stopped and (lost := machine.calls.running):
+        calls = "1 call was" if lost == 1 else f"{lost:,} calls were"
+        yield f"  {calls} in flight when its process ended"
+    yield f"  {spent_words(tally)}"
+    if kept := kept_words(tally):
+        yield f"  {kept}"
+
+
+def _decided(view: StepView, told: Mapping[str, str]) -> StepView:
+    """Show what was decided of a step that still waits, since nobody has heard of it."""
+    if view.path not in told:
+        return view
+    return msgspec.structs.replace(view, detail=f"{told[view.path]}, counts at resume")
 
 
 def _together(machine: RunMachine) -> Iterator[str]:

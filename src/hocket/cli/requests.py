@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from hocket.app.engine import Engine
 from hocket.app.preview import Preview, paused_for, previews
-from hocket.app.questions import already
+from hocket.app.questions import already, noted
 from hocket.app.state import find_row, find_run
 from hocket.cli.asked import asked_lines, list_lines
 from hocket.cli.closing import closing_lines
@@ -219,18 +219,22 @@ def _asked(run: str, step: str | None) -> list[Preview]:
         Refused: There is none, or several could be meant.
     """
     with closing(Engine()) as engine:
-        run_id = find_run(engine.journal, run)
+        row = find_row(engine.journal, run)
+        run_id = row.id
         machine = engine.fold(run_id)
-        found = [one for one in previews(machine, engine.journal) if one.kind == "approve"]
+        done = {} if row.alive else noted(machine, engine.journal)
+        asked = [one for one in previews(machine, engine.journal) if one.kind == "approve"]
         told = None if step is None else already(engine.journal, run_id, step)
-    if step is None and len(found) == 1:
-        return found
-    if step is not None:
-        meant = [one for one in found if one.path == step or _is_item(one.path, step)]
-        if meant:
-            return meant
-        if told is not None:
-            raise Refused(told)
+    found = [one for one in asked if one.path not in done]
+    meant = [one for one in found if _is_meant(one.path, step)]
+    if meant and (step is not None or len(meant) == 1):
+        return meant
+    if told is not None:
+        raise Refused(told)
+    decided = [path for path in done if _is_meant(path, step)]
+    if decided and not meant:
+        words = " and ".join(f"{path!r} was {done[path]} already" for path in decided)
+        raise Refused(f"{words}; that is noted, and is taken in with: hocket resume {run_id}")
     waiting = ", ".join(one.path for one in found)
     if step is None and waiting:
         for line in list_lines(found, time.time_ns()):
@@ -241,7 +245,9 @@ def _asked(run: str, step: str | None) -> list[Preview]:
     raise Refused(f"{what} not wait for approval; {told}")
 
 
-def _is_item(path: str, step: str) -> bool:
-    """Tell whether a path is one of the items of a step, in whatever round."""
+def _is_meant(path: str, step: str | None) -> bool:
+    """Tell whether a path is a step's or one of its items', in whatever round; any without one."""
+    if step is None or path == step:
+        return True
     item, _, round_ = path.removeprefix(f"{step}/").partition("~")
     return path.startswith(f"{step}/") and item.isdigit() and (not round_ or round_.isdigit())
