@@ -9,10 +9,10 @@ Nobody waits here but calls: no run, no loop, no thread.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from hocket.core.errors import HocketError
 from hocket.core.specs import LimitSpec
 from hocket.engine.clock import EARLY, Alarm, Clock
 from hocket.engine.shares import OpenLedger, Shares
@@ -239,6 +239,7 @@ class Desk:
 
     async def _ask(self, shares: Shares) -> None:
         """Ask the ledger for what is ready, as long as there is any."""
+        ready: deque[Admitted] = deque()
         try:
             while self._granting:
                 self._asked, self._granting = self._granting, []
@@ -246,18 +247,25 @@ class Desk:
                 asked, self._asked = self._asked, []
                 at = self.clock.now()
                 for item, good in zip(asked, granted, strict=True):
-                    if not good:
+                    if good:
+                        ready.append(item)
+                    else:
                         self.admission.put_back(item.key, CLAIM, at)
                 self._learn(told)
-                for item, good in zip(asked, granted, strict=True):
-                    if good and shares.closed(item, at):
+                while ready:
+                    item = ready.popleft()
+                    if shares.closed(item, at):
                         self.put_back(item, CLAIM)
-                    elif good:
+                    else:
                         self._start(item)
                 self.pump()
-        except HocketError as error:
+        except Exception as error:
+            # Another program may have written what cannot be read here, and no run must hang on it.
+            idle = (*ready, *self._asked, *self._granting)
             self._asked.clear()
             self._granting.clear()
+            for item in idle:
+                self.release(item.key)
             self._fail(error)
         finally:
             self._asking = False
@@ -267,12 +275,10 @@ class Desk:
         if self._shares is None or not self._clients:
             return
         try:
-            told = await self._shares.sync(self.clock.now())
-        except HocketError as error:
-            self._fail(error)
-        else:
-            self._learn(told)
+            self._learn(await self._shares.sync(self.clock.now()))
             self.pump()
+        except Exception as error:
+            self._fail(error)
 
     def _learn(self, told: Told) -> None:
         """Take in what others have changed, and decide anew what was decided without it."""
