@@ -23,7 +23,9 @@ from tests.engine.kit import (
 from hocket.core.events import CallStarted, Forecasted
 from hocket.core.specs import RunSpec
 from hocket.core.values import SECOND
+from hocket.engine import foresight
 from hocket.engine.engine import Engine
+from hocket.engine.foresight import Foresight
 from hocket.engine.lookahead import Answer, Question, answer
 from hocket.journal.memory import MemoryJournal
 
@@ -136,3 +138,22 @@ def test_a_resumed_run_is_looked_ahead_for_with_all_that_has_happened() -> None:
     told = virtual(main)
     assert asked and type(asked[0].events[0]).__name__ == "RunStarted"
     assert len(told) >= 2
+
+
+def test_of_a_run_that_has_had_too_many_events_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(foresight, "MOST_EVENTS", 20)
+    steps = [step(f"s{i}", takes=4 * SECOND) for i in range(12)]
+    asked = list[Question]()
+
+    async def main() -> Foresight | None:
+        shell = looking(MemoryJournal(), sleeps(8), asked)
+        run = await shell.start(plan(*steps, max_parallel=1), {}, run="r", seed=0)
+        await run.settled()
+        return run._foresight
+
+    made = virtual(main)
+    assert asked and max(len(question.events) for question in asked) <= 20
+    assert made is not None
+    assert not (made._events or made._begun or made._past)

@@ -66,6 +66,8 @@ class Foresight:
         self._budget = budget
         self._events: list[AnyEvent] = list(before)
         self._begun: dict[Call, tuple[str, int]] = {}
+        self._given_up = False
+        """Whether the run has had so many events that it is looked ahead for no more."""
         self._surprised = True
         """Whether something has happened that the last look did not expect."""
         self._looked = 0
@@ -74,6 +76,8 @@ class Foresight:
 
     def recorded(self, events: Sequence[Recorded]) -> None:
         """Take in what has happened, and look if it was not expected."""
+        if self._given_up:
+            return
         for recorded in events:
             event = recorded.event
             self._events.append(event)
@@ -81,7 +85,11 @@ class Foresight:
                 self._begun[event.call] = event.agent, event.at
             elif isinstance(event, CallFinished | CallFailed | CallLost):
                 self._compare(event)
-        if self._surprised and self._task is None and self._worth_it():
+        if len(self._events) > MOST_EVENTS:
+            self._given_up = True
+            for known in (self._events, self._begun, self._past):
+                known.clear()
+        elif self._surprised and self._task is None and self._worth_it():
             self._looked = self._runner.now()
             self._surprised = False
             self._task = asyncio.get_running_loop().create_task(self._look())
@@ -115,7 +123,7 @@ class Foresight:
 
     def _worth_it(self) -> bool:
         machine, now = self._runner.machine, self._runner.now()
-        if self._runner.over or machine.phase != "running" or len(self._events) > MOST_EVENTS:
+        if self._runner.over or machine.phase != "running":
             return False
         if not self._looked:
             return may_last(self._prospect, machine.spec.workflow, machine.spec.limits)
