@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -116,12 +117,13 @@ class Links:
             self._away.warm()
 
     async def close(self) -> None:
-        """End all connections, and the processes that belong to them."""
-        if self._away is not None:
-            await self._away.close()
-        await self._clients.close()
-        await self._servers.close()
-        await self.sessions.close()
+        """End all connections, and the processes that belong to them, whatever goes wrong."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.sessions.close)
+            closing.push_async_callback(self._servers.close)
+            closing.push_async_callback(self._clients.close)
+            if self._away is not None:
+                closing.push_async_callback(self._away.close)
 
 
 class Elsewhere:

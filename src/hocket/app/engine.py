@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -433,14 +433,15 @@ class Engine:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the journal."""
-        await self._ahead.close()
-        await self.links.close()
-        await self._embedder.close()
-        await self._desks.settled()
-        if self._spans is not None:
-            await asyncio.to_thread(self._spans.shutdown)
-        self.close()
+        """Close all of it, whatever of it goes wrong, and the journal at the end."""
+        async with AsyncExitStack() as closing:
+            closing.callback(self.close)
+            if self._spans is not None:
+                closing.push_async_callback(asyncio.to_thread, self._spans.shutdown)
+            closing.push_async_callback(self._desks.settled)
+            closing.push_async_callback(self._embedder.close)
+            closing.push_async_callback(self.links.close)
+            closing.push_async_callback(self._ahead.close)
 
     def shell(self, live: Mapping[str, Any] = MappingProxyType({})) -> Shell:
         """Give what starts and resumes runs, for a plan that holds these functions."""
