@@ -162,6 +162,14 @@ class Fake:
         child = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=2)
         self.answer(str(child.pid))
 
+    def do_leave(self, rest):
+        """Begins a process in its own group, which holds no pipe, and ends."""
+        none = subprocess.DEVNULL
+        child = subprocess.Popen(["sleep", "600"], stdin=none, stdout=none, stderr=none)
+        with open(rest, "w") as file:
+            file.write(str(child.pid))
+        os._exit(3)
+
     def do_history(self, rest):
         self.answer(json.dumps(self.history))
 

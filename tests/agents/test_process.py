@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.agents.context import FakeContext, started
 
+from hocket.agents.child import Launch
 from hocket.agents.guard import guard
-from hocket.agents.process import Finished, Launch, decode, describe_exit, run_process
+from hocket.agents.process import Finished, decode, describe_exit, run_process
 from hocket.agents.terminal import Live, plain
 from hocket.core.errors import AgentError
 

@@ -409,6 +409,14 @@ async def test_processes_that_left_the_group_end_with_it(agent: Held) -> None:
     await until(lambda: not alive(child))
 
 
+async def test_what_a_process_that_ends_has_left_in_its_group_ends_with_it(agent: Held) -> None:
+    made = agent("claude")
+    error = await fails(made, f"LEAVE {agent.state / 'left'}")
+    assert "exit status 3" in error.fault.message
+    left = int((agent.state / "left").read_text())
+    await until(lambda: not alive(left))
+
+
 @pytest.mark.parametrize("kind", ["claude", "codex"])
 async def test_one_that_does_not_know_the_protocol_does_one_call_a_process(
     agent: Held, kind: str

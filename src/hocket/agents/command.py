@@ -15,17 +15,10 @@ from typing import Any, Literal
 import msgspec
 
 from hocket.agents.base import Context, Reply, Request
+from hocket.agents.child import KEEP, QUOTA, Launch
 from hocket.agents.environment import child_environment, environment_problems
 from hocket.agents.output import clip, fault, fit, read_json
-from hocket.agents.process import (
-    KEEP,
-    QUOTA,
-    Finished,
-    Launch,
-    decode,
-    describe_exit,
-    run_process,
-)
+from hocket.agents.process import Finished, decode, describe_exit, run_process
 from hocket.agents.settings import override, read
 from hocket.agents.terminal import plain
 from hocket.core.errors import AgentError, Problem, SpecError

@@ -17,10 +17,10 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
+from hocket.agents.child import reap
 from hocket.agents.guard import guard
 from hocket.agents.mcp_server import Server
 from hocket.agents.output import clip, fault
-from hocket.agents.process import reap
 from hocket.agents.terminal import plain
 
 Streams: TypeAlias = tuple[

@@ -18,9 +18,10 @@ from urllib.parse import quote
 import msgspec
 
 from hocket.agents.base import Context, Reply, Request
+from hocket.agents.child import Launch
 from hocket.agents.environment import child_environment
 from hocket.agents.output import clip, fault
-from hocket.agents.process import Finished, Launch, describe_exit, run_process
+from hocket.agents.process import Finished, describe_exit, run_process
 from hocket.agents.settings import read
 from hocket.agents.terminal import plain
 from hocket.config.population import ANSWER, KEPT, KEPT_TOLD

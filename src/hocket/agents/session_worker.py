@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hocket.agents.process import Launch
+from hocket.agents.child import Launch
 from hocket.agents.session_job import Driver, Made, Misunderstood
 from hocket.agents.session_options import SessionOptions
 from hocket.agents.session_pipe import Pipe
