@@ -89,7 +89,7 @@ async def test_a_failed_run_raises_and_has_what_it_made(engine: hocket.Engine) -
     assert isinstance(result, hocket.Result)
     assert result[made] == Patch("x", [1, 2])
     assert result.status == "failed"
-    with pytest.raises(KeyError, match="step 'bad' has no output: it is failed"):
+    with pytest.raises(KeyError, match="step 'bad' has no output: it has failed"):
         result[bad]
 
 

@@ -51,3 +51,11 @@ def test_show_calls_no_step_running_that_only_waited_for_its_turn(home: Home) ->
     assert "0/2 done · 1 running · 1 pending" in home.ok("show", "r").out
     states = {step["path"]: step["status"] for step in home.ok("show", "r", "--json").data["steps"]}
     assert states == {"slow": "running", "next": "pending"}
+
+
+def test_show_of_a_failed_step_points_to_what_it_said(home: Home) -> None:
+    home.write("z: {shell: 'echo oh no >&2; exit 3'}\nw: {needs: [z], shell: echo}")
+    assert home.hocket("run", "--id", "r").status == 1
+    failed = home.hocket("show", "r", "z").err
+    assert "it has failed: exit status 3: oh no; what it said: hocket logs r z" in failed
+    assert home.hocket("show", "r", "w").err.endswith("it was skipped: needs z, which failed\n")

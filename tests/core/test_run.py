@@ -190,7 +190,7 @@ def test_a_cancelled_run_stays_cancelled() -> None:
         (InputGiven(at=0, path="a/x", value=1, by="me"), "no nested plan"),
         (
             ApprovalGiven(at=0, path="a", approved=True, digest="", by="me"),
-            "'a' does not wait for an approval; step is running",
+            "'a' does not wait for an approval; it is running",
         ),
     ],
 )
@@ -198,8 +198,10 @@ def test_a_request_that_makes_no_sense_is_refused_and_changes_nothing(event, say
     assert says in Drive(*TWO).refused(event)
 
 
-@pytest.mark.parametrize("phase", ["succeeded", "ending"])
-def test_a_run_that_ends_or_has_ended_refuses_what_comes_too_late(phase: str) -> None:
+@pytest.mark.parametrize(
+    ("phase", "stands"), [("succeeded", "has succeeded"), ("ending", "is ending")]
+)
+def test_a_run_that_ends_or_has_ended_refuses_what_comes_too_late(phase: str, stands: str) -> None:
     drive = Drive(*TWO).done("a")
     if phase == "succeeded":
         drive.done("b")
@@ -212,7 +214,7 @@ def test_a_run_that_ends_or_has_ended_refuses_what_comes_too_late(phase: str) ->
         InputGiven(at=drive.at, path="a", value=1, by="me"),
         SpecReplaced(at=drive.at, spec=drive.spec, digest=""),
     ):
-        assert f"the run is {phase}" in drive.refused(event)
+        assert f"the run {stands}" in drive.refused(event)
 
 
 # -- crash and resume -----------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_questions_of_a_step_that_has_failed_are_no_longer_taken() -> None:
         step("other"),
     ).approve("ok/0", False)
     given = ApprovalGiven(at=drive.at, path="ok/1", approved=True, digest=digest(b"y?"), by="me")
-    assert "step is failed" in drive.refused(given)
+    assert "it has failed" in drive.refused(given)
     assert drive.wait(3_600).phase in ("running", "ending")
 
 

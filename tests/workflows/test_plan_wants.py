@@ -132,7 +132,7 @@ def test_a_late_approval_that_lapsed_is_no_longer_taken() -> None:
     assert drive.status("q") == "waiting"
     assert drive.done("d").status("q") == "skipped"
     given = ApprovalGiven(at=drive.at, path="q", approved=True, digest="", by="me")
-    assert "the run is succeeded" in drive.refused(given)
+    assert "the run has succeeded" in drive.refused(given)
 
 
 def test_a_late_step_that_is_skipped_for_another_is_not_waited_for_either() -> None:

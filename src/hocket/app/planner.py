@@ -36,6 +36,7 @@ from hocket.config.overrides import Overrides
 from hocket.core.errors import NotFound, Refused, suggest
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.journal.base import Store
 
 UNKNOWN: Final = "as long as it has mistakes, nobody can tell what its steps may change"
@@ -291,7 +292,7 @@ def ready_spec(found: Drafted, text: str, *, shown: str = "", approved: bool = F
         NotFound: It has several plans.
     """
     if found.draft is None:
-        raise Refused(f"run {found.run} has no draft: it is {found.status}")
+        raise Refused(f"run {found.run} has no draft: it {stands(found.status)}")
     if approved and not shown:
         raise Refused("an approval names what was shown: give its digest")
     base = load_file(found.file)

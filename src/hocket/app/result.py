@@ -11,6 +11,7 @@ from hocket.core.machine import StepView
 from hocket.core.reports import Report
 from hocket.core.run import RunMachine
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.insight.tally import Tally
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Result:
         if not found:
             raise KeyError(f"there is no step {name!r} in run {self.id}")
         if found[0].status != "succeeded":
-            raise KeyError(f"step {name!r} has no output: it is {found[0].status}")
+            raise KeyError(f"step {name!r} has no output: it {stands(found[0].status)}")
         value = self._machine.workflow.result(name)
         if isinstance(step, Step) and self._plan is not None:
             return convert(self._plan.type_of(step), value)

@@ -28,7 +28,7 @@ from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
-from hocket.core.views import counted, shown
+from hocket.core.views import counted, shown, stands
 from hocket.insight.tally import Tally
 from hocket.journal.base import RunRow, Wanted
 from hocket.journal.logs import Logs, unsettled
@@ -371,11 +371,15 @@ def _output(engine: Engine, machine: RunMachine, step: str) -> Json:
     Raises:
         NotFound: There is no such step, or it has no output.
     """
+
+    def called(step: str) -> bool:
+        events = (recorded.event for recorded in engine.journal.read(machine.run))
+        return any(isinstance(event, CallStarted) and _of(event.call, step) for event in events)
+
     try:
         value = machine.workflow.result(step)
     except Refused as error:
-        events = (recorded.event for recorded in engine.journal.read(machine.run))
-        if any(isinstance(event, CallStarted) and _of(event.call, step) for event in events):
+        if called(step):
             said = f"{step!r} has calls of a team, and is no step: hocket logs {machine.run} {step}"
             raise NotFound(said) from error
         raise NotFound(str(error)) from error
@@ -384,7 +388,8 @@ def _output(engine: Engine, machine: RunMachine, step: str) -> Json:
         view = views.get(step)
         if view is not None and view.status != "succeeded":
             told = f": {clean(view.detail)}" if view.detail else ""
-            raise NotFound(f"step {step!r} has no output; it is {view.status}{told}")
+            more = f"; what it said: hocket logs {machine.run} {step}" if called(step) else ""
+            raise NotFound(f"step {step!r} has no output; it {stands(view.status)}{told}{more}")
     return value
 
 

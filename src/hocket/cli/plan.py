@@ -39,6 +39,7 @@ from hocket.config.drafts import Bar, Drafted
 from hocket.config.overrides import overridden
 from hocket.core.errors import Refused
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.engine.runner import Observer
 from hocket.report.data import run_document
 from hocket.report.draft import draft_document, draft_lines
@@ -217,7 +218,7 @@ def _drafted(run: str, bar: Bar) -> Drafted:
     if found.draft is None:
         reason = f": {found.reason}" if found.reason else ""
         again = f"; hocket retry {run} does it again" if found.status == "failed" else ""
-        raise Refused(f"run {run} has no draft: it is {found.status}{reason}{again}")
+        raise Refused(f"run {run} has no draft: it {stands(found.status)}{reason}{again}")
     return found
 
 

@@ -21,6 +21,7 @@ from hocket.cli.user import user
 from hocket.core.errors import Refused
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.report.text import clean
 
 _PATIENCE: Final = 5.0
@@ -241,7 +242,7 @@ def _asked(run: str, step: str | None) -> list[Preview]:
             print(line, file=sys.stderr)
         raise Refused(f"which step of run {run_id}? These wait for approval: {waiting}")
     what = f"step {step!r} of run {run_id} does" if step else f"run {run_id} does"
-    told = f"these do: {waiting}" if waiting else f"it is {machine.said}"
+    told = f"these do: {waiting}" if waiting else f"it {stands(machine.said)}"
     raise Refused(f"{what} not wait for approval; {told}")
 
 

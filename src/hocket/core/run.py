@@ -68,7 +68,7 @@ from hocket.core.people import Decided, asking_call
 from hocket.core.retry import patient
 from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
-from hocket.core.views import counted, shown
+from hocket.core.views import counted, shown, stands
 
 Phase: TypeAlias = Literal["new", "running", "pausing", "ending", "ended"]
 OPEN: Final = frozenset({"running", "pausing"})
@@ -310,7 +310,7 @@ def _run_resumed(run: RunMachine, event: RunResumed) -> None:
 
 def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
     if run.phase == "ending" or (run.end is not None and run.end.status != "failed"):
-        raise Refused(f"the run is {run.said}; its spec cannot change any more")
+        raise Refused(f"the run {stands(run.said)}; its spec cannot change any more")
     if run.calls.running or run.calls.held():
         raise Refused("calls are in flight or held; let them end or decide about them first")
     run.gate.replaced(run.workflow, run.spec.agents)
@@ -326,14 +326,14 @@ def _spec_replaced(run: RunMachine, event: SpecReplaced) -> None:
 
 def _pause(run: RunMachine, event: PauseRequested) -> None:
     if run.phase not in OPEN:
-        raise Refused(f"the run is {run.said}; only a running one can be paused")
+        raise Refused(f"the run {stands(run.said)}; only a running one can be paused")
     reason = event.reason or (f"asked by {event.by}" if event.by else "asked")
     run._begin_pause(reason, event.at)
 
 
 def _continue(run: RunMachine, event: ContinueRequested) -> None:
     if run.phase != "pausing":
-        raise Refused(f"the run is {run.said}; only a paused one can go on")
+        raise Refused(f"the run {stands(run.said)}; only a paused one can go on")
     run.phase = "running"
     run.pause_reason = ""
     run.gate.resumed(event.at)
@@ -342,7 +342,7 @@ def _continue(run: RunMachine, event: ContinueRequested) -> None:
 
 def _cancel(run: RunMachine, event: CancelRequested) -> None:
     if run.phase == "ended":
-        raise Refused(f"the run has ended already: {run.said}")
+        raise Refused(f"the run {stands(run.said)} already")
     if run.phase != "ending":
         reason = f"cancelled by {event.by}" if event.by else "cancelled"
         run._begin_end(End("cancelled", reason), event.at, "cancel", hard=event.hard)
@@ -354,7 +354,7 @@ def _retry(run: RunMachine, event: RetryRequested) -> None:
     if run.calls.again(event.path, event.at):
         return
     if run.phase == "ending" or (run.end is not None and run.end.status != "failed"):
-        raise Refused(f"the run is {run.said}; a retry is for a failed step")
+        raise Refused(f"the run {stands(run.said)}; a retry is for a failed step")
     if not event.path and run.phase != "ended":
         raise Refused("the run is under way; say which failed step to do again")
     if path := run.calls.stopping(event.path):
@@ -375,7 +375,7 @@ def _answered(run: RunMachine, event: ApprovalGiven | InputGiven) -> None:
             run._ended(settled, event.at)
             return
     if run.phase not in OPEN:
-        raise Refused(f"the run is {run.said}; nothing waits for an answer")
+        raise Refused(f"the run {stands(run.said)}; nothing waits for an answer")
     if isinstance(event, InputGiven):
         run.workflow.answered(event)
     else:

@@ -18,6 +18,13 @@ from hocket.core.people import asking_call
 CUT_SHORT: Final[tuple[StepStatus, ...]] = ("running", "waiting")
 _SIGNS: Final[frozenset[StepStatus]] = frozenset({"succeeded", "failed", "waiting", "held"})
 """What a nested step does not come to before something was done of its outer one."""
+_STANDS: Final = {
+    "succeeded": "has succeeded",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "skipped": "was skipped",
+    "stopped": "was stopped",
+}
 _UNIT: Final = re.compile(r"(/\d+)?(~\d+)?\Z")
 
 
@@ -44,6 +51,11 @@ def under_way(views: list[StepView], calls: Calls) -> list[StepView]:
         else view
         for view in views
     ]
+
+
+def stands(status: str) -> str:
+    """Say how a run or a step stands, as behind "it": "has failed", "was skipped", "is running"."""
+    return _STANDS.get(status, f"is {status}")
 
 
 def shown(views: list[StepView], workflow: Workflow, calls: Calls, phase: str) -> list[StepView]:

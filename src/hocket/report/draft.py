@@ -9,6 +9,7 @@ import msgspec
 from hocket.agents.terminal import visible
 from hocket.config.drafts import Confidence, Drafted
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.report.prediction import prediction_data, prediction_lines
 from hocket.report.text import one_line, table
 
@@ -48,7 +49,7 @@ def draft_lines(found: Drafted, now: int) -> list[str]:
     """Give a draft as lines: what it does, its steps, how sure it is, what may go wrong."""
     draft = found.draft
     if draft is None:
-        return [f"no draft: the planning run is {found.status}. {found.reason}".rstrip(". ")]
+        return [f"no draft: the planning run {stands(found.status)}. {found.reason}".rstrip(". ")]
     lines = [visible(draft.title), "", *visible(draft.summary).splitlines(), ""]
     rows = [
         [

@@ -22,6 +22,7 @@ from hocket.core.reports import Fate, Report
 from hocket.core.specs import AgentSpec, PlanSpec
 from hocket.core.timeouts import plan_too_long
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.workflows.inherit import inherit
 from hocket.workflows.live import ALONE, UNDONE, Live, read_place, unit_path
 from hocket.workflows.progress import FAILED, SKIPPED, STATUS
@@ -144,7 +145,9 @@ class PlanMachine:
                 child.fork().retry(place.rest, at)
             elif progress.status[node.index] != FAILED:
                 said = STATUS[progress.status[node.index]]
-                raise Refused(f"step {node.spec.name!r} is {said}; only a failed one is retried")
+                raise Refused(
+                    f"step {node.spec.name!r} {stands(said)}; only a failed one is retried"
+                )
             else:
                 again = [node.index]
         for index, status in enumerate(progress.status):

@@ -16,6 +16,7 @@ from hocket.core.shown import shown_step
 from hocket.core.specs import PlanSpec
 from hocket.core.template import show
 from hocket.core.values import Json
+from hocket.core.views import stands
 from hocket.workflows.gather import gathered, nobody_gave, to_gather_again
 from hocket.workflows.live import ALONE, UNDONE, Live, Place, read_place, unit_path
 from hocket.workflows.progress import PENDING, RUNNING, STATUS, WAITING
@@ -344,7 +345,7 @@ class Steps:
         status = self.progress.status[node.index]
         if asked is None or status != WAITING or waits_for_approval(node.spec) != wanted:
             what = "an approval" if wanted else "an input"
-            raise Refused(f"{event.path!r} does not wait for {what}; step is {STATUS[status]}")
+            raise Refused(f"{event.path!r} does not wait for {what}; it {stands(STATUS[status])}")
         _settle(self, node, place, event.path, answered(asked, event), event.at)
 
     def expire(self, node: Node, path: str, at: int) -> None:
