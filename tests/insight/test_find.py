@@ -314,6 +314,18 @@ def test_a_failure_after_which_nothing_is_tried_is_told_as_just_that() -> None:
     no = Fault(kind="permanent", message="no")
     finding = only(traced(*wide(1), faults={"s0": no}))
     assert finding.title == "1.0 s went to 1 failure of a in 1 call"
+    assert finding.advice == "Mend a, which has given nothing, or name a fallback."
+    assert finding.detail == "Their faults: 1 × permanent."
+
+
+def test_an_agent_that_gives_nothing_has_its_fallback_asked_first_where_it_has_one() -> None:
+    broken = Fault(kind="failed", message="no")
+    step = msgspec.structs.replace(wide(1)[0], fallback=("b",))
+    two = {"a": AgentSpec(kind="scripted"), "b": AgentSpec(kind="scripted")}
+    run = traced(step, agents=two, faults={"s0#1": broken})
+    first = found(run)[0]
+    assert first.advice == "Mend a, which has given nothing, or ask its fallback first."
+    assert first.detail == f"What they said: hocket logs {run.run} s0"
 
 
 def test_an_agent_that_fails_now_and_then() -> None:

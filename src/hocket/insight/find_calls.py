@@ -282,19 +282,18 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
     activities = ground.trace.activities
     own = [i for i in ground.by_agent.get(agent, ()) if activities[i].ended is not None]
     failures = [i for i in own if activities[i].fate == "failed" and activities[i].how != "lost"]
-    kinds = ", ".join(
-        f"{count} × {kind}" for kind, count in Counter(activities[i].how for i in failures).items()
-    )
+    kinds = Counter(activities[i].how for i in failures)
     told = tuple(failures[:10])
     works = any(_is(ground, i, "useful") for i in own)
-    nothing = f"{agent} has given nothing: ask its fallback first, or mend it."
+    else_ = "ask its fallback first" if _has_fallback(ground, agent) else "name a fallback"
+    nothing = f"Mend {agent}, which has given nothing, or {else_}."
     if _went_down(ground, own, failures):
         return Lead(
             "endpoint_down",
             agent,
             f"{agent}, which could not be reached for a while",
             parts,
-            detail=f"{times(len(failures), 'call')} failed: {kinds}.",
+            detail=f"{times(len(failures), 'call')} failed: {_counted(kinds)}.",
             advice="Name a fallback at another provider, so that its steps go on meanwhile."
             if works
             else nothing,
@@ -315,10 +314,38 @@ def _failed(ground: Ground, agent: str, parts: dict[int, int]) -> Lead:
         f"{times(len(failures), 'failure')} of {agent} in {times(len(own), 'call')}"
         + ", and the wait before other tries" * waited,
         parts,
-        detail=f"Their faults: {kinds}.",
+        detail=_faults_words(ground, step or agent, kinds),
         advice=advice,
         told=told,
     )
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+
+
+def _faults_words(ground: Ground, step: str, kinds: Counter[str]) -> str:
+    """Say how calls failed; of those that did so for no known reason, where to read more."""
+    if [*kinds] != ["failed"]:
+        return f"Their faults: {_counted(kinds)}."
+    trace = ground.trace
+    return f"What they said: hocket logs {trace.run} {step}" if trace.source == "hocket" else ""
+
+
+def _has_fallback(ground: Ground, agent: str) -> bool:
+    """Tell whether a step that asks this agent names another one to turn to."""
+    plans = [] if ground.trace.spec is None else [ground.trace.spec.workflow]
+    while plans:
+        for step in plans.pop().steps:
+            asked = [(step.agent, step.fallback)]
+            for team in (step.team, step.review):
+                members = () if team is None else team.members
+                asked += [(member.agent, member.fallback) for member in members]
+            if any(name == agent and fallback for name, fallback in asked):
+                return True
+            if step.plan is not None:
+                plans.append(step.plan)
+    return False
 
 
 def _went_down(ground: Ground, own: list[int], failures: list[int]) -> bool:
