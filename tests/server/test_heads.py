@@ -11,8 +11,10 @@ from tests.insight.kit import new_machine, recorded
 from tests.machines import Drive, plan, step
 from tests.server.kit import PLANS, serving
 
+from hocket.core.events import Forecasted
 from hocket.core.values import SECOND
 from hocket.report.board import Board
+from hocket.report.board_head import eta
 from hocket.server.frames import Frames, Place
 from hocket.server.heads import Head, joined
 
@@ -57,6 +59,42 @@ def test_a_paused_run_rests_since_its_last_event() -> None:
     head = joined(board_of(drive).head(), HERE)
     assert (head["status"], head["rested"] - head["began"]) == ("paused", 7 * SECOND / 1e6)
     assert joined(board_of(drive.go_on()).head(), HERE)["rested"] is None
+
+
+def foreseen(drive: Drive, seconds: float = 60) -> Drive:
+    """The end is forecast, so many seconds from now."""
+    at = drive.at + round(seconds * SECOND)
+    return drive.apply(Forecasted(at=drive.at, finish=at, low=at - SECOND, high=at + SECOND))
+
+
+def test_no_end_is_promised_while_only_people_are_waited_for() -> None:
+    sure = step("sure", kind="approve", input="Publish it?")
+    drive = foreseen(Drive(plan(step("a"), sure, step("b", needs=("sure",)))))
+    told = {"low": drive.at / 1e6 + 59e3, "high": drive.at / 1e6 + 61e3}
+    assert eta(drive.machine) == {**told, "finish": drive.at / 1e6 + 60e3}, "a call is under way"
+    assert board_of(drive).head()["eta"] == eta(drive.machine)
+    drive.done("a")
+    assert eta(drive.machine) is None
+    assert board_of(drive).head()["eta"] is None
+    drive.approve("sure")
+    assert eta(drive.machine) is not None
+    drive.pause()
+    assert eta(drive.machine) is None, "it does not go on"
+    drive.go_on()
+    assert eta(drive.machine) is not None
+    drive.done("b")
+    assert drive.phase == "succeeded"
+    assert eta(drive.machine) is None
+
+
+def test_a_call_that_asks_somebody_waits_for_people_too() -> None:
+    drive = foreseen(Drive(plan(step("a"), step("b"))))
+    question = drive.asks("a")
+    assert eta(drive.machine) is not None, "b goes on"
+    drive.done("b")
+    assert eta(drive.machine) is None
+    drive.approve(question)
+    assert eta(drive.machine) is not None
 
 
 def test_the_head_is_what_the_api_says_it_is(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hocket.core.events import ApprovalAsked, InputAsked, Origin
+from hocket.core.people import asking_call
 from hocket.core.run import RunMachine
 from hocket.core.specs import PlanSpec, RunSpec
 from hocket.core.values import Json
@@ -53,7 +54,6 @@ def moving(machine: RunMachine, tally: Tally) -> dict[str, Json]:
     end, ended = machine.end, machine.phase == "ended"
     reason = end.reason if end is not None else machine.pause_reason
     counts = machine.counts()
-    forecast = machine.forecast
     return {
         "status": machine.said,
         "reason": cut(reason, _MOST_REASON),
@@ -79,14 +79,28 @@ def moving(machine: RunMachine, tally: Tally) -> dict[str, Json]:
         },
         "usd": tally.dollars,
         "unpriced": tally.unpriced,
-        "eta": None
-        if forecast is None or ended
-        else {
-            "low": ms(forecast.low),
-            "high": ms(forecast.high),
-            "finish": ms(forecast.finish),
-        },
+        "eta": eta(machine),
     }
+
+
+def eta(machine: RunMachine) -> dict[str, Json] | None:
+    """Give when a run will end by its last forecast, in milliseconds since the epoch.
+
+    None while nothing but people is waited for, or it does not go on: no time is promised then.
+    What was forecast may have passed.
+    """
+    forecast = machine.forecast
+    if forecast is None or machine.phase != "running" or _waits_for_people(machine):
+        return None
+    return {name: ms(getattr(forecast, name)) for name in ("low", "high", "finish")}
+
+
+def _waits_for_people(machine: RunMachine) -> bool:
+    """Tell whether somebody is asked, and no call is under way but those that ask."""
+    calls = machine.calls
+    asking = {call.path for path in calls.people.open if (call := asking_call(path)) is not None}
+    waits = all(job.state == "held" or path in asking for path, job in calls.jobs.items())
+    return waits and bool(asking or machine.questions or calls.jobs)
 
 
 def asked(machine: RunMachine) -> list[dict[str, Json]]:

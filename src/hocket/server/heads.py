@@ -41,7 +41,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         usd: Dollars spent, as far as priced.
         unpriced: Calls of unknown price.
         max_parallel: The most calls at once.
-        eta: When it will end, if that is foreseen.
+        eta: When it will end by the last forecast; null while nothing but people is waited for.
+            It may have passed.
         asked: What people are asked, the first of all questions, cut.
         output_bytes: How long the output is; null before the end.
         kinds: What kinds of teams it has.

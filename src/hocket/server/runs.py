@@ -14,6 +14,7 @@ from hocket.core.values import Call, Json
 from hocket.journal.base import RunRow as Kept
 from hocket.journal.base import Wanted
 from hocket.journal.logs import CallLog
+from hocket.report.board_head import eta
 from hocket.server.answers import ranged
 from hocket.server.heads import Head, joined
 from hocket.server.routing import Asked, Bytes, Route
@@ -57,7 +58,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
         calls: Calls that were made.
         waits: What its calls wait for.
         asked: How many questions wait for people.
-        eta: When it will end, if that is foreseen, in milliseconds since the epoch.
+        eta: When it will end by the last forecast, in milliseconds since the epoch; null while
+            nothing but people is waited for. It may have passed.
         source: The file that it is of.
     """
 
@@ -163,7 +165,7 @@ def run_row(site: Site, kept: Kept) -> RunRow:
         calls=run.tally.made,
         waits=waiting(run),
         asked=len(open_questions(machine)) if machine.questions else 0,
-        eta=_eta(run),
+        eta=eta(machine),
         source=machine.spec.source,
     )
 
@@ -178,14 +180,6 @@ def waiting(run: Run) -> list[Waiting]:
         )
         for queue in run.queued
     ]
-
-
-def _eta(run: Run) -> dict[str, float] | None:
-    forecast = run.machine.forecast
-    if forecast is None or run.machine.phase == "ended":
-        return None
-    names = ("low", "high", "finish")
-    return {name: getattr(forecast, name) / 1e6 for name in names}
 
 
 async def _runs(site: Site, asked: Asked) -> RunsPage:
