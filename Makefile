@@ -121,7 +121,7 @@ lock: .venv-lock/.packages ## Pin requirements/*.txt anew, from pyproject.toml a
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml requirements/demo.in --extra local -o requirements/demo.txt
 	$(COMPILE) pyproject.toml requirements/dev.in --all-extras -o requirements/dev.txt
-	$(COMPILE) pyproject.toml requirements/build.in --extra cluster --extra models --extra mcp --extra otel \
+	$(COMPILE) pyproject.toml requirements/build.in --extra cluster --extra models --extra mcp --extra otel --extra population \
 	  --constraint requirements/dev.txt -o requirements/deploy.txt
 	# pip takes no extra of a package that it finds pinned without it.
 	$(COMPILE) --no-strip-extras pyproject.toml requirements/bench.in -o requirements/bench.txt

@@ -35,7 +35,12 @@ from hocket.server.health import PATHS
 from hocket.server.settings import PORT
 
 DEPLOY = ROOT / "deploy"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+KUBERNETES = DEPLOY / "kubernetes"
+MANIFESTS = sorted(KUBERNETES.rglob("*.yaml"))
+SETS = {"workers": KUBERNETES, "ray": KUBERNETES / "ray"}
+"""What is applied with `kubectl apply -k`, one or the other."""
+BESIDE = KUBERNETES / "postgres.yaml"
+"""What is applied before each of them, to try it with."""
 PAGE = ROOT / "docs/how-to/run-in-production.md"
 IMAGE = f"hocket:{__version__}"
 SPARE = 15.0
@@ -55,23 +60,47 @@ def compose() -> dict[str, Any]:
     return dict(yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8")))
 
 
+def files_of(folder: Path, among: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Every file that a kustomization applies, and those of the folders that it names.
+
+    As kustomize does, it takes files of its own folder alone, and no folder that it lies in.
+    """
+    told = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+    for name in told["resources"]:
+        path = (folder / name).resolve()
+        if path.is_dir():
+            assert path not in folder.parents and path not in among, f"{folder}: {name}"
+            yield from files_of(path, (*among, folder))
+        else:
+            assert path.parent == folder and path.exists(), f"{folder}: {name}"
+            yield path
+
+
 @cache
-def objects() -> dict[tuple[str, str], dict[str, Any]]:
-    """Every object of the manifests, by kind and name, with its file as ``file``."""
+def objects(applied: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every object that there is once a set is applied, by kind and name."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in MANIFESTS:
+    for path in [*files_of(SETS[applied].resolve()), BESIDE]:
         for document in yaml.safe_load_all(path.read_text("utf-8")):
-            if document["kind"] == "Kustomization":
-                continue
             key = (document["kind"], document["metadata"]["name"])
-            # ray.yaml has a server of its own, which stands in place of the other one.
-            key = (key[0], f"{key[1]}-ray") if key in found else key
-            found[key] = {**document, "file": path.name}
+            assert key not in found, f"{path} has it again"
+            found[key] = document
     return found
 
 
+def all_objects() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every object: the set that it is of, its kind, and itself."""
+    for applied in SETS:
+        for (kind, _), one in objects(applied).items():
+            yield applied, kind, one
+
+
 def of_kind(*kinds: str) -> list[Any]:
-    found = [pytest.param(one, id=name) for (kind, name), one in objects().items() if kind in kinds]
+    found = [
+        pytest.param(applied, one, id=f"{applied} {one['metadata']['name']}")
+        for applied, kind, one in all_objects()
+        if kind in kinds
+    ]
     assert found
     return found
 
@@ -98,10 +127,10 @@ def all_commands() -> Iterator[tuple[str, list[str]]]:
     for name, service in compose()["services"].items():
         if name != "postgres":
             yield f"compose {name}", ["hocket", *map(filled, service["command"])]
-    for (_, name), one in objects().items():
-        if one["kind"] not in {"Deployment", "StatefulSet"}:
+    for applied, kind, one in all_objects():
+        if kind not in {"Deployment", "StatefulSet"}:
             continue
-        has = container(one)
+        has, name = container(one), f"{applied} {one['metadata']['name']}"
         if has.get("command", [])[:1] == ["sh"]:
             (script,) = has["args"]
             for number, part in enumerate(script.split("&&")):
@@ -211,17 +240,57 @@ def test_compose_asks_for_health_where_it_is_told() -> None:
 # ---- Kubernetes ----
 
 
-def test_kustomization_names_files_that_are_there() -> None:
-    told = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text("utf-8"))
-    names = {path.name for path in MANIFESTS}
-    assert set(told["resources"]) <= names
+@pytest.mark.parametrize("applied", SETS)
+def test_a_set_takes_its_image_from_one_place(applied: str) -> None:
+    """Files that are applied by themselves would not be told where the image is."""
+    told = yaml.safe_load((SETS[applied] / "kustomization.yaml").read_text("utf-8"))
     (image,) = told["images"]
     assert f"{image['name']}:{image['newTag']}" == IMAGE
-    assert names - set(told["resources"]) == {"kustomization.yaml", "postgres.yaml", "ray.yaml"}
+    page = PAGE.read_text("utf-8")
+    assert f"kubectl apply -k {SETS[applied].relative_to(ROOT)}\n" in page
+    said = re.findall(r"kubectl apply .*-f (\S+)", page)
+    assert {ROOT / name for name in said} == {BESIDE}
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_workloads_are_whole(workload: dict[str, Any]) -> None:
+def test_every_file_is_applied_by_some_set() -> None:
+    used = {path for folder in SETS.values() for path in files_of(folder.resolve())}
+    others = {path for path in MANIFESTS if path.name == "kustomization.yaml"}
+    assert used | others | {BESIDE} == set(MANIFESTS)
+
+
+def test_on_ray_no_workers_take_what_needs_a_node() -> None:
+    commands = {name: words for name, words in all_commands() if name.startswith("ray ")}
+    assert not [name for name, words in commands.items() if words[:2] == ["hocket", "work"]]
+    (left,) = re.findall(r"kubectl delete (\S+) hocket-work", PAGE.read_text("utf-8"))
+    kinds = [kind for kind, name in objects("workers") if name == "hocket-work"]
+    assert left.split(",") == [kind.lower() for kind in kinds]
+
+
+def test_nothing_is_offered_that_the_image_lacks() -> None:
+    """No coding agent is in it; what a population needs is."""
+    for _, kind, one in all_objects():
+        if kind == "Deployment":
+            assert "tag:" not in " ".join(container(one).get("args", []))
+
+
+@pytest.mark.parametrize("applied", SETS)
+def test_whoever_owns_runs_is_replaced_soon(applied: str) -> None:
+    """Each container is a machine of its own: only the lease tells that it has died."""
+    leases = {
+        env.get("HOCKET_LEASE")
+        for kind, one in ((kind, one) for of, kind, one in all_objects() if of == applied)
+        if kind == "Deployment"
+        for env in [{e["name"]: e.get("value") for e in container(one).get("env", [])}]
+        if "HOCKET_JOURNAL" in env
+    }
+    assert leases == {"3"}
+    for name in ("serve", "work"):
+        assert compose()["services"][name]["environment"]["HOCKET_LEASE"] == "3"
+    assert "`HOCKET_LEASE=3`" in PAGE.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("applied", "workload"), WORKLOADS)
+def test_workloads_are_whole(applied: str, workload: dict[str, Any]) -> None:
     spec, has = pod(workload), container(workload)
     labels = workload["spec"]["template"]["metadata"]["labels"]
     assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
@@ -237,8 +306,10 @@ def test_workloads_are_whole(workload: dict[str, Any]) -> None:
     assert {mount["name"] for mount in has["volumeMounts"]} == there
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_what_workloads_mount_is_there_or_is_told_to_be_made(workload: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("applied", "workload"), WORKLOADS)
+def test_what_workloads_mount_is_there_or_is_told_to_be_made(
+    applied: str, workload: dict[str, Any]
+) -> None:
     page = PAGE.read_text("utf-8")
     mounted = {mount["name"]: mount for mount in container(workload)["volumeMounts"]}
     for volume in pod(workload)["volumes"]:
@@ -248,17 +319,17 @@ def test_what_workloads_mount_is_there_or_is_told_to_be_made(workload: dict[str,
             # Others of the pod's group read it, and nobody else.
             assert volume["secret"]["defaultMode"] == 0o440
         if "configMap" in volume:
-            data = objects()["ConfigMap", volume["configMap"]["name"]]["data"]
+            data = objects(applied)["ConfigMap", volume["configMap"]["name"]]["data"]
             assert mounted[volume["name"]]["subPath"] in data
         if "persistentVolumeClaim" in volume:
             name = volume["persistentVolumeClaim"]["claimName"]
-            assert ("PersistentVolumeClaim", name) in objects()
+            assert ("PersistentVolumeClaim", name) in objects(applied)
     for source in container(workload).get("envFrom", []):
         assert source["secretRef"]["optional"] and source["secretRef"]["name"] in page
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_probes_ask_what_is_answered(workload: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("applied", "workload"), WORKLOADS)
+def test_probes_ask_what_is_answered(applied: str, workload: dict[str, Any]) -> None:
     has = container(workload)
     ports = {port["name"]: port["containerPort"] for port in has.get("ports", [])}
     words = " ".join([*has.get("command", []), *has["args"]])
@@ -286,57 +357,55 @@ def journal_file(has: dict[str, Any]) -> str:
 
 
 def test_whoever_needs_the_journal_reads_its_address_from_a_secret() -> None:
-    for (kind, name), one in objects().items():
+    for _, kind, one in all_objects():
         if kind != "Deployment":
             continue
-        has = container(one)
+        has, name = container(one), one["metadata"]["name"]
         mount = next(m["mountPath"] for m in has["volumeMounts"] if m["name"] == "journal")
         # Supervisors on nodes of Ray are told the name of the server's file.
         named = "@/run/secrets/hocket/journal" if "ray" in name else journal_file(has)
         assert named == f"@{mount}/journal", name
 
 
-@pytest.mark.parametrize("service", of_kind("Service"))
-def test_services_lead_to_ports_of_pods(service: dict[str, Any]) -> None:
-    wanted = service["spec"]["selector"].items()
+def pods_with(applied: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """The workloads of a set whose pods have these labels; there are some."""
     found = [
         one
-        for (kind, _), one in objects().items()
+        for (kind, _), one in objects(applied).items()
         if kind in {"Deployment", "StatefulSet"}
-        and wanted <= one["spec"]["template"]["metadata"]["labels"].items()
+        and wanted.items() <= one["spec"]["template"]["metadata"]["labels"].items()
     ]
-    assert found
+    assert found, wanted
+    return found
+
+
+@pytest.mark.parametrize(("applied", "service"), of_kind("Service"))
+def test_services_lead_to_ports_of_pods(applied: str, service: dict[str, Any]) -> None:
+    found = pods_with(applied, service["spec"]["selector"])
     for one in found:
         names = {port["name"] for port in container(one)["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
 
 
-@pytest.mark.parametrize("policy", of_kind("NetworkPolicy", "PodDisruptionBudget"))
-def test_policies_are_about_pods_that_there_are(policy: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("applied", "policy"), of_kind("NetworkPolicy", "PodDisruptionBudget"))
+def test_policies_are_about_pods_that_there_are(applied: str, policy: dict[str, Any]) -> None:
     spec = policy["spec"]
-    wanted = (spec.get("podSelector") or spec["selector"])["matchLabels"].items()
-    found = [
-        one
-        for (kind, _), one in objects().items()
-        if kind in {"Deployment", "StatefulSet"}
-        and wanted <= one["spec"]["template"]["metadata"]["labels"].items()
-    ]
-    assert found
+    found = pods_with(applied, (spec.get("podSelector") or spec["selector"])["matchLabels"])
     named = {port["name"] for one in found for port in container(one).get("ports", [])}
     asked = {p["port"] for rule in spec.get("ingress", []) for p in rule.get("ports", [])}
     assert asked <= named
 
 
 def test_nodes_of_ray_join_the_head_that_there_is() -> None:
-    head = objects()["Service", "hocket-ray"]
+    head = objects("ray")["Service", "hocket-ray"]
     (port,) = head["spec"]["ports"]
     joined = [options(words)["address"] for name, words in all_commands()
               if words[0] == "ray" and "--head" not in words]  # fmt: skip
     assert joined == [f"hocket-ray:{port['port']}"] * 2
     (begun,) = [words for _, words in all_commands() if "--head" in words]
     assert options(begun)["port"] == str(port["port"])
-    for (_, name), one in objects().items():
-        if one["file"] == "ray.yaml" and one["kind"] == "Deployment":
+    for (kind, name), one in objects("ray").items():
+        if kind == "Deployment":
             env = {e["name"]: e["value"] for e in container(one)["env"]}
             assert env["RAY_AUTH_MODE"] == "token", f"{name} lets everybody in"
             assert ("head" in name) == (WATCH.items() <= env.items()), f"{name} watches over nodes"
@@ -344,7 +413,8 @@ def test_nodes_of_ray_join_the_head_that_there_is() -> None:
 
 def test_the_offered_plans_are_the_same_everywhere_and_can_be_read() -> None:
     text = (DEPLOY / "plans/hocket.yaml").read_text("utf-8")
-    assert objects()["ConfigMap", "hocket-plans"]["data"] == {"hocket.yaml": text}
+    for applied in SETS:
+        assert objects(applied)["ConfigMap", "hocket-plans"]["data"] == {"hocket.yaml": text}
     assert load_plan(DEPLOY / "plans/hocket.yaml", "hello").name == "hello"
 
 
@@ -368,8 +438,8 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
     told = dockerfile()
     user = told["USER"][-1].partition(":")[0]
     assert user == "10001" and f"--uid {user}" in " ".join(told["RUN"])
-    for one in objects().values():
-        if one["kind"] == "Deployment":
+    for _, kind, one in all_objects():
+        if kind == "Deployment":
             assert pod(one)["securityContext"]["runAsUser"] == int(user)
     assert str(PORT) in told["EXPOSE"][0].split()
     assert all(line == "${PYTHON}" for line in (f.split()[0] for f in told["FROM"]))
@@ -389,7 +459,7 @@ def test_packages_are_pinned_with_hashes_as_those_of_the_tests_are() -> None:
         assert blocks and all("--hash=sha256:" in rest for _, _, rest in blocks)
         pins[name] = {package: version for package, version, _ in blocks}
     assert pins["deploy"].items() <= pins["dev"].items()
-    assert {"asyncpg", "ray", "uvicorn", "hatchling"} <= pins["deploy"].keys()
+    assert {"asyncpg", "ray", "uvicorn", "hatchling", "jax", "numpy"} <= pins["deploy"].keys()
 
 
 # ---- as processes ----
