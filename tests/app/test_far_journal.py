@@ -9,9 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.engine.test_similar import EMBED, Model
 
 import hocket
-from hocket.journal.base import Past, Posted, Recorded, RunRow
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
+from hocket.core.teams import CacheSpec
+from hocket.engine.memo import Memo
+from hocket.journal.base import Answered, Near, Past, Posted, Recorded, RunRow
 from hocket.journal.memory import MemoryJournal
 
 
@@ -26,6 +30,12 @@ class FarJournal(MemoryJournal):
         self.asked: list[str] = []
         self.kept: list[str] = []
         self.book.read = partial(self._read_book, self.book.read)  # type: ignore[method-assign]
+        self.answers.find = partial(  # type: ignore[method-assign]
+            self._find_answer, self.answers.find
+        )
+        self.answers.near = partial(  # type: ignore[method-assign]
+            self._near_answers, self.answers.near
+        )
 
     def note(self, what: str) -> None:
         here = threading.get_ident() == self.loops
@@ -47,6 +57,16 @@ class FarJournal(MemoryJournal):
     def _read_book(self, read: Callable[[str], list[Past]], plan: str) -> list[Past]:
         self.note("book")
         return read(plan)
+
+    def _find_answer(self, find: Callable[[str], Answered | None], key: str) -> Answered | None:
+        self.note("answer")
+        return find(key)
+
+    def _near_answers(
+        self, near: Callable[[str, int], list[Near]], kin: str, most: int
+    ) -> list[Near]:
+        self.note("near")
+        return near(kin, most)
 
 
 LUCK: list[bool] = []
@@ -76,4 +96,27 @@ def test_a_journal_elsewhere_is_never_read_in_the_loop(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert set(journal.asked) == {"find", "waiting", "read", "book"}
+    assert journal.kept == []
+
+
+def test_kept_answers_of_a_journal_elsewhere_are_not_looked_for_in_the_loop(tmp_path: Path) -> None:
+    journal = FarJournal()
+    cache = CacheSpec(mode="similar", embed=EMBED)
+    agent = AgentSpec(kind="scripted", options={"replies": ["fine"]}, cache=cache)
+    steps = (
+        StepSpec(name="s", agent="m", input="why?"),
+        StepSpec(name="t", agent="m", input="why so?", needs=("s",)),
+        StepSpec(name="u", agent="m", input="why?", needs=("t",)),
+    )
+    spec = RunSpec(workflow=PlanSpec(name="p", steps=steps), agents={"m": agent})
+
+    async def main() -> None:
+        async with hocket.Engine(tmp_path, journal=journal) as engine:
+            engine._memo = Memo(journal.answers, Model(takes=0), journal)
+            result = await engine.run(spec)
+            assert (result.output, result.tally.kept, result.tally.missed) == ("fine", 2, 1)
+            assert (await engine.run(spec)).tally.kept == 3
+
+    asyncio.run(main())
+    assert {"answer", "near"} <= set(journal.asked)
     assert journal.kept == []

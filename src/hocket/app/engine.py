@@ -91,7 +91,7 @@ class Engine:
         self.journal: Final[Store] = journal
         self._desks = Desks(self.journal.wall, self.journal.ledger)
         self._embedder = Embedder()
-        self._memo = Memo(self.journal.answers, self._embedder)
+        self._memo = Memo(self.journal.answers, self._embedder, self.journal)
         self._ahead = LookAhead()
         self.sessions: Final = self.links.sessions
         self._spans = sink_of_environment()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
 from hocket.agents.base import content
 from hocket.core.commands import StartCall
-from hocket.core.errors import HocketError
+from hocket.core.errors import HocketError, JournalError
 from hocket.core.events import Usage, Wait
 from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
@@ -18,9 +19,11 @@ from hocket.engine.crew import Crew
 from hocket.engine.memo import Meanings, Memo, counts
 from hocket.engine.nearest import MOST_COMPARED, nearest
 from hocket.engine.question import Question, question_of
+from hocket.journal.base import Answered
+from hocket.journal.slices import aside
 from hocket.limits.waits import bounded
 
-State: TypeAlias = Literal["asked", "line", "follows", "compares", "flight"]
+State: TypeAlias = Literal["asked", "line", "looks", "follows", "compares", "flight"]
 
 
 class Asking(Protocol):
@@ -46,7 +49,8 @@ class Asked:
         state: What it is doing.
         question: What it asks, as of when that was last looked at.
         waits: What it has waited for.
-        since: Since when it waits for what others give, in the states ``follows``, ``compares``.
+        since: Since when it waits for what others give: ``looks``, ``follows``, ``compares``.
+        looked: What was found beside the loop, by the keys of questions.
         meant: The text whose meaning was last found out, or was not to be found out.
         vector: That meaning; empty if it could not be found out.
         near: The kept answer of nearly that meaning, and how near.
@@ -59,6 +63,7 @@ class Asked:
         "_again",
         "_memo",
         "_off",
+        "looked",
         "meant",
         "near",
         "notes",
@@ -91,6 +96,7 @@ class Asked:
         self.state: State = "asked"
         self.waits: tuple[Wait, ...] = ()
         self.since = 0
+        self.looked: dict[str, Answered | None] = {}
         self.meant: str | None = None
         self.vector = b""
         self.near: tuple[float, str] | None = None
@@ -175,6 +181,17 @@ class Questions:
         return None if what is None else question_of(agent, job, given, start.call.path, what)
 
 
+async def look(asked: Asked, memo: Memo, key: str) -> None:
+    """Find out beside the loop which answer is kept, where the loop is not to wait for that."""
+    if not memo.far:
+        return
+    asked.looked[key] = None
+    try:
+        asked.looked[key] = await aside(memo.journal, partial(memo.answers.find, key))
+    except JournalError as error:
+        asked.remark(str(error))
+
+
 async def compare(asked: Asked, cache: CacheSpec, memo: Memo, meanings: Meanings, at: int) -> None:
     """Find out what a question means, and which kept answer is to nearly the same."""
     question = asked.question
@@ -184,11 +201,13 @@ async def compare(asked: Asked, cache: CacheSpec, memo: Memo, meanings: Meanings
         if meaning.usage is not None:
             asked.spent = added(asked.spent, meaning.usage)
         asked.vector = meaning.vector
-        known = memo.answers.near(question.kin, MOST_COMPARED)
-        young = [near for near in known if counts(near.at, near.until, cache.ttl, at)]
+        near = partial(memo.answers.near, question.kin, MOST_COMPARED)
+        known = await aside(memo.journal, near)
+        young = [one for one in known if counts(one.at, one.until, cache.ttl, at)]
         best = await nearest(meaning.vector, young)
         if best is not None and best[0] >= cache.threshold:
             asked.near = best[0], best[1].key
+            await look(asked, memo, best[1].key)
     except HocketError as error:
         asked.remark(f"not compared with kept answers: {error}")
 

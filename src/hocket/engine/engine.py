@@ -102,7 +102,7 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._desks = parts.desks or Desks(parts.wall)
-        self._memo = parts.memo or Memo(parts.journal.answers)
+        self._memo = parts.memo or Memo(parts.journal.answers, journal=parts.journal)
 
     @property
     def desk(self) -> Desk:

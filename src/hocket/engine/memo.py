@@ -60,11 +60,16 @@ class Memo:
     Args:
         answers: Kept answers.
         meanings: Finds out what prompts mean; without it nothing is found to be similar.
+        journal: Where the answers are kept; if that is `Far`, it is not waited for in the loop.
     """
 
-    def __init__(self, answers: Answers, meanings: Meanings | None = None) -> None:
+    def __init__(
+        self, answers: Answers, meanings: Meanings | None = None, journal: object = None
+    ) -> None:
         self.answers: Final = answers
         self.meanings: Final = meanings
+        self.journal: Final = journal
+        self.far: Final = bool(getattr(journal, "far", False))
         self._places: dict[str, Place] = {}
         self._fresh: dict[str, Answered] = {}
 
@@ -74,7 +79,11 @@ class Memo:
         Raises:
             JournalError: It cannot be read.
         """
-        found = self._fresh.get(key) or self.answers.find(key)
+        return self.young(key, self._fresh.get(key) or self.answers.find(key), ttl, now)
+
+    def young(self, key: str, kept: Answered | None, ttl: int | None, now: int) -> Answered | None:
+        """Give the answer to a question of which it is known what is kept, as `find` does."""
+        found = self._fresh.get(key) or kept
         if found is None or not counts(found.at, found.until, ttl, now):
             return None
         return found

@@ -1,6 +1,7 @@
 """The calls of one run whose answers are kept, or were: a hit is recorded and never made.
 
     asked ──kept──> over                         line ──admitted──> flight ──over, and kept
+      ├──the journal is far──> looks ──known──> asked               │
       ├──the same is in flight──> follows ──it is over──> asked     │
       ├──its meaning is wanted──> compares ──known──> asked         └──kept by now, or the same is
       └──> line ──what it would ask is being asked──> follows           in flight──> over, follows
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -22,14 +24,13 @@ from hocket.core.errors import JournalError
 from hocket.core.events import AnyEvent, CallFinished, CallLost, CallStarted, Usage, Wait
 from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
-from hocket.core.teams import CacheSpec
 from hocket.core.values import Call, Json
-from hocket.engine.asked import Asked, Questions, added, compare, unknown
+from hocket.engine.asked import Asked, Questions, added, compare, look, unknown
 from hocket.engine.audience import Audience
 from hocket.engine.crew import Crew
 from hocket.engine.flight import Outcome
 from hocket.engine.line import Line
-from hocket.engine.memo import Meanings, Memo
+from hocket.engine.memo import Memo
 from hocket.journal.base import Answered
 from hocket.limits.waits import bounded
 
@@ -131,6 +132,9 @@ class Recall:
         asked.ask(question)
         if asked.served:
             asked.waits, before = (*asked.waits, *waits), asked.waits
+            if waits:
+                # Another process may have kept it meanwhile.
+                asked.looked.clear()
             if (answer := self._find(asked, asked.question.key)) is not None:
                 self._line.release(start.call)
                 self._give(asked, answer)
@@ -151,7 +155,7 @@ class Recall:
     @property
     def waiting(self) -> list[Call]:
         """The calls that wait for what others give."""
-        states = ("follows", "compares")
+        states = ("looks", "follows", "compares")
         return [call for call, asked in self._calls.items() if asked.state in states]
 
     def withdraw(self, call: Call) -> None:
@@ -252,10 +256,15 @@ class Recall:
         if question is None or not asked.served or not machine.admits:
             return False
         asked.ask(question)
+        if self._memo.far and question.key not in asked.looked:
+            asked.wait("looks", self._base.now())
+            self._find_out(asked, partial(look, asked, self._memo, question.key))
+            return True
         if (answer := self._find(asked, question.key)) is not None:
             self._give(asked, answer)
             return True
         if self._memo.follow(question.key, asked):
+            asked.looked.clear()
             asked.wait("follows", self._base.now())
             return True
         cache = self._questions.cache(asked.start)
@@ -264,9 +273,8 @@ class Recall:
         meanings = self._memo.meanings
         if asked.meant != question.text and meanings is not None:
             asked.wait("compares", self._base.now())
-            asked.task = task = self._loop.create_task(self._compare(asked, cache, meanings))
-            self._tasks[task] = None
-            task.add_done_callback(self._tasks.pop)
+            now = self._line.desk.clock.now()
+            self._find_out(asked, partial(compare, asked, cache, self._memo, meanings, now))
             return True
         if asked.near is not None and asked.meant == question.text:
             cosine, key = asked.near
@@ -278,8 +286,11 @@ class Recall:
     def _find(self, asked: Asked, key: str) -> Answered | None:
         cache = self._questions.cache(asked.start)
         ttl = None if cache is None else cache.ttl
+        now = self._line.desk.clock.now()
+        if key in asked.looked:
+            return self._memo.young(key, asked.looked[key], ttl, now)
         try:
-            return self._memo.find(key, ttl, self._line.desk.clock.now())
+            return self._memo.find(key, ttl, now)
         except JournalError as error:
             asked.remark(str(error))
             return None
@@ -290,6 +301,7 @@ class Recall:
         if waits is None:
             return False
         asked.leave()
+        asked.looked.clear()
         asked.waits = bounded((*asked.waits, *waits))
         asked.state = "asked"
         return True
@@ -335,9 +347,15 @@ class Recall:
             )
         )
 
-    async def _compare(self, asked: Asked, cache: CacheSpec, meanings: Meanings) -> None:
+    def _find_out(self, asked: Asked, work: Callable[[], Awaitable[None]]) -> None:
+        """Have something found out for a call beside the loop; it looks again after that."""
+        asked.task = task = self._loop.create_task(self._found_out(asked, work))
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    async def _found_out(self, asked: Asked, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await compare(asked, cache, self._memo, meanings, self._line.desk.clock.now())
+            await work()
         except Exception as error:
             self._base.fail(error)
         else:
