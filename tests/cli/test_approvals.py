@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 
+import msgspec
 import pytest
 from tests.cli.kit import Home, ended
 from tests.server.kit import serving
@@ -55,6 +56,20 @@ def test_a_rejection_by_the_plan_s_reader_ends_the_run(home: Home) -> None:
     assert done.status == 1
     assert "the plan was rejected by" in done.err
     assert "not today" in done.err
+
+
+def test_a_list_of_texts_that_fits_no_line_is_shown_a_text_to_a_line(home: Home) -> None:
+    long = ["first, " * 12 + "end", 'second "quoted"', "third, " * 12 + "end"]
+    printf = msgspec.json.encode(["printf", "\n".join(long)]).decode()
+    home.write(
+        f"a: {{command: {printf}, output: lines}}\n"
+        'ok: {approve: "Fit? {{a}} Sure?", needs: [a]}\n'
+    )
+    assert home.hocket("run", "--id", "r", "--no-wait").status == 3
+    quoted = [f"  {msgspec.json.encode(text).decode()}" for text in long]
+    told = home.ok("approve", "r", "ok", "--yes").err
+    inner = ",\n".join(quoted)
+    assert told.startswith(f"Fit? [\n{inner}\n] Sure?\n")
 
 
 def test_all_items_of_a_step_are_shown_and_decided_about_together(home: Home) -> None:

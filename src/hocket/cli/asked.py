@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from hocket.agents.terminal import visible
@@ -9,6 +10,7 @@ from hocket.app.preview import Preview
 from hocket.core.values import SECOND, format_duration
 from hocket.report.text import dollars, one_line, table
 
+_decoder = json.JSONDecoder()
 _COLOURS = (("+++", "1"), ("---", "1"), ("@@", "36"), ("+", "32"), ("-", "31"))
 _THEN = {
     "pause": "then the run is paused and can be resumed",
@@ -18,22 +20,45 @@ _THEN = {
 }
 
 
-def asked_lines(one: Preview, now: int, *, colour: bool) -> Iterator[str]:
+def asked_lines(one: Preview, now: int, *, colour: bool, width: int = 100) -> Iterator[str]:
     """Say exactly what is asked, and what is known besides."""
     shown = visible(one.shown).rstrip("\n")
     diff = None if one.detail.diff is None else visible(one.detail.diff)
     if diff is not None and diff in shown:
         before, _, after = shown.partition(diff)
-        yield from before.splitlines()
+        yield from unfolded(before, width).splitlines()
         yield from _coloured(diff, colour)
-        yield from after.strip("\n").splitlines()
+        yield from unfolded(after.strip("\n"), width).splitlines()
     else:
-        yield from shown.split("\n")
+        yield from unfolded(shown, width).split("\n")
         if diff is not None:
             yield "what a step before it has changed:"
             yield from _coloured(diff, colour)
     if besides := ", ".join(_besides(one, now)):
         yield f"({besides})"
+
+
+def unfolded(text: str, width: int) -> str:
+    """Write each list of texts that stands in a line longer than that with a line for each text.
+
+    Nothing but line breaks and blanks between the texts is put in.
+    """
+    return "\n".join(line if len(line) <= width else _unfolded(line) for line in text.split("\n"))
+
+
+def _unfolded(line: str) -> str:
+    start = line.find('["')
+    while start >= 0:
+        try:
+            texts, end = _decoder.raw_decode(line, start)
+        except ValueError:
+            texts, end = [], start + 1
+        own = [json.dumps(text, ensure_ascii=False) for text in texts if isinstance(text, str)]
+        if len(own) == len(texts) > 1 and f"[{','.join(own)}]" == line[start:end]:
+            inner = ",\n".join(f"  {text}" for text in own)
+            return f"{line[:start]}[\n{inner}\n]{_unfolded(line[end:])}"
+        start = line.find('["', end)
+    return line
 
 
 def list_lines(found: list[Preview], now: int) -> list[str]:

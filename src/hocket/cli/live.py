@@ -20,6 +20,7 @@ from rich.text import Text
 from hocket.agents.terminal import visible
 from hocket.app.run import Run
 from hocket.app.stream import Done, Item, Piece
+from hocket.cli.asked import unfolded
 from hocket.cli.closing import held_lines, waiting_lines
 from hocket.cli.live_teams import Drawn, LiveTeams, Running, cut
 from hocket.cli.reply import Reply
@@ -169,7 +170,7 @@ class LiveDisplay:
 
     def show_asked(self, asked: ApprovalAsked, *, whole: bool = False) -> None:
         """Show above the picture what is to be approved, cut unless it is wanted whole."""
-        text = visible(asked.shown).rstrip("\n")
+        text = self._text_of(asked)
         shown = text if whole else _beginning(text)
         self.say("\n".join(f"  │ {line}" for line in shown.split("\n")), "yellow")
         if len(shown) < len(text):
@@ -178,8 +179,11 @@ class LiveDisplay:
 
     def cut(self, asked: ApprovalAsked) -> bool:
         """Tell whether not all of it is shown at first."""
-        text = visible(asked.shown).rstrip("\n")
+        text = self._text_of(asked)
         return len(_beginning(text)) < len(text)
+
+    def _text_of(self, asked: ApprovalAsked) -> str:
+        return unfolded(visible(asked.shown).rstrip("\n"), self._console.width - 4)
 
     async def _redraw(self, run: Run) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 import time
 from contextlib import closing
@@ -84,11 +85,11 @@ def approve(
         step: The step, "run" for the whole plan, or a call's question; a step with "each" means all
             its items that wait. Without it the only one that waits.
     """
-    asked = _asked(run, step)
+    asked, width = _asked(run, step), shutil.get_terminal_size().columns
     for one in asked:
         if len(asked) > 1:
             print(f"{one.path}:", file=sys.stderr)
-        for line in asked_lines(one, time.time_ns(), colour=sys.stderr.isatty()):
+        for line in asked_lines(one, time.time_ns(), colour=sys.stderr.isatty(), width=width):
             print(line, file=sys.stderr)
     if not (yes or reject):
         if not sys.stdin.isatty():
