@@ -34,9 +34,6 @@ from hocket.engine.replay import Checked
 from hocket.journal.base import RunRow
 from hocket.journal.schema import Passing
 
-ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-"""What the status of a run is that has ended."""
-
 _WATCH: Final = 1.0
 """After how many seconds it is looked for runs that are nobody's, if nobody rings before."""
 _AT_ONCE: Final = 4

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from hocket.app.driving import ENDED, Driving, Full, Heir, with_functions
+from hocket.app.driving import Driving, Full, Heir, with_functions
 from hocket.app.engine import Engine
 from hocket.app.laying import hand, lay, lay_fork
 from hocket.app.load import find_functions_beside
@@ -27,6 +27,7 @@ from hocket.app.questions import already
 from hocket.app.run import Run, ask_of
 from hocket.app.state import new_run_id
 from hocket.core.errors import NotFound, Refused
+from hocket.core.events import ENDED
 from hocket.core.requests import AnyRequest, Approve, Cancel, Continue, Pause, Retry, Send
 from hocket.core.specs import RunSpec
 from hocket.core.values import Json

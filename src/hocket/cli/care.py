@@ -26,9 +26,8 @@ from hocket.app.state import find_row, state_folder
 from hocket.cli.options import age
 from hocket.cli.output import status_words
 from hocket.core.errors import HocketError, Refused
+from hocket.core.events import ENDED
 from hocket.journal.base import Journal, RunRow, Wanted
-
-_ENDED = {"succeeded", "failed", "cancelled"}
 
 
 def prune(
@@ -101,10 +100,10 @@ def _chosen(
     if older_than is not None:
         before = time.time_ns() - age(older_than)
         meant = [row for row in meant if row.updated < before]
-    open_ = [row for row in meant if row.status not in _ENDED]
+    open_ = [row for row in meant if row.status not in ENDED]
     if named and open_ and not everything:
         raise Refused(f"run {open_[0].id} has not ended; --all deletes it all the same")
-    return [row for row in meant if everything or row.status in _ENDED]
+    return [row for row in meant if everything or row.status in ENDED]
 
 
 class Finding(msgspec.Struct, frozen=True):

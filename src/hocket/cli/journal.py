@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
@@ -20,6 +20,7 @@ from hocket.app.journals import Place, opened
 from hocket.app.state import find_row
 from hocket.cli.options import age
 from hocket.core.errors import NotFound, Refused
+from hocket.core.events import ENDED
 from hocket.journal.base import RunRow, Wanted
 
 AsJson = Annotated[
@@ -29,7 +30,6 @@ OlderThan = Annotated[
     str | None, Parameter(help="Runs that have ended, and whose last event is older; like 30d.")
 ]
 
-_ENDED: Final = ("succeeded", "failed", "cancelled")
 
 app = App(
     name="journal",
@@ -155,7 +155,7 @@ def _chosen(place: Place, named: Sequence[str], older_than: str | None) -> list[
         rows = place.journal.runs()
     else:
         before = time.time_ns() - age(older_than)
-        ended: list[RunRow] = place.journal.runs(Wanted(status=_ENDED))
+        ended: list[RunRow] = place.journal.runs(Wanted(status=ENDED))
         rows = [row for row in ended if row.updated < before]
     return [row.id for row in sorted(rows, key=lambda row: row.created)]
 

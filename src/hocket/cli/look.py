@@ -24,7 +24,7 @@ from hocket.cli.output import fit, pretty, print_output, status_words
 from hocket.cli.plain import event_line
 from hocket.cli.shown import SHOWN
 from hocket.core.errors import NotFound, Refused
-from hocket.core.events import CallFailed, CallFinished, CallStarted, Recorded
+from hocket.core.events import ENDED, CallFailed, CallFinished, CallStarted, Recorded
 from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, FileRef, Json, format_duration, is_file
@@ -49,7 +49,6 @@ AsJson = Annotated[
     bool, Parameter(name="--json", help="One JSON document for programs.", negative=())
 ]
 _FOLLOW = 0.2
-_ENDED = frozenset({"succeeded", "failed", "cancelled"})
 _LOOKED_INTO = 30
 _LONG = 20_000
 _END = 8_000
@@ -87,7 +86,7 @@ def runs(
 
 def _asked(engine: Engine, row: RunRow) -> int:
     """Count the questions of a run that nobody has answered; of a long one it would take long."""
-    if row.status in _ENDED or row.events > _LONG:
+    if row.status in ENDED or row.events > _LONG:
         return 0
     machine = engine.fold(row.id)
     told = {} if row.alive else noted(machine, engine.journal)

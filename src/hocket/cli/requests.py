@@ -20,6 +20,7 @@ from hocket.cli.asked import asked_lines, list_lines
 from hocket.cli.closing import closing_lines
 from hocket.cli.user import user
 from hocket.core.errors import Refused
+from hocket.core.events import ENDED
 from hocket.core.requests import AnyRequest, Approve, Cancel, Pause, Send
 from hocket.core.values import Json
 from hocket.core.views import stands
@@ -161,7 +162,7 @@ def post(run: str, request: AnyRequest) -> int:
     with closing(Engine()) as engine:
         journal = engine.journal
         row = find_row(journal, run)
-        if row.status in {"succeeded", "failed", "cancelled"}:
+        if row.status in ENDED:
             raise Refused(f"run {row.id} has ended: {row.status}")
         if not row.alive:
             engine.rehearse(row.id, request)

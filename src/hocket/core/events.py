@@ -8,7 +8,7 @@ A kind of event, once released, keeps its tag and the meaning of its fields.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -17,6 +17,8 @@ from hocket.core.specs import RunSpec
 from hocket.core.values import Call, Json
 
 Status: TypeAlias = Literal["succeeded", "failed", "cancelled"]
+ENDED: Final[tuple[str, ...]] = get_args(Status)
+"""What the status of a run is that has ended."""
 LimitNews: TypeAlias = Literal["closed", "narrowed", "widened", "tripped", "mended", "warned"]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from hocket.core.events import ENDED
 from hocket.journal.base import RunRow
 
 EVERY: Final = 5.0
@@ -21,7 +22,6 @@ _CHAIN: Final = 500
 """So many stretches of the chain are given, and so many facts of each finding."""
 _EVIDENCE: Final = 50
 _HEAVY: Final = frozenset({"activities"})
-_OVER: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Command(Protocol):
@@ -92,7 +92,7 @@ class Explanations:
                 continue
             if made.task.done() and (made.task.cancelled() or made.task.exception()):
                 continue
-            over = row.status in _OVER and made.seq == row.events
+            over = row.status in ENDED and made.seq == row.events
             age = now - made.at
             if over or not made.task.done() or age < (EVERY if made.seq < row.events else _STILL):
                 self._made.move_to_end((row.id, kind))

@@ -14,7 +14,7 @@ from hocket.app.state import find_run
 from hocket.config.file import Loaded
 from hocket.config.models import LocalAgent, ModelAgent, ScriptedAgent
 from hocket.core.errors import NotFound, Refused, suggest
-from hocket.core.events import ApprovalAsked, InputAsked
+from hocket.core.events import ENDED, ApprovalAsked, InputAsked
 from hocket.core.run import RunMachine
 from hocket.insight.tally import Tally
 from hocket.journal.base import Journal
@@ -28,7 +28,6 @@ LONGEST: Final = 50.0
 _FIRST: Final = 0.02
 _LAST: Final = 0.5
 _NEWS: Final = 20
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 Explainer: TypeAlias = Callable[[str], Awaitable[dict[str, Any]]]
 """Gives the document of ``hocket explain RUN --json``."""
@@ -200,7 +199,7 @@ def speakers(loaded: Loaded) -> list[str]:
 
 def ended(status: str) -> bool:
     """Tell whether a run of this status is over."""
-    return status in _ENDED
+    return status in ENDED
 
 
 def _news(journal: Journal, run: str, after: int) -> tuple[list[str], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from hocket.core.events import ENDED
 from hocket.core.values import SECOND, format_duration
 from hocket.insight.account import account
 from hocket.insight.causes import Cause
@@ -21,7 +22,6 @@ _TELLING: Final = 0.05
 _MOST: Final = 3
 _MOSTLY: Final = 0.8
 """What share of the simulated runs must end as the recorded one did."""
-_ENDED: Final = ("succeeded", "failed", "cancelled")
 
 WAITS: Final[dict[str, str]] = {
     "model": "work of {}",
@@ -118,7 +118,7 @@ def match_of(trace: Trace, runs: Sequence[Ran], accounts: Sequence[Shares]) -> M
 
 def _alike(trace: Trace, one: Ran) -> bool:
     """Tell whether a simulated run went as the recorded one did; that may be that it never ends."""
-    if trace.status in _ENDED:
+    if trace.status in ENDED:
         return one.status == trace.status
     return not one.ended
 
@@ -126,7 +126,7 @@ def _alike(trace: Trace, one: Ran) -> bool:
 def _status(trace: Trace, runs: Sequence[Ran], same: int) -> Iterator[str]:
     if same >= _MOSTLY * len(runs):
         return
-    if trace.status not in _ENDED:
+    if trace.status not in ENDED:
         said = trace.status or "not known to have ended"
         yield f"The run is {said}: how long it would have taken is not known."
     elif trace.status == "cancelled":
