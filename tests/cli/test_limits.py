@@ -50,7 +50,7 @@ def test_a_file_shows_what_its_limits_come_to(home: Home) -> None:
     assert [line.split("  ") for line in (" ".join(x.split()) for x in lines)] == [
         ["hocket.yaml: plan work (priority 2)"],
         ["LIMIT BOUND OF CLAIMED BY"],
-        ["agent:coder limits 10 ms between starts all runs agent coder"],
+        ["coder 10 ms between starts all runs agent coder"],
         ["api 3/h requests all runs agent coder"],
         ["5k/min tokens"],
         ["google:gemini-2.5-flash 9/min requests all runs agent asker"],
@@ -120,11 +120,10 @@ def test_what_runs_have_used_is_listed(home: Home) -> None:
     home_with(home)
     assert "no run has claimed a shared limit yet" in home.ok("limits").out
     home.ok("run", "hocket.yaml", "work", "--id", "r")
-    place = home.file("hocket.yaml")
     out = home.ok("limits").out
     assert [" ".join(line.split()) for line in masked(out).splitlines()] == [
         "LIMIT BOUND USED NEXT FREE RUNS",
-        f"agent:coder limits in {place} TOOK between starts",
+        "coder TOOK between starts",
         "api 3/h requests 1 of 3 in TOOK",
         "5k/min tokens 0 of 5k",
         "google:gemini-2.5-flash 9/min requests 0 of 9",

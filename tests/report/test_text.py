@@ -8,8 +8,11 @@ from hocket.agents.terminal import visible
 from hocket.app.preview import Preview, diff_in
 from hocket.cli.asked import asked_lines, list_lines
 from hocket.cli.live import LiveDisplay
-from hocket.core.events import ApprovalAsked
-from hocket.report.text import clean, dollars, one_line
+from hocket.config.limit_names import limits_name
+from hocket.core.events import ApprovalAsked, CallStarted, LimitChanged, Wait
+from hocket.core.values import SECOND, Call
+from hocket.report.story import Story
+from hocket.report.text import cause_words, clean, dollars, one_line
 from hocket.server.mcp_replies import asked_words, question
 
 TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
@@ -80,3 +83,14 @@ def test_pictures_and_clients_show_the_same() -> None:
 )
 def test_money_has_two_digits_at_least(cost: int | None, text: str) -> None:
     assert dollars(cost) == text
+
+
+def test_a_wait_names_its_limit_by_whoever_states_it_and_once() -> None:
+    own = limits_name("agent", "asker", "/a/long/way/to/hocket.yaml")
+    assert cause_words(f"rate:{own}") == "room in the rate of asker"
+    waits = tuple(Wait(f"rate:{own}", since * SECOND, (since + 2) * SECOND) for since in (0, 3))
+    started = CallStarted(at=5 * SECOND, call=Call("q/6", 1), agent="asker", waits=waits)
+    told = "q/6#1 started (asker, waited 4.0 s for room in the rate of asker)"
+    assert Story().tell(started) == told
+    changed = LimitChanged(at=1, limit=own, what="narrowed", message=f"{own} narrowed to 2")
+    assert Story().tell(changed) == "asker narrowed to 2"

@@ -26,7 +26,14 @@ from hocket.core.specs import LimitSpec, RunSpec
 from hocket.core.values import SECOND, format_duration
 from hocket.limits.limit import Use
 from hocket.limits.presets import Preset
-from hocket.limits.words import KINDS, WINDOWS, amount_words, bounds_words, period_words
+from hocket.limits.words import (
+    KINDS,
+    WINDOWS,
+    amount_words,
+    bounds_words,
+    limit_labels,
+    period_words,
+)
 from hocket.report.text import table
 
 _MOST_CLAIMANTS = 6
@@ -78,12 +85,14 @@ def _shared(*, json_: bool) -> int:
         print("no run has claimed a shared limit yet; hocket limits FILE shows a file's")
         return 0
     rows: list[list[str]] = []
+    labels = limit_labels(one.limit.name for one in found)
     for one in found:
         uses = one.limit.used(now)
         lines = [_use_cells(use, now) for use in uses] or [["no bounds", "", ""]]
         runs = ", ".join(f"{run} ({one.flying.get(run, 0)} in flight)" for run in one.runs)
         for i, cells in enumerate(lines):
-            rows.append([*((one.limit.name, *cells) if not i else ("", *cells)), "" if i else runs])
+            first = "" if i else labels[one.limit.name]
+            rows.append([first, *cells, "" if i else runs])
         rows += [["", word, "", "", ""] for word in _state_words(one, now)]
     for line in table(["LIMIT", "BOUND", "USED", "NEXT FREE", "RUNS"], rows):
         print(line)
@@ -141,9 +150,9 @@ def _of_file(path: Path, plan: str | None, overrides: Overrides, *, json_: bool)
             print("  no limits")
             continue
         rows: list[list[str]] = []
-        claimed = claimants(spec)
+        claimed, labels = claimants(spec), limit_labels(spec.limits)
         for name, limit in spec.limits.items():
-            shown = name.removesuffix(f" in {loaded.place}")
+            shown = labels[name]
             for j, bound in enumerate(_bounds(limit)):
                 who = _who(claimed[name]) if not j else ""
                 rows.append(["" if j else shown, bound, "" if j else _of_whom(limit), who])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -38,6 +40,38 @@ def limit_label(name: str) -> str:
         return name
     owner, who, _, daily, _ = found.groups()
     return f"{'plan ' if owner == 'plan' else ''}{who}{daily or ''}"
+
+
+def limit_words(name: str) -> str:
+    """Call a limit by its label, and a budget by its label and that word."""
+    what = _what(name)
+    return limit_label(name) + (what if what == " budget" else "")
+
+
+def limit_labels(names: Iterable[str]) -> dict[str, str]:
+    """Give each of these limits its label, with more of its name where several have one label.
+
+    Args:
+        names: The limits that are shown together.
+    """
+    labels = {name: limit_label(name) for name in names}
+    for more in (_what, _place):
+        often = Counter(labels.values())
+        labels = {
+            name: label if often[label] == 1 else label + more(name)
+            for name, label in labels.items()
+        }
+    return labels
+
+
+def _what(name: str) -> str:
+    found = _OWN.fullmatch(name)
+    return "" if found is None else f" {found[3]}"
+
+
+def _place(name: str) -> str:
+    found = _OWN.fullmatch(name)
+    return "" if found is None else found[5] or ""
 
 
 def amount_words(kind: str, amount: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hocket.core.run import RunMachine
 from hocket.core.values import SECOND, Json, format_duration
 from hocket.forecast.predict import Prediction
+from hocket.limits.words import limit_label
 from hocket.report.text import dollars
 
 _MANY = 5
@@ -24,7 +25,9 @@ def prediction_lines(found: Prediction, now: int) -> list[str]:
         )
         span = "" if low == high else f"; nine in ten take {low} to {high}"
         lines.append(f"forecast: {found.calls:,} calls in {whole}{span}")
-        binds = f"bound by {found.binds}" if found.binds else "bound by its longest path"
+        binds = (
+            f"bound by {limit_label(found.binds)}" if found.binds else "bound by its longest path"
+        )
         if found.known < 1:
             binds += f"; known for {found.known:.0%} of the calls, the others are guessed"
         lines.append(f"  {binds}")

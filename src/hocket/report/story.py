@@ -31,6 +31,7 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.values import MS, Call, format_duration
+from hocket.limits.words import limit_label, limit_words
 from hocket.report.text import cause_words, dollars, one_line
 from hocket.report.unanswered import Unanswered
 
@@ -135,7 +136,7 @@ def _tell_run(event: AnyEvent) -> str:
         case RunEnded():
             return f"run {event.status}{': ' if event.reason else ''}{one_line(event.reason)}"
         case LimitChanged():
-            return one_line(event.message)
+            return one_line(event.message.replace(event.limit, limit_words(event.limit)))
         case Forecasted():
             return _forecast(event)
         case _:
@@ -146,16 +147,20 @@ def _forecast(event: Forecasted) -> str:
     left = format_duration(max(0, event.finish - event.at))
     low, high = (format_duration(max(0, at - event.at)) for at in (event.low, event.high))
     spread = "" if low == high else f" ({low} to {high})"
-    binds = f", bound by {event.binds}" if event.binds else ""
+    binds = f", bound by {limit_label(event.binds)}" if event.binds else ""
     order = "" if event.order is None else f"; a better order of {event.tried:,} was adopted"
     return f"expected to end in {left}{spread}{binds}{order}"
 
 
 def _waited(waits: tuple[Wait, ...]) -> str:
+    lasted: dict[str, int] = {}
+    for wait in waits:
+        words = cause_words(wait.cause)
+        lasted[words] = lasted.get(words, 0) + wait.until - wait.since
     told = [
-        f"{format_duration(wait.until - wait.since)} for {cause_words(wait.cause)}"
-        for wait in waits
-        if wait.until - wait.since >= _WORTH_SAYING
+        f"{format_duration(took)} for {words}"
+        for words, took in lasted.items()
+        if took >= _WORTH_SAYING
     ]
     return f", waited {', '.join(told)}" if told else ""
 

@@ -9,6 +9,7 @@ from hocket.agents.terminal import plain
 from hocket.core.machine import StepStatus, StepView
 from hocket.core.values import format_duration
 from hocket.insight.tally import Tally
+from hocket.limits.words import limit_label
 
 _SHOWN_FIRST: Final[tuple[StepStatus, ...]] = (
     "failed",
@@ -121,7 +122,7 @@ def cause_words(cause: str) -> str:
     if kind == "slot":
         return "a slot of the run" if rest == "run" else f"a slot of {rest.removeprefix('agent:')}"
     if kind in _CAUSES_OF_A_LIMIT:
-        return _CAUSES_OF_A_LIMIT[kind].format(rest)
+        return _CAUSES_OF_A_LIMIT[kind].format(limit_label(rest))
     return _CAUSES.get(cause, cause)
 
 
