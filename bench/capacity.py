@@ -240,7 +240,7 @@ class Layer:
 
         async def one() -> None:
             async with room:
-                await self.host.start_spec(spec, dict(given), by="bench")
+                await self.host.start_spec(spec, dict(given))
 
         await asyncio.gather(*(one() for _ in range(runs)))
 

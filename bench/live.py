@@ -113,7 +113,7 @@ async def serve(state: Path, steps: int, seconds: float) -> None:
         print(json.dumps(told), flush=True)
         while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
             cpu, wall = time.process_time(), time.perf_counter()
-            await host.start_spec(spec, {}, by="bench", run_id=name)
+            await host.start_spec(spec, {}, run_id=name)
             run = host.driven(name)
             assert run is not None
             await run.result()

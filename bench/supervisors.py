@@ -133,12 +133,12 @@ async def drive(count: int, url: str, server: Server, folder: Path, crew: int) -
             front = Host(engine, [file], drive=0, most=count + 1)
             # Whatever happens once in a process is not a run's.
             for _ in range(2 * crew):
-                await front.start("plans.yaml", "chain", {}, by="bench")
+                await front.start("plans.yaml", "chain", {})
             await ended(engine)
             me = psutil.Process()
             before = spent(processes), spent([me]), spent(backends(server))
             began = time.perf_counter()
-            runs = [await front.start("plans.yaml", "chain", {}, by="bench") for _ in range(count)]
+            runs = [await front.start("plans.yaml", "chain", {}) for _ in range(count)]
             begun = time.perf_counter() - began
             most, spread = await ended(engine)
             wall = time.perf_counter() - began
@@ -152,7 +152,7 @@ async def drive(count: int, url: str, server: Server, folder: Path, crew: int) -
 
 async def start(front: Host, gate: asyncio.Semaphore) -> str:
     async with gate:
-        return await front.start("plans.yaml", "chain", {}, by="bench")
+        return await front.start("plans.yaml", "chain", {})
 
 
 async def ended(engine: Engine) -> tuple[int, list[int]]:

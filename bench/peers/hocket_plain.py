@@ -55,7 +55,7 @@ async def drive(url: str, steps: int, log: str) -> None:
         host = Host(engine, most=len(runs), drive=0)
         for number, numbers in enumerate(runs):
             given = {"numbers": [*numbers], "log": log}
-            await host.start_spec(spec, given, by="bench", run_id=f"run{number}")
+            await host.start_spec(spec, given, run_id=f"run{number}")
         left = {f"run{number}" for number in range(len(runs))}
         while left:
             await asyncio.sleep(0.05)

@@ -101,7 +101,7 @@ async def test_an_offered_plan_is_started_by_name_and_runs_to_its_end(
             ("plans.yaml", "quick"),
         ]
         assert list(host.offers()[0].inputs) == ["what"]
-        run = await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await host.start("plans.yaml", "gate", {"what": "it"})
         assert host.row(run).status == "running" and host.engine.journal.hosted.all() == [run]
         await host.ask(run, await asked(host, run))
         await soon(lambda: host.driven(run) is None)
@@ -113,9 +113,9 @@ async def test_nothing_else_can_be_started(tmp_path: Path, file: Path) -> None:
     async with hosting(tmp_path / "state", [file]) as host:
         for name, plan in ((str(file), "gate"), ("../plans.yaml", "gate"), ("plans.yaml", "gat")):
             with pytest.raises(NotFound):
-                await host.start(name, plan, {}, by="anna")
+                await host.start(name, plan, {})
         with pytest.raises(Refused, match="what"):
-            await host.start("plans.yaml", "gate", {}, by="anna")
+            await host.start("plans.yaml", "gate", {})
         assert await host.rows() == [] and host.engine.journal.hosted.all() == []
 
 
@@ -129,7 +129,7 @@ async def test_a_file_is_read_again_when_it_changes_and_its_mistakes_are_told(
         (offer,) = host.offers()
         assert offer.plan == "" and "neds" in offer.problems[0]
         with pytest.raises(SpecError, match="neds"):
-            await host.start("plans.yaml", "quick", {}, by="anna")
+            await host.start("plans.yaml", "quick", {})
         put(file, FILE.replace("quick", "quicker"))
         assert [one.plan for one in host.offers()][-1] == "quicker"
         put(file, None)
@@ -149,21 +149,21 @@ async def test_two_files_of_one_name_are_told_apart(tmp_path: Path, file: Path) 
 async def test_beyond_the_most_runs_none_is_begun(tmp_path: Path, file: Path) -> None:
     put(file, FILE + LONG)
     async with hosting(tmp_path / "state", [file], most=1) as host:
-        run = await host.start("plans.yaml", "long", {}, by="anna")
+        run = await host.start("plans.yaml", "long", {})
         with pytest.raises(Full, match="1 runs"):
-            await host.start("plans.yaml", "quick", {}, by="anna")
+            await host.start("plans.yaml", "quick", {})
         await host.ask(run, Cancel(by="anna"))
         await soon(lambda: not host.runs)
-        await host.start("plans.yaml", "quick", {}, by="anna")
+        await host.start("plans.yaml", "quick", {})
 
 
 async def test_who_waits_for_people_keeps_nobody_from_beginning(tmp_path: Path, file: Path) -> None:
     async with hosting(tmp_path / "state", [file], most=1) as host:
-        waiting = [await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")]
+        waiting = [await host.start("plans.yaml", "gate", {"what": "it"})]
         await asked(host, waiting[0])
         while True:
             try:
-                waiting.append(await host.start("plans.yaml", "gate", {"what": "it"}, by="anna"))
+                waiting.append(await host.start("plans.yaml", "gate", {"what": "it"}))
             except Full:
                 break
             await asked(host, waiting[-1])
@@ -172,14 +172,14 @@ async def test_who_waits_for_people_keeps_nobody_from_beginning(tmp_path: Path, 
         answer = await asked(host, waiting[0])
         await host.ask(waiting[0], answer)
         await soon(lambda: waiting[0] not in host.runs)
-        quick = await host.start("plans.yaml", "quick", {}, by="anna")
+        quick = await host.start("plans.yaml", "quick", {})
         await soon(lambda: quick not in host.runs)
         assert host.row(quick).status == host.row(waiting[0]).status == "succeeded"
 
 
 async def test_the_second_who_answers_is_told_who_was_first(tmp_path: Path, file: Path) -> None:
     async with hosting(tmp_path / "state", [file]) as host:
-        run = await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await host.start("plans.yaml", "gate", {"what": "it"})
         answer = await asked(host, run)
         await host.ask(run, answer)
         with pytest.raises(Refused, match=r"approved by anna|anna has approved"):
@@ -190,7 +190,7 @@ async def test_the_second_who_answers_is_told_who_was_first(tmp_path: Path, file
 
 async def test_a_paused_run_goes_on(tmp_path: Path, file: Path) -> None:
     async with hosting(tmp_path / "state", [file]) as host:
-        run = await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await host.start("plans.yaml", "gate", {"what": "it"})
         answer = await asked(host, run)
         await host.ask(run, Pause(by="anna"))
         assert host.runs[run].machine.paused
@@ -205,7 +205,7 @@ async def test_a_paused_run_goes_on(tmp_path: Path, file: Path) -> None:
 async def test_a_failed_step_is_done_again(tmp_path: Path, file: Path) -> None:
     async with hosting(tmp_path / "state", [file]) as host:
         there = tmp_path / "there"
-        run = await host.start("plans.yaml", "fails", {"file": str(there)}, by="anna")
+        run = await host.start("plans.yaml", "fails", {"file": str(there)})
         await soon(lambda: host.row(run).status == "failed")
         with pytest.raises(Refused, match="ended"):
             await host.ask(run, Cancel(by="anna"))
@@ -221,7 +221,7 @@ async def test_a_run_of_another_process_gets_the_request_into_its_inbox(
 ) -> None:
     state = tmp_path / "state"
     async with hosting(state, [file]) as owner, hosting(state) as other:
-        run = await owner.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await owner.start("plans.yaml", "gate", {"what": "it"})
         answer = await asked(owner, run)
         with pytest.raises(Refused, match="only a paused one"):
             await other.resume(run, by="bert")
@@ -237,9 +237,9 @@ async def test_a_run_of_another_process_gets_the_request_into_its_inbox(
 async def test_what_a_server_was_driving_goes_on_at_the_next(tmp_path: Path, file: Path) -> None:
     state = tmp_path / "state"
     async with hosting(state, [file]) as first:
-        run = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await first.start("plans.yaml", "gate", {"what": "it"})
         answer = await asked(first, run)
-        paused = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        paused = await first.start("plans.yaml", "gate", {"what": "it"})
         await asked(first, paused)
         await first.ask(paused, Pause(by="anna"))
     async with hosting(state) as second:
@@ -261,7 +261,7 @@ async def test_a_run_that_is_taken_over_on_purpose_is_nobodys_to_go_on_with(
 ) -> None:
     state = tmp_path / "state"
     async with hosting(state, [file]) as first:
-        run = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await first.start("plans.yaml", "gate", {"what": "it"})
         await asked(first, run)
     async with Engine(state) as engine, await engine.resume(run):
         assert engine.journal.hosted.all() == []
@@ -276,7 +276,7 @@ async def test_a_paused_run_that_nobody_drives_stays_as_it_is_if_it_refuses(
 ) -> None:
     state = tmp_path / "state"
     async with hosting(state, [file]) as first:
-        run = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await first.start("plans.yaml", "gate", {"what": "it"})
         await asked(first, run)
         await first.ask(run, Pause(by="anna"))
     async with hosting(state) as second:
@@ -318,7 +318,7 @@ async def test_a_run_is_read_once_to_be_forked_or_taken_up_and_others_have_their
 
     state = tmp_path / "state"
     async with hosting(state, [file]) as first:
-        run = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await first.start("plans.yaml", "gate", {"what": "it"})
         await asked(first, run)
         spied(first)
         await first.fork(run, after=None, inputs={}, by="anna", run_id="f")
@@ -347,9 +347,7 @@ async def test_what_stopped_on_a_full_disk_goes_on_when_there_is_room(
     monkeypatch.setattr(schema, "is_room", lambda state: room)
     monkeypatch.setattr(driving, "_WATCH", 0.02)
     async with hosting(tmp_path / "state", [file]) as host:
-        runs = [
-            await host.start("plans.yaml", "gate", {"what": what}, by="anna") for what in "abcdef"
-        ]
+        runs = [await host.start("plans.yaml", "gate", {"what": what}) for what in "abcdef"]
         answers = {run: await asked(host, run) for run in runs}
         said = list[str]()
         loop = asyncio.get_running_loop()
@@ -360,11 +358,11 @@ async def test_what_stopped_on_a_full_disk_goes_on_when_there_is_room(
             await host.ask(runs[0], answers[runs[0]])
             await soon(lambda: not host.runs)
         with pytest.raises(JournalError, match="make room"):
-            await host.start("plans.yaml", "quick", {}, by="anna")
+            await host.start("plans.yaml", "quick", {})
         told = len(said)
         assert told == len(runs) and all("rests" in one for one in said)
         room = True
-        quick = await host.start("plans.yaml", "quick", {}, by="anna")
+        quick = await host.start("plans.yaml", "quick", {})
         await soon(lambda: set(runs) <= set(host.runs))
         for run in runs:
             await host.ask(run, await asked(host, run))
@@ -378,7 +376,7 @@ async def test_two_who_ask_a_run_that_nobody_drives_find_it_driven_once(
 ) -> None:
     state = tmp_path / "state"
     async with hosting(state, [file]) as first:
-        run = await first.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await first.start("plans.yaml", "gate", {"what": "it"})
         answer = await asked(first, run)
         await first.ask(run, Pause(by="anna"))
     async with hosting(state) as second:
@@ -393,7 +391,7 @@ async def test_two_who_ask_a_run_that_nobody_drives_find_it_driven_once(
 async def test_a_host_may_be_closed_as_soon_as_a_run_has_begun(tmp_path: Path, file: Path) -> None:
     async with Engine(tmp_path / "state") as engine:
         host = Host(engine, [file])
-        run = await host.start("plans.yaml", "gate", {"what": "it"}, by="anna")
+        run = await host.start("plans.yaml", "gate", {"what": "it"})
         # Nothing has had a turn since.
         await host.close()
         assert not host.runs and not host.row(run).alive
@@ -404,5 +402,5 @@ async def test_a_host_that_was_closed_begins_nothing(tmp_path: Path, file: Path)
         host = Host(engine, [file])
         await host.close()
         with pytest.raises(Refused, match="ending"):
-            await host.start("plans.yaml", "quick", {}, by="anna")
+            await host.start("plans.yaml", "quick", {})
         assert not [one for one in asyncio.all_tasks() if (one.get_name() or "").startswith("run ")]

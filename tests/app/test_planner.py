@@ -52,7 +52,7 @@ def write(folder: Path, *drafts: object) -> Path:
 
 async def planned(host: Host, **options: str) -> str:
     """Let a planning run come to its end."""
-    run = await draft(host, "mend the parser", by="test", **options)
+    run = await draft(host, "mend the parser", **options)
     driven = host.driven(run)
     if driven is not None:
         await driven.result()
@@ -106,14 +106,12 @@ async def test_what_stays_wrong_is_shown_and_can_be_edited(folder: Path, tmp_pat
         assert found.problems == ("(draft):11:16: unknown agent 'codr'; did you mean 'coder'?",)
         assert found.prediction is None
         with pytest.raises(SpecError, match="unknown agent 'codr'"):
-            await start_draft(host, found, found.text, by="test")
+            await start_draft(host, found, found.text)
         text = found.text.replace("codr", "coder")
         edited = await asyncio.to_thread(with_text, engine.journal, found, text)
         assert edited.problems == ()
         assert edited.why == ("its text asks for an approval",)
-        run = await start_draft(
-            host, edited, edited.text, by="test", shown=edited.digest, approved=True
-        )
+        run = await start_draft(host, edited, edited.text, shown=edited.digest, approved=True)
         driven = host.driven(run)
         assert driven is not None
         assert (await driven.result()).output == "look"
@@ -202,9 +200,7 @@ async def test_what_is_approved_is_the_agents_too(folder: Path, tmp_path: Path) 
         )
         for approved in (True, False):
             with pytest.raises(Refused, match="an agent of it, is not as it was shown"):
-                await start_draft(
-                    host, found, found.text, by="test", shown=found.digest, approved=approved
-                )
+                await start_draft(host, found, found.text, shown=found.digest, approved=approved)
         # Looked at again it has another name, and shows what would run now.
         again = await look(engine, found.run)
         assert again.text == found.text
@@ -353,16 +349,16 @@ async def test_what_cannot_be_planned_is_refused(folder: Path, tmp_path: Path) -
     async with Engine(tmp_path / "state") as engine:
         host = Host(engine, [write(folder, GOOD)])
         with pytest.raises(Refused, match="there is no task to plan"):
-            await draft(host, " ", by="test")
+            await draft(host, " ")
         with pytest.raises(NotFound, match="did you mean 'planner'"):
-            await draft(host, "x", by="test", agent="planer")
+            await draft(host, "x", agent="planer")
         with pytest.raises(Refused, match="'build' runs a program, which cannot plan"):
-            await draft(host, "x", by="test", agent="build")
+            await draft(host, "x", agent="build")
         with pytest.raises(NotFound, match="no file 'other\\.yaml' is offered"):
-            await draft(host, "x", by="test", file="other.yaml")
+            await draft(host, "x", file="other.yaml")
         with pytest.raises(NotFound, match="no file is offered here"):
-            await draft(Host(engine), "x", by="test")
-        run = await host.start("hocket.yaml", "hello", {}, by="test")
+            await draft(Host(engine), "x")
+        run = await host.start("hocket.yaml", "hello", {})
         with pytest.raises(Refused, match="is no planning run"):
             await look(engine, run)
         await host.close()

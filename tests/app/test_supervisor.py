@@ -114,12 +114,12 @@ async def asked(host: Host, run: str) -> Approve:
 
 async def test_what_a_front_begins_is_driven_by_whoever_has_room(make: Making) -> None:
     front = await make(drive=0)
-    run = await front.start("plans.yaml", "quick", {}, by="anna")
+    run = await front.start("plans.yaml", "quick", {})
     row = front.row(run)
     assert (row.status, row.owner, row.events) == ("running", "", 1)
     assert front.driven(run) is None and front.engine.journal.hosted.all() == [run]
     with pytest.raises(Refused, match="already"):
-        await front.start("plans.yaml", "quick", {}, by="anna", run_id=run)
+        await front.start("plans.yaml", "quick", {}, run_id=run)
     await make(most=5)
     await soon(lambda: status(front, run) == "succeeded")
     assert [event.epoch for event in events(front, run, RunResumed)] == [2]
@@ -132,14 +132,14 @@ async def test_what_a_front_begins_is_driven_by_whoever_has_room(make: Making) -
 async def test_mistakes_are_told_by_the_front_and_nothing_is_left_of_them(make: Making) -> None:
     front = await make(drive=0)
     with pytest.raises(Refused, match="needs the input"):
-        await front.start("plans.yaml", "slow", {}, by="anna")
+        await front.start("plans.yaml", "slow", {})
     assert await front.rows() == [] and front.engine.journal.hosted.all() == []
 
 
 async def test_questions_are_answered_at_a_front_whoever_drives_the_run(make: Making) -> None:
     front, other = await make(drive=0), await make(drive=0)
     worker = await make(most=5)
-    run = await front.start("plans.yaml", "gate", {}, by="anna")
+    run = await front.start("plans.yaml", "gate", {})
     answer = await asked(front, run)
     await other.ask(run, Pause(by="bert"))
     await soon(lambda: status(front, run) == "paused")
@@ -157,11 +157,11 @@ async def test_questions_are_answered_at_a_front_whoever_drives_the_run(make: Ma
 
 async def test_a_front_alone_can_cancel_and_leave_a_paused_run_for_others(make: Making) -> None:
     front = await make(drive=0)
-    run = await front.start("plans.yaml", "gate", {}, by="anna")
+    run = await front.start("plans.yaml", "gate", {})
     await front.ask(run, Cancel(by="anna"))
     await soon(lambda: status(front, run) == "cancelled")
     worker = await make(most=1)
-    second = await front.start("plans.yaml", "gate", {}, by="anna")
+    second = await front.start("plans.yaml", "gate", {})
     await asked(front, second)
     await front.ask(second, Pause(by="anna"))
     await soon(lambda: status(front, second) == "paused")
@@ -175,12 +175,12 @@ async def test_a_front_alone_can_cancel_and_leave_a_paused_run_for_others(make: 
 async def test_no_more_runs_may_wait_than_are_allowed(make: Making) -> None:
     front = await make(drive=0, most=2)
     for _ in range(2):
-        await front.start("plans.yaml", "quick", {}, by="anna")
+        await front.start("plans.yaml", "quick", {})
     with pytest.raises(Full, match="hocket work"):
-        await front.start("plans.yaml", "quick", {}, by="anna")
+        await front.start("plans.yaml", "quick", {})
     await make(most=5)
     await soon(lambda: not front.engine.journal.orphans(9))
-    await front.start("plans.yaml", "quick", {}, by="anna")
+    await front.start("plans.yaml", "quick", {})
 
 
 async def test_a_server_leaves_what_is_beyond_its_room_to_others(
@@ -188,8 +188,8 @@ async def test_a_server_leaves_what_is_beyond_its_room_to_others(
 ) -> None:
     go = tmp_path / "go"
     server = await make(drive=1)
-    first = await server.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
-    second = await server.start("plans.yaml", "quick", {}, by="anna")
+    first = await server.start("plans.yaml", "slow", {"go": str(go)})
+    second = await server.start("plans.yaml", "quick", {})
     assert list(server.runs) == [first] and server.row(second).owner == ""
     go.touch()
     # It has room itself now.
@@ -201,7 +201,7 @@ async def test_several_share_what_waits_and_each_run_is_driven_once(
 ) -> None:
     go = tmp_path / "go"
     front = await make(drive=0)
-    runs = [await front.start("plans.yaml", "slow", {"go": str(go)}, by="anna") for _ in range(7)]
+    runs = [await front.start("plans.yaml", "slow", {"go": str(go)}) for _ in range(7)]
     workers = [await make(most=2) for _ in range(3)]
     await soon(lambda: sum(len(worker.runs) for worker in workers) == 6)
     driven = [run for worker in workers for run in worker.runs]
@@ -217,7 +217,7 @@ async def test_a_front_looks_after_what_others_drive_for_it(make: Making, tmp_pa
     go = tmp_path / "go"
     front = await make(drive=0)
     worker = await make(most=5)
-    run = await front.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
+    run = await front.start("plans.yaml", "slow", {"go": str(go)})
     await soon(lambda: events(front, run, CallStarted))
     watch = Watch(front, rules_with(("step > 1ms",)))
     # The process of the tests may hold so much memory that the server is alerted to that, too.
@@ -233,8 +233,8 @@ async def test_whoever_drains_lets_calls_end_and_others_go_on_at_once(
 ) -> None:
     go = tmp_path / "go"
     first, second = await make(most=5), await make(most=5)
-    run = await first.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
-    waits = await first.start("plans.yaml", "gate", {}, by="anna")
+    run = await first.start("plans.yaml", "slow", {"go": str(go)})
+    waits = await first.start("plans.yaml", "gate", {})
     await asked(first, waits)
     await soon(lambda: events(first, run, CallStarted))
     draining = asyncio.create_task(first.drain(60))
@@ -242,7 +242,7 @@ async def test_whoever_drains_lets_calls_end_and_others_go_on_at_once(
     await soon(lambda: second.driven(waits) is not None)
     assert first.driven(run) is not None and not draining.done()
     with pytest.raises(Refused, match="ending"):
-        await first.start("plans.yaml", "quick", {}, by="anna")
+        await first.start("plans.yaml", "quick", {})
     go.touch()
     assert await draining == tuple(sorted([run, waits]))
     await soon(lambda: status(second, run) == "succeeded")
@@ -255,7 +255,7 @@ async def test_calls_that_do_not_end_in_time_are_cut_off_and_made_anew(
 ) -> None:
     go = tmp_path / "go"
     first, second = await make(most=5), await make(most=5)
-    run = await first.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
+    run = await first.start("plans.yaml", "slow", {"go": str(go)})
     await soon(lambda: events(first, run, CallStarted))
     assert await first.drain(0.1) == (run,)
     go.touch()
@@ -269,7 +269,7 @@ async def test_a_run_that_waits_for_people_is_taken_up_once_somebody_has_answere
 ) -> None:
     front = await make(drive=0)
     worker = await make(most=5)
-    run = await front.start("plans.yaml", "gate", {}, by="anna")
+    run = await front.start("plans.yaml", "gate", {})
     answer = await asked(front, run)
     await worker.close()
     looked = await make(most=5)
@@ -300,9 +300,9 @@ async def test_a_run_that_cannot_be_taken_up_is_not_tried_without_end(
     said: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: said.append(told["message"]))
     bad = "bad"
-    await front.start("plans.yaml", "quick", {}, by="anna", run_id=bad)
+    await front.start("plans.yaml", "quick", {}, run_id=bad)
     await soon(lambda: tried)
-    good = await front.start("plans.yaml", "quick", {}, by="anna")
+    good = await front.start("plans.yaml", "quick", {})
     await soon(lambda: status(front, good) == "succeeded")
     assert tried.count(bad) == 1 and said == [
         f"run bad cannot be taken up; see hocket resume bad: {EngineBug('it does not fit')}"
@@ -345,7 +345,7 @@ async def test_a_supervisor_drives_and_says_what_it_is_at(
 ) -> None:
     front = await make(drive=0)
     go = tmp_path / "go"
-    run = await front.start("plans.yaml", "slow", {"go": str(go)}, by="anna")
+    run = await front.start("plans.yaml", "slow", {"go": str(go)})
     own = str(tmp_path / "own")
     supervisor = Supervisor(journal=journal, state=own, most=3, lease=5.0)
     try:
@@ -362,7 +362,7 @@ async def test_nothing_is_looked_for_where_there_is_no_room(
     make: Making, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = await make(drive=0)
-    await front.start("plans.yaml", "quick", {}, by="anna")
+    await front.start("plans.yaml", "quick", {})
     journal = front.engine.journal
     monkeypatch.setattr(type(journal), "orphans", lambda *_: pytest.fail("it was looked for"))
     assert await Heir(front.engine, front._driving).look() is False

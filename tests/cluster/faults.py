@@ -163,7 +163,7 @@ def give(there: Scene, runs: Sequence[Sequence[int]]) -> None:
             host = Host(engine, most=len(runs), drive=0)
             for number, numbers in enumerate(runs):
                 given = {"numbers": [*numbers], "log": str(there.log)}
-                await host.start_spec(spec, given, by="test", run_id=f"run{number}")
+                await host.start_spec(spec, given, run_id=f"run{number}")
             await host.close()
 
     asyncio.run(give())

@@ -157,7 +157,7 @@ def layered(steps: int, width: int, *, words: int = 20, seconds: float = 0.03) -
 def start(served: Served, spec: RunSpec, run: str) -> str:
     """Start a spec in the server's process."""
     host = served.site.host
-    return str(served.do(lambda: host.start_spec(spec, {}, by="test", run_id=run)))
+    return str(served.do(lambda: host.start_spec(spec, {}, run_id=run)))
 
 
 def journal_says(served: Served, run: str) -> tuple[Any, Any, Any]:

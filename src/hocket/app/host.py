@@ -173,7 +173,6 @@ class Host:
         plan: str,
         inputs: Mapping[str, Json],
         *,
-        by: str,
         run_id: str | None = None,
     ) -> str:
         """Start an offered plan; gives the run's id.
@@ -182,7 +181,6 @@ class Host:
             file: The file's name, as `offers` gives it.
             plan: The plan's name.
             inputs: The plan's inputs.
-            by: Who asks.
             run_id: The run's id; by default a new one.
 
         Raises:
@@ -191,14 +189,13 @@ class Host:
             Refused: An input is missing or unknown, the id is taken, or too many runs are driven.
             JournalError: It could not be recorded.
         """
-        return await self.start_spec(self._offers.find(file, plan), inputs, by=by, run_id=run_id)
+        return await self.start_spec(self._offers.find(file, plan), inputs, run_id=run_id)
 
     async def start_spec(
         self,
         spec: RunSpec,
         inputs: Mapping[str, Json],
         *,
-        by: str,
         run_id: str | None = None,
     ) -> str:
         """Start a spec that did not come from a caller; gives the run's id.

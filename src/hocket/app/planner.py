@@ -311,9 +311,7 @@ def suggested_name(found: Drafted) -> str:
     return f"{plan_name(found.draft)}.yaml"
 
 
-async def draft(
-    host: Host, task: str, *, by: str, file: str | None = None, agent: str | None = None
-) -> str:
+async def draft(host: Host, task: str, *, file: str | None = None, agent: str | None = None) -> str:
     """Start a planning run on a host; gives its id.
 
     It is about the folder of the offered file whose agents it uses.
@@ -321,7 +319,6 @@ async def draft(
     Args:
         host: Who drives it.
         task: What is to be planned.
-        by: Who asks.
         file: The offered file's name; by default the first one.
         agent: Who plans; by default the file's first agent that can.
 
@@ -339,11 +336,11 @@ async def draft(
         return spec, planning_inputs(loaded, task, path.parent)
 
     spec, inputs = await asyncio.to_thread(prepare)
-    return await host.start_spec(spec, inputs, by=by)
+    return await host.start_spec(spec, inputs)
 
 
 async def start_draft(
-    host: Host, found: Drafted, text: str, *, by: str, shown: str = "", approved: bool = False
+    host: Host, found: Drafted, text: str, *, shown: str = "", approved: bool = False
 ) -> str:
     """Run a draft's text on a host; gives the run's id.
 
@@ -351,7 +348,6 @@ async def start_draft(
         host: Who drives it.
         found: The draft.
         text: Its text, as it may have been edited.
-        by: Who asks.
         shown: The digest of what a person has seen, or "".
         approved: Whether the person has approved of it.
 
@@ -362,7 +358,7 @@ async def start_draft(
         JournalError: It could not be recorded.
     """
     spec = await asyncio.to_thread(ready_spec, found, text, shown=shown, approved=approved)
-    return await host.start_spec(spec, {}, by=by)
+    return await host.start_spec(spec, {})
 
 
 def _offered(host: Host, file: str | None) -> Path:

@@ -127,9 +127,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 async def _start(site: Site, asked: Asked) -> Begun:
     body: StartBody = asked.body
     file = body.file if body.file is not None else _only_file(site)
-    run = await site.host.start(
-        file, body.plan, body.inputs, by=asked.caller.by, run_id=body.run_id
-    )
+    run = await site.host.start(file, body.plan, body.inputs, run_id=body.run_id)
     return Begun(run=run)
 
 

@@ -112,9 +112,9 @@ async def plan_task(
     if plan:
         run = await desk.meant(plan)
     else:
-        by = acting(ctx, "plan_task")
+        acting(ctx, "plan_task")
         file, _ = desk.loaded(agent)
-        run = await draft_plan(desk.host, task, by=by, file=file, agent=agent or None)
+        run = await draft_plan(desk.host, task, file=file, agent=agent or None)
     await desk.settle(run, wait_s, _progress(ctx))
     found = await draft_of(desk, run)
     if found is None:
@@ -166,10 +166,11 @@ async def execute_task(
     It gives the run's handle at once or when it is done, whichever comes first. Where a drafted
     plan needs a person's approval, the person is asked, and nothing runs before.
     """
-    by, desk = acting(ctx, "execute_task"), desk_of(ctx)
+    acting(ctx, "execute_task")
+    desk = desk_of(ctx)
     if draft is None:
         named = _offered(desk, file, plan)
-        run = await desk.host.start(named, plan, inputs or {}, by=by)
+        run = await desk.host.start(named, plan, inputs or {})
         return await _status(ctx, RunReply, run, wait_s)
     if inputs:
         raise Refused("a drafted plan takes no inputs")
@@ -180,9 +181,7 @@ async def execute_task(
         note = f": {cut(said.note, 500)[0]}" if said.note else ""
         return _unstarted(draft, f"a person said no{note}; plan it anew by plan_task")
     approved = said is not None
-    run = await start_draft(
-        desk.host, draft, draft.text, by=by, shown=draft.digest, approved=approved
-    )
+    run = await start_draft(desk.host, draft, draft.text, shown=draft.digest, approved=approved)
     return await _status(ctx, RunReply, run, wait_s)
 
 
@@ -216,7 +215,8 @@ async def ask(
 
     Use it for a second opinion, or where a wrong answer would be dear.
     """
-    desk, by = desk_of(ctx), acting(ctx, "ask")
+    acting(ctx, "ask")
+    desk = desk_of(ctx)
     loaded, seats = _seats(desk, agents)
     if sum(seat.number for seat in seats.seats) == 1:
         step: dict[str, Json] = {"agent": seats.seats[0].agent, "prompt": _QUESTION}
@@ -226,7 +226,7 @@ async def ask(
         gives = "ask.answer"
     tree = one_step("ask", step, ["question"], gives, seats)
     spec = load_spot(tree, "ask", loaded, Overrides())
-    run = await desk.host.start_spec(spec, {"question": question}, by=by)
+    run = await desk.host.start_spec(spec, {"question": question})
     return await _status(ctx, RunReply, run, wait_s)
 
 
@@ -239,14 +239,15 @@ async def review_code(
     wait_s: Wait = 45,
 ) -> VerdictReply:
     """Let reviewers judge a change before it counts as done; gives a verdict and their findings."""
-    desk, by = desk_of(ctx), acting(ctx, "review_code")
+    acting(ctx, "review_code")
+    desk = desk_of(ctx)
     loaded, seats = _seats(desk, reviewers)
     about: dict[str, Json] = {"of": _CHANGE, "by": _members(seats)}
     if question:
         about["criteria"] = question
     tree = one_step("review", {"review": about}, ["change"], "review", seats)
     spec = load_spot(tree, "review", loaded, Overrides())
-    run = await desk.host.start_spec(spec, {"change": change}, by=by)
+    run = await desk.host.start_spec(spec, {"change": change})
     return await _status(ctx, VerdictReply, run, wait_s)
 
 

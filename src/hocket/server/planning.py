@@ -77,7 +77,7 @@ class DraftDocument(msgspec.Struct, kw_only=True):
 
 async def _draft(site: Site, asked: Asked) -> Begun:
     body: Task = asked.body
-    run = await draft(site.host, body.task, by=asked.caller.by, file=body.file, agent=body.agent)
+    run = await draft(site.host, body.task, file=body.file, agent=body.agent)
     return Begun(run=run)
 
 
@@ -103,7 +103,6 @@ async def _start(site: Site, asked: Asked) -> Begun:
         site.host,
         found,
         body.text,
-        by=asked.caller.by,
         shown=body.digest,
         approved=body.approved,
     )
