@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hocket.core.run import RunMachine
+from hocket.core.specs import PlanSpec
 from hocket.core.values import SECOND, Json, format_duration
 from hocket.forecast.predict import Prediction
 from hocket.limits.words import limit_label
@@ -60,9 +61,15 @@ def prediction_data(found: Prediction, now: int) -> Json:
 
 
 def compared_line(machine: RunMachine) -> str:
-    """Compare how long a run that has ended took with what was first forecast; "" without one."""
+    """Compare how long a run took with what was first forecast.
+
+    It is "" without a forecast, and for a run that has not come to its end by itself: one that
+    failed or was cancelled, that people have to answer in, or that more than one process has done.
+    """
     foreseen = machine.foreseen
-    if foreseen is None or machine.phase != "ended":
+    if foreseen is None or machine.said != "succeeded":
+        return ""
+    if machine.epoch > 1 or _asks_people(machine.spec.workflow):
         return ""
     expected = format_duration(foreseen.finish - machine.started_at)
     took = machine.at - machine.started_at
@@ -73,3 +80,12 @@ def compared_line(machine: RunMachine) -> str:
     if share == "0%" and not within:
         where = ""
     return f"forecast at its start: {expected}; it took {format_duration(took)}{where}"
+
+
+def _asks_people(plan: PlanSpec) -> bool:
+    return plan.approval is not None or any(
+        step.kind in {"approve", "input"}
+        or step.approval is not None
+        or (step.plan is not None and _asks_people(step.plan))
+        for step in plan.steps
+    )
