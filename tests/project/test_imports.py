@@ -77,3 +77,35 @@ def test_asking_for_help_leaves_heavy_packages_alone() -> None:
     names = imported(HELP)
     assert "hocket" in names
     assert names & HEAVY == set()
+
+
+CALLS = """
+import sys
+import hocket
+
+def loaded():
+    return "jsonschema" in sys.modules
+
+plan = hocket.Plan("p")
+before = plan.call("before", loaded)
+plan.command("one", ["echo", "a"], lines=LINES, needs=[before])
+plan.returns(before)
+print(hocket.run_sync(plan).output, "jsonschema" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_no_call_waits_for_what_outputs_are_checked_with(lines: bool, tmp_path: Path) -> None:
+    """It is imported before the first call begins, and only if an output has to fit a schema."""
+    script = tmp_path / "calls.py"
+    script.write_text(CALLS.replace("LINES", str(lines)))
+    environment = os.environ | {"HOCKET_HOME": str(tmp_path / "state")}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == [str(lines)] * 2, done.stderr

@@ -13,6 +13,7 @@ import decimal
 import enum
 import math
 import re
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -320,6 +321,17 @@ def fit(value: Json, schema: Json) -> Json:
             "permanent", f"the output schema refers to what is not there: {error}"
         ) from None
     raise fault("invalid_output", mismatch, detail=_shown(value))
+
+
+def can_fit() -> bool:
+    """Tell whether what `fit` checks with has been imported."""
+    return "jsonschema.validators" in sys.modules
+
+
+def learn_to_fit() -> None:
+    """Import what `fit` checks with, which the first call of a process would else wait for."""
+    # What JSON Schema says of schemas is read by the first one.
+    _make_validator({"type": "string"}).is_valid("")
 
 
 def _first_mismatch(validator: Any, value: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,10 +14,11 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 from hocket.agents.base import Agent, AgentFactory
 from hocket.agents.clients import Clients
 from hocket.agents.mcp_servers import Servers
+from hocket.agents.output import can_fit, learn_to_fit
 from hocket.agents.session_options import sizes
 from hocket.agents.session_pools import SessionPools
 from hocket.app.state import state_folder
-from hocket.core.specs import AgentKind, AgentSpec
+from hocket.core.specs import AgentKind, AgentSpec, PlanSpec, RunSpec
 from hocket.engine.engine import Kind
 from hocket.workflows.plan import VERSION, make_plan
 
@@ -111,6 +113,11 @@ class Links:
             return capacity(name, spec)
         return spec.concurrency
 
+    async def prepare(self, spec: RunSpec) -> None:
+        """Import what a plan's outputs are checked with, if any is, beside the loop."""
+        if not can_fit() and _checks(spec.workflow):
+            await asyncio.to_thread(learn_to_fit)
+
     def warm(self) -> None:
         """Have what does calls elsewhere begin before there are any."""
         if self._away is not None:
@@ -195,6 +202,17 @@ def hire(
         SpecError: Its options don't make sense.
     """
     return adapter(spec.kind)(name, spec, state=state, live=live, **shared.get(spec.kind, {}))
+
+
+def _checks(plan: PlanSpec) -> bool:
+    """Tell whether what a plan's calls give has to fit a schema, as votes and verdicts have."""
+    return any(
+        step.output is not None
+        or step.team is not None
+        or step.review is not None
+        or (step.plan is not None and _checks(step.plan))
+        for step in plan.steps
+    )
 
 
 def _leaves(spec: AgentSpec, live: Mapping[str, Any]) -> bool:

@@ -250,8 +250,7 @@ class Engine:
         return given
 
     def _watch(self, run_id: str, observers: Sequence[Observer]) -> Watched:
-        log = LiveLog(self.journal.logs, run_id)
-        return Watched(log, observers, folder_of(self.state, run_id))
+        return Watched(LiveLog(self.journal.logs, run_id), observers, folder_of(self.state, run_id))
 
     def _lead(self, run: Driven, watch: Watched, plan: Plan | None) -> Run:
         history = History(run.machine.spec)
@@ -458,6 +457,7 @@ class Engine:
                 past=partial(past_of, self.journal.book),
                 look_ahead=self._ahead.ask,
                 budget=self._budget,
+                prepare=self.links.prepare,
             )
         )
 

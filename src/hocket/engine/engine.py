@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack
 from functools import partial
 from types import MappingProxyType
@@ -54,6 +62,10 @@ class Kind(msgspec.Struct, frozen=True):
     make: WorkflowFactory
 
 
+async def _nothing(spec: RunSpec) -> None:
+    """Nothing has to be there before a run's calls begin."""
+
+
 class Parts(msgspec.Struct, frozen=True):
     """What an engine is put together from.
 
@@ -69,6 +81,8 @@ class Parts(msgspec.Struct, frozen=True):
         past: Gives how long earlier calls of a spec took, by plan, step and agent.
         look_ahead: Looks for a better order beside the loop; None to go by longest path.
         budget: How many events one look may simulate.
+        prepare: Has beside the loop what all calls of a spec would else wait for; a run begins
+            only then, so that no call is blamed for it.
     """
 
     journal: Store
@@ -82,6 +96,7 @@ class Parts(msgspec.Struct, frozen=True):
     past: Callable[[RunSpec], Mapping[tuple[str, str, str], Sequence[int]]] = lambda spec: {}
     look_ahead: Ask | None = None
     budget: int = BUDGET
+    prepare: Callable[[RunSpec], Awaitable[None]] = _nothing
 
 
 class _Opened(NamedTuple):
@@ -135,6 +150,7 @@ class Engine:
             JournalError: It could not be recorded.
             Refused: An input is missing or unknown.
         """
+        await self.parts.prepare(spec)
         machine, first = self._begin(spec, inputs, run, seed)
         log = await self.parts.journal.start(first)
         runner, foresight = await self._runner(machine, log, self.desk.clock, Spending(), [])
@@ -408,6 +424,7 @@ class Engine:
             if self.parts.look_ahead is not None and self.parts.budget and not prospect.blind:
                 ask, budget = self.parts.look_ahead, self.parts.budget
                 foresight = Foresight(runner, prospect, past, ask, before, budget)
+            await self.parts.prepare(spec)
             await _make_ready(crew, claims)
             await desk.open(
                 runner.line.room,
