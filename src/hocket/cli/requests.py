@@ -28,6 +28,7 @@ from hocket.report.text import clean
 
 _PATIENCE: Final = 5.0
 _LOOK: Final = 0.02
+_NAMED: Final = 5
 
 
 def pause(run: str, /) -> int:
@@ -179,13 +180,30 @@ def post(run: str, request: AnyRequest) -> int:
             if answer is not None and answer.refusal:
                 raise Refused(answer.refusal)
             if answer is not None:
-                print("done", file=sys.stderr)
+                print(_done_words(engine, row.id, request), file=sys.stderr)
                 if isinstance(request, Approve | Send):
                     _tell_paused(engine, row.id)
                 return 0
             time.sleep(_LOOK)
     print(f"noted; the owner {row.owner} has not answered yet", file=sys.stderr)
     return 0
+
+
+def _done_words(engine: Engine, run: str, request: AnyRequest) -> str:
+    """Say what a run makes of a request: calls in flight outlive a pause, and even a cancel."""
+    if not isinstance(request, Pause | Cancel):
+        return "done"
+    machine = engine.fold(run)
+    flying = [call.path for call in machine.calls.in_flight()]
+    if not flying:
+        # The end itself may not be on disk yet.
+        return "cancelled" if machine.phase == "ending" else machine.said
+    calls = "1 call in flight" if len(flying) == 1 else f"{len(flying):,} calls in flight"
+    who = ", ".join(flying[:_NAMED]) + (", …" if len(flying) > _NAMED else "")
+    if isinstance(request, Pause):
+        return f"pausing: {calls} may finish ({who})"
+    how = "killed" if request.hard else "asked to end"
+    return f"cancelling: {calls} {'is' if len(flying) == 1 else 'are'} {how} ({who})"
 
 
 def _tell_paused(engine: Engine, run: str) -> None:
