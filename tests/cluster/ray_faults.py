@@ -160,6 +160,21 @@ def head_killed(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
     return there.outcome(fault, [range(steps)], ended(there))
 
 
+def head_killed_under_a_run(made: Cluster, seed: int, steps: int = 1000) -> Outcome:
+    """The same under ``hocket run``, which has nobody who would begin it anew."""
+    draw, there = random.Random(seed), made.scene
+    owner = made.run(range(steps))
+    there.done(round(steps * draw.uniform(0.3, 0.6)))
+    since = time.monotonic_ns()
+    made.rays.nodes[there.machines[0].name].kill()
+    for node in made.alive:
+        node.kill()
+    fault = Fault(time.monotonic_ns(), everyone(there), since)
+    made.start()
+    assert owner.ends(LIMIT) == 0, owner.said[-2000:]
+    return there.outcome(fault, [range(steps)], time.monotonic_ns())
+
+
 def node_cut_off(made: Cluster, seed: int, *, seconds: float, steps: int = 1000) -> Outcome:
     """Take one of the nodes off the network for a while, while the owner has the others."""
     draw, there = random.Random(seed), made.scene

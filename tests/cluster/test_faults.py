@@ -129,3 +129,11 @@ def test_the_owners_node_is_killed_and_another_supervisor_goes_on(cluster: Clust
     outcome = ray_faults.owner_killed(cluster, 1, steps=200)
     holds(outcome)
     assert [each.owners for each in outcome.stories] == [3]
+
+
+def test_the_head_begins_anew_and_a_run_that_has_nobody_else_goes_on(cluster: Cluster) -> None:
+    outcome = ray_faults.head_killed_under_a_run(cluster, 1, steps=200)
+    holds(outcome)
+    [told] = outcome.stories
+    assert told.owners == 1
+    assert set(outcome.verdict.again) <= set(told.lost)

@@ -14,8 +14,9 @@ from tests.agents.context import FakeContext
 import hocket
 from hocket.app.adapters import ELSEWHERE, room
 from hocket.app.load import load_plan
+from hocket.cluster import grounds
 from hocket.cluster import workers as module
-from hocket.cluster.connection import Connection, Node
+from hocket.cluster.connection import Connection, Node, Renewed
 from hocket.cluster.placing import fits, free, lacking
 from hocket.cluster.seat import Gone
 from hocket.cluster.versions import Hello, hello
@@ -47,9 +48,16 @@ class Cloud:
         self.broken: dict[str, Exception] = {}
         self.held: set[str] = set()
         """Nodes whose cores other processes hold."""
+        self.anew = False
+        """Whether its head has begun anew, and has not been joined again."""
 
     def nodes(self) -> list[Node]:
+        if self.anew:
+            raise Renewed("another head answers")
         return list(self.there)
+
+    def leave(self) -> None:
+        self.anew = False
 
     def close(self) -> None:
         return
@@ -375,6 +383,76 @@ def test_a_call_says_what_it_waits_for_until_it_has_a_worker(staffed: Staffed) -
         workers.free(held, whole)
         await waiting
         assert full.waited[-1] == ""
+        await workers.close()
+
+    run(main())
+
+
+def test_nodes_that_fall_all_at_once_are_no_failed_attempts(
+    staffed: Staffed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grounds, "LOOK", 0.02)
+
+    async def main() -> None:
+        cloud, workers = staffed(*(node(name) for name in "abcd"))
+
+        async def has_ended(node: Node) -> bool:
+            return node.id != "e"
+
+        monkeypatch.setattr(module, "has_ended", has_ended)
+        context = FakeContext()
+        waiting = asyncio.create_task(workers.take(need(), context))
+        while not context.shown:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert sorted(cloud.begun) == list("abcd")
+        assert "there is none at all" in context.text("err")
+        # It is told of for as long as Ray believes in the others.
+        cloud.there.append(node("e"))
+        assert (await waiting).node.host == "e"
+        await workers.close()
+
+    run(main())
+
+
+def test_nodes_that_fall_are_not_waited_for_for_ever(
+    staffed: Staffed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK", "_FALLEN"):
+        monkeypatch.setattr(module, name, 0.02)
+
+    async def has_ended(node: Node) -> bool:
+        return True
+
+    async def main() -> None:
+        _, workers = staffed(node("a"), node("b"), patience=0.3)
+        monkeypatch.setattr(module, "has_ended", has_ended)
+        with pytest.raises(AgentError, match="none has joined within"):
+            await workers.take(need(), FakeContext())
+        await workers.close()
+
+    run(main())
+
+
+def test_what_comes_behind_a_new_head_is_waited_for(
+    staffed: Staffed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grounds, "LOOK", 0.02)
+
+    async def main() -> None:
+        cloud, workers = staffed(node("a"))
+        idle, busy = await taken(workers, need(), 2)
+        workers.free(idle, need())
+        cloud.there, cloud.anew = [], True
+        while cloud.anew:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        context = FakeContext()
+        waiting = asyncio.create_task(workers.take(need(), context))
+        while not context.shown:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        cloud.there = [node("b")]
+        assert (await waiting).node.host == "b"
+        workers.free(busy, need())
+        assert names(workers.there) == ["b"]
         await workers.close()
 
     run(main())

@@ -20,13 +20,15 @@ from typing import Any, Final
 import msgspec
 
 from hocket.cluster.embedded import Embedded
-from hocket.cluster.seat import TAG
+from hocket.cluster.seat import TAG, forsake_all
 from hocket.cluster.versions import Hello, hello
 from hocket.core.errors import Refused
 
 _STORE: Final = 200_000_000
 _CONNECT: Final = 5.0
 _PROBE: Final = 30.0
+_ANSWER: Final = 5.0
+_RENEWED: Final = "WrongClusterID"
 _PORTS: Final = 65_535
 _ADDRESS: Final = re.compile(
     r"(?:ray://)?(?P<host>\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})"
@@ -66,6 +68,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     leaving: bool = False
 
 
+class Renewed(Refused):
+    """The cluster's head has begun anew, and knows nothing of what was there."""
+
+
 class Connection:
     """This process's connection to a cluster.
 
@@ -82,23 +88,58 @@ class Connection:
         self.here: Final[Hello] = hello(ray.__version__)
         self._own = own
         self._embedded = embedded
+        self._left = False
+        self._joining: Final = threading.Lock()
 
     def nodes(self) -> list[Node]:
         """Give the nodes that are alive, in the order of their ids.
 
+        It joins the cluster again if that has been left.
+
         Raises:
-            Refused: The cluster does not answer.
+            Refused: The cluster does not answer, or cannot be joined.
+            Renewed: Its head has begun anew: this process is to `leave` it, and to look again.
         """
         import ray
 
+        if self._left:
+            self._join()
         try:
+            see_head()
             rows = ray.nodes()  # type: ignore[no-untyped-call]
             leaving = _leaving()
         except Exception as error:
-            raise Refused(f"the cluster at {self.address} does not answer: {error}") from error
+            kind = Renewed if _RENEWED in str(error) and self._own else Refused
+            raise kind(f"the cluster at {self.address} does not answer: {error}") from error
         return sorted(
             (_node(row, leaving) for row in rows if row["Alive"]), key=lambda node: node.id
         )
+
+    def leave(self) -> None:
+        """Leave a cluster whose head has begun anew; all that was begun there is forsaken."""
+        import ray
+
+        if self._own and not self._left:
+            forsake_all()
+            ray.shutdown()
+            self._left = True
+
+    def _join(self) -> None:
+        """Join the cluster again.
+
+        Raises:
+            Refused: It cannot be joined at present.
+        """
+        import ray
+
+        with self._joining:
+            if not self._left:
+                return
+            connect(self.address)
+            self._left = False
+        if not self._own:
+            # It was closed meanwhile.
+            ray.shutdown()
 
     def close(self) -> None:
         """End the connection; a cluster that was begun with it ends as well."""
@@ -291,6 +332,26 @@ def _refusal(address: str, error: Exception) -> Refused:
             f"--address={address}, or go through its head with ray://HOST:10001 ({text[:200]})"
         )
     return Refused(f"the cluster at {address} cannot be joined: {text[:400]}")
+
+
+def see_head() -> None:
+    """See that the head answers, and knows this process, before Ray asks it anything else.
+
+    What Ray asks of a head that is gone waits for ever, and ends this process when another comes.
+
+    Raises:
+        RuntimeError: This process is not connected.
+        ray.exceptions.RayError: It does not answer, or is another one.
+    """
+    import ray
+    from ray._private.client_mode_hook import client_mode_should_convert
+    from ray._private.worker import global_worker
+
+    if not ray.is_initialized():
+        raise RuntimeError("this process has left it")
+    if not client_mode_should_convert():  # type: ignore[no-untyped-call]
+        head = global_worker.gcs_client  # type: ignore[attr-defined]
+        head.get_all_node_info(timeout=_ANSWER)
 
 
 def _leaving() -> frozenset[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
-from hocket.cluster.connection import Connection, Node
+from hocket.cluster.connection import Connection, Node, Renewed
 from hocket.cluster.placing import fits
 from hocket.core.errors import Refused
 from hocket.core.specs import PlaceSpec
@@ -32,6 +33,8 @@ class Grounds:
         self.refused: dict[str, str] = {}
         self._resting: dict[str, float] = {}
         """Nodes on which no worker could be begun, and the loop's time of the next attempt."""
+        self._fallen: dict[str, float] = {}
+        """Nodes whose Ray is gone though they are told of, and until when that is believed."""
 
     def stays(self, node: Node) -> bool:
         """Tell whether a node is there, and is not about to go."""
@@ -40,7 +43,21 @@ class Grounds:
 
     def good(self, node: Node, place: PlaceSpec) -> bool:
         """Tell whether a node may get calls of a place."""
-        return self.stays(node) and node.id not in self.refused and fits(node, place)
+        held = node.id in self.refused or self._has_fallen(node)
+        return self.stays(node) and not held and fits(node, place)
+
+    @property
+    def standing(self) -> list[Node]:
+        """The nodes that are not known to have fallen."""
+        return [node for node in self.nodes.values() if not self._has_fallen(node)]
+
+    def fell(self, node: Node, seconds: float) -> None:
+        """Take a node for gone, for a while: others may tell of it for longer."""
+        self._fallen[node.id] = asyncio.get_running_loop().time() + seconds
+
+    def _has_fallen(self, node: Node) -> bool:
+        until = self._fallen.get(node.id)
+        return until is not None and asyncio.get_running_loop().time() < until
 
     def rests(self, node: Node) -> bool:
         """Tell whether no worker is to be begun on a node for now."""
@@ -82,12 +99,21 @@ class Lookout:
         """See no more."""
         self._over.set()
 
+    def _leave(self) -> None:
+        """Give up all that is there, as the head has: the next look joins another cluster."""
+        # In the loop, so that nobody there asks anything of Ray meanwhile.
+        self._connection.leave()
+        self._seen([])
+
     def _look(self) -> None:
         while not self._over.wait(LOOK):
             try:
                 nodes = self._connection.nodes()
                 if not self._over.is_set():
                     self._loop.call_soon_threadsafe(self._seen, nodes)
+            except Renewed:
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._leave)
             except (Refused, RuntimeError):
                 # Workers that are there need no head; without a loop nobody is to be told.
                 continue

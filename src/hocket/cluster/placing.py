@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hocket.cluster.connection import Node
+from hocket.cluster.connection import Node, see_head
 from hocket.cluster.seat import TAG
 from hocket.core.specs import PlaceSpec
 
@@ -50,6 +50,7 @@ def crowded(node: Node, place: PlaceSpec) -> bool:
     from ray._private.state import available_resources_per_node
 
     try:
+        see_head()
         # Ray has no public word for it; through its client nobody can ask.
         left = available_resources_per_node()[node.id]  # type: ignore[no-untyped-call]
     except Exception:

@@ -37,7 +37,7 @@ from hocket.cluster.frames import (
     reply_of,
 )
 from hocket.cluster.populations import NodeGroups
-from hocket.cluster.seat import Gone, Unreachable
+from hocket.cluster.seat import Fallen, Gone, Unreachable
 from hocket.cluster.workers import Need, Room, Worker, Workers
 from hocket.core.errors import AgentError, Fault, PeerError, Refused, WorkerLost
 from hocket.core.people import Consent
@@ -50,10 +50,6 @@ _AGAIN: Final = 0.5
 _NUMBERS: Final = itertools.count(1)
 _PROCESS: Final = uuid.uuid4().hex[:12]
 _ANYWHERE: Final = PlaceSpec()
-
-
-class Fallen(Gone):
-    """The node of a worker is gone."""
 
 
 class RemoteAgent:

@@ -9,8 +9,11 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
+from weakref import WeakSet
 
 import msgspec
 
@@ -35,6 +38,7 @@ TAG_SHARE: Final = 0.001
 """What a process takes of a tag: there is always some left for another one."""
 
 _ALIVE: Final = "alive"
+_FORSAKEN: Final = "the head of its cluster has begun anew"
 
 _KNOWN: Final[dict[str, type[HocketError]]] = {
     kind.__name__: kind for kind in (Refused, NotFound, JournalError, OwnershipLost)
@@ -47,6 +51,10 @@ class Gone(PeerError):
 
 class Crowded(Gone):
     """The process at a seat has not begun: others hold what it needs of its node."""
+
+
+class Fallen(Gone):
+    """The node of a process is gone."""
 
 
 class Unreachable(Gone):
@@ -108,6 +116,17 @@ class Seated:
     def __init__(self, actor: Any, entry: str) -> None:
         self.actor: Final = actor
         self._entry = entry
+        self._forsaken = False
+        self._awaited: set[asyncio.Future[Any]] = set()
+        _ALL.add(self)
+
+    def forsake(self) -> None:
+        """Hope no more: whoever waits for it finds that it is gone. Any thread may say so."""
+        self._forsaken = True
+        for answer in tuple(self._awaited):
+            with suppress(RuntimeError):
+                # A loop that is closed waits for nothing.
+                answer.get_loop().call_soon_threadsafe(answer.cancel)
 
     async def hello(self, here: Hello | None = None) -> Hello:
         """Wait until the process is there, and see that it is of the same versions.
@@ -122,7 +141,7 @@ class Seated:
         from ray.exceptions import RayError
 
         try:
-            told = await self.actor.hello.remote()
+            told = await self._answer("hello")
         except RayError as error:
             raise _unborn(error) from error
         there = msgspec.convert(told, Hello)
@@ -142,7 +161,7 @@ class Seated:
         from ray.exceptions import ActorUnavailableError, RayError
 
         try:
-            kind, result = await self.actor.ask.remote(method, *args)
+            kind, result = await self._answer("ask", method, *args)
         except ActorUnavailableError as error:
             raise Unreachable(_line(error)) from error
         except RayError as error:
@@ -160,8 +179,8 @@ class Seated:
 
         try:
             async with asyncio.timeout(patience):
-                told: bool = await self.actor.alive.options(concurrency_group=_ALIVE).remote()
-        except (RayError, TimeoutError):
+                told: bool = await self._answer(_ALIVE)
+        except (RayError, Gone, TimeoutError):
             return False
         return told
 
@@ -169,7 +188,40 @@ class Seated:
         """End the process at once, whatever it does."""
         import ray
 
-        ray.kill(self.actor, no_restart=True)
+        if not self._forsaken:
+            ray.kill(self.actor, no_restart=True)
+
+    async def _answer(self, method: str, *args: Any) -> Any:
+        """Wait for what a method of the process gives.
+
+        Raises:
+            Gone: It has been forsaken.
+        """
+        if self._forsaken:
+            raise Gone(_FORSAKEN)
+        asked = getattr(self.actor, method)
+        if method == _ALIVE:
+            asked = asked.options(concurrency_group=_ALIVE)
+        answer = asyncio.wrap_future(asked.remote(*args).future())
+        self._awaited.add(answer)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._forsaken or (task is not None and task.cancelling()):
+                raise
+            raise Gone(_FORSAKEN) from None
+        finally:
+            self._awaited.discard(answer)
+
+
+def forsake_all() -> None:
+    """Forsake whatever this process has begun: Ray keeps no handle beyond its connection."""
+    for seated in tuple(_ALL):
+        seated.forsake()
+
+
+_ALL: Final[WeakSet[Seated]] = WeakSet()
 
 
 def begin(
@@ -194,6 +246,11 @@ def begin(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    if not ray.is_initialized():
+        # There is no connection at present: it is gone before it was there.
+        stillborn = Seated(None, entry)
+        stillborn.forsake()
+        return stillborn
     held = place or PlaceSpec()
     told: dict[str, Any] = {
         "num_cpus": held.cpu,
@@ -209,10 +266,16 @@ def begin(
         told["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
     if strategy is not None:
         told["scheduling_strategy"] = strategy
+    return Seated(_kind().options(**told).remote(entry, dict(options)), entry)
+
+
+@cache
+def _kind() -> Any:
+    """Give Ray's class of seats: it asks the head whenever it is given another one."""
+    import ray
+
     # A thread of its own answers whether it is alive.
-    kind = ray.remote(concurrency_groups={_ALIVE: 1})(Seat)  # type: ignore[call-overload]
-    actor = kind.options(**told).remote(entry, dict(options))
-    return Seated(actor, entry)
+    return ray.remote(concurrency_groups={_ALIVE: 1})(Seat)  # type: ignore[call-overload]
 
 
 def _unborn(error: Exception) -> HocketError:

@@ -19,7 +19,7 @@ from hocket.agents.base import Context
 from hocket.cluster.connection import Connection, Node, has_ended
 from hocket.cluster.grounds import LOOK, Grounds, Lookout
 from hocket.cluster.placing import crowded, exclusive, free, lacking, wish
-from hocket.cluster.seat import Crowded, Gone, Seated, begin
+from hocket.cluster.seat import Crowded, Fallen, Gone, Seated, begin
 from hocket.cluster.versions import Hello
 from hocket.core.errors import AgentError, Fault, Refused
 from hocket.core.specs import PlaceSpec
@@ -195,6 +195,9 @@ class Workers:
                 context.emit(f"{error}\n", "err")
                 self._grounds.refused[worker.node.id] = str(error)
                 self.drop(worker)
+            except Fallen:
+                # That node is let go of for a while, so there is no end of tries to fear.
+                self.drop(worker)
             except Gone as error:
                 # The node may be gone as well, which Ray knows only later: others come first.
                 self._grounds.rest(worker.node, _PAUSE)
@@ -233,7 +236,7 @@ class Workers:
 
     def fell(self, node: Node) -> None:
         """Let go of a node whose Ray is gone, before Ray has noticed."""
-        self._grounds.rest(node, _FALLEN)
+        self._grounds.fell(node, _FALLEN)
         for worker in self.there:
             if worker.node.id == node.id:
                 self.drop(worker)
@@ -328,7 +331,7 @@ class Workers:
     async def _greet(self, worker: Worker) -> Hello:
         if await has_ended(worker.node):
             self.fell(worker.node)
-            raise Gone(f"the Ray of {worker.node.host} has ended")
+            raise Fallen(f"the Ray of {worker.node.host} has ended")
         try:
             async with asyncio.timeout(_START):
                 return await worker.seat.hello(self.connection.here)
@@ -356,7 +359,7 @@ class Workers:
             return True
         if (skew := self._grounds.skew(need.place)) is not None:
             raise AgentError(Fault(kind="permanent", message=skew))
-        lack = lacking(self._grounds.nodes.values(), need.place)
+        lack = lacking(self._grounds.standing, need.place)
         if patience.begins():
             context.emit(f"waits for a node: {lack}\n", "err")
         elif patience.over():
