@@ -44,9 +44,9 @@ from hocket.core.specs import (
 )
 from hocket.core.teams import CacheSpec, ConsensusSpec, Member, Tool
 from hocket.core.values import HOUR, MINUTE, SECOND, Call, Json
+from hocket.engine.cache_key import question_of
 from hocket.engine.engine import Engine, Run
 from hocket.engine.memo import Memo
-from hocket.engine.question import question_of
 from hocket.journal.base import Answered
 from hocket.journal.memory import MemoryJournal
 from hocket.limits.admission import Queue

@@ -25,8 +25,8 @@ from hocket.core.events import AnyEvent, CallFinished, CallLost, CallStarted, Us
 from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
 from hocket.core.values import Call, Json
-from hocket.engine.asked import Asked, Questions, added, compare, look, unknown
 from hocket.engine.audience import Audience
+from hocket.engine.cached import Asked, Questions, added, compare, look, unknown
 from hocket.engine.crew import Crew
 from hocket.engine.flight import Outcome
 from hocket.engine.line import Line

@@ -15,10 +15,10 @@ from hocket.core.machine import JobSpec
 from hocket.core.run import RunMachine
 from hocket.core.teams import CacheSpec
 from hocket.core.values import Json
+from hocket.engine.cache_key import Question, question_of
 from hocket.engine.crew import Crew
 from hocket.engine.memo import Meanings, Memo, counts
 from hocket.engine.nearest import MOST_COMPARED, nearest
-from hocket.engine.question import Question, question_of
 from hocket.journal.base import Answered
 from hocket.journal.slices import aside
 from hocket.limits.waits import bounded
