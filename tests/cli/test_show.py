@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from tests.cli.kit import Home, ended
 from tests.cli.teams import write_agents
 from tests.faults.test_kill import hangs
+
+from hocket.cli.address import FILE
+from hocket.journal import schema
 
 
 def test_show_points_from_a_call_of_a_team_to_its_logs(home: Home) -> None:
@@ -59,3 +63,24 @@ def test_show_of_a_failed_step_points_to_what_it_said(home: Home) -> None:
     failed = home.hocket("show", "r", "z").err
     assert "it has failed: exit status 3: oh no; what it said: hocket logs r z" in failed
     assert home.hocket("show", "r", "w").err.endswith("it was skipped: needs z, which failed\n")
+
+
+def test_a_journal_that_is_not_there_is_not_shown_as_an_empty_one(home: Home) -> None:
+    nowhere = f"there is no journal at {home.folder / 'nowhere'}"
+    for command in (("runs",), ("limits",), ("stats",), ("show", "r"), ("approve", "r")):
+        named = home.hocket("--journal", "nowhere", *command)
+        assert named.status == 2, command
+        assert nowhere in named.err
+    empty = home.hocket("runs", env={"HOCKET_HOME": str(home.folder / "nowhere")})
+    assert (empty.status, empty.out) == (0, "")
+    assert empty.err == f"no runs yet, and {nowhere}; begin with: hocket init\n"
+    assert not (home.folder / "nowhere").exists()
+    assert "no journal" not in home.hocket("check", "no.yaml").err
+    assert FILE == schema.FILE
+
+
+@pytest.mark.parametrize("rows", ["0", "-3"])
+def test_a_list_of_no_runs_is_refused(home: Home, rows: str) -> None:
+    done = home.hocket("runs", f"--limit={rows}")
+    assert (done.status, done.out) == (2, "")
+    assert "Must be >= 1" in done.err

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
-from hocket.core.errors import Refused
+from hocket.core.errors import NotFound, Refused
 
 OPTION: Final = "--journal"
 VARIABLE: Final = "HOCKET_JOURNAL"
+FILE: Final = "journal.sqlite"
+"""As `hocket.journal.schema` has it, which takes long to import."""
 
 
 def split(tokens: Sequence[str]) -> tuple[list[str], str | None]:
@@ -39,6 +42,29 @@ def split(tokens: Sequence[str]) -> tuple[list[str], str | None]:
             "folder, or @FILE with one of them"
         )
     return rest, found[0] if found else None
+
+
+def missing() -> str:
+    """Say where no journal is, though one was named; "" if it is there, and of a database.
+
+    Only what reads a journal is to ask: a run begins one wherever it is told to.
+    """
+    named = os.environ.get(VARIABLE, "").strip()
+    folder = named or os.environ.get("HOCKET_HOME", "")
+    if not folder or folder.startswith("@") or "://" in folder:
+        return ""
+    path = Path(folder).expanduser().absolute()
+    return "" if (path / FILE).exists() else f"there is no journal at {path}"
+
+
+def check_there() -> None:
+    """See that the journal is there that ``--journal`` or its variable names.
+
+    Raises:
+        NotFound: It is not.
+    """
+    if os.environ.get(VARIABLE, "").strip() and (told := missing()):
+        raise NotFound(told)
 
 
 @contextmanager

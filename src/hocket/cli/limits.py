@@ -16,6 +16,7 @@ from hocket.app.engine import Engine
 from hocket.app.limits import SharedLimit, claimants, limit_document, shared_limits
 from hocket.app.load import load_file
 from hocket.app.state import state_folder
+from hocket.cli.address import check_there
 from hocket.cli.options import Limits
 from hocket.cli.output import pretty
 from hocket.config.overrides import Overrides, overridden
@@ -75,6 +76,7 @@ def limits(
 
 
 def _shared(*, json_: bool) -> int:
+    check_there()
     now = time.time_ns()
     with closing(Engine()) as engine:
         found = asyncio.run(shared_limits(engine.journal, now))

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from hocket.app.engine import Engine
 from hocket.app.files import save
 from hocket.app.questions import noted, open_questions
 from hocket.app.state import find_row, find_run
+from hocket.cli.address import check_there, missing
 from hocket.cli.closing import next_lines
 from hocket.cli.output import fit, pretty, print_output, status_words
 from hocket.cli.plain import event_line
@@ -57,11 +58,18 @@ _END = 8_000
 def runs(
     *,
     limit: Annotated[
-        int, Parameter(name=["--limit", "-n"], help="The most rows.", show_default=True)
+        int,
+        Parameter(
+            name=["--limit", "-n"],
+            help="The most rows.",
+            show_default=True,
+            validator=validators.Number(gte=1),
+        ),
     ] = 30,
     json_: AsJson = False,
 ) -> int:
     """List runs, newest first."""
+    check_there()
     with closing(Engine()) as engine:
         rows = engine.journal.runs(Wanted(most=limit))
         asked = {} if json_ else {row.id: _asked(engine, row) for row in rows[:_LOOKED_INTO]}
@@ -69,7 +77,8 @@ def runs(
         print(json.dumps([msgspec.to_builtins(row) for row in rows], indent=2))
         return 0
     if not rows:
-        print("no runs yet; begin with: hocket init", file=sys.stderr)
+        where = f", and {told}" if (told := missing()) else ""
+        print(f"no runs yet{where}; begin with: hocket init", file=sys.stderr)
         return 0
     now = time.time_ns()
     cells = []

@@ -10,14 +10,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from hocket._version import __version__
-from hocket.cli.address import meant, split
-from hocket.core.errors import CallerError, EngineBug, HocketError, SpecError
+from hocket.cli.address import meant, missing, split
+from hocket.core.errors import CallerError, EngineBug, HocketError, NotFound, SpecError
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -119,9 +119,7 @@ def _run(tokens: list[str]) -> int:
     try:
         tokens, journal = split(tokens)
         with meant(journal):
-            result = app(
-                tokens, result_action="return_value", exit_on_error=False, print_error=False
-            )
+            result = _call(tokens)
     except CycloptsError as error:
         return _said(str(error).strip(), EXIT_USAGE, _usage(tokens))
     except SpecError as error:
@@ -144,6 +142,20 @@ def _run(tokens: list[str]) -> int:
             "this is a bug in Hocket; please report it with the lines above", EXIT_BUG, more
         )
     return result if isinstance(result, int) else 0
+
+
+def _call(tokens: list[str]) -> Any:
+    """Do a command; a run that is not found may be in a journal that was not meant.
+
+    Raises:
+        HocketError: Whatever it raises.
+    """
+    try:
+        return app(tokens, result_action="return_value", exit_on_error=False, print_error=False)
+    except NotFound as error:
+        if str(error).startswith("there is no run ") and (told := missing()):
+            raise NotFound(f"{error}\n{told}") from error
+        raise
 
 
 def _open_streams() -> None:

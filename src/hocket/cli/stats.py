@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from hocket.app.engine import Engine
 from hocket.app.indicators import Indicators
+from hocket.cli.address import check_there
 from hocket.cli.options import AsJson
 from hocket.cli.output import fit, pretty
 from hocket.core.errors import Refused
@@ -27,6 +28,7 @@ def stats_(*, since: Since = None, json_: AsJson = False) -> int:
 
     What a server alone knows, as its largest frame and its memory, is on its page.
     """
+    check_there()
     now = time.time_ns()
     begin = 0
     if since is not None:
