@@ -123,6 +123,9 @@ class Server:
         address: The one address at which it listens.
         settings: More settings of it, as in ``postgresql.conf``.
         options: More options of ``initdb``.
+
+    Attributes:
+        variables: What it finds in its environment when it is started, beside ours.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Server:
         self.programs = found
         self.address = address
         self.settings = dict(settings or {})
+        self.variables: dict[str, str] = {}
         self.home = Path(tempfile.mkdtemp(prefix="hocket-postgres-", dir=disk()))
         self.folder = folder or self.home / "data"
         self.log = self.home / "log"
@@ -205,6 +209,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=self.home,
+                env=os.environ | self.variables,
                 start_new_session=True,
                 **as_postgres(),
             )
