@@ -157,6 +157,7 @@ def check_spending(found: Trace, events: list[AnyEvent]) -> None:
     started = {event.call: None for event in events if isinstance(event, CallStarted)}
     whole = Spent(
         calls=len(started),
+        lost=tally.lost,
         cached=tally.kept,
         tokens_in=tally.tokens_in,
         tokens_out=tally.tokens_out,

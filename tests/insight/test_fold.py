@@ -345,7 +345,7 @@ def test_a_process_that_died_was_down_since_its_last_fact() -> None:
     drive.done("y")
     found = folded(drive.events)
 
-    assert shares(found) == {"tool:f": 3 + 2, "rework:failed": 4, "down": 6}
+    assert shares(found) == {"tool:f": 3 + 2, "rework:lost": 4, "down": 6}
     assert named(found, "x#1").how == "lost" and named(found, "x#1").ended == ns(4)
     assert [(s.kind, s.since, s.until) for s in found.stops] == [("down", ns(4), ns(10))]
     assert found.stops[0].events == (3, 4)
@@ -362,7 +362,7 @@ def test_a_lost_call_with_effects_stands_until_a_person_decides() -> None:
     drive.done("y")
     found = folded(drive.events)
 
-    assert shares(found) == {"tool:shell": 3, "rework:failed": 2, "input:x": 7}
+    assert shares(found) == {"tool:shell": 3, "rework:lost": 2, "input:x": 7}
     assert chain(found) == ["x#1", "person x", "x#2", "y#1"]
 
 

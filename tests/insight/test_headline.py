@@ -8,10 +8,11 @@ import pytest
 from tests.insight.kit import doing, trace
 from tests.insight.planted import clean, plant
 
+from hocket.core.values import SECOND
 from hocket.insight.account import account
 from hocket.insight.find import find
 from hocket.insight.headline import headline
-from hocket.insight.trace import Trace
+from hocket.insight.trace import Stop, Trace
 
 
 def said(run: Trace) -> str:
@@ -52,6 +53,18 @@ def test_a_run_whose_process_died_goes_no_further_than_so_far() -> None:
     run = trace(doing("x", 0, 0, 4), doing("y", 4, 4, None, 0), ended=8)
     run.status = "stopped (resumable)"
     assert said(run).startswith("100 % of 8.0 s so far was")
+
+
+def test_nobody_knows_how_long_a_process_worked_that_left_no_record() -> None:
+    lost = doing("x", 0, 0, 0, fate="failed", how="lost")
+    run = trace(lost, doing("x", 0, 9, 10, 0, attempt=2))
+    run.stops.append(Stop("down", run.began, run.began + 9 * SECOND, (1, 2)))
+    assert said(run).startswith(
+        "90 % of 10 s went to a time of which nothing is recorded, as its process ended in it"
+    )
+    (found,) = find(run, account(run))
+    assert (found.kind, found.cost) == ("down", 9 * SECOND)
+    assert "It may have worked on" in found.detail
 
 
 def test_work_that_no_finding_explains_comes_first_if_it_is_the_most() -> None:

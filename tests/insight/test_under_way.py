@@ -72,7 +72,7 @@ def test_a_run_whose_process_is_dead_has_lost_what_was_in_flight() -> None:
     assert found.status == "stopped (resumable)"
     assert found.stops == [Stop("down", 2 * SECOND, 25 * SECOND)]
     assert (lost.ended, lost.fate, lost.how) == (2 * SECOND, "failed", "lost")
-    assert shares(found) == {"rework:failed": 2, "down": 23}
+    assert shares(found) == {"rework:lost": 2, "down": 23}
 
 
 def test_a_run_that_was_about_to_pause_when_its_process_died_is_down() -> None:

@@ -14,6 +14,7 @@ from hocket.insight.trace import Disagreement, Stop
 from hocket.report.explain import explain_lines
 from hocket.report.explain_width import fitted, short_duration, wrapped
 from hocket.report.gains import gain_told
+from hocket.report.html import explain_html
 from hocket.simulator.outcome import Row, Spread
 
 
@@ -225,6 +226,18 @@ def test_evidence_is_cut_and_one_is_one() -> None:
     assert explain_lines(with_finding(explained(), evidence=(7,)))[-1] == "     event 7"
     lines = with_finding(explained(evidence="line"), evidence=(7, 9))
     assert explain_lines(lines)[-1] == "     lines 7, 9"
+
+
+def test_calls_that_were_lost_with_their_process_are_not_said_to_have_failed() -> None:
+    ends: list[dict[str, object]] = [{"how": "lost"}, {"how": "failed"}]
+    calls = [call("x", 0, 0, 1, fate="failed", **ends[0])]
+    lost = "\n".join(explain_lines(explained(activities=calls, finish=0)))
+    assert re.search(r"^  lost +coder +x +1 ", lost, re.M)
+    assert "1 call was lost with its process: nobody knows whether it ended" in lost
+    calls += [call("x", 1, 1, 2, attempt=2, fate="failed", **ends[1])]
+    both = explained(activities=calls, finish=1)
+    assert re.search(r"^  failed \(1 lost\) +coder +x +2 ", "\n".join(explain_lines(both)), re.M)
+    assert ">failed (1 lost)<" in explain_html(both)
 
 
 def test_a_run_without_findings_and_one_without_time_say_so() -> None:

@@ -65,6 +65,8 @@ class Spent(msgspec.Struct, kw_only=True, omit_defaults=True):
         model: Which model, if it is known.
         step: Which step they are of.
         calls: How many there were.
+        lost: How many of them were in flight when their process ended; they count as failed, and
+            nobody knows whether they were.
         cached: How many of them were answered without being made.
         tokens_in: Tokens read, as far as known.
         tokens_out: Tokens written, as far as known.
@@ -77,6 +79,7 @@ class Spent(msgspec.Struct, kw_only=True, omit_defaults=True):
     model: str = ""
     step: str = ""
     calls: int = 0
+    lost: int = 0
     cached: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
@@ -128,6 +131,7 @@ def spending(trace: Trace) -> Spending:
         usage = activity.usage
         for sums in (row, total):
             sums.calls += activity.left
+            sums.lost += activity.left and activity.how == "lost"
             sums.cached += activity.cached
             if usage is not None:
                 _add(sums, usage)
@@ -246,7 +250,7 @@ def work_of(activity: Activity) -> Cause:
                 return Cause("cache")
             if activity.fate in ("useful", ""):
                 return Cause(work, activity.agent)
-            return Cause("rework", activity.fate)
+            return Cause("rework", "lost" if activity.how == "lost" else activity.fate)
 
 
 def _apart(waits: tuple[Wait, ...]) -> list[tuple[int, int, Cause]]:

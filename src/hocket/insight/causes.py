@@ -35,10 +35,11 @@ share: having given way to another run.
 backoff: the time before another try.
 approval: a person's approval.
 input: a person's or an outside event's input.
-rework: a call that came to nothing: stale, discarded, cancelled, refused or failed.
+rework: a call that came to nothing: stale, discarded, cancelled, refused, failed or lost.
 cache: the answer to the same question, which was being asked already.
 pause: a pause that a person asked for.
-down: no process drove the run.
+down: nothing is recorded: the process that drove the run ended, nobody knows when, and another took
+    it up at the end of that time.
 coordinator: the engine itself: its commits, its loop, its journal's word on shared limits.
 idle: nothing was ready; a timer was waited for.
 unknown: the source does not say.
@@ -60,8 +61,9 @@ class Cause(NamedTuple):
         kind: Which kind of cause.
         detail: Which one: the agent of ``model`` and ``tool``, the limit of ``rate``, ``refused``,
             ``slot`` and ``budget`` (``run`` and ``agent:NAME`` for their own slots), the step of
-            ``approval`` and ``input``, the fate of ``rework``, the part of another
-            program whose own time it was of ``coordinator``; "" for the others.
+            ``approval`` and ``input``, the fate of ``rework`` (``lost`` if
+            the call was in flight when its process ended), the part of another program whose own
+            time it was of ``coordinator``; "" for the others.
     """
 
     kind: Kind

@@ -58,7 +58,7 @@ FINDINGS: Final[dict[str, str]] = {
     "input": "a person's input came late",
     "stood": "the run stood until a person asked for a retry",
     "pause": "the run was paused",
-    "down": "no process drove the run",
+    "down": "nothing is recorded, as the process that drove the run ended",
     "coordinator": "the program itself took long between one thing and the next",
     "rework": "calls that came to nothing were waited for",
     "cache_wait": "an answer was waited for that was being asked already",
@@ -80,7 +80,7 @@ _LEFT_OVER: Final[dict[Kind, tuple[str, str]]] = {
     "rework": ("rework", "calls that came to nothing"),
     "cache": ("cache_wait", "waiting for an answer that was being asked already"),
     "pause": ("pause", "a pause"),
-    "down": ("down", "a time without a process"),
+    "down": ("down", "a time of which nothing is recorded, as its process ended in it"),
     "coordinator": ("coordinator", "the program itself"),
     "idle": ("idle", "waiting for a timer, with nothing ready"),
 }

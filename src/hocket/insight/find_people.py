@@ -24,6 +24,7 @@ _NEVER_CAME: Final = {
     "rejected": "was refused",
     "stop": "nobody gave",
 }
+_UNTOLD: Final = "It may have worked on for a while of it: when it ended is not known."
 _HELD: Final = {
     "claim": "the journal's word on shared limits",
     "commit": "writing the journal",
@@ -104,14 +105,14 @@ def _sooner(waited: int) -> str:
 
 
 def _stops(ground: Ground) -> list[Lead]:
-    """Tell of pauses and of times when no process drove the run."""
+    """Tell of pauses, and of times of which nothing is recorded, as a process ended in them."""
     leads = []
     for kind, depth, subject, what, advice in (
         (
             "down",
             ROOT,
             "process",
-            "a time in which no process drove the run",
+            "a time of which nothing is recorded, as its process ended in it",
             "Keep the process alive, and let a supervisor resume its runs.",
         ),
         (
@@ -149,7 +150,10 @@ def _stops(ground: Ground) -> list[Lead]:
                 )
             )
         elif parts:
-            leads.append(Lead(kind, subject, what, parts, depth, advice=advice, facts=facts))
+            detail = _UNTOLD if kind == "down" else ""
+            leads.append(
+                Lead(kind, subject, what, parts, depth, detail=detail, advice=advice, facts=facts)
+            )
     return leads
 
 

@@ -58,7 +58,7 @@ _ALONE: Final = {
     "rework": "calls that came to nothing",
     "cache": "waiting for answers that were being asked already",
     "pause": "a pause",
-    "down": "time without a process",
+    "down": "time of which nothing is recorded, as the process ended in it",
     "coordinator": "the program itself",
     "idle": "idle",
 }

@@ -94,8 +94,8 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
 
     Fields:
         kind: ``pause``: a person or a rule had asked for it. ``budget``: what was to be spent had
-            been. ``down``: no process drove the run.
-        since: When it began; of a process that died, the last fact that it left.
+            been. ``down``: nothing is recorded of it; the process that drove the run ended in it.
+        since: When it began; of a process that ended, the last fact that it left.
         until: When it ended.
         events: Where the facts stand.
         detail: Which budget; "" for the others.

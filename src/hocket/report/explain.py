@@ -12,7 +12,7 @@ from hocket.insight.explain import Explanation
 from hocket.insight.trace import Trace
 from hocket.report.explain_findings import findings_lines
 from hocket.report.explain_width import Clock, fitted, short_duration, wrapped
-from hocket.report.palette import LOOKS, bar, cause_name, marks_line
+from hocket.report.palette import LOOKS, bar, cause_name, fate_name, marks_line
 from hocket.report.text import clean, dollars
 from hocket.simulator.outcome import Gain
 
@@ -127,7 +127,15 @@ def _spent(told: Explanation, width: int, whole: bool) -> list[str]:
         calls = "1 call" if total.unpriced == 1 else f"{total.unpriced:,} calls"
         said = f"{calls} with tokens have no known price and count as nothing"
         lines += wrapped(said.replace("call with tokens have", "call with tokens has"), width - 2)
+    if total.lost:
+        lines += wrapped(_lost_words(total.lost), width - 2)
     return ["what became of the calls", "", *_indented(lines)]
+
+
+def _lost_words(lost: int) -> str:
+    if lost == 1:
+        return "1 call was lost with its process: nobody knows whether it ended"
+    return f"{lost:,} calls were lost with their process: nobody knows whether they ended"
 
 
 def _without_steps(rows: Sequence[Spent]) -> list[Spent]:
@@ -145,6 +153,7 @@ def _sum(rows: Sequence[Spent]) -> Spent:
         agent=rows[0].agent,
         step=rows[0].step if len(steps) == 1 else f"{len(steps):,} steps",
         calls=sum(row.calls for row in rows),
+        lost=sum(row.lost for row in rows),
         tokens_in=sum(row.tokens_in for row in rows),
         tokens_out=sum(row.tokens_out for row in rows),
         cost=sum(row.cost for row in rows),
@@ -154,7 +163,7 @@ def _sum(rows: Sequence[Spent]) -> Spent:
 
 def _spent_row(row: Spent) -> list[str]:
     return [
-        row.fate or "in flight",
+        fate_name(row.fate, row.calls, row.lost) if row.fate else "in flight",
         clean(row.agent) or "-",
         clean(row.step) or "-",
         f"{row.calls:,}",

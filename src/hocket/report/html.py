@@ -28,7 +28,7 @@ from hocket.report.gains import LABELS, Told, gain_told
 from hocket.report.html_data import VIEWS, page_data
 from hocket.report.html_parts import h, link, row_of, section, share_text, swatch, table, took_text
 from hocket.report.html_teams import teams
-from hocket.report.palette import LOOKS, cause_name
+from hocket.report.palette import LOOKS, cause_name, fate_name
 from hocket.report.picture_use import NARROW, WIDE, costs, loads, windows
 from hocket.report.svg import STYLE, escape, hatches, inline, rect, tag
 from hocket.report.text import dollars
@@ -286,7 +286,8 @@ def _spending(told: Explanation) -> str:
     )
     lines = []
     for href, row in by_cost[:_MOST_SPENT]:
-        names = [(escape(name), "") for name in (row.fate or "under way", row.agent, row.step)]
+        said = fate_name(row.fate, row.calls, row.lost)
+        names = [(escape(name), "") for name in (said, row.agent, row.step)]
         lines.append(row_of(names + _spent(href, row)))
     text = ""
     if len(rows) > _MOST_SPENT:
@@ -295,7 +296,9 @@ def _spending(told: Explanation) -> str:
     for fate in (*FATES, ""):
         some = [row for row in told.spending.rows if row.fate == fate]
         if some:
-            fates.append(row_of([(fate or "under way", ""), *_spent(f"#fate-{fate}", _sum(some))]))
+            whole = _sum(some)
+            said = fate_name(fate, whole.calls, whole.lost)
+            fates.append(row_of([(said, ""), *_spent(f"#fate-{fate}", whole)]))
     foot = row_of([("all", ""), *_spent("#counted-0", total)])
     numbers = [("calls", "n"), ("read", "n"), ("written", "n"), ("cost", "n")]
     by_fate = table([("fate", ""), *numbers], fates, foot)
@@ -307,6 +310,7 @@ def _spending(told: Explanation) -> str:
 def _sum(rows: Sequence[Spent]) -> Spent:
     return Spent(
         calls=sum(row.calls for row in rows),
+        lost=sum(row.lost for row in rows),
         cached=sum(row.cached for row in rows),
         tokens_in=sum(row.tokens_in for row in rows),
         tokens_out=sum(row.tokens_out for row in rows),

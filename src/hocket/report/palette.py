@@ -73,7 +73,7 @@ LOOKS: Final[dict[Kind, Look]] = {
     "rework": Look(VERMILLION, "M4 0V8M0 4H8", "#ffffff", "✗", "came to nothing", "{} call"),
     "cache": Look(SKY, "M0 2H3M4 6H7", BLACK, "c", "same question asked already", "{}"),
     "pause": Look(PALE, "M2 2V6M5 2V6", BLACK, "p", "paused", "{}"),
-    "down": Look(BLACK, _RISING + _FALLING, "#ffffff", "!", "no process", "{}"),
+    "down": Look(BLACK, _RISING + _FALLING, "#ffffff", "!", "no record (process ended)", "{}"),
     "coordinator": Look(GREY, _BRICKS, "#ffffff", "o", "coordinator", "{}"),
     "idle": Look(PAPER, "", BLACK, "·", "nothing ready", "{}"),
     "unknown": Look(PALE, _DOT, BLACK, "?", "not known", "not known: {}"),
@@ -102,6 +102,20 @@ def cause_name(cause: Cause) -> str:
     if cause.kind == "slot" and cause.detail == "run":
         detail = "the run"
     return look.of.format(detail)
+
+
+def fate_name(fate: str, calls: int = 0, lost: int = 0) -> str:
+    """Say what became of calls: ``useful``, ``failed (1 lost)``, ``under way``.
+
+    Args:
+        fate: Their fate; "" for none yet.
+        calls: How many there are.
+        lost: How many of them were in flight when their process ended: whether these have failed
+            nobody knows.
+    """
+    if not lost:
+        return fate or UNDER_WAY.name
+    return "lost" if lost == calls else f"{fate} ({lost:,} lost)"
 
 
 def cells(shares: Mapping[Cause, int], width: int) -> list[tuple[Kind, int]]:

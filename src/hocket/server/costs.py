@@ -9,7 +9,7 @@ from hocket.core.values import MS
 from hocket.limits.words import limit_label
 
 _MOST_ROWS: Final = 3_000
-_SUMS: Final = ("calls", "cached", "tokens_in", "tokens_out", "cost", "unpriced")
+_SUMS: Final = ("calls", "lost", "cached", "tokens_in", "tokens_out", "cost", "unpriced")
 
 
 def costs_told(spending: list[dict[str, Any]], spec: RunSpec) -> dict[str, Any]:
