@@ -7,7 +7,7 @@ from typing import Literal, get_args, get_origin
 
 from cyclopts import App
 
-from hocket.cli.main import COMMANDS, app
+from hocket.cli.main import COMMANDS, STATUSES, app
 from writers.docstrings import NOTE, markdown, section, summary, table
 
 
@@ -23,18 +23,9 @@ def cli_page() -> str:
         "",
         "| Exit status | Meaning |",
         "|---|---|",
-        "| 0 | Success. |",
-        "| 1 | The run failed or was cancelled; `review` did not approve; `doctor` found something "
-        "bad. |",
-        "| 2 | A mistake in the command, in the file, or in what was asked of a run. |",
-        "| 3 | The run was paused, and can be resumed. |",
-        "| 4 | The run was paused because its budget does not hold the next call; `hocket resume "
-        "RUN --budget DOLLARS` goes on. |",
-        "| 5 | The journal or the demo model's weights could not be reached. |",
-        "| 70 | A bug in Hocket. |",
-        "| 124 | The run failed by a `timeout`: the plan's, or that of a step that stops it. |",
-        "| 130 | Ctrl-C. |",
+        *(f"| {one} | {said[:1].upper()}{said[1:]}. |" for one, said in STATUSES.items()),
         "",
+        "After status 4 `hocket resume RUN --budget DOLLARS` goes on.",
         "Progress goes to standard error, results go to standard output.",
         "",
     ]

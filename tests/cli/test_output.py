@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.cli.kit import Home, masked
 
-from hocket.cli.main import COMMANDS, main
+from hocket.cli.main import COMMANDS, ELSEWHERE, STATUSES, app, main
 
 STEPS = """
 names: {command: [printf, 'a\\nb\\n'], output: lines}
@@ -259,7 +259,28 @@ def test_every_command_is_in_the_help(home: Home) -> None:
     text = home.ok("--help").out
     places = [text.index(f"│ {name} ") for name in COMMANDS]
     assert places == sorted(places)
-    assert "Exit status: 0 success" in text
+    for status, meaning in STATUSES.items():
+        assert f"  {status:<4}{meaning}\n" in text
+
+
+def test_what_all_commands_share_is_in_the_first_help_alone(home: Home) -> None:
+    for args in (["approve"], ["journal"], ["journal", "copy"], ["population", "run"]):
+        text = home.ok(*args, "--help").out
+        assert text.endswith(f"{ELSEWHERE}\n")
+        assert "HOCKET_OTEL" not in text
+
+
+def test_no_help_breaks_in_the_middle_of_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    inner = [[group, name] for group in ("population", "journal") for name in app[group]]
+    for args in [[name] for name in COMMANDS] + [one for one in inner if one[1][0] != "-"]:
+        assert main([*args, "--help"]) == 0
+        lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line]
+        assert not [line for line in lines if line.startswith("│        ")], args
+        said = [line for line in lines if line[0] not in "│╭╰" and not line.startswith("Usage:")]
+        assert not [line for line in said if line != ELSEWHERE and line[-1] not in ".:"], args
 
 
 def test_colour_only_where_there_is_a_terminal(ran: Home) -> None:

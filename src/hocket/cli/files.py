@@ -39,7 +39,11 @@ def init(
     /,
     *,
     template: Annotated[
-        str, Parameter(help="commands, functions, local or model.", show_default=True)
+        str,
+        Parameter(
+            help="What it begins with. [choices: commands, functions, local, model]",
+            show_default=True,
+        ),
     ] = "commands",
     force: Annotated[bool, Parameter(help="Write over what is there.", negative=())] = False,
 ) -> int:

@@ -18,6 +18,7 @@ from hocket.app.journal_check import check as look_over
 from hocket.app.journal_copy import Copier, Kept, Outcome, refusals
 from hocket.app.journals import Place, opened
 from hocket.app.state import find_row
+from hocket.cli.main import ELSEWHERE
 from hocket.cli.options import age
 from hocket.core.errors import NotFound, Refused
 from hocket.core.events import ENDED
@@ -34,6 +35,7 @@ OlderThan = Annotated[
 app = App(
     name="journal",
     help="Copy, move, archive and check journals, in state folders and in PostgreSQL.",
+    help_epilogue=ELSEWHERE,
     help_format="plaintext",
 )
 
@@ -61,8 +63,8 @@ def copy(
 ) -> int:
     """Copy runs from one journal into another.
 
-    What is there already is left alone, so a copy that was broken off goes on when it is asked
-    for again. Exit status 1 if a run was refused.
+    What is there already is left alone: a copy that broke off goes on if repeated.
+    Exit status 1 if a run was refused.
 
     Args:
         source: Where they are: a state folder, postgresql://…, or @FILE with such an address.

@@ -28,6 +28,21 @@ EXIT_BUG: Final = 70
 EXIT_TIMEOUT: Final = 124
 EXIT_INTERRUPTED: Final = 130
 
+STATUSES: Final[dict[int, str]] = {
+    0: "success",
+    EXIT_FAILED: "the run failed or was cancelled; a review or a check said no",
+    EXIT_USAGE: "a mistake in the command, in the file, or in what was asked of a run",
+    EXIT_WAITS: "the run is paused, and can be resumed",
+    EXIT_BUDGET: "the run is paused because its budget does not hold the next call",
+    EXIT_UNREACHABLE: "the journal, a cluster, a process or a download cannot be reached",
+    EXIT_BUG: "a bug in Hocket",
+    EXIT_TIMEOUT: "a timeout ended the run: the plan's, or that of a step that stops it",
+    EXIT_INTERRUPTED: "Ctrl-C",
+}
+"""What each exit status means: the help and the reference say it with these words."""
+
+ELSEWHERE: Final = "Exit statuses, --journal and the environment: hocket --help"
+
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": ("hocket.cli.files:init", "Write a hocket.yaml to begin with."),
     "check": ("hocket.cli.files:check", "Find every mistake in a file, without running it."),
@@ -81,10 +96,9 @@ app = App(
     help="Run teams of agents as plans: fast, crash-safe, and watched live.",
     version=__version__,
     help_epilogue=(
-        "Exit status: 0 success, 1 the run failed or a review did not approve, "
-        "2 usage or file error, 3 stopped and resumable, 4 its budget is spent, "
-        "5 journal or provider unreachable, 124 timeout, 130 Ctrl-C.\n"
-        "Every command takes --journal: postgresql://user@host/database, the path of a state "
+        "Exit status:\n"
+        + "".join(f"  {status:<4}{meaning}\n" for status, meaning in STATUSES.items())
+        + "\nEvery command takes --journal: postgresql://user@host/database, the path of a state "
         "folder, or @FILE with one of them; as the variable HOCKET_JOURNAL.\n"
         "Environment: HOCKET_HOME the state folder, NO_COLOR no colours, HOCKET_LEASE the seconds "
         "after which the run of a process that gives no sign of life may be taken over (15), "
@@ -95,7 +109,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for _place, (_name, (_where, _help)) in enumerate(COMMANDS.items()):
-    app.command(_where, name=_name, help=_help, sort_key=_place)
+    # A group is an app of its own, and says this itself.
+    _told = {} if _where.endswith(":app") else {"help_epilogue": ELSEWHERE}
+    app.command(_where, name=_name, help=_help, sort_key=_place, **_told)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

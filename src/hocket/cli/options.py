@@ -30,7 +30,9 @@ NoWait = Annotated[
 Limits = Annotated[
     list[str],
     Parameter(
-        name="--limit", negative=(), help="Another limit, as flash.requests=15/min; repeatable."
+        name="--limit",
+        negative=(),
+        help="A limit other than the file's, as flash.requests=15/min; repeatable.",
     ),
 ]
 BudgetOf = Annotated[

@@ -6,6 +6,8 @@ from typing import Final
 
 from cyclopts import App
 
+from hocket.cli.main import ELSEWHERE
+
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("hocket.cli.population_run:run", "Run a population, or go on with one."),
     "list": ("hocket.cli.population_run:list_", "List the examples."),
@@ -16,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 app = App(
     name="population",
     help="Run, check and measure populations of active-inference agents.",
+    help_epilogue=ELSEWHERE,
     help_format="plaintext",
 )
 for _place, (_name, (_where, _help)) in enumerate(COMMANDS.items()):

@@ -102,8 +102,7 @@ def run(
     Ctrl-C ends it after the ticks that are being done, and saves it if there is --checkpoint.
 
     Args:
-        what: An example, as "hocket population list" names them, or the file of a model (GMN text
-            or JSON, or npz), whose agents live in what it says.
+        what: An example of "hocket population list", or a model's file (GMN as text or JSON, npz).
     """
     given: dict[str, Json] = {
         "model" if _is_file(what) else "example": what,

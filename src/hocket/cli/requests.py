@@ -84,8 +84,7 @@ def approve(
 
     Args:
         run: The run's id, its beginning, or "last".
-        step: The step, "run" for the whole plan, or a call's question; a step with "each" means all
-            its items that wait. Without it the only one that waits.
+        step: The step (all items of an "each"), "run" for the plan, a question; else the only one.
     """
     asked, width = _asked(run, step), shutil.get_terminal_size().columns
     for one in asked:
