@@ -21,7 +21,7 @@ def test_pause_lets_calls_end_and_starts_no_others(home: Home) -> None:
     child = home.running()
     home.until(lambda: home.lines("begun.txt"), child)
     done = home.hocket("pause", "r")
-    assert (done.status, done.err) == (0, "done\n")
+    assert (done.status, done.err) == (0, "pausing: 1 call in flight may finish (slow)\n")
     assert home.kinds()[-1] == "pause_requested"
     done = home.hocket("pause", "r")
     assert done.status in (0, 2)
@@ -46,7 +46,11 @@ def test_cancel_ends_it(home: Home, now: bool) -> None:
     home.until(lambda: home.lines("begun.txt"), child)
     begun = time.monotonic()
     done = home.hocket("cancel", "r", *(["--now"] if now else []))
-    assert (done.status, done.err) == (0, "done\n")
+    how = "killed" if now else "asked to end"
+    # It may be over by the time that it is looked at.
+    said = {f"cancelling: 1 call in flight is {how} (slow)\n", "cancelled\n"}
+    assert done.status == 0
+    assert done.err in said
     left = ended(child)
     assert time.monotonic() - begun < 5
     assert left.status == 1
