@@ -16,8 +16,10 @@ from hocket.core.events import (
     Wait,
 )
 from hocket.core.run import RunMachine
+from hocket.core.specs import RunSpec
 from hocket.core.values import Call
 from hocket.insight.roster import Roster
+from hocket.limits.words import limit_labels
 from hocket.report.board_rows import CallRow, Sums, cut, ms
 
 _MOST_WHY: Final = 500
@@ -47,6 +49,9 @@ class CallRows:
         """The last attempt at each path."""
         self.roster: Roster
         self._machine = machine
+        self._labelled: RunSpec | None = None
+        self._labels: dict[str, str] = {}
+        """What the limits of that spec are called."""
         self._fell: int | None = None
 
     def fell(self, at: int) -> None:
@@ -160,12 +165,17 @@ class CallRows:
         return found
 
     def _waits(self, waits: tuple[Wait, ...]) -> list[tuple[str, float, float]]:
-        """Write what a call has waited for; limits are called as the run's spec calls them."""
+        """Write what a call has waited for; limits are called by their labels."""
+        spec = self._machine.spec
+        if self._labelled is not spec:
+            self._labelled, self._labels = spec, limit_labels(spec.limits)
         own = f" of {self._machine.run}"
-        return [
-            (wait.cause.removesuffix(own), ms(wait.since), ms(wait.until))
-            for wait in waits[-_MOST_WAITS:]
-        ]
+        found = []
+        for wait in waits[-_MOST_WAITS:]:
+            kind, colon, limit = wait.cause.removesuffix(own).partition(":")
+            name = self._labels.get(limit, limit)
+            found.append((f"{kind}{colon}{name}", ms(wait.since), ms(wait.until)))
+        return found
 
     @staticmethod
     def _spent(row: CallRow, usage: Usage | None) -> None:

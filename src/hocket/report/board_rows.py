@@ -70,7 +70,7 @@ class CallRow(msgspec.Struct, kw_only=True, omit_defaults=True):
         t1: When it came to its end.
         how: ``finished``, ``failed``, ``cancelled`` or ``lost``.
         why: How it failed, or why it was stopped.
-        w: What it waited for: cause, since, until.
+        w: What it waited for: cause, with a limit's label, since, until.
         tk: Tokens read and written, as far as known.
         usd: What it cost in dollars; None for a price that nobody knows.
         kept: Whether its answer was kept from an earlier call.

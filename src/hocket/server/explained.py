@@ -11,6 +11,7 @@ import msgspec
 
 from hocket.core.events import ENDED
 from hocket.journal.base import RunRow
+from hocket.limits.words import limit_labels
 
 EVERY: Final = 5.0
 """A run under way is explained anew after so many seconds at the earliest."""
@@ -130,7 +131,8 @@ def slim(told: dict[str, Any]) -> dict[str, Any]:
     """Give an explanation without what pages have already: of calls only their names.
 
     They stand under ``calls`` by their indices, which the other parts speak of.
-    What is left out of the chain is counted in ``chain_left_out``.
+    What is left out of the chain is counted in ``chain_left_out``; what limits are called before
+    people stands under ``labels``.
     """
     calls: list[dict[str, Any]] = told["activities"]
     named: dict[int, None] = {}
@@ -148,6 +150,7 @@ def slim(told: dict[str, Any]) -> dict[str, Any]:
         **{key: value for key, value in told.items() if key not in _HEAVY},
         "chain": chain,
         "chain_left_out": left_out,
+        "labels": limit_labels({*load["limits"], *[use["limit"] for use in told["uses"]]}),
         "critical": {"length": told["critical"]["length"]},
         "calls": {str(one): calls[one]["name"] for one in named if 0 <= one < len(calls)},
         "load": {

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hocket.app.limits import limit_document, shared_limits
 from hocket.core.values import MS
-from hocket.limits.words import limit_label
+from hocket.limits.words import limit_labels
 from hocket.server.routing import Asked, Route
 from hocket.server.site import Site
 
@@ -21,11 +21,12 @@ async def limits_told(site: Site) -> dict[str, Any]:
     now = time.time_ns()
     found = await shared_limits(site.host.engine.journal, now, site.specs)
     waiting = _waiting(site)
+    labels = limit_labels([one.limit.name for one in found])
     limits, windows = [], []
     for one in found:
         told = limit_document(one, now)
         name = one.limit.name
-        limits.append({**told, "label": limit_label(name), "waiting": waiting.get(name, {})})
+        limits.append({**told, "label": labels[name], "waiting": waiting.get(name, {})})
         windows += [
             {
                 "limit": name,

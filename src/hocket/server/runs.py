@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from hocket.core.values import Call, Json
 from hocket.journal.base import RunRow as Kept
 from hocket.journal.base import Wanted
 from hocket.journal.logs import CallLog
+from hocket.limits.words import limit_labels
 from hocket.report.board_head import eta
 from hocket.server.answers import ranged
 from hocket.server.heads import Head, joined
@@ -30,11 +32,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         cause: As in the journal.
+        name: What is behind its kind, as people call it: a limit by its label.
         count: How many calls.
         until: Until when at least, in milliseconds since the epoch, if that is known.
     """
 
     cause: str
+    name: str
     count: int
     until: float | None
 
@@ -172,14 +176,23 @@ def run_row(site: Site, kept: Kept) -> RunRow:
 
 def waiting(run: Run) -> list[Waiting]:
     """Say what the calls of a run wait for that is driven here."""
+    if not run.queued:
+        return []
+    labels = limit_labels(run.machine.spec.limits)
     return [
         Waiting(
             cause=queue.cause,
+            name=_called(queue.cause.removesuffix(f" of {run.id}"), labels),
             count=queue.count,
             until=None if queue.until is None else queue.until / 1e6,
         )
         for queue in run.queued
     ]
+
+
+def _called(cause: str, labels: Mapping[str, str]) -> str:
+    name = cause.partition(":")[2]
+    return labels.get(name, name)
 
 
 async def _runs(site: Site, asked: Asked) -> RunsPage:

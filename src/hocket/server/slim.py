@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from hocket.core.events import AnyEvent, Recorded
+from hocket.core.events import AnyEvent, LimitChanged, Recorded
 from hocket.core.values import Json
+from hocket.limits.words import limit_label
 from hocket.report.board_rows import cut, ms
 
 _MOST: Final = 200
@@ -18,7 +19,10 @@ _LEFT_OUT: Final = frozenset({"at", "spec"})
 
 
 def slim(recorded: Recorded) -> dict[str, Json]:
-    """Give an event with its number: the spec left out, outputs cut, instants in milliseconds."""
+    """Give an event with its number: the spec left out, outputs cut, instants in milliseconds.
+
+    What happened to a limit has its label, too.
+    """
     event = recorded.event
     found: dict[str, Json] = {
         "seq": recorded.seq,
@@ -39,6 +43,8 @@ def slim(recorded: Recorded) -> dict[str, Json]:
         else:
             value = short(msgspec.to_builtins(value), _MOST_FIELD)
         found[name] = value
+    if isinstance(event, LimitChanged):
+        found["label"] = limit_label(event.limit)
     return found
 
 

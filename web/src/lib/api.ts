@@ -14,10 +14,13 @@ export class ApiError extends Error {
   }
 }
 
+/** A message as a page shows it: commands stand in quotation marks, not as in Markdown. */
+export const quoted = (message: string): string => message.replace(/`([^`\n]+)`/g, "“$1”");
+
 /** Says an error in words, with what to do about it. */
 export function problem(error: unknown): string {
-  if (error instanceof ApiError) return error.hint ? `${error.message} ${error.hint}` : error.message;
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof ApiError) return quoted(error.hint ? `${error.message} ${error.hint}` : error.message);
+  return quoted(error instanceof Error ? error.message : String(error));
 }
 
 const KEY = "hocket.token";

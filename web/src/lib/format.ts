@@ -40,10 +40,12 @@ export function ago(ms: number, now: number): string {
   return `${Math.floor(s / 86400)} d ago`;
 }
 
-/** When it will likely be over; one instant where the two ends say the same. */
-export function span(low: number, high: number): string {
-  const [from, to] = [clock(low), clock(high)];
-  return from === to ? from : `${from} to ${to}`;
+/** When a run will likely be over, as a list has room for it; never an instant that has passed. */
+export function foreseen(eta: { low: number; high: number }, now: number): string {
+  if (eta.high <= now) return "later than forecast";
+  const [from, to] = [clock(eta.low), clock(eta.high)];
+  if (from === to) return to;
+  return eta.low <= now ? `by ${to}` : `${from} to ${to}`;
 }
 
 export function dollars(usd: number | null | undefined): string {

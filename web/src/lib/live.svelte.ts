@@ -1,7 +1,7 @@
 // One WebSocket for the whole page. Views watch topics; what they no longer look at is not sent.
 // Each topic has a cursor: after a lost connection it goes on from there, and a gap is noticed.
 import type { Frame, Topic } from "./types.ts";
-import { get, theToken } from "./api.ts";
+import { get, quoted, theToken } from "./api.ts";
 
 type Listener = (frame: Frame) => void;
 
@@ -114,7 +114,7 @@ function take(frame: Frame): void {
     return;
   }
   if (frame.t === "error") {
-    live.problem = frame.message ?? "The server could not show something.";
+    live.problem = quoted(frame.message ?? "The server could not show something.");
     return;
   }
   for (const key of keysOf(frame)) {

@@ -86,9 +86,14 @@ export class Picture {
     paint.textBaseline = "middle";
     const first = Math.max(0, Math.floor(scene.top / ROW));
     const last = Math.min(scene.lanes.length, Math.ceil((scene.top + scene.height - AXIS) / ROW));
-    for (let n = first; n < last; n++) this.#lane(scene, scene.lanes[n], AXIS + n * ROW - scene.top, n, done);
+    // Bars lie upon the lines of the axis, and these upon the bands.
+    paint.fillStyle = own.band;
+    for (let n = first | 1; n < last; n += 2) paint.fillRect(0, AXIS + n * ROW - scene.top, scene.width, ROW);
+    const marks = this.#marks(scene);
+    this.#lines(scene, marks);
+    for (let n = first; n < last; n++) this.#lane(scene, scene.lanes[n], AXIS + n * ROW - scene.top, done);
     this.#breaks(scene);
-    this.#axis(scene);
+    this.#axis(scene, marks);
     return done;
   }
 
@@ -122,12 +127,8 @@ export class Picture {
     return made;
   }
 
-  #lane(scene: Scene, lane: Lane, y: number, n: number, done: Done): void {
+  #lane(scene: Scene, lane: Lane, y: number, done: Done): void {
     const paint = this.#paint, own = this.#own!, { left, width, axis, from, to } = scene;
-    if (n % 2) {
-      paint.fillStyle = own.band;
-      paint.fillRect(0, y, width, ROW);
-    }
     if (!lane.more) {
       paint.fillStyle = lane.wait ? own.soft : own.ink;
       paint.font = `12px ${FONT}`;
@@ -201,15 +202,13 @@ export class Picture {
     }
   }
 
-  #axis(scene: Scene): void {
-    const paint = this.#paint, own = this.#own!, { left, width, height, axis, from, to } = scene;
-    paint.fillStyle = own.paper;
-    paint.fillRect(0, 0, width, AXIS);
-    paint.lineWidth = 1;
-    paint.font = `11px ${FONT}`;
+  /** Where the axis has marks, and what they say. */
+  #marks(scene: Scene): [number, string][] {
+    const { left, width, axis, from, to } = scene;
     const span = to - from, scale = (width - left) / span;
     const step = between(span, Math.max(1, Math.floor((width - left) / 84)));
     const begin = axis.instant(from) - axis.base;
+    const found: [number, string][] = [];
     let before = -Infinity;
     const first = Math.max(0, Math.ceil(begin / step) * step);
     for (let n = 0; n < 400; n++) {
@@ -220,16 +219,33 @@ export class Picture {
       // Marks within what is left out would lie upon each other.
       if (x - before < 60) continue;
       before = x;
-      paint.strokeStyle = own.rule;
-      paint.globalAlpha = 0.55;
-      paint.beginPath();
-      paint.moveTo(Math.round(x) + 0.5, AXIS - 5);
-      paint.lineTo(Math.round(x) + 0.5, height);
-      paint.stroke();
-      paint.globalAlpha = 1;
-      paint.fillStyle = own.soft;
-      if (x < width - 40) paint.fillText(markText(at, step), x + 3, AXIS / 2);
+      found.push([x, markText(at, step)]);
     }
+    return found;
+  }
+
+  #lines(scene: Scene, marks: [number, string][]): void {
+    const paint = this.#paint;
+    paint.strokeStyle = this.#own!.rule;
+    paint.lineWidth = 1;
+    paint.globalAlpha = 0.55;
+    paint.beginPath();
+    for (const [x] of marks) {
+      paint.moveTo(Math.round(x) + 0.5, AXIS);
+      paint.lineTo(Math.round(x) + 0.5, scene.height);
+    }
+    paint.stroke();
+    paint.globalAlpha = 1;
+  }
+
+  #axis(scene: Scene, marks: [number, string][]): void {
+    const paint = this.#paint, own = this.#own!, { left, width, height } = scene;
+    paint.fillStyle = own.paper;
+    paint.fillRect(0, 0, width, AXIS);
+    paint.lineWidth = 1;
+    paint.font = `11px ${FONT}`;
+    paint.fillStyle = own.soft;
+    for (const [x, words] of marks) if (x < width - 40) paint.fillText(words, x + 3, AXIS / 2);
     paint.strokeStyle = own.soft;
     paint.beginPath();
     paint.moveTo(0, AXIS - 0.5);

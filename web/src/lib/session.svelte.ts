@@ -43,6 +43,6 @@ export function causeText(cause: string): string {
   return (detail ? `${name} ${detail.replace(/^agent:/, "")}` : name) + how;
 }
 
-/** What is waited for, in words: the server tells the kind and the name apart. */
-export const waitText = (wait: { cause: string; name?: string }): string =>
-  causeText(wait.name && !wait.cause.includes(":") ? `${wait.cause}:${wait.name}` : wait.cause);
+/** What is waited for, in words: the server says what people call it. */
+export const waitText = (wait: { cause: string; name: string }): string =>
+  causeText(wait.name ? `${wait.cause.split(":", 1)[0]}:${wait.name}` : wait.cause);

@@ -71,7 +71,10 @@ export function told(event: Slim): Line {
     case "input_given": return line(`input given${by(event)}: ${cut(valueText(event.value))}`);
     case "step_skipped": return line(`skipped: ${cut(String(event.reason ?? ""))}`);
     case "step_failed": return line(`failed: ${fault(event)}`, "bad");
-    case "limit_changed": return line(`limit ${String(event.limit ?? "")} ${String(event.what ?? "")}: ${cut(String(event.message ?? ""))}`, "wait");
+    case "limit_changed": {
+      const label = String(event.label ?? event.limit);
+      return line(`limit ${label} ${String(event.what ?? "")}: ${cut(String(event.message ?? "").replaceAll(String(event.limit), label))}`, "wait");
+    }
     case "forecasted": return line("forecast made anew");
     case "time_passed": return line("the clock moved on, for what waits for it");
     case "run_ended": return line(`the run ended: ${String(event.status ?? "")}${event.reason ? `, ${cut(String(event.reason))}` : ""}`, event.status === "succeeded" ? "good" : "bad");

@@ -23,7 +23,7 @@ export interface About {
 
 export interface Wait {
   cause: string;
-  name?: string;
+  name: string;
   count: number;
   until: number | null;
 }

@@ -10,7 +10,7 @@ export interface Finding {
 export interface Course { name: string; cap: number | null; span: number; area: number; peak: number; full: number }
 export interface Told {
   run: string; status: string; took: number; headline: string; shares: Share[]; chain: Segment[]; chain_left_out: number;
-  findings: Finding[]; evidence: string; inferred: boolean; missing: string[]; seq: number;
+  findings: Finding[]; labels: Record<string, string>; evidence: string; inferred: boolean; missing: string[]; seq: number;
   bounds: { path: number; work: Record<string, number>; rate: Record<string, number>; best: number; binds: string; took: number; efficiency: number | null; refuted: string[] };
   load: { run: Course; agents: Record<string, Course>; limits: Record<string, Course> };
   uses: { limit: string; windows: { kind: string; amount: number; per: number; peak: number; mean: number; held: number }[]; calls: number; waited: number; waiting: number; held: number; refused: number }[];

@@ -1,0 +1,1 @@
+import{O as e}from"./disclose-version-D-n2Ignu.js";var t=e(e=>{let t=setInterval(e,1e3);return()=>clearInterval(t)});function n(){return t(),Date.now()}export{n as t};
