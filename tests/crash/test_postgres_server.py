@@ -12,7 +12,8 @@ from tests.crash.postgres_load import Load, batch, check, started
 from tests.postgres import Server, missing
 
 from hocket.journal.postgres import PostgresJournal
-from hocket.journal.postgres_connection import new_loop
+from hocket.journal.postgres_connection import PostgresConnection, new_loop
+from hocket.journal.schema import Database, Row
 
 BACKENDS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -120,6 +121,35 @@ def test_a_role_that_does_not_wait_for_the_disk_is_overruled(victim: Server) -> 
         acknowledge_and_kill(victim, 2)
     finally:
         victim.sql("ALTER ROLE hocket RESET synchronous_commit")
+
+
+def test_a_transaction_that_the_server_has_forgotten_is_done_again(
+    victim: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies with nothing of it on disk, not even its number, and would call that the future's."""
+    database = victim.create()
+    fetch = PostgresConnection._fetch
+    killed: list[str] = []
+
+    def fetch_or_die(
+        db: PostgresConnection, sql: str, parameters: tuple[object, ...]
+    ) -> tuple[list[Row], str]:
+        if sql == "COMMIT" and not killed:
+            killed.append(sql)
+            kill(victim, database)
+        return fetch(db, sql, parameters)
+
+    def work(db: Database) -> int:
+        db.execute("INSERT INTO durations VALUES ('p', 's', 'a', 1, '')")
+        return 7
+
+    with PostgresJournal(victim.url(database)) as journal:
+        journal.write(lambda db: None)
+        victim.sql("CHECKPOINT", database)
+        monkeypatch.setattr(PostgresConnection, "_fetch", fetch_or_die)
+        assert journal.write(work) == 7
+    assert killed
+    assert victim.sql("SELECT count(*) FROM hocket.durations", database) == [("1",)]
 
 
 def test_what_the_driver_remarks_on_a_lost_connection_is_not_for_the_terminal(

@@ -194,7 +194,11 @@ class PostgresConnection:
         ((pid, began),) = self._fetch(_WHO, ())[0]
         self._who = (integer(pid), began)
         if self._transaction is not None:
-            ((status,),) = self._fetch(_STATUS, (self._transaction,))[0]
+            try:
+                ((status,),) = self._fetch(_STATUS, (self._transaction,))[0]
+            except asyncpg.InvalidParameterValueError:
+                # The server has died, and come up without having heard of that number.
+                status = "aborted"
             self.committed, self._transaction = status == "committed", None
 
     def _end(self, before: tuple[int, Any]) -> None:
