@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from hocket.app.supervisor import Report
@@ -69,7 +70,9 @@ class Actor:
         """Be gone."""
 
 
-async def words(actor: Actor, monkeypatch: pytest.MonkeyPatch, count: int) -> list[Word]:
+async def words(
+    actor: Actor, monkeypatch: pytest.MonkeyPatch, count: int, there: OneNode | None = None
+) -> list[Word]:
     """What the child says, until it has said so much."""
     monkeypatch.setattr(fleet, "begin", actor.begin)
     monkeypatch.setattr(fleet, "_EVERY", 0.01)
@@ -81,7 +84,8 @@ async def words(actor: Actor, monkeypatch: pytest.MonkeyPatch, count: int) -> li
         if len(heard) == count:
             enough.set()
 
-    kept = asyncio.create_task(Fleet(OneNode(), ORDERS, tell).keep())  # type: ignore[arg-type]
+    fleet_ = Fleet(there or OneNode(), ORDERS, tell)  # type: ignore[arg-type]
+    kept = asyncio.create_task(fleet_.keep())
     async with asyncio.timeout(30):
         await enough.wait()
     kept.cancel()
@@ -146,3 +150,44 @@ async def test_what_was_refused_is_not_told_when_it_is_no_longer_so(
     refused = [word.refused for word in heard]
     assert any("cannot be read" in each for each in refused)
     assert refused[-1] == ""
+
+
+class Drained(OneNode):
+    """A node that is drained from the third look on, and another one that joins then."""
+
+    looks = 0
+
+    def nodes(self) -> list[Node]:
+        self.looks += 1
+        if self.looks < 3:
+            return [NODE]
+        leaving = msgspec.structs.replace(NODE, leaving=True)
+        return [leaving, msgspec.structs.replace(NODE, id="other", host="near")]
+
+
+class Leaving(Actor):
+    """A supervisor that does what it is asked to."""
+
+    begun_on: list[str]
+    ends = 0
+
+    def begin(self, entry: str, options: Mapping[str, Any], *, node: str) -> Actor:
+        self.begun_on = [*getattr(self, "begun_on", []), node]
+        return super().begin(entry, options, node=node)
+
+    async def ask(self, *words: Any) -> Any:
+        self.asked.append(words)
+        return {"open": None, "report": WELL, "drain": ("r1",)}[words[0]]
+
+    def end(self) -> None:
+        self.ends += 1
+
+
+async def test_a_node_that_is_drained_is_left_in_time_and_gets_no_other_supervisor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    actor = Leaving()
+    await words(actor, monkeypatch, 16, Drained())
+    assert actor.begun_on == ["n", "other"]
+    assert [words for words in actor.asked if words[0] == "drain"] == [("drain", 20.0)]
+    assert actor.ends == 1

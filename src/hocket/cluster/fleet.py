@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,6 +30,8 @@ _ANSWER: Final = 10.0
 """Seconds within which the cluster, and a supervisor, says how it goes."""
 _AGAIN: Final = 10.0
 """Seconds before another supervisor is begun on a node where one could not be."""
+_DRAIN: Final = 20.0
+"""Seconds that calls in flight have on a node that is drained, of the thirty that Ray gives it."""
 
 
 class _Placed(NamedTuple):
@@ -58,6 +60,7 @@ class Fleet:
         self._tell = tell
         self._placed: list[_Placed] = []
         self._beginning: dict[asyncio.Task[None], str] = {}
+        self._parting: set[asyncio.Task[tuple[str, ...]]] = set()
         self._not_before: dict[str, float] = {}
         self._refused = ""
 
@@ -72,6 +75,7 @@ class Fleet:
             nodes = await self._nodes()
             # A word between: a slow head and a slow supervisor together are no silence.
             self._tell(Word(nodes=len(nodes), posts=found))
+            self._part({node.id for node in nodes if node.leaving})
             for node in self._wanted(nodes):
                 task = asyncio.create_task(self._begin(node))
                 self._beginning[task] = node.id
@@ -84,7 +88,7 @@ class Fleet:
     async def leave(self, seconds: float) -> tuple[str, ...]:
         """Have every supervisor give its runs up; gives the runs."""
         asked = [one.seated.ask("drain", seconds) for one in self._placed]
-        given = await asyncio.gather(*asked, return_exceptions=True)
+        given = await asyncio.gather(*asked, *self._parting, return_exceptions=True)
         return tuple(run for left in given if not isinstance(left, BaseException) for run in left)
 
     async def _nodes(self) -> list[Node]:
@@ -94,11 +98,20 @@ class Fleet:
         except TimeoutError as error:
             raise Refused(f"the cluster at {self._orders.address} does not answer") from error
 
+    def _part(self, leaving: Set[str]) -> None:
+        """Have supervisors on nodes that are drained give their runs up, which others take up."""
+        for placed in [one for one in self._placed if one.node in leaving]:
+            self._placed.remove(placed)
+            task = asyncio.create_task(_drain(placed.seated))
+            self._parting.add(task)
+            task.add_done_callback(self._parting.discard)
+
     def _wanted(self, nodes: list[Node]) -> list[Node]:
         """Give the nodes on which one more is to begin, one each at most."""
         held = Counter([one.node for one in self._placed] + list(self._beginning.values()))
         now = time.monotonic()
-        able = [node for node in nodes if self._not_before.get(node.id, 0.0) <= now]
+        free = [node for node in nodes if not node.leaving]
+        able = [node for node in free if self._not_before.get(node.id, 0.0) <= now]
         if self._orders.count is None:
             return [node for node in able if not held[node.id]]
         missing = max(0, self._orders.count - held.total())
@@ -142,6 +155,18 @@ class Fleet:
         except (HocketError, TimeoutError):
             return None
         return Post(node=placed.node, host=placed.host, pid=placed.pid, driven=driven)
+
+
+async def _drain(seated: Seated) -> tuple[str, ...]:
+    """Have a supervisor leave, and end it; gives the runs that it gave up, as far as is known."""
+    try:
+        async with asyncio.timeout(_DRAIN + _ANSWER):
+            return tuple(await seated.ask("drain", _DRAIN))
+    except (HocketError, TimeoutError):
+        # It went with its node: its runs are nobody's once its lease has lapsed.
+        return ()
+    finally:
+        seated.end()
 
 
 def main() -> None:
