@@ -27,6 +27,7 @@ from hocket.engine.desk import CLAIM, Desk
 from hocket.engine.flight import Flight, Outcome
 from hocket.limits.admission import Admitted, Hopeless
 from hocket.limits.claim import Claim, Ending, EndingKind, Key, News, Spent, key_of
+from hocket.limits.words import limit_words
 
 _OF_FAULT: Final[dict[str, EndingKind]] = {
     "rate_limited": "refused",
@@ -223,20 +224,21 @@ class Line:
         start = self._starts.get(item.call)
         limit = self.desk.admission.limit(item.limit, self.room)
         claim = Claim() if start is None else self._claim(start)
+        named = limit_words(item.limit)
         for use in limit.used(self.desk.clock.now()):
             if use.kind == "cost" and use.used + claim.most_cost > use.allowed:
                 return (
                     f"over budget: {_dollars(use.used)} of the {_dollars(use.allowed)} of "
-                    f"{item.limit} is gone, and {item.call} may cost up to "
+                    f"{named} is gone, and {item.call} may cost up to "
                     f"{_dollars(claim.most_cost)}"
                 )
             if use.kind.startswith("tokens") and use.used + claim.most_tokens > use.allowed:
                 return (
-                    f"over budget: {use.used:,} of the {use.allowed:,} tokens of {item.limit} are "
+                    f"over budget: {use.used:,} of the {use.allowed:,} tokens of {named} are "
                     f"gone, and {item.call} may take up to {claim.most_tokens:,}"
                 )
         units = dict(claim.units).get(item.limit, 1)
-        return f"{item.call} claims {units} of {item.limit!r}, which has fewer in all"
+        return f"{item.call} claims {units} of {named!r}, which has fewer in all"
 
     def reserved(self, claim: Claim) -> Reserved | None:
         """Say the most that a call may spend, for the budgets of the run after a crash."""
