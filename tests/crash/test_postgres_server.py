@@ -123,10 +123,21 @@ def test_a_role_that_does_not_wait_for_the_disk_is_overruled(victim: Server) -> 
         victim.sql("ALTER ROLE hocket RESET synchronous_commit")
 
 
+def add(name: str) -> Callable[[Database], int]:
+    """What adds a row to the table of durations, and gives 7."""
+
+    def added(db: Database) -> int:
+        db.execute("INSERT INTO durations VALUES (?, 's', 'a', 1, '')", (name,))
+        return 7
+
+    return added
+
+
+@pytest.mark.parametrize("others", [0, 5])
 def test_a_transaction_that_the_server_has_forgotten_is_done_again(
-    victim: Server, monkeypatch: pytest.MonkeyPatch
+    victim: Server, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
-    """It dies with nothing of it on disk, not even its number, and would call that the future's."""
+    """It dies with nothing of it on disk, not even its number, which others may get then."""
     database = victim.create()
     fetch = PostgresConnection._fetch
     killed: list[str] = []
@@ -137,19 +148,39 @@ def test_a_transaction_that_the_server_has_forgotten_is_done_again(
         if sql == "COMMIT" and not killed:
             killed.append(sql)
             kill(victim, database)
+            for number in range(others):
+                told = f"INSERT INTO hocket.durations VALUES ('{number}', 's', 'a', 1, '')"
+                victim.sql(told, database)
         return fetch(db, sql, parameters)
-
-    def work(db: Database) -> int:
-        db.execute("INSERT INTO durations VALUES ('p', 's', 'a', 1, '')")
-        return 7
 
     with PostgresJournal(victim.url(database)) as journal:
         journal.write(lambda db: None)
         victim.sql("CHECKPOINT", database)
         monkeypatch.setattr(PostgresConnection, "_fetch", fetch_or_die)
-        assert journal.write(work) == 7
+        assert journal.write(add("p")) == 7
     assert killed
-    assert victim.sql("SELECT count(*) FROM hocket.durations", database) == [("1",)]
+    there = victim.sql("SELECT count(*), count(DISTINCT plan) FROM hocket.durations", database)
+    assert there == [(str(others + 1), str(others + 1))]
+
+
+def test_what_tells_of_transactions_is_taken_away_again(victim: Server) -> None:
+    database = victim.create()
+    marks = "SELECT key FROM hocket.meta WHERE key LIKE 'commit %' ORDER BY key"
+    with PostgresJournal(victim.url(database)) as journal:
+        journal.write(add("p"))
+        (mine,) = victim.sql(marks, database)
+        # Those of two that were killed: one of long ago, and one that may still be asked for.
+        victim.sql(
+            "INSERT INTO hocket.meta VALUES ('commit a', 'x 0'), "
+            "('commit b', 'x ' || extract(epoch FROM now())::bigint)",
+            database,
+        )
+        journal.write(add("q"))
+        assert mine in victim.sql(marks, database)
+        with PostgresJournal(victim.url(database)) as other:
+            other.write(add("r"))
+            assert len(victim.sql(marks, database)) == 3
+    assert victim.sql(marks, database) == [("commit b",)]
 
 
 def test_what_the_driver_remarks_on_a_lost_connection_is_not_for_the_terminal(

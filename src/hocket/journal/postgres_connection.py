@@ -7,6 +7,7 @@ So the journal's logic, which is that of a thread, is the same for a file and fo
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -81,8 +82,21 @@ SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
 _END_OTHER: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = $1 AND backend_start = $2 AND pid <> pg_backend_pid()"""
-_TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
-_STATUS: Final = "SELECT pg_xact_status($1::text::xid8)"
+# A row of the transaction's own tells of it, and not its number: a server that dies before it has
+# synced any of a transaction gives its number to another one.
+_MARK: Final = """
+INSERT INTO meta (key, value)
+SELECT $1, $2 || ' ' || extract(epoch FROM now())::bigint
+WHERE pg_current_xact_id_if_assigned() IS NOT NULL
+ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value"""
+_MARKED: Final = "SELECT value FROM meta WHERE key = $1"
+_UNMARK: Final = "DELETE FROM meta WHERE key = $1"
+# Those of processes that were killed; nobody asks after a day.
+_SWEEP: Final = """
+DELETE FROM meta WHERE key IN (
+    SELECT key FROM meta WHERE key LIKE 'commit %'
+        AND split_part(value, ' ', 2)::bigint < extract(epoch FROM now()) - 86400
+    FOR UPDATE SKIP LOCKED)"""
 _NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 
 
@@ -168,6 +182,8 @@ class PostgresConnection:
         self.careful = False
         self.committed = False
         self._transaction: object = None
+        self._key = f"commit {secrets.token_hex(8)}"
+        self._marks = False
         self._address = address
         self._name = name
         self._timeout = timeout
@@ -194,12 +210,8 @@ class PostgresConnection:
         ((pid, began),) = self._fetch(_WHO, ())[0]
         self._who = (integer(pid), began)
         if self._transaction is not None:
-            try:
-                ((status,),) = self._fetch(_STATUS, (self._transaction,))[0]
-            except asyncpg.InvalidParameterValueError:
-                # The server has died, and come up without having heard of that number.
-                status = "aborted"
-            self.committed, self._transaction = status == "committed", None
+            found = self._fetch(_MARKED, (self._key,))[0]
+            self.committed, self._transaction = found == [(self._transaction,)], None
 
     def _end(self, before: tuple[int, Any]) -> None:
         """See that the server has let go of the connection before, with all its locks."""
@@ -238,11 +250,19 @@ class PostgresConnection:
             return self._roll_back()
         harmless = self.in_transaction or sql.lstrip().startswith(("BEGIN", "SELECT"))
         if sql == "COMMIT" and self.careful:
-            ((self._transaction,),) = self._fetch(_TRANSACTION, ())[0]
+            self._mark()
         self.unsure = sql == "COMMIT" or not harmless
         result = Result(*self._fetch(sql, parameters))
         self.unsure, self._transaction = False, None
         return result
+
+    def _mark(self) -> None:
+        """Have the open transaction tell of itself, if it changes anything."""
+        if not self._marks:
+            self._fetch(_SWEEP, ())
+            self._marks = True
+        found = self._fetch(_MARK, (self._key, secrets.token_hex(8)))[0]
+        self._transaction = found[0][0] if found else None
 
     def insert_events(self, rows: Iterable[tuple[int, int, int, str]]) -> int:
         """Insert rows of run, epoch, number and data whose epoch is the run's; gives how many were.
@@ -275,6 +295,8 @@ class PostgresConnection:
         link = self._link
         if link is not None and not link.is_closed():
             try:
+                if self._marks:
+                    self._fetch(_UNMARK, (self._key,))
                 self._loop.run_until_complete(link.close(timeout=CONNECT_SECONDS))
             except FAILURES:
                 # The server ends it by itself when it notices.
