@@ -33,7 +33,7 @@ TABLE = """\
   flash-1  B       0       A 0.9   A is clear.
   odd                      failed  no such model
 
-run r succeeded: 1/1 done · 5 calls · 20 + 4 tokens · $0 · TOOK
+run r succeeded: 1/1 done · 5 calls · 20 + 4 tokens · $0.00 · TOOK
   to look at it: hocket show r
 """
 

@@ -8,17 +8,22 @@ from tests.machines import Drive, plan, step
 from hocket.core.errors import Fault
 from hocket.core.events import (
     AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
     CallFailed,
     CallFinished,
     CallLost,
     CallStarted,
     ContinueRequested,
+    InputAsked,
+    InputGiven,
     LimitChanged,
     PauseRequested,
     RetryRequested,
     RunEnded,
     RunResumed,
     Usage,
+    Wait,
 )
 from hocket.core.values import SECOND, Call
 from hocket.insight.indicators import Figures, Stats, stats
@@ -180,6 +185,72 @@ def test_a_run_that_rests_takes_no_time(how: str) -> None:
     assert value(stats([one], 0, at(600)), "speed_up") == busy / 4
     again = figures(started("a", 0), *RESTS[how])
     assert again.worked == 2 * SECOND
+
+
+def asks(seconds: float, path: str = "ok") -> ApprovalAsked:
+    return ApprovalAsked(at=at(seconds), path=path, shown="?", digest="d")
+
+
+def gives(seconds: float, path: str = "ok") -> ApprovalGiven:
+    return ApprovalGiven(at=at(seconds), path=path, approved=True, digest="d", by="anna")
+
+
+BOTH: list[AnyEvent] = [started("a", 0), started("b", 0), finished("a", 2), finished("b", 2)]
+PEOPLE: dict[str, tuple[list[AnyEvent], int, int]] = {
+    "an approval behind the calls": ([*BOTH, asks(2), gives(502)], 2, 0),
+    "an input beside one of them": (
+        [
+            started("a", 0),
+            InputAsked(at=at(0), path="in", prompt="?"),
+            finished("a", 2),
+            InputGiven(at=at(502), path="in", value=1, by="anna"),
+        ],
+        2,
+        0,
+    ),
+    "two questions": ([*BOTH, asks(2), asks(2, "ok2"), gives(302), gives(502, "ok2")], 2, 0),
+    "a call that asks": ([started("a", 0), asks(1, "a#1@1"), gives(501, "a#1@1")], 2, 0),
+    "a call that asks and then times out": (
+        [started("a", 0), asks(2, "a#1@1"), failed("a", 502, "timeout")],
+        2,
+        0,
+    ),
+    "a call that asks beside one that works": (
+        [*BOTH[:3], asks(2, "b#1@1"), started("e", 2), finished("e", 502)],
+        502,
+        0,
+    ),
+    "nobody was there either": ([*BOTH, asks(2), RunResumed(at=at(502), epoch=2)], 2, 0),
+    "a pause in the middle": (
+        [
+            *BOTH,
+            asks(2),
+            PauseRequested(at=at(100), by="anna"),
+            ContinueRequested(at=at(200), by="anna"),
+            gives(502),
+        ],
+        2,
+        0,
+    ),
+    "a limit as well": ([*BOTH, asks(2)], 502, 2),
+}
+
+
+@pytest.mark.parametrize("how", PEOPLE)
+def test_what_only_people_were_waited_for_slows_no_run_down(how: str) -> None:
+    events, alone, waited = PEOPLE[how]
+    held = (Wait("rate:api", at(waited), at(502)),) if waited else ()
+    last = CallStarted(at=at(502), call=Call("c", 1), agent="w", waits=held)
+    one = figures(*events, last, finished("c", 504), ended(504))
+    assert one.worked - one.stood == (alone + 2) * SECOND
+
+
+def test_speed_up_leaves_people_out() -> None:
+    one = figures(*BOTH, asks(2), gives(502), ended(502))
+    assert value(stats([one], 0, at(600)), "speed_up") == 2.0
+    asking = figures(started("a", 0), asks(1, "a#1@1"), gives(9, "a#1@1"), finished("a", 10))
+    asking.add(ended(10))
+    assert (asking.busy_alone, asking.worked - asking.stood) == (2 * SECOND, 2 * SECOND)
 
 
 def test_budgets_tell_their_marks() -> None:

@@ -104,6 +104,13 @@ def test_the_table_and_the_plot_say_all_of_a_study() -> None:
     ]
 
 
+@pytest.mark.parametrize(("unpriced", "said"), [(False, " $0.00 "), (True, " unpriced ")])
+def test_what_costs_nothing_is_written_as_everywhere(unpriced: bool, said: str) -> None:
+    free = msgspec.structs.replace(BASE, usd=None, unpriced=unpriced)
+    lines = study_lines(msgspec.structs.replace(study(GOOD, QUICK), baseline=free))
+    assert said in next(line for line in lines if line.startswith("baseline"))
+
+
 def test_a_narrow_terminal_gets_the_table_in_parts() -> None:
     lines = study_lines(study(GOOD, QUICK), 70)
     assert max(map(len, lines[2:])) <= 70

@@ -47,7 +47,7 @@ ask: consensus decided in 12.0 s: more than half: pro has 2 of 4
 
   CALLS         TOKENS      COST
   useful     6  1,200 + 90  $0.01  1 kept from before
-  cancelled  2  100 + 0     $0     1 unpriced
+  cancelled  2  100 + 0     $0.00  1 unpriced
   failed     1
   all        9  1,300 + 90  $0.01  1 kept from before, 1 unpriced"""
 

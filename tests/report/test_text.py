@@ -71,7 +71,7 @@ def test_pictures_and_clients_show_the_same() -> None:
     ("cost", "text"),
     [
         (None, "unpriced"),
-        (0, "$0"),
+        (0, "$0.00"),
         (7 * 10**11, "$0.70"),
         (65 * 10**10, "$0.65"),
         (4_200 * 10**6, "$0.0042"),

@@ -14,12 +14,16 @@ import msgspec
 
 from hocket.core.events import (
     AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
     CallCancelled,
     CallFailed,
     CallFinished,
     CallLost,
     CallStarted,
     ContinueRequested,
+    InputAsked,
+    InputGiven,
     LimitChanged,
     PauseRequested,
     RetryRequested,
@@ -27,10 +31,13 @@ from hocket.core.events import (
     RunResumed,
     RunStarted,
     SpecReplaced,
+    StepFailed,
+    StepSkipped,
     Usage,
 )
 from hocket.core.timeouts import plan_timed_out
 from hocket.core.values import SECOND, Call
+from hocket.insight.standing import Standing
 
 Better: TypeAlias = Literal["below", "above", "none"]
 Unit: TypeAlias = Literal["seconds", "share", "count", "times", "bytes", "dollars"]
@@ -114,6 +121,7 @@ class Figures:
         self._pausing = False
         self._fell = 0
         """When the process that drove it before was last heard of."""
+        self._people = Standing()
 
     def add(self, event: AnyEvent) -> None:
         """Take an event in."""
@@ -133,7 +141,7 @@ class Figures:
             at = self._fell if since <= self._fell else event.at
             self._landed(event.call, at, None)
         elif isinstance(event, RunEnded):
-            self._rests = event.at
+            self._rest(event.at)
             self.status = event.status
             self.plan_timed_out = event.status == "failed" and plan_timed_out(event.reason)
         elif isinstance(event, RunStarted):
@@ -147,6 +155,16 @@ class Figures:
     def worked(self) -> int:
         """For how many nanoseconds it was under way: not paused, not ended, and driven."""
         return (self.at if self._rests is None else self._rests) - self.began - self._idle
+
+    @property
+    def stood(self) -> int:
+        """For how many nanoseconds of those it waited for people and for nothing else."""
+        return self._people.took(self.at)
+
+    @property
+    def busy_alone(self) -> int:
+        """For how many nanoseconds calls in flight waited for no person, all added up."""
+        return self.busy - self._people.held
 
     @property
     def open(self) -> dict[str, int]:
@@ -174,7 +192,7 @@ class Figures:
         if isinstance(event, PauseRequested):
             self._pausing = True
             if not self._flying and self._rests is None:
-                self._rests = event.at
+                self._rest(event.at)
         elif isinstance(event, RetryRequested | SpecReplaced):
             # A run that had ended goes on.
             self.status = "running"
@@ -185,12 +203,30 @@ class Figures:
             self._goes_on(event.at, before)
         elif isinstance(event, ContinueRequested):
             self._goes_on(event.at, before)
+        elif isinstance(event, ApprovalAsked | InputAsked):
+            self._people.asked(event.path, event.at)
+            self._only_people(event.at)
+        elif isinstance(event, ApprovalGiven | InputGiven | StepFailed | StepSkipped):
+            self._people.answered(event.path, event.at)
+            self._only_people(event.at)
+
+    def _only_people(self, at: int) -> None:
+        """If nothing is under way now but what waits for people, it stands."""
+        if self._rests is None and len(self._flying) == len(self._people.asking):
+            self._people.begins(at)
+
+    def _rest(self, at: int) -> None:
+        self._rests = at
+        self._people.stops(at)
 
     def _goes_on(self, at: int, before: int) -> None:
         """It goes on; if nothing has said since when it rested, it did since its last event."""
-        self._idle += at - (before if self._rests is None else self._rests)
+        since = before if self._rests is None else self._rests
+        self._people.stops(since)
+        self._idle += at - since
         self._rests = None
         self._pausing = False
+        self._only_people(at)
 
     def _warned(self, event: LimitChanged) -> None:
         match = _MARK.search(event.message)
@@ -199,6 +235,8 @@ class Figures:
 
     def _started(self, event: CallStarted) -> None:
         step = step_name(event.call.path)
+        # It may have waited for a limit before, and a person was not alone waited for then.
+        self._people.stops(min([event.at, *[wait.since for wait in event.waits]]))
         if not self._flying:
             self._active_since = event.at
         self._flying[event.call] = event.agent, event.at
@@ -223,6 +261,7 @@ class Figures:
         if known is None:
             return
         agent, since = known
+        self._people.landed(call, at)
         spent = self.agents[agent]
         if not kept:
             self.calls += 1
@@ -232,7 +271,8 @@ class Figures:
         if not self._flying:
             self.active += at - self._active_since
             if self._pausing and self._rests is None:
-                self._rests = at
+                self._rest(at)
+        self._only_people(self.at)
         if usage is not None and not kept:
             spent.cost += usage.cost or 0
             tokens = (usage.tokens_in or 0) + (usage.tokens_out or 0)
@@ -394,7 +434,7 @@ def _plain(
     memory: int | None,
 ) -> list[Indicator]:
     calls = sum(one.calls for one in runs)
-    wall = sum(one.worked for one in ended)
+    wall = sum(one.worked - one.stood for one in ended)
 
     def figure(name: str, label: str, value: float | None, unit: Unit, about: str) -> Indicator:
         return Indicator(name=name, label=label, value=value, unit=unit, about=about)
@@ -405,9 +445,9 @@ def _plain(
         figure(
             "speed_up",
             "speed-up over sequential",
-            _ratio(sum(one.busy for one in ended), wall),
+            _ratio(sum(one.busy_alone for one in ended), wall),
             "times",
-            "time of all calls of ended runs, over the time in which these were under way",
+            "time of all calls of ended runs, over their time without waits for people alone",
         ),
         figure(
             "timeouts",

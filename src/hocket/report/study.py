@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from hocket.core.values import Json
 from hocket.report.forest import FAR_OFF, caveat, figure, shown_range
 from hocket.report.svg import ticks
-from hocket.report.text import table
+from hocket.report.text import dollars, table
 from hocket.simulator.outcome import BESIDES, LITTLE, Match, Row, Spread, Study
 
 _WIDE: Final = 100
@@ -296,14 +296,12 @@ def _count(spread: Spread) -> str:
 
 def _cost(row: Row) -> str:
     if row.usd is None:
-        return "unpriced" if row.unpriced else "–"
+        return "unpriced" if row.unpriced else dollars(0)
     return _dollars(row.usd.median) + (" and more" if row.unpriced else "")
 
 
 def _dollars(value: float) -> str:
-    if not value:
-        return "$0"
-    return f"${value:,.2f}" if value >= 0.1 else f"${value:.3g}"
+    return dollars(round(float(f"{value:.2f}" if value >= 0.1 else f"{value:.3g}") * 1e12))
 
 
 # ---- the forest plot ----

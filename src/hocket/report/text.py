@@ -57,7 +57,7 @@ def dollars(cost: int | None) -> str:
     if cost is None:
         return "unpriced"
     if not cost:
-        return "$0"
+        return "$0.00"
     amount = cost / 1e12
     if amount >= 1:
         return f"${amount:.2f}"
