@@ -560,6 +560,12 @@ def test_headers_and_usual_keys_are_taken_out_of_any_text() -> None:
     assert "plain and token words stay" in told
 
 
+def test_a_placeholder_for_a_key_is_not_taken_for_one() -> None:
+    advice = "pass it via `Provider(api_key=...)` to use it"
+    assert faults.redact(advice) == advice
+    assert faults.redact("api_key=..abcdefgh)") == "api_key=[redacted]"
+
+
 @pytest.mark.parametrize("key", [f"{CANARY}\nX-Evil: 1", f"{CANARY}-ключ", f'{CANARY}"\\'])
 def test_a_key_that_no_header_can_hold_is_not_shown_either(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, key: str

@@ -90,7 +90,7 @@ FILES: list[tuple[str, str | bytes, list[str]]] = [
     ("no kind of step", steps("a: {comand: [x]}"), ["FILE:7:7: a step is an object with one of agent, command, shell, call, consensus, review, panel, population, run, approve, input; did you mean 'command'?"]),
     ("a step that is a text", steps("a: echo"), ["FILE:7:10: a step is an object with one of agent, command, shell, call, consensus, review, panel, population, run, approve, input"]),
     ("no kind of agent", HEAD + "agents:\n  ada: {modl: x}\nplans: {p: {steps: {a: {agent: ada}}}}\n", ["FILE:3:3: an agent is an object with one of session, model, command, function, local, scripted; did you mean 'model'?"]),
-    ("command as text", steps("a: {command: git log}"), ["FILE:7:20: command: must be a list, not the text 'git log'"]),
+    ("command as text", steps("a: {command: git log}"), ["FILE:7:20: command: must be a list, not the text 'git log'; write shell: git log"]),
     ("empty command", steps("a: {command: []}"), ["FILE:7:20: command: cannot be empty"]),
     ("number in a command", steps("a: {command: [sleep, 5]}"), ["FILE:7:28: 1: must be a text, not the number 5"]),
     ("bad duration", steps("a: {command: [x], timeout: 5 minutes}"), ["FILE:7:34: timeout: '5 minutes' is not a duration; write it like '90s', '10m' or '1h30m'"]),

@@ -48,6 +48,8 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("logs nix", 2, "there is no run 'nix'"),
     ("logs r-1 nix", 2, "run r-1 has no call of a step 'nix' yet"),
     ("ask", 2, "requires"),
+    ("run keyless.yaml", 2, "agent ada: the variable OPENAI_API_KEY is not set"),
+    ("check hocket.yaml team.yaml", 2, "team.yaml: a file is checked by itself; a second word"),
     ("ask why", 2, "hocket.yaml has no agent that can speak: say who, by --agents"),
     ("ask why --agents bob", 2, "there is no agent 'bob'; hocket.yaml has no agents; a model"),
     ("ask why --agents ad", 2, "there is no agent 'ad'"),
@@ -104,6 +106,15 @@ COMMANDS: list[tuple[str, int, str]] = [
 ]
 
 
+_KEYLESS = """
+version: 1
+agents: {ada: {model: "openai:gpt-5.2"}}
+plans:
+  p:
+    steps:
+      before: {command: [touch, before]}
+      asked: {agent: ada, prompt: Hi, needs: [before]}
+"""
 _NOTHING = "plans: {p: {steps: {a: {command: [echo]}}}}\n"
 
 
@@ -113,6 +124,7 @@ def test_each_says_why_and_ends_with_its_status(
     home.write("a: {command: [echo, '{{inputs.name}}']}", plan="inputs: {name: {default: x}}")
     home.write("a: {command: [echo, x]}", plan="inputs: {name: {}}", name="needy.yaml")
     home.put("team.yaml", "version: 1\nagents: {ada: {scripted: {}}}\n" + _NOTHING)
+    home.put("keyless.yaml", _KEYLESS)
     home.file("latin").write_bytes(b"gr\xfc\xdfe")
     home.ok("run", "--id", "r-1")
     home.ok("run", "--id", "r-2")
@@ -133,10 +145,30 @@ def test_each_says_why_and_ends_with_its_status(
     assert len(home.events("r-1")) == before
     assert sorted(path.name for path in home.folder.iterdir()) == [
         "hocket.yaml",
+        "keyless.yaml",
         "latin",
         "needy.yaml",
         "team.yaml",
     ]
+
+
+def test_who_has_no_file_is_told_how_to_begin(home: Home) -> None:
+    for args in (["run"], ["check"]):
+        assert "hocket init writes one to begin with" in home.hocket(*args).err
+
+
+def test_check_tells_all_on_one_stream_and_counts_what_is_there(home: Home) -> None:
+    home.put("keyless.yaml", _KEYLESS)
+    home.write("a: {command: [echo, x]}")
+    assert home.hocket("check", "keyless.yaml").out.splitlines() == [
+        "keyless.yaml: plan p: 2 steps, longest chain 2, 1 agent",
+        "  missing: agent ada: the variable OPENAI_API_KEY is not set",
+        "no mistakes in the file, but 1 thing that runs need is missing",
+    ]
+    able = home.hocket("check", "keyless.yaml", env={"OPENAI_API_KEY": "x"})
+    assert able.out.endswith("\nno mistakes\n")
+    alone = home.ok("check").out.splitlines()
+    assert alone == ["hocket.yaml: plan p: 1 step, longest chain 1", "no mistakes"]
 
 
 def test_no_command_at_all_shows_the_help(home: Home) -> None:

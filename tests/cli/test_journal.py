@@ -265,7 +265,7 @@ def test_a_damaged_journal_is_said_to_be_so(
     journal.close()
     for where in ([], ["--journal", database]):
         assert main(["journal", "check", *where]) == 1
-        assert "✗ 1 runs have not all of their events" in capsys.readouterr().out
+        assert "✗ 1 run has not all of the events" in capsys.readouterr().out
     pages = (home / "journal.sqlite").read_bytes()
     (home / "journal.sqlite").write_bytes(pages[: 4096 * 8] + bytes(4096) + pages[4096 * 9 :])
     assert main(["journal", "check"]) != 0

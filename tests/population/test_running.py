@@ -281,7 +281,7 @@ B: transition {values: [[[1, 0], [0, 1]], [[0, 1], [1, 0]]]}
         ({"example": "explorers", "gmn": "x"}, "not example and gmn"),
         ({"exampel": "explorers"}, "did you mean 'example'"),
         ({"gmn": "x", "set": {"a": 1}}, "set: only an example has options"),
-        ({"example": "explorers", "agents": -1}, "agents: it is a whole number of at least 1"),
+        ({"example": "explorers", "agents": -1}, "^agents: it is a whole number of at least 1"),
         ({"example": "explorers", "ticks": "many"}, "ticks: Expected `int`"),
         (
             {"example": "explorers", "seed": 2**32},

@@ -29,7 +29,8 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGN
 _PATTERNS = (
     re.compile(
         r"((?:proxy-)?authorization|(?:x-|x-goog-)?api[-_ ]?key)"
-        r"([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|token)\s+)?[^\s\"',;}<]+",
+        r"([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|token)\s+)?"
+        r"(?!\.{3})[^\s\"',;}<]+",  # A library's advice says api_key=...
         re.IGNORECASE,
     ),
     re.compile(r"\b(bearer)(\s+)[\w.~+/=-]{8,}", re.IGNORECASE),

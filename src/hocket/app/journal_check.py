@@ -171,7 +171,8 @@ def _look(db: Database, found: Checked, now: int) -> None:
     found.owners = integer((one(db.execute(OWNERS, (now,))) or (0,))[0])
     if gaps:
         found.problems.append(
-            f"{gaps} runs have not all of their events: restore the journal from a copy"
+            ("1 run has" if gaps == 1 else f"{gaps} runs have")
+            + " not all of the events: restore the journal from a copy"
         )
 
 

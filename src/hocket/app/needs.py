@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 
 from hocket.agents.providers import unknown_provider
-from hocket.core.specs import AgentSpec, RunSpec
+from hocket.core.specs import AgentSpec, PlanSpec, RunSpec
 
 KEYS = {
     "openai": "OPENAI_API_KEY",
@@ -20,6 +21,8 @@ KEYS = {
     "openrouter": "OPENROUTER_API_KEY",
 }
 """The environment variable of each provider's key, as pydantic-ai reads it."""
+_ALSO = {"GOOGLE_API_KEY": "GEMINI_API_KEY", "OPENAI_API_KEY": "OPENAI_BASE_URL"}
+"""What is enough instead of a key: its old name, or an address that may need none."""
 
 
 def missing(spec: RunSpec) -> list[str]:
@@ -30,6 +33,43 @@ def missing(spec: RunSpec) -> list[str]:
         if lack:
             lines[f"agent {name}: {lack}"] = None
     return list(lines)
+
+
+def keyless(spec: RunSpec) -> list[str]:
+    """Say which keys are missing without which the plan must fail: nobody else does their steps."""
+    lines: dict[str, None] = {}
+    for name in _bound_to_speak(spec.workflow):
+        agent = spec.agents[name]
+        if agent.kind == "model" and agent.cache is None and (lack := _lack_of_key(agent)):
+            lines[f"agent {name}: {lack}"] = None
+    return list(lines)
+
+
+def _bound_to_speak(plan: PlanSpec) -> Iterator[str]:
+    """Name the agents that are called whatever happens, if nothing fails before."""
+    wanted = {name for step in plan.steps for name in step.wants}
+    after: dict[str, list[str]] = {}
+    for step in plan.steps:
+        for name in step.needs:
+            after.setdefault(name, []).append(step.name)
+    # Steps that may be left out, and what needs them.
+    spared = [
+        step.name
+        for step in plan.steps
+        if step.when or step.each or step.on_failure != "stop" or step.name in wanted
+    ]
+    perhaps = set(spared)
+    while spared:
+        more = [name for name in after.get(spared.pop(), ()) if name not in perhaps]
+        perhaps.update(more)
+        spared += more
+    for step in plan.steps:
+        if step.name in perhaps or step.fallback:
+            continue
+        if step.plan is not None:
+            yield from _bound_to_speak(step.plan)
+        elif step.kind == "call":
+            yield step.agent
 
 
 def _lack(agent: AgentSpec) -> str:
@@ -51,9 +91,15 @@ def _lack(agent: AgentSpec) -> str:
             said := unknown_provider(str(options.get("model", "")))
         ):
             return said
-        key = key_name(agent)
-        if key and key not in os.environ:
-            return f"the variable {key} is not set"
+        return _lack_of_key(agent)
+    return ""
+
+
+def _lack_of_key(agent: AgentSpec) -> str:
+    key = key_name(agent)
+    named = (key, _ALSO.get(key, key))
+    if key and not any(os.environ.get(one, "").strip() for one in named):
+        return f"the variable {key} is not set"
     return ""
 
 

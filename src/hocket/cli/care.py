@@ -24,7 +24,7 @@ from hocket.app.engine import Engine
 from hocket.app.needs import KEYS, has_extra
 from hocket.app.state import find_row, state_folder
 from hocket.cli.options import age
-from hocket.cli.output import status_words
+from hocket.cli.output import counted, status_words
 from hocket.core.errors import HocketError, Refused
 from hocket.core.events import ENDED
 from hocket.journal.base import Journal, RunRow, Wanted
@@ -63,7 +63,7 @@ def prune(
         raise Refused("say which runs, or how old: hocket prune --older-than 30d")
     with closing(Engine()) as engine:
         chosen = _chosen(engine.journal, runs, older_than, everything=everything)
-        count = "1 run" if len(chosen) == 1 else f"{len(chosen)} runs"
+        count = counted(len(chosen), "run")
         freed = 0 if dry_run else engine.journal.remove([row.id for row in chosen])
         for row in chosen:
             print(f"{'would delete' if dry_run else 'deleted'} {row.id} ({status_words(row)})")
@@ -204,7 +204,7 @@ def _journal() -> Finding:
     except HocketError as error:
         return Finding("journal", "bad", str(error))
     stale = [row.id for row in rows if not row.alive]
-    told = f"{count} runs"
+    told = counted(count, "run")
     if stale:
         return Finding("journal", "note", f"{told}; to be resumed: {', '.join(stale[:5])}")
     return Finding("journal", "ok", told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +17,15 @@ from hocket.app.predict import predicted
 from hocket.app.simulate_file import check_simulate
 from hocket.app.state import state_folder
 from hocket.cli.options import FILE, BudgetOf, Deadline, Inputs, Limits, Priority, Weight
+from hocket.cli.output import counted
 from hocket.cli.shown import SHOWN
 from hocket.cli.start import read_inputs
 from hocket.cli.templates import TEMPLATES
+from hocket.config.file import Loaded
 from hocket.config.overrides import Overrides
 from hocket.config.schema import file_schema
 from hocket.core.errors import Refused, suggest
-from hocket.core.specs import RunSpec
+from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Json
 from hocket.forecast.predict import Prediction
 from hocket.journal.sqlite import SqliteJournal
@@ -98,6 +99,8 @@ def check(
         plan: Only this plan.
     """
     loaded = load_file(file)
+    if plan is not None and plan not in loaded.plans() and Path(plan).exists():
+        raise Refused(f"{plan}: a file is checked by itself; a second word names a plan of {file}")
     overrides = Overrides(limit or (), budget, priority, weight, deadline)
     specs = [checked(loaded, name, overrides) for name in ([plan] if plan else loaded.plans())]
     check_simulate(loaded)
@@ -110,23 +113,31 @@ def check(
         found = [_document(spec) | _forecast(foreseen.get(spec.name), now) for spec in specs]
         print(json.dumps(found, indent=2))
         return 0
+    missed: set[str] = set()
     for spec in specs:
         about = _document(spec)
-        print(
-            f"{file}: plan {about['plan']}: {about['steps']} steps, longest chain "
-            f"{about['longest_chain']}, {len(spec.agents)} agents"
-        )
+        missed.update(about["missing"])
+        speakers = [name for name, one in spec.agents.items() if _is_agent(name, one, loaded)]
+        size = f"{counted(about['steps'], 'step')}, longest chain {about['longest_chain']}"
+        team = f", {counted(len(speakers), 'agent')}" if speakers else ""
+        print(f"{file}: plan {about['plan']}: {size}{team}")
         if about["inputs"]:
             print(f"  inputs: {', '.join(about['inputs'])}")
         for line in about["missing"]:
-            print(f"  missing: {line}", file=sys.stderr)
+            print(f"  missing: {line}")
         for line in about["notes"]:
-            print(f"  note: {line}", file=sys.stderr)
+            print(f"  note: {line}")
         if spec.name in foreseen:
             for line in prediction_lines(foreseen[spec.name], now):
                 print(f"  {line}")
-    print("no mistakes")
+    things = "1 thing that runs need is" if len(missed) == 1 else f"{len(missed)} things are"
+    print("no mistakes" + (f" in the file, but {things} missing" if missed else ""))
     return 0
+
+
+def _is_agent(name: str, about: AgentSpec, loaded: Loaded) -> bool:
+    """Tell agents from the commands, functions and populations that are written within steps."""
+    return name in loaded.file.agents or about.kind in ("model", "local", "scripted", "session")
 
 
 def _foresee(specs: Sequence[RunSpec], inputs: dict[str, Json], now: int) -> dict[str, Prediction]:

@@ -20,6 +20,7 @@ from hocket.app.journals import Place, opened
 from hocket.app.state import find_row
 from hocket.cli.main import ELSEWHERE
 from hocket.cli.options import age
+from hocket.cli.output import counted
 from hocket.core.errors import NotFound, Refused
 from hocket.core.events import ENDED
 from hocket.journal.base import RunRow, Wanted
@@ -174,7 +175,7 @@ def _teller(count: int, *, silent: bool) -> Callable[[Outcome], None]:
         if outcome.did == "refused":
             print(f"[{told}/{count}] {outcome.run} is not copied: {outcome.why}", flush=True)
         else:
-            events = _count(outcome.events, "event")
+            events = counted(outcome.events, "event")
             print(f"[{told}/{count}] {outcome.did} {outcome.run} ({events})", flush=True)
 
     return tell
@@ -195,8 +196,9 @@ def _told(
         print(json.dumps(document, indent=2))
         return 1 if refused else 0
     done = len(outcomes) - refused
-    also = f", {kept.answers:,} kept answers, durations of {kept.steps:,} steps"
-    said = f"{done:,} of {len(outcomes):,} runs are in {there.name}"
+    also = f", {counted(kept.answers, 'kept answer')}, durations of {counted(kept.steps, 'step')}"
+    are = "is" if len(outcomes) == 1 else "are"
+    said = f"{done:,} of {counted(len(outcomes), 'run')} {are} in {there.name}"
     print(said + (also if kept != Kept() else ""), file=sys.stderr)
     return 1 if refused else 0
 
@@ -208,7 +210,7 @@ def _check_lines(found: Checked) -> Iterator[str]:
             return
     else:
         yield f"{found.kind} at {found.where}, format {found.format}, made by {found.program}"
-        runs, events = _count(found.runs, "run"), _count(found.events, "event")
+        runs, events = counted(found.runs, "run"), counted(found.events, "event")
         yield f"  {runs}, {events}, {found.bytes / 1e6:,.1f} MB"
         if found.oldest is not None:
             day = datetime.fromtimestamp(found.oldest / 1e9, UTC).strftime("%Y-%m-%d")
@@ -223,7 +225,3 @@ def _check_lines(found: Checked) -> Iterator[str]:
         yield f"✗ {problem}"
     if not found.problems:
         yield "✓ it keeps what it promises" if found.format else "✓ it is fit for a journal"
-
-
-def _count(count: int, one: str) -> str:
-    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"

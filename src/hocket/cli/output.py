@@ -17,6 +17,11 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
+def counted(count: int, one: str) -> str:
+    """Count things by their name: ``1 run``, ``1,204 runs``."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+
+
 def fit(line: str, stream: TextIO | None = None) -> str:
     """Cut a line to the width of the terminal that it is printed on, if it is one."""
     on = stream or sys.stdout

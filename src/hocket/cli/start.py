@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from hocket.app.engine import Engine
 from hocket.app.load import find_functions_beside, load_file, load_plan, settle
+from hocket.app.needs import keyless
 from hocket.app.run import Run
 from hocket.app.spot import on_the_spot
 from hocket.app.state import find_run
@@ -68,6 +69,9 @@ def run(
     """
     path, plan = _meant(target, plan)
     spec = load_plan(path, plan, begin.overrides)
+    # Nodes of a cluster have an environment of their own.
+    if begin.cluster is None and (lacks := keyless(spec)):
+        raise Refused("\n".join(lacks))
     return launch(spec, read_inputs(input or []), begin)
 
 

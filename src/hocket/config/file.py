@@ -30,6 +30,8 @@ from hocket.workflows.check import complete, name_problems, problems
 from hocket.workflows.check_staff import staff_problems
 
 SHOWN: Final = 200
+USUAL: Final = "hocket.yaml"
+_BEGIN: Final = "hocket init writes one to begin with, and folders above are not searched"
 """The most problems that are written out as lines."""
 _OF_PLANS: Final = frozenset({"version", "extends", "plans", "simulate"})
 """What a file can state that extends another one."""
@@ -160,7 +162,9 @@ def _content(source: str) -> bytes:
     except IsADirectoryError:
         raise _unread(source, "this is a folder, not a file") from None
     except FileNotFoundError:
-        raise _unread(source, "there is no such file") from None
+        # Only who named no file, or this one, may want to begin.
+        hint = f" here; {_BEGIN}" if source == USUAL else ""
+        raise _unread(source, f"there is no such file{hint}") from None
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unread(source, f"cannot be read: {said}") from None

@@ -47,6 +47,8 @@ _MEANT = {
     "max_concurrency": "concurrency: 4",
 }
 """What others call it."""
+_SHORT_LINE = 60
+"""The longest command that a hint repeats."""
 _SHORT = {"string_too_short": "cannot be empty", "too_short": "cannot be empty"}
 
 
@@ -72,7 +74,18 @@ def to_problem(
             hint = next(filter(None, (suggest(str(key), kinds) for key in value)), "")
         return Problem(where=path, message=error["msg"], hint=hint), False
     message = _message(kind, value, context, error["msg"])
-    return Problem(where=path, message=f"{name}: {message}"), False
+    return Problem(
+        where=path, message=f"{name}: {message}", hint=_instead(path, kind, value)
+    ), False
+
+
+def _instead(path: Path, kind: str, value: object) -> str:
+    """Say what was perhaps meant: a command line is not a list, and a shell reads it."""
+    is_step = path[:1] == ("plans",) and path[-1] == "command"
+    if not is_step or kind != "list_type" or not isinstance(value, str):
+        return ""
+    short = len(value) <= _SHORT_LINE and "\n" not in value
+    return f"write shell: {value}" if short else "write shell: with this text"
 
 
 def _called(path: Path, tree: Json) -> str:

@@ -160,7 +160,7 @@ def _numbers(where: tuple[str, ...], told: Settings | GroupSettings) -> Iterator
             try:
                 within(name, value)
             except ValueError as error:
-                yield Problem(where=(*where, name), message=f"{name}: {error}")
+                yield Problem(where=(*where, name), message=str(error))
 
 
 def kept_in(settings: Settings) -> str:

@@ -15,9 +15,11 @@ _MANY = 5
 def prediction_lines(found: Prediction, now: int) -> list[str]:
     """Say in lines what is expected of a run that starts now."""
     lines = []
+    one = found.calls == 1
+    calls = "1 call" if one else f"{found.calls:,} calls"
     if found.finish is None or found.low is None or found.high is None:
         lines.append(
-            f"forecast: nothing is known of how long its {found.calls:,} calls take; "
+            f"forecast: nothing is known of how long its {calls} {'takes' if one else 'take'}; "
             "run it once, or state takes"
         )
     else:
@@ -25,7 +27,7 @@ def prediction_lines(found: Prediction, now: int) -> list[str]:
             format_duration(max(0, at - now)) for at in (found.finish, found.low, found.high)
         )
         span = "" if low == high else f"; nine in ten take {low} to {high}"
-        lines.append(f"forecast: {found.calls:,} calls in {whole}{span}")
+        lines.append(f"forecast: {calls} in {whole}{span}")
         binds = (
             f"bound by {limit_label(found.binds)}" if found.binds else "bound by its longest path"
         )
