@@ -41,6 +41,7 @@ from hocket.core.events import (
 from hocket.core.reports import Report
 from hocket.core.values import Call, format_duration
 from hocket.limits.admission import Queue
+from hocket.report.board_head import eta
 from hocket.report.places import Place
 from hocket.report.story import Story
 from hocket.report.team import closing, headline
@@ -215,7 +216,7 @@ class LiveDisplay:
         head = Text.assemble(
             (run.id, "bold"),
             f"  {counts_words(counts)}",
-            f" · {spent_words(run.tally)} · {elapsed}{_left(run)}",
+            f" · {spent_words(run.tally)} · {elapsed}{left_words(run)}",
         )
         people = self._people(run)
         queues = [*run.queued, *_backing_off(run)]
@@ -286,10 +287,12 @@ def _pausing(run: Run, flying: int) -> Iterator[Text]:
         yield Text(f"pausing: {flying} in flight may finish; Ctrl-C cancels", "yellow")
 
 
-def _left(run: Run) -> str:
-    """Say how much longer it will take, if that was forecast."""
+def left_words(run: Run) -> str:
+    """Say how much longer it will take, if that was forecast and it goes on by itself."""
     forecast = run.machine.forecast
-    left = 0 if forecast is None else forecast.finish - time.time_ns()
+    if forecast is None or eta(run.machine) is None:
+        return ""
+    left = forecast.finish - time.time_ns()
     return f" · about {format_duration(left)} to go" if left > 0 else ""
 
 
