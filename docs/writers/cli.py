@@ -26,6 +26,8 @@ def cli_page() -> str:
         *(f"| {one} | {said[:1].upper()}{said[1:]}. |" for one, said in STATUSES.items()),
         "",
         "After status 4 `hocket resume RUN --budget DOLLARS` goes on.",
+        "`hocket --install-completion` lets bash, zsh or fish complete commands, options and "
+        "choices.",
         "Progress goes to standard error, results go to standard output.",
         "",
     ]

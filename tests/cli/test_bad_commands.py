@@ -171,6 +171,26 @@ def test_check_tells_all_on_one_stream_and_counts_what_is_there(home: Home) -> N
     assert alone == ["hocket.yaml: plan p: 1 step, longest chain 1", "no mistakes"]
 
 
+def test_mistakes_are_data_for_programs(home: Home) -> None:
+    home.write("a: {command: git log}\nb: {comand: [x]}")
+    done = home.hocket("check", "--json")
+    assert (done.status, done.err) == (2, "")
+    first, second = done.data["mistakes"]
+    assert first == {
+        "file": "hocket.yaml",
+        "line": first["line"],
+        "column": first["column"],
+        "message": "command: must be a list, not the text 'git log'",
+        "hint": "write shell: git log",
+    }
+    text = home.file("hocket.yaml").read_text().splitlines()
+    assert text[first["line"] - 1][first["column"] - 1 :].startswith("git log")
+    assert "did you mean 'command'" in second["hint"]
+    (none,) = home.hocket("check", "nope.yaml", "--json").data["mistakes"]
+    assert (none["file"], none["line"]) == ("nope.yaml", None)
+    assert none["message"] == "there is no such file"
+
+
 def test_no_command_at_all_shows_the_help(home: Home) -> None:
     assert "Usage: hocket COMMAND" in home.ok().out
 

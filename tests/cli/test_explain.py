@@ -40,7 +40,7 @@ def test_a_run_is_explained_and_its_first_changes_are_simulated(ran: Home) -> No
     for title in ("what the finish waited for", "what became of the calls", "findings"):
         assert title in lines
     assert re.search(r"^     try: ", done.out, re.M)
-    assert re.search(r"^     --set limits\.slow\.requests=\S+$", done.out, re.M)
+    assert re.search(r"^     hocket simulate one --set limits\.slow\.requests=\S+$", done.out, re.M)
     said = r"^     simulated: (about )?[\d.]+ m?s faster \(.* in 95 % of 200 pairs of runs\)$"
     assert re.search(said, done.out, re.M)
     assert done.err == ""
@@ -64,7 +64,10 @@ agents:
     )
     home.ok("run", "--quiet", "--id", "same")
     out = home.ok("explain", "same").out
-    assert "     perhaps: Keep its answers.\n     --set agents.m.cache=1h\n" in out
+    assert (
+        "     perhaps: Keep its answers.\n     hocket simulate same --set agents.m.cache=1h\n"
+        in out
+    )
     assert "     simulated: kept answers are not simulated, so the gain is not known\n" in out
 
 
@@ -154,7 +157,9 @@ def test_sixty_columns_are_enough(ran: Home, terminals: list[Terminal]) -> None:
     assert terminal.ended() == 0
     lines = terminal.plain.splitlines()
     assert max(map(len, lines)) <= 60
-    assert any(line.startswith("     --set limits.slow.requests=") for line in lines)
+    assert any(
+        line.startswith("     hocket simulate one --set limits.slow.requests=") for line in lines
+    )
 
 
 def test_without_a_terminal_lines_are_as_wide_as_columns_says(ran: Home) -> None:

@@ -200,7 +200,7 @@ def test_a_budget_that_could_not_be_kept_is_refused_with_its_place(home: Home) -
 def test_a_command_with_a_budget_is_said_not_to_be_bounded(home: Home) -> None:
     home_with(home, FILE.replace("{command: [sleep", "{budget: 1.00, command: [sleep"))
     done = home.ok("check", "hocket.yaml", "work")
-    assert "note: agent coder: a command tells nobody what it spends" in done.err
+    assert "note: agent coder: a command tells nobody what it spends" in done.out
 
 
 def test_a_run_that_is_over_its_budget_goes_on_with_more(home: Home) -> None:

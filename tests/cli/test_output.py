@@ -263,6 +263,17 @@ def test_every_command_is_in_the_help(home: Home) -> None:
         assert f"  {status:<4}{meaning}\n" in text
 
 
+def test_the_shell_completes(home: Home) -> None:
+    home.ok("--install-completion", "--shell", "bash")
+    (script,) = (home.folder.parent / ".local").rglob("hocket")
+    done = subprocess.run(
+        ["bash", "-c", f"source {script}; COMP_WORDS=(hocket appr); COMP_CWORD=1; _hocket; "
+         "echo ${COMPREPLY[@]}"],
+        capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    assert done.stdout == "approve\n"
+
+
 def test_what_all_commands_share_is_in_the_first_help_alone(home: Home) -> None:
     for args in (["approve"], ["journal"], ["journal", "copy"], ["population", "run"]):
         text = home.ok(*args, "--help").out

@@ -143,7 +143,7 @@ def test_only_what_helps_is_a_plain_change_to_try() -> None:
     def said(*gains: object) -> list[str]:
         return [line.strip() for line in part(explain_lines(told, gains), "findings")]  # type: ignore[arg-type]
 
-    plain = ["try: Raise the limit.", "--set limits.flash.requests=4/min"]
+    plain = ["try: Raise the limit.", "hocket simulate 01RUN --set limits.flash.requests=4/min"]
     first = "1. 30.0 s went to waiting for flash's 2 requests a minute (30 % of the run)"
     assert said() == [first, *plain, "events 4, 6"]
     better = "simulated: 41.0 s faster (38.0 s to 44.0 s in 95 % of 200 pairs of runs)"
@@ -385,3 +385,12 @@ def test_steering_characters_do_not_reach_a_terminal() -> None:
         change=("steps.\x1b[2J=1",),
     )
     assert "\x1b" not in "\n".join(explain_lines(told, whole=True))
+
+
+def test_a_command_that_is_too_long_goes_on_as_a_shell_reads_it() -> None:
+    lines = explain_lines(with_finding(explained()), (), 59)
+    at = next(i for i, line in enumerate(lines) if "hocket simulate" in line)
+    assert lines[at : at + 2] == [
+        "     hocket simulate 01RUN \\",
+        "       --set limits.flash.requests=4/min",
+    ]

@@ -24,7 +24,7 @@ from hocket.app.engine import Engine
 from hocket.app.needs import KEYS, has_extra
 from hocket.app.state import find_row, state_folder
 from hocket.cli.options import age
-from hocket.cli.output import counted, status_words
+from hocket.cli.output import counted, print_lines, status_words
 from hocket.core.errors import HocketError, Refused
 from hocket.core.events import ENDED
 from hocket.journal.base import Journal, RunRow, Wanted
@@ -147,8 +147,7 @@ def doctor(
         print(json.dumps([msgspec.to_builtins(finding) for finding in found], indent=2))
     else:
         marks = {"ok": "✓", "note": "·", "bad": "✗"}
-        for finding in found:
-            print(f"{marks[finding.state]} {finding.about:10} {finding.told}")
+        print_lines(f"{marks[one.state]} {one.about:10} {one.told}" for one in found)
     return 1 if any(finding.state == "bad" for finding in found) else 0
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -16,6 +17,7 @@ from hocket.app.needs import missing
 from hocket.app.predict import predicted
 from hocket.app.simulate_file import check_simulate
 from hocket.app.state import state_folder
+from hocket.cli.main import EXIT_USAGE
 from hocket.cli.options import FILE, BudgetOf, Deadline, Inputs, Limits, Priority, Weight
 from hocket.cli.output import counted
 from hocket.cli.shown import SHOWN
@@ -24,7 +26,7 @@ from hocket.cli.templates import TEMPLATES
 from hocket.config.file import Loaded
 from hocket.config.overrides import Overrides
 from hocket.config.schema import file_schema
-from hocket.core.errors import Refused, suggest
+from hocket.core.errors import Refused, SpecError, suggest
 from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import Json
 from hocket.forecast.predict import Prediction
@@ -32,6 +34,7 @@ from hocket.journal.sqlite import SqliteJournal
 from hocket.report.prediction import prediction_data, prediction_lines
 from hocket.workflows.shape import Shape
 
+_PLACE: Final = re.compile(r"(.+?):(\d+):(\d+): (.*)", re.DOTALL)
 SCHEMA_FILE = "hocket.schema.json"
 
 
@@ -93,18 +96,37 @@ def check(
 
     With --predict it says from what earlier runs took when a run would end, which limit it would
     wait for most, and what it would cost.
+    With --json mistakes are data, too: file, line, column, message and hint of each.
 
     Args:
         file: The file.
         plan: Only this plan.
     """
+    overrides = Overrides(limit or (), budget, priority, weight, deadline)
+    try:
+        return _checked(file, plan, overrides, input_ or (), predict=predict, json_=json_)
+    except SpecError as error:
+        if not json_:
+            raise
+        print(json.dumps({"mistakes": _mistakes(error)}, indent=2))
+        return EXIT_USAGE
+
+
+def _checked(
+    file: Path,
+    plan: str | None,
+    overrides: Overrides,
+    inputs: Sequence[str],
+    *,
+    predict: bool,
+    json_: bool,
+) -> int:
     loaded = load_file(file)
     if plan is not None and plan not in loaded.plans() and Path(plan).exists():
         raise Refused(f"{plan}: a file is checked by itself; a second word names a plan of {file}")
-    overrides = Overrides(limit or (), budget, priority, weight, deadline)
     specs = [checked(loaded, name, overrides) for name in ([plan] if plan else loaded.plans())]
     check_simulate(loaded)
-    given = read_inputs(input_ or ())
+    given = read_inputs(inputs)
     if given and not predict:
         raise Refused("--input is for --predict: a check needs no inputs")
     now = time.time_ns()
@@ -133,6 +155,29 @@ def check(
     things = "1 thing that runs need is" if len(missed) == 1 else f"{len(missed)} things are"
     print("no mistakes" + (f" in the file, but {things} missing" if missed else ""))
     return 0
+
+
+def _mistakes(error: SpecError) -> list[dict[str, Any]]:
+    """Give mistakes as data; one that has no place in a file has neither line nor column."""
+    hints = {f"{one.message}; {one.hint}": one for one in error.problems if one.hint}
+    found = []
+    for line in error.lines:
+        place = _PLACE.match(line)
+        file, said = (place[1], place[4]) if place else ("", line)
+        if not place and len(error.problems) == 1:
+            said = error.problems[0].message
+            file = line.removesuffix(said).rstrip(": ")
+        about = hints.get(said)
+        found.append(
+            {
+                "file": file,
+                "line": int(place[2]) if place else None,
+                "column": int(place[3]) if place else None,
+                "message": about.message if about else said,
+                "hint": about.hint if about else "",
+            }
+        )
+    return found
 
 
 def _is_agent(name: str, about: AgentSpec, loaded: Loaded) -> bool:

@@ -18,7 +18,7 @@ from hocket.app.load import load_file
 from hocket.app.state import state_folder
 from hocket.cli.address import check_there
 from hocket.cli.options import Limits
-from hocket.cli.output import pretty
+from hocket.cli.output import pretty, print_table
 from hocket.config.overrides import Overrides, overridden
 from hocket.config.presets import FILE as PRESETS_FILE
 from hocket.config.presets import known_presets
@@ -35,7 +35,6 @@ from hocket.limits.words import (
     limit_labels,
     period_words,
 )
-from hocket.report.text import table
 
 _MOST_CLAIMANTS = 6
 
@@ -96,8 +95,7 @@ def _shared(*, json_: bool) -> int:
             first = "" if i else labels[one.limit.name]
             rows.append([first, *cells, "" if i else runs])
         rows += [["", word, "", "", ""] for word in _state_words(one, now)]
-    for line in table(["LIMIT", "BOUND", "USED", "NEXT FREE", "RUNS"], rows):
-        print(line)
+    print_table(["LIMIT", "BOUND", "USED", "NEXT FREE", "RUNS"], rows)
     return 0
 
 
@@ -158,8 +156,7 @@ def _of_file(path: Path, plan: str | None, overrides: Overrides, *, json_: bool)
             for j, bound in enumerate(_bounds(limit)):
                 who = _who(claimed[name]) if not j else ""
                 rows.append(["" if j else shown, bound, "" if j else _of_whom(limit), who])
-        for line in table(["LIMIT", "BOUND", "OF", "CLAIMED BY"], rows):
-            print(f"  {line}")
+        print_table(["LIMIT", "BOUND", "OF", "CLAIMED BY"], rows, "  ")
     return 0
 
 

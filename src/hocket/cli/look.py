@@ -21,7 +21,7 @@ from hocket.app.questions import noted, open_questions
 from hocket.app.state import find_row, find_run
 from hocket.cli.address import check_there, missing
 from hocket.cli.closing import next_lines
-from hocket.cli.output import fit, pretty, print_output, status_words
+from hocket.cli.output import fit, pretty, print_lines, print_output, print_table, status_words
 from hocket.cli.plain import event_line
 from hocket.cli.shown import SHOWN
 from hocket.core.errors import NotFound, Refused
@@ -43,7 +43,6 @@ from hocket.report.text import (
     kept_words,
     spent_words,
     step_rows,
-    table,
 )
 
 AsJson = Annotated[
@@ -88,8 +87,7 @@ def runs(
         waits = f", {asked[row.id]} to answer" if asked.get(row.id) else ""
         status = f"{status_words(row)}{waits}"
         cells.append([row.id, row.name, status, f"{age} ago", took, str(row.events)])
-    for line in table(["RUN", "PLAN", "STATUS", "BEGAN", "TOOK", "EVENTS"], cells):
-        print(line)
+    print_table(["RUN", "PLAN", "STATUS", "BEGAN", "TOOK", "EVENTS"], cells)
     return 0
 
 
@@ -135,20 +133,17 @@ def show(
     if json_:
         print(pretty(run_document(machine, tally, views)))
         return 0
-    for line in _head_lines(machine, tally, phase, stopped=stopped):
-        print(line)
+    print_lines(_head_lines(machine, tally, phase, stopped=stopped))
     print()
-    for line in table(["STEP", "STATE", "BY", ""], step_rows(views)):
-        print(line)
+    print_table(["STEP", "STATE", "BY", ""], step_rows(views))
     for line in _together(machine):
         print(fit(line))
     rows = {view.path for view in views}
     for path in told:
         if path not in rows:
             print(f"  {path}: {told[path]}, counts at resume")
-    for line in next_lines(machine, alive=row.alive, noted=told):
-        if "hocket show" not in line:
-            print(line)
+    what_next = next_lines(machine, alive=row.alive, noted=told)
+    print_lines(line for line in what_next if "hocket show" not in line)
     return 0
 
 
@@ -227,7 +222,7 @@ def logs(
             line = story.tell(recorded.event)
             if line:
                 when = datetime.fromtimestamp(recorded.event.at / 1e9).strftime("%H:%M:%S.%f")[:-3]
-                print(f"{recorded.seq:6}  {when}  {line}", flush=follow)
+                print_lines([f"{recorded.seq:6}  {when}  {line}"], flush=follow)
     return 0
 
 

@@ -112,6 +112,13 @@ for _place, (_name, (_where, _help)) in enumerate(COMMANDS.items()):
     # A group is an app of its own, and says this itself.
     _told = {} if _where.endswith(":app") else {"help_epilogue": ELSEWHERE}
     app.command(_where, name=_name, help=_help, sort_key=_place, **_told)
+app.command(
+    "hocket.cli.completion:install",
+    name="--install-completion",
+    help="Let the shell complete commands, options and choices.",
+    sort_key=len(COMMANDS),
+    help_epilogue=ELSEWHERE,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from hocket.core.values import Json
 from hocket.journal.base import RunRow
+from hocket.report.narrow import narrow_line, narrow_table
 from hocket.report.text import clean, clip
 
 
@@ -26,6 +28,25 @@ def fit(line: str, stream: TextIO | None = None) -> str:
     """Cut a line to the width of the terminal that it is printed on, if it is one."""
     on = stream or sys.stdout
     return clip(line, shutil.get_terminal_size().columns) if on.isatty() else line
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
+    """Print a table, on a terminal no wider than that is."""
+    width = _width()
+    for line in narrow_table(head, rows, None if width is None else width - len(indent)):
+        print(indent + line)
+
+
+def print_lines(lines: Iterable[str], *, flush: bool = False) -> None:
+    """Print lines, broken between words if they are too long for a terminal."""
+    width = _width()
+    for line in lines:
+        print(*narrow_line(line, width), sep="\n", flush=flush)
+
+
+def _width() -> int | None:
+    """Give the columns of the terminal that is printed on; None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def status_words(row: RunRow) -> str:

@@ -12,11 +12,11 @@ from hocket.app.engine import Engine
 from hocket.app.indicators import Indicators
 from hocket.cli.address import check_there
 from hocket.cli.options import AsJson
-from hocket.cli.output import fit, pretty
+from hocket.cli.output import pretty, print_table
 from hocket.core.errors import Refused
 from hocket.core.values import parse_duration
 from hocket.insight.indicators import stats
-from hocket.report.stats import stats_document, stats_lines
+from hocket.report.stats import stats_document, stats_tables
 
 Since = Annotated[
     str | None, Parameter(help="Only runs that began within so long, as 24h or 7d; else all.")
@@ -41,6 +41,7 @@ def stats_(*, since: Since = None, json_: AsJson = False) -> int:
     if json_:
         print(pretty(stats_document(found)))
         return 0
-    for line in stats_lines(found):
-        print(fit(line))
+    for place, (head, rows) in enumerate(stats_tables(found)):
+        print(end="\n" if place else "")
+        print_table(head, rows)
     return 0

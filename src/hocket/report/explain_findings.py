@@ -27,21 +27,25 @@ def findings_lines(told: Explanation, gains: Sequence[Gain], width: int) -> list
         title = f"{clean(finding.title)} ({_cost(finding)})"
         lines += ["", *wrapped(title, width, first, " " * len(first))]
         lines += _paragraph(finding.detail, width)
-        lines += _advice(finding, by_place.get(place), width)
+        lines += _advice(told, finding, by_place.get(place), width)
         lines += _evidence(finding, told.trace.evidence, width)
     return lines
 
 
-def _advice(finding: Finding, gain: Gain | None, width: int) -> list[str]:
+def _advice(told: Explanation, finding: Finding, gain: Gain | None, width: int) -> list[str]:
     simulated = None if gain is None else gain_told(gain)
     label = "try" if simulated is None else LABELS[simulated.worth]
     lines = _paragraph(finding.advice and f"{label}: {finding.advice}", width)
-    # A setting is there to be copied: it breaks between settings alone.
+    # A command is there to be copied: it breaks between settings alone.
     settings = [f"--set {_quoted(clean(setting))}" for setting in finding.change]
     if settings:
-        whole = " ".join(settings)
-        fits = len(_INDENT) + len(whole) <= width
-        lines += [f"{_INDENT}{line}" for line in ([whole] if fits else settings)]
+        # Only a run of ours can be simulated by its name.
+        ours = [f"hocket simulate {told.trace.run}"] if told.trace.source == "hocket" else []
+        parts = [*ours, *settings]
+        whole = " ".join(parts)
+        if len(_INDENT) + len(whole) > width:
+            whole = f" \\\n{_INDENT}  ".join(parts)
+        lines += f"{_INDENT}{whole}".split("\n")
     if simulated is not None:
         lines += _paragraph(f"simulated: {simulated.words}", width)
     return lines

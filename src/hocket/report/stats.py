@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hocket.core.values import SECOND, Json, format_duration
 from hocket.insight.indicators import Indicator, Stats
-from hocket.report.text import dollars, table
+from hocket.report.text import dollars
 
 _MARKS = {True: "✓", False: "✗", None: ""}
 
@@ -44,14 +46,14 @@ def stats_document(found: Stats) -> dict[str, Json]:
     }
 
 
-def stats_lines(found: Stats) -> list[str]:
-    """Give indicators as lines, each with its target beside."""
+def stats_tables(found: Stats) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Give indicators, each with its target beside, and what agents did: heads and rows."""
     rows = [
         [one.label, value_words(one), target_words(one), _MARKS[one.good], one.about]
         for one in found.indicators
         if one.value is not None
     ]
-    lines = table(["INDICATOR", "VALUE", "TARGET", "", "WHAT IT IS"], rows)
+    yield ["INDICATOR", "VALUE", "TARGET", "", "WHAT IT IS"], rows
     if found.agents:
         agents = [
             [
@@ -65,9 +67,7 @@ def stats_lines(found: Stats) -> list[str]:
             ]
             for name, spent in found.agents.items()
         ]
-        head = ["AGENT", "CALLS", "FAILED", "REFUSED", "TOKENS", "COST", "AT WORK"]
-        lines += ["", *table(head, agents)]
-    return lines
+        yield ["AGENT", "CALLS", "FAILED", "REFUSED", "TOKENS", "COST", "AT WORK"], agents
 
 
 def value_words(one: Indicator) -> str:
