@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from tests.cli.kit import Home, masked
+from tests.cli.terminal import Terminal
 
 from hocket.cli.main import COMMANDS, ELSEWHERE, STATUSES, app, main
 
@@ -261,6 +262,21 @@ def test_every_command_is_in_the_help(home: Home) -> None:
     assert places == sorted(places)
     for status, meaning in STATUSES.items():
         assert f"  {status:<4}{meaning}\n" in text
+
+
+def test_sixty_columns_break_no_word(home: Home, terminals: list[Terminal]) -> None:
+    long = "collect-all-the-things-that-there-are"
+    home.write(f"a: {{command: [echo, x]}}\n{long}: {{command: [echo, y], needs: [a]}}")
+    home.ok("run", "--id", "r")
+    told = ["show", "runs", "stats", "doctor", "logs last", "simulate last --runs 20"]
+    for command in told:
+        terminals.append(Terminal(home, *command.split(), columns=60))
+    for command, terminal in zip(told, terminals, strict=True):
+        assert terminal.ended() == 0
+        lines = terminal.plain.splitlines()
+        wide = [line for line in lines if len(line) > 60 and len(line.split()) > 1]
+        assert not [line for line in wide if not line.startswith("simulated ")], command
+    assert "…" not in terminals[told.index("stats")].plain
 
 
 def test_the_shell_completes(home: Home) -> None:

@@ -19,7 +19,7 @@ from hocket.app.load import checked, load_file, settle
 from hocket.app.simulate import RUNS, Otherwise, Playing, simulate_plan, simulate_run
 from hocket.app.state import find_run
 from hocket.cli.options import FILE, Inputs
-from hocket.cli.output import pretty
+from hocket.cli.output import pretty, print_lines
 from hocket.cli.shown import SHOWN
 from hocket.cli.start import read_inputs
 from hocket.config.overrides import read_part, read_value
@@ -145,8 +145,7 @@ def _print(study: Study, json_: bool) -> None:
         print(pretty(study_document(study)))
         return
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in study_lines(study, columns):
-        print(line)
+    print_lines(study_lines(study, columns))
 
 
 def _is_file(target: str) -> bool:
