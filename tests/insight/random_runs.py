@@ -25,6 +25,7 @@ from hocket.core.events import (
     CallCancelled,
     CallFailed,
     CallFinished,
+    CallLost,
     CallStarted,
     Usage,
     Wait,
@@ -155,9 +156,11 @@ def check_spending(found: Trace, events: list[AnyEvent]) -> None:
     """Nothing is spent that is not told, nor told twice."""
     told, tally = spending(found), Tally(events)
     started = {event.call: None for event in events if isinstance(event, CallStarted)}
+    # A world may tell of a loss twice.
+    lost = {event.call for event in events if isinstance(event, CallLost)}
     whole = Spent(
         calls=len(started),
-        lost=tally.lost,
+        lost=len(lost),
         cached=tally.kept,
         tokens_in=tally.tokens_in,
         tokens_out=tally.tokens_out,
