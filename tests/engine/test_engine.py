@@ -166,6 +166,24 @@ def test_after_a_crash_only_what_was_in_flight_is_done_again(keep: bool, seed: i
     assert resumed.epoch == 2
 
 
+def test_what_was_under_way_goes_first_when_a_run_is_taken_up(seed: int | None) -> None:
+    journal = MemoryJournal()
+    doer = sleeps(1)
+    spec = plan(*(step(f"s{number}") for number in range(6)), max_parallel=2)
+
+    async def main() -> None:
+        run = await engine(journal, {"a": doer}).start(spec, {}, run="r", seed=1)
+        await asyncio.sleep(1.5)
+        twin = await crash(journal, run)
+        lost = [str(event.call) for event in only(twin, CallStarted)][2:]
+        doer.calls.clear()
+        await (await engine(twin, {"a": doer}).resume("r")).settled()
+        first = {call for _, call in doer.calls[:2]}
+        assert first == {call.replace("#1", "#2") for call in lost}
+
+    virtual(main, seed)
+
+
 def test_what_had_not_reached_the_disk_is_done_again(seed: int | None) -> None:
     journal = MemoryJournal(latency=1.0)
     doer = sleeps(0.1)

@@ -22,6 +22,11 @@ class Outbox:
         """A call is to start."""
         self.starts[start.call.path] = start
 
+    def again_first(self) -> None:
+        """Put what was begun before in front of what never was: it has waited for longer."""
+        again = {path: start for path, start in self.starts.items() if start.call.attempt > 1}
+        self.starts = again | self.starts
+
     def stop(self, cancel: CancelCall) -> None:
         """A call in flight is to stop."""
         self.cancels[cancel.call] = cancel

@@ -83,6 +83,8 @@ def take_over(
             opening.taken.append(Taken(post.id, str(error)))
     for request in requests:
         take(event_of_post(machine, Posted(0, request, at), at))
+    # Of equal calls those go first that were under way: all that follows them waits for them.
+    machine.calls.out.again_first()
     due = machine.deadline()
     if due is not None and due <= at:
         was = machine.phase
