@@ -12,10 +12,11 @@ import pytest
 from tests.engine.test_similar import EMBED, Model
 
 import hocket
+from hocket.core.events import Recorded
 from hocket.core.specs import AgentSpec, PlanSpec, RunSpec, StepSpec
 from hocket.core.teams import CacheSpec
 from hocket.engine.memo import Memo
-from hocket.journal.base import Answered, Near, Past, Posted, Recorded, RunRow
+from hocket.journal.base import Answered, Near, Past, Posted, RunRow
 from hocket.journal.memory import MemoryJournal
 
 
@@ -119,4 +120,51 @@ def test_kept_answers_of_a_journal_elsewhere_are_not_looked_for_in_the_loop(tmp_
 
     asyncio.run(main())
     assert {"answer", "near"} <= set(journal.asked)
+    assert journal.kept == []
+
+
+class SlowJournal(FarJournal):
+    """Says what it had when it was asked, the second time not before there is more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finds = 0
+        self.landed = threading.Event()
+
+    def _find_answer(self, find: Callable[[str], Answered | None], key: str) -> Answered | None:
+        self.finds += 1
+        second, found = self.finds == 2, super()._find_answer(find, key)
+        assert not second or self.landed.wait(30)
+        return found
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_question_is_asked_once_however_slow_the_journal_is(
+    tmp_path: Path, chained: bool
+) -> None:
+    """The second call looks before the first has left, or while it is in flight."""
+    journal = SlowJournal()
+    agent = AgentSpec(kind="scripted", options={"replies": ["fine"]}, cache=CacheSpec())
+    plain = AgentSpec(kind="scripted", options={"replies": ["so"]})
+    needs = ("z",) if chained else ()
+    steps = (
+        StepSpec(name="z", agent="p", input="first"),
+        StepSpec(name="s", agent="m", input="why?"),
+        StepSpec(name="t", agent="m", input="why?", needs=needs),
+    )
+    spec = RunSpec(workflow=PlanSpec(name="p", steps=steps), agents={"m": agent, "p": plain})
+
+    async def main() -> None:
+        async with hocket.Engine(tmp_path, journal=journal) as engine:
+            told = engine._memo.told
+
+            def landed(answer: Answered) -> None:
+                told(answer)
+                journal.landed.set()
+
+            engine._memo.told = landed  # type: ignore[method-assign]
+            tally = (await engine.run(spec)).tally
+            assert (tally.kept, tally.missed) == (1, 1)
+
+    asyncio.run(main())
     assert journal.kept == []

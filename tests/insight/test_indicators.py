@@ -22,9 +22,11 @@ from hocket.core.events import (
     RetryRequested,
     RunEnded,
     RunResumed,
+    SpecReplaced,
     Usage,
     Wait,
 )
+from hocket.core.specs import AgentSpec, RunSpec
 from hocket.core.values import SECOND, Call
 from hocket.insight.indicators import Figures, Stats, stats
 
@@ -279,3 +281,12 @@ def test_kept_answers_are_no_calls_and_no_sum_ever_falls() -> None:
     kept = CallFinished(at=T0 + SECOND, call=Call("a", 1), saved=Usage(cost=5))
     one.add(kept)
     assert (before, one.calls, one.cost) == (0, 0, 0)
+
+
+def test_a_plan_that_was_changed_has_asked_nobody_yet() -> None:
+    workflow = plan(step("c"), step("d"))
+    spec = RunSpec(workflow=workflow, agents={"w": AgentSpec(kind="function")})
+    changed = SpecReplaced(at=at(3), spec=spec, digest="d")
+    later = [started("c", 3), finished("c", 5), started("d", 65), finished("d", 66)]
+    one = figures(*BOTH, asks(2), changed, *later, ended(66))
+    assert one.stood == SECOND

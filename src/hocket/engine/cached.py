@@ -185,11 +185,15 @@ async def look(asked: Asked, memo: Memo, key: str) -> None:
     """Find out beside the loop which answer is kept, where the loop is not to wait for that."""
     if not memo.far:
         return
-    asked.looked[key] = None
+    found = heard = None
+    memo.looks(key, asked)
     try:
-        asked.looked[key] = await aside(memo.journal, partial(memo.answers.find, key))
+        found = await aside(memo.journal, partial(memo.answers.find, key))
     except JournalError as error:
         asked.remark(str(error))
+    finally:
+        heard = memo.looked(key, asked)
+    asked.looked[key] = found or heard
 
 
 async def compare(asked: Asked, cache: CacheSpec, memo: Memo, meanings: Meanings, at: int) -> None:

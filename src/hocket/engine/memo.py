@@ -72,6 +72,7 @@ class Memo:
         self.far: Final = bool(getattr(journal, "far", False))
         self._places: dict[str, Place] = {}
         self._fresh: dict[str, Answered] = {}
+        self._looking: dict[str, dict[Waiter, Answered | None]] = {}
 
     def find(self, key: str, ttl: int | None, now: int) -> Answered | None:
         """Give the answer to a question, unless it is too old.
@@ -143,6 +144,22 @@ class Memo:
         """An answer is on disk, or never will be."""
         if self._fresh.get(answer.key) is answer:
             del self._fresh[answer.key]
+        looking = self._looking.get(answer.key, {})
+        looking.update(dict.fromkeys(looking, answer))
+
+    # -- while a journal is asked beside the loop ---------------------------------------------
+
+    def looks(self, key: str, waiter: Waiter) -> None:
+        """A call begins to look for an answer in the journal."""
+        self._looking.setdefault(key, {})[waiter] = None
+
+    def looked(self, key: str, waiter: Waiter) -> Answered | None:
+        """A call has looked; gives the answer that was told meanwhile, which it may not know."""
+        looking = self._looking[key]
+        heard = looking.pop(waiter)
+        if not looking:
+            del self._looking[key]
+        return heard
 
 
 def counts(at: int, until: int | None, ttl: int | None, now: int) -> bool:

@@ -257,6 +257,10 @@ class Recall:
             return False
         asked.ask(question)
         if self._memo.far and question.key not in asked.looked:
+            # What is in flight now may have landed before a slow journal says that it has nothing.
+            if self._memo.follow(question.key, asked):
+                asked.wait("follows", self._base.now())
+                return True
             asked.wait("looks", self._base.now())
             self._find_out(asked, partial(look, asked, self._memo, question.key))
             return True

@@ -196,6 +196,8 @@ class Figures:
         elif isinstance(event, RetryRequested | SpecReplaced):
             # A run that had ended goes on.
             self.status = "running"
+            if isinstance(event, SpecReplaced):
+                self._people.anew(event.at)
             if self._rests is not None:
                 self._goes_on(event.at, before)
         elif isinstance(event, RunResumed):

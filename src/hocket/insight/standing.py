@@ -62,6 +62,13 @@ class Standing(msgspec.Struct):
             self.before += max(0, at - self.since)
             self.since = None
 
+    def anew(self, at: int) -> None:
+        """What had been asked is asked no more; a plan that has changed asks again."""
+        self.stops(at)
+        for call in list(self.asking):
+            self.landed(call, at)
+        self.open.clear()
+
     def took(self, until: int) -> int:
         """Give for how many nanoseconds nothing but answers was waited for."""
         return self.before + (0 if self.since is None else max(0, until - self.since))

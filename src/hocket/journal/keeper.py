@@ -180,6 +180,7 @@ class Keeper:
 
         A key of work that fails is undone with it, and may be another journal's of this process
         soon: whoever went by it would take that one's runs for its own.
+        Where it is the commit that fails, `begin_anew` forgets the key.
         """
         now = self._backend.wall()
         owner = store.enrol(db, self._owner, self._me, self.bell, now, self._lease)
