@@ -287,6 +287,6 @@ def test_a_plan_that_was_changed_has_asked_nobody_yet() -> None:
     workflow = plan(step("c"), step("d"))
     spec = RunSpec(workflow=workflow, agents={"w": AgentSpec(kind="function")})
     changed = SpecReplaced(at=at(3), spec=spec, digest="d")
-    later = [started("c", 3), finished("c", 5), started("d", 65), finished("d", 66)]
-    one = figures(*BOTH, asks(2), changed, *later, ended(66))
+    first = [*BOTH, asks(2), changed, started("c", 3), finished("c", 5)]
+    one = figures(*first, started("d", 65), finished("d", 66), ended(66))
     assert one.stood == SECOND

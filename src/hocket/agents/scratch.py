@@ -52,7 +52,7 @@ def claim(base: Path, prefix: str) -> Scratch:
         try:
             mine = _locked(handle)
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
                 os.close(handle)
                 remove(path)
                 raise
