@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from tests.insight.kit import new_machine, recorded
 from tests.machines import Drive, plan, step
 from tests.server.kit import PLANS, serving
@@ -17,6 +18,7 @@ from hocket.report.board import Board
 from hocket.report.board_head import eta
 from hocket.server.frames import Frames, Place
 from hocket.server.heads import Head, joined
+from hocket.workflows.plan import PlanMachine
 
 HERE = {"owner": "h:1", "alive": True, "here": True, "waits": []}
 GONE = {"owner": "h:1", "alive": False, "here": False, "waits": []}
@@ -59,6 +61,13 @@ def test_a_paused_run_rests_since_its_last_event() -> None:
     head = joined(board_of(drive).head(), HERE)
     assert (head["status"], head["rested"] - head["began"]) == ("paused", 7 * SECOND / 1e6)
     assert joined(board_of(drive.go_on()).head(), HERE)["rested"] is None
+
+
+def test_the_head_of_a_paused_run_looks_at_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Drive(plan(step("a"), *(step(f"b{number}", needs="a") for number in range(9))))
+    board = board_of(drive.pause().done("a"))
+    monkeypatch.setattr(PlanMachine, "view", None)
+    assert joined(board.head(), HERE)["steps"] == {"succeeded": 1, "pending": 9}
 
 
 def foreseen(drive: Drive, seconds: float = 60) -> Drive:

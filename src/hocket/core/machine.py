@@ -7,7 +7,7 @@ Both are pure: time arrives as an argument, and what follows is drained as moves
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, Protocol, Self, TypeAlias
 
 import msgspec
@@ -227,8 +227,11 @@ class Workflow(Protocol):
         `agents` names the agents whose specs are equal.
         """
 
-    def view(self) -> list[StepView]:
-        """Give every step's state, nested ones after theirs."""
+    def view(self, only: Collection[str] | None = None) -> list[StepView]:
+        """Give every step's state, nested ones after theirs.
+
+        With `only`, that of its steps of these names and of what is nested in them.
+        """
 
     def counts(self) -> dict[StepStatus, int]:
         """Count the steps by their state, nested ones within theirs; costs O(1)."""

@@ -198,7 +198,7 @@ class RunMachine:
         return shown(self.workflow.view(), self.workflow, self.calls, self.phase)
 
     def counts(self) -> dict[StepStatus, int]:
-        """Count the steps by their state, nested ones within theirs; costs O(1) unless paused."""
+        """Count the steps by their state, nested ones within theirs; as cheap as `counted`."""
         return counted(self.workflow, self.calls, self.phase)
 
     def fork(self) -> Self:

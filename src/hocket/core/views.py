@@ -7,6 +7,7 @@ know.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Final
 
 import msgspec
@@ -58,49 +59,67 @@ def stands(status: str) -> str:
     return _STANDS.get(status, f"is {status}")
 
 
-def shown(views: list[StepView], workflow: Workflow, calls: Calls, phase: str) -> list[StepView]:
-    """Show steps as they stand in a run of this phase; of a paused one all views are needed."""
+def shown(
+    views: list[StepView],
+    workflow: Workflow,
+    calls: Calls,
+    phase: str,
+    idle: Container[str] | None = None,
+) -> list[StepView]:
+    """Show steps, all or some, as they stand in a run of this phase.
+
+    `idle` is what `not_begun` gives, if that is known already.
+    """
     if phase == "ended":
         return stopped(views)
     views = under_way(views, calls)
-    return not_begun(views, workflow, calls) if phase == "pausing" else views
+    if phase != "pausing":
+        return views
+    if idle is None:
+        idle = not_begun(workflow, calls)
+    return [
+        _restated(view, "pending") if view.status == "running" and view.path in idle else view
+        for view in views
+    ]
 
 
 def counted(workflow: Workflow, calls: Calls, phase: str) -> dict[StepStatus, int]:
-    """Count the outermost steps by their state; costs O(1) unless the run is paused."""
+    """Count the outermost steps by their state; costs O(1), of a paused run what is live."""
     counts = workflow.counts()
     if phase == "ended":
         counts["stopped"] = sum(counts.pop(status, 0) for status in CUT_SHORT)
-    elif phase == "pausing" and unstarted(calls):
-        counts = dict.fromkeys(counts, 0)
-        for view in not_begun(workflow.view(), workflow, calls):
-            if "/" not in view.path:
-                counts[view.status] += 1
+    elif phase == "pausing":
+        # A step with a job runs or waits, and one that waits has begun.
+        idle = sum("/" not in name for name in not_begun(workflow, calls))
+        counts["running"] -= idle
+        counts["pending"] += idle
     return counts
 
 
-def not_begun(views: list[StepView], workflow: Workflow, calls: Calls) -> list[StepView]:
-    """Show which steps have their turn and nothing done of them, where no call starts."""
-    begun: dict[str, None] = {}
+def not_begun(workflow: Workflow, calls: Calls) -> dict[str, None]:
+    """Name the steps that have their turn and nothing done of them, where no call starts.
+
+    It costs what is live: what has no job is not looked at.
+    """
     idle = dict.fromkeys(unstarted(calls))
+    if not idle:
+        return idle
+    begun: dict[str, None] = {}
     for job in calls.jobs.values():
         for name in _steps_of(job.path) if job.path not in idle else _rounds_of(job.path):
             begun[name] = None
-    own = {name: None for path in idle for name in _steps_of(path)}
-    if not own:
-        return views
-    for view in views:
+    own = {name: None for path in idle for name in _steps_of(path) if name not in begun}
+    # A step that is one job has nothing done of it before that; of others it shows within.
+    within = {re.split("[/~]", name, maxsplit=1)[0]: None for name in own if name not in idle}
+    if not within:
+        return own
+    for view in workflow.view(within):
         for name in _steps_of(view.path) if view.status in _SIGNS or view.done else ():
-            begun[name] = None
+            own.pop(name, None)
     for path, report in workflow.reports().items():
         for name in _steps_of(path) if report.fates else ():
-            begun[name] = None
-    return [
-        _restated(view, "pending")
-        if view.status == "running" and view.path in own and view.path not in begun
-        else view
-        for view in views
-    ]
+            own.pop(name, None)
+    return own
 
 
 def unstarted(calls: Calls) -> list[str]:
@@ -120,6 +139,10 @@ def _asking(view: StepView, path: str) -> StepView:
 
 def _steps_of(path: str) -> list[str]:
     """Name the steps that a job's path leads through: ``a/3~2/b`` is of ``a`` and ``a/3~2/b``."""
+    first, _, rest = path.partition("/")
+    if (not rest or rest.isdigit()) and "~" not in path:
+        # As most are.
+        return [first]
     parts = path.split("/")
     prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
     return [_UNIT.sub("", prefix) for prefix in prefixes]
@@ -127,5 +150,7 @@ def _steps_of(path: str) -> list[str]:
 
 def _rounds_of(path: str) -> list[str]:
     """Name the steps on a job's path that are in a later round, and so were begun before."""
+    if "~" not in path:
+        return []
     parts = path.split("/")
     return [_UNIT.sub("", "/".join(parts[: i + 1])) for i, part in enumerate(parts) if "~" in part]

@@ -39,7 +39,7 @@ from hocket.core.events import (
 from hocket.core.machine import StepView
 from hocket.core.run import RunMachine
 from hocket.core.values import Json
-from hocket.core.views import shown, unstarted
+from hocket.core.views import not_begun, shown, unstarted
 from hocket.insight.roster import Roster
 from hocket.insight.tally import Tally
 from hocket.report.board_calls import CallRows, paths_of
@@ -90,6 +90,10 @@ class Board:
         self._forked: Origin | None = None
         self._standing: dict[str, Json] = {}
         self._output_bytes: int | None = None
+        self._rested: dict[str, None] = {}
+        """The jobs that no call of had left in the pause that is on, or was last."""
+        self._idle: tuple[int, dict[str, None]] = (-1, {})
+        """What stands as pending for the pause's sake, and after which event."""
         self._asks = False
         self._asked_at = 0
         """The last event that may have changed what people are asked."""
@@ -101,7 +105,6 @@ class Board:
         phase, before = machine.phase, machine.at
         if kind is RunResumed:
             self._calls.fell(before)
-        idle = unstarted(machine.calls) if phase == "pausing" else []
         machine.apply(event)
         self.tally.add(event)
         self.seq = seq
@@ -116,6 +119,8 @@ class Board:
             if isinstance(command, StartCall):
                 self._calls.asked(command, seq)
                 self._named(command.call.path)
+                if machine.phase == "pausing":
+                    self._rested[command.call.path] = None
             elif isinstance(command, CancelCall):
                 self._calls.taken_back(command, event.at, seq)
         asks = bool(machine.questions or machine.calls.people.open)
@@ -124,8 +129,7 @@ class Board:
             self._asked_at = seq
         self._asks = asks
         if machine.phase != phase and "pausing" in (machine.phase, phase):
-            for path in (*idle, *unstarted(machine.calls)):
-                self._named(path)
+            self._paused(began=machine.phase == "pausing")
         if machine.phase != phase and "ended" in (machine.phase, phase):
             self._output_bytes = None
             if self._watch is not None:
@@ -149,13 +153,8 @@ class Board:
         """Give rows as they are now: all of them, or those of these paths that there are."""
         self._settle()
         machine, sums = self.machine, self._calls.sums
-        if names is None or machine.phase == "pausing":
-            # What stands in a pause shows in what is nested.
-            found = machine.view()
-            if names is not None:
-                known = {view.path: view for view in found}
-                found = [known[name] for name in names if name in known]
-            return [row_of(view, sums.get(view.path)) for view in found]
+        if names is None:
+            return [row_of(view, sums.get(view.path)) for view in machine.view()]
         number, view_of = self._steps.steps.number, self._steps.steps.view
         views: list[StepView] = []
         for name in names:
@@ -163,7 +162,8 @@ class Board:
             view = view_at(machine.workflow, name) if index is None else view_of(index)
             if view is not None:
                 views.append(view)
-        views = shown(views, machine.workflow, machine.calls, machine.phase)
+        idle = self._still() if machine.phase == "pausing" else None
+        views = shown(views, machine.workflow, machine.calls, machine.phase, idle)
         return [row_of(view, sums.get(view.path)) for view in views]
 
     def since(self, seq: int) -> list[Changed]:
@@ -257,6 +257,21 @@ class Board:
         if isinstance(event, RunStarted):
             self._program, self._forked = event.program, event.forked
         self._standing = standing(self.machine, self._program, self._forked)
+
+    def _paused(self, *, began: bool) -> None:
+        """A pause has begun or ended: what nothing was done of is shown otherwise."""
+        if began:
+            self._rested.clear()
+        for path in unstarted(self.machine.calls):
+            self._rested[path] = None
+        for path in self._rested:
+            self._named(path)
+
+    def _still(self) -> dict[str, None]:
+        """Name the steps that no call has begun, found once for all pages between two events."""
+        if self._idle[0] != self.seq:
+            self._idle = self.seq, not_begun(self.machine.workflow, self.machine.calls)
+        return self._idle[1]
 
     def _settle(self) -> None:
         """Note what has changed before anything is shown, so that what then goes is missed."""

@@ -10,7 +10,7 @@ the path within a nested plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, Self
 
 import msgspec
@@ -227,10 +227,11 @@ class PlanMachine:
             inherit(self._state, old._state, agents)
         self.start(at)
 
-    def view(self) -> list[StepView]:
-        """Give every step's state, nested ones after theirs."""
+    def view(self, only: Collection[str] | None = None) -> list[StepView]:
+        """Give the state of every step, or of those of these names, nested ones after theirs."""
         views: list[StepView] = []
-        for node in self.shape.nodes:
+        nodes, index = self.shape.nodes, self.shape.index
+        for node in nodes if only is None else [nodes[index[name]] for name in only]:
             views.append(view_of(node, self._state))
             live = self._state.live.get(node.index)
             for path, child in live.children.items() if live is not None else ():

@@ -6,7 +6,7 @@ about what is known by then; what it has seen is noted at that very moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol, Self, TypeAlias
 
 import msgspec
@@ -232,10 +232,12 @@ class Team:
         else:
             self.start(at)
 
-    def view(self) -> list[StepView]:
-        """Give those who are asked now, and what waits for a person."""
+    def view(self, only: Collection[str] | None = None) -> list[StepView]:
+        """Give those who are asked now, all or of these names, and what waits for a person."""
         views: list[StepView] = []
         for path, asked in self.floor.asked.items():
+            if only is not None and path not in only:
+                continue
             if path:
                 agent = asked.manner.agents[0]
                 status: StepStatus = "running" if self.floor.books.flies(path) else "pending"
