@@ -1,4 +1,4 @@
-"""A server with a few plans, started once for each file of tests."""
+"""A server with a few plans, and a browser, started once for each file of tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
+from tests.report.browser import browser
 from tests.server.kit import PLANS, Served, serving
 
 from hocket.server.settings import Quotas, Settings
@@ -23,3 +25,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     file.write_text(PLANS)
     with serving(folder / "state", [file], settings=Settings(quotas=ROOMY)) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as found:
+        yield found

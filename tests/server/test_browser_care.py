@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, WebSocketRoute, expect
-from tests.report.browser import browser
 from tests.server.kit import Served, serving
 from tests.server.looking import MANY, ROOMY, go, looking
 from tests.server.pages import live_of
@@ -49,12 +48,6 @@ plans:
     steps:
 {_STEPS}
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.report.browser import browser
 from tests.server.kit import Served
 from tests.server.looking import MANY, NASTY, elsewhere, faults, go, looking, pages
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

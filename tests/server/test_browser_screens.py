@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.report.browser import browser
 from tests.server.kit import Served
 from tests.server.looking import elsewhere, faults, go, looking, pages
 
 _TABS = ("graph", "cost", "explain", "whatif")
 _SCREENS = ("inbox", "limits", "alerts", "stats", "plan")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

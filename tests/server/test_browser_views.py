@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.app.planning import changed, file_with
-from tests.report.browser import browser
 from tests.server.kit import Served, serving
 from tests.server.looking import ROOMY, elsewhere, faults, go, looking
 from tests.server.pages import live_of
@@ -79,12 +78,6 @@ plans:
           required: [team]
           properties: {{team: {{enum: [all, core]}}, count: {{type: integer}}}}
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, WebSocketRoute, expect
-from tests.report.browser import browser
 from tests.server.kit import Served, serving
 from tests.server.looking import ROOMY, go, looking
 from tests.server.pages import live_of
@@ -44,12 +43,6 @@ plans:
       sure: {approve: Really?}
       also: {approve: And this?}
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,19 @@ _LEAST_COLUMN: Final = 10
 _GAP: Final = 2
 
 
-def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    """Break a text into lines of a width, the first and the others behind what indents them."""
+def wrapped(
+    text: str, width: int, first: str = "", rest: str = "", *, whole: bool = False
+) -> list[str]:
+    """Break a text into lines of a width, the first and the others behind what indents them.
+
+    With `whole` a word that is longer than a line keeps all of its letters together.
+    """
     return textwrap.wrap(
         text,
         width,
         initial_indent=first,
         subsequent_indent=rest,
+        break_long_words=not whole,
         break_on_hyphens=False,
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final
 
+from hocket.report.explain_width import wrapped
 from hocket.report.text import table
 
 _GAP: Final = 2
@@ -44,7 +44,8 @@ def narrow_table(
         line
         for row in cells
         for line in zip_longest(
-            *(_broken(text, size) for text, size in zip(row, widths, strict=True)), fillvalue=""
+            *(wrapped(text, size, whole=True) for text, size in zip(row, widths, strict=True)),
+            fillvalue="",
         )
     ]
     return [line for line in table(broken[0], broken[1:]) if line]
@@ -55,7 +56,7 @@ def narrow_line(line: str, width: int | None) -> list[str]:
     if width is None or len(line) <= width:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
-    return _broken(line.lstrip(), width, indent, indent + "  ")
+    return wrapped(line.lstrip(), width, indent, indent + "  ", whole=True)
 
 
 def _stacked(cells: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -63,16 +64,5 @@ def _stacked(cells: Sequence[Sequence[str]], width: int) -> list[str]:
     lines: list[str] = []
     for first, *rest in cells:
         lines += [*narrow_line(first, width)] if first else []
-        lines += _broken("  ".join(filter(None, rest)), width, "    ", "    ")
+        lines += wrapped("  ".join(filter(None, rest)), width, "    ", "    ", whole=True)
     return lines
-
-
-def _broken(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
